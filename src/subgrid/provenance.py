@@ -1,0 +1,144 @@
+"""Where a file came from: hashes, versions, and writing so that a file is whole or absent."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from subgrid.errors import CorruptFileError
+
+_PACKAGES = ("subgrid", "jax", "jaxlib", "equinox", "optax", "numpy", "xarray", "zarr")
+
+
+def config_hash(mapping: Mapping[str, Any]) -> str:
+    """Return the SHA-256 (hex) of a mapping written as JSON with sorted keys."""
+    text = json.dumps(mapping, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_hash(path: str | Path) -> str:
+    """Return the SHA-256 (hex) of a file's bytes."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Return the installed versions of subgrid and of the packages that decide its numbers."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def commit() -> str | None:
+    """Return the git commit of the source tree, with "-dirty" if it was changed, else None."""
+    folder = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        inside = git("ls-files", "--error-unmatch", __file__)
+        if not inside:
+            return None
+        dirty = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if dirty else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def environment() -> dict[str, Any]:
+    """Return versions, commit, platform and device: what a manifest records of the machine."""
+    import jax
+
+    device = jax.devices()[0]
+    return {
+        "versions": versions(),
+        "commit": commit(),
+        "platform": platform.platform(),
+        "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "device": f"{device.platform}: {device.device_kind}",
+        "device_count": jax.device_count(),
+    }
+
+
+def write_atomic(path: str | Path, content: bytes | str) -> None:
+    """Write a file so that a reader sees the old content or the whole new one, even after a kill.
+
+    Written aside in the same folder, flushed to disk, then renamed. Raises OSError (for example
+    ENOSPC) with the old file untouched.
+    """
+    path = Path(path)
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def save_arrays(
+    path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write named arrays to a safetensors file, atomically, with a checksum of their bytes."""
+    from safetensors.numpy import save
+
+    plain = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    notes = {**(metadata or {}), "sha256": _payload_hash(plain)}
+    write_atomic(path, save(plain, metadata=notes))
+
+
+def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read the arrays and metadata that `save_arrays` wrote.
+
+    Raises CorruptFileError, naming the file, if it is truncated or its bytes were altered, and
+    FileNotFoundError if it is absent.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no such file: {path}")
+    try:
+        with safe_open(path, framework="numpy") as stream:
+            metadata = dict(stream.metadata() or {})
+            arrays = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, OSError) as error:
+        raise CorruptFileError(f"{path} is truncated or no safetensors file: {error}") from error
+    wanted = metadata.pop("sha256", None)
+    if wanted is None or wanted != _payload_hash(arrays):
+        raise CorruptFileError(
+            f"{path} was altered after it was written (its checksum differs). Restore it or remove "
+            "it and run the stage again."
+        )
+    return arrays, metadata
+
+
+def _payload_hash(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        value = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}|{value.dtype.str}|{value.shape}|".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()

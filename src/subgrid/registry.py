@@ -1,0 +1,82 @@
+"""Turns names into objects: our own by name, installed ones by entry point, a user's by module:Class."""
+
+import difflib
+import importlib
+import importlib.metadata
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from subgrid.errors import ConfigError, UnknownNameError
+
+
+def unknown_name_message(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the text of the error for an unknown name, with the nearest known one."""
+    known = list(known)
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}."
+
+
+class Registry:
+    """Looks up the objects of one kind ("closure", "system", ...) by name.
+
+    `entries` maps a name to the object or to "module:Name", imported when first asked for. Other
+    packages add names through the entry-point group `subgrid.<kind>s`; a user's own object needs no
+    registration and is written "module:Class".
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, Any]):
+        self.kind = kind
+        self._entries = dict(entries)
+
+    def names(self) -> list[str]:
+        """Return all known names: ours in their order, then those of installed packages."""
+        return [*self._entries, *(n for n in self._entry_points() if n not in self._entries)]
+
+    def get(self, name: str) -> Any:
+        """Return the object called `name`, or at "module:Name".
+
+        Raises UnknownNameError for an unknown name and ConfigError where "module:Name" cannot be
+        imported.
+        """
+        if name in self._entries:
+            entry = self._entries[name]
+            return _import_object(self.kind, entry) if isinstance(entry, str) else entry
+        if ":" in name:
+            return _import_object(self.kind, name)
+        installed = self._entry_points()
+        if name in installed:
+            return installed[name].load()
+        known = self.names()
+        raise UnknownNameError(
+            unknown_name_message(self.kind, name, known)
+            + f" Your own {self.kind} can be given as 'module:Class'."
+        )
+
+    def describe(self) -> list[tuple[str, str]]:
+        """Return each name with the first line of its object's documentation."""
+        rows = []
+        for name in self.names():
+            text = inspect.getdoc(self.get(name)) or ""
+            rows.append((name, text.split("\n")[0]))
+        return rows
+
+    def _entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
+        found = importlib.metadata.entry_points(group=f"subgrid.{self.kind}s")
+        return {point.name: point for point in sorted(found, key=lambda point: point.name)}
+
+
+def _import_object(kind: str, reference: str) -> Any:
+    module_name, _, attribute = reference.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except ImportError as error:
+        raise ConfigError(
+            f"cannot import {kind} {reference!r}: {error}. The module must be importable: run from "
+            "its folder or install it."
+        ) from error
+    except AttributeError as error:
+        raise ConfigError(
+            f"module {module_name!r} has no {attribute!r} (asked for as {kind} {reference!r})."
+        ) from error
