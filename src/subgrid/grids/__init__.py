@@ -1,0 +1,24 @@
+"""Grids, wavenumbers, spectra, filters and the resampling between grids."""
+
+from subgrid.grids.filters import (
+    exponential_filter,
+    gaussian_filter,
+    scaled_wavenumber,
+    two_thirds_mask,
+)
+from subgrid.grids.periodic import PeriodicGrid
+from subgrid.grids.resampling import downscale, truncate_spectrum, upscale
+from subgrid.grids.spectra import isotropic_spectrum, ring_edges
+
+__all__ = [
+    "PeriodicGrid",
+    "downscale",
+    "exponential_filter",
+    "gaussian_filter",
+    "isotropic_spectrum",
+    "ring_edges",
+    "scaled_wavenumber",
+    "truncate_spectrum",
+    "two_thirds_mask",
+    "upscale",
+]

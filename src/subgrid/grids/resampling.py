@@ -1,0 +1,75 @@
+"""Moves periodic fields between grids by cutting and padding their spectra: D and D†.
+
+With hat the unnormalised rfft2, ρ² = (number of fine cells)/(number of coarse cells):
+
+    D  : keep the coarse wavenumbers, divide by ρ²      D† : pad with zeros, multiply by ρ²
+
+The coarse Nyquist wavenumbers have no unique place in the fine spectrum (their two signs fall
+together), so both directions set them to zero. Then D D† = I on fields without Nyquist content,
+D† = ρ² Dᵀ, and both commute with reflections in x and y. `legacy=True` keeps them as the published
+code of Otness, Zanna & Bruna 2025 does: D keeps column +Nyquist and row -Nyquist as they are, so one
+mode is halved in D D† and the row and column Nyquist modes are treated differently.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Complex, Float
+
+from subgrid.errors import ShapeError
+
+
+def truncate_spectrum(
+    hat: Complex[Array, "*batch l k"], ny: int, nx: int, legacy: bool = True
+) -> Complex[Array, "*batch m n"]:
+    """Cut a half-plane spectrum to the wavenumbers of an ny × nx grid, unscaled.
+
+    Keeps rows 0 … ny/2-1 and the last ny/2, and columns 0 … nx/2; without `legacy` the row and the
+    column of the coarse Nyquist wavenumber are zeroed.
+    """
+    half = ny // 2
+    cut = jnp.concatenate(
+        [hat[..., :half, : nx // 2 + 1], hat[..., hat.shape[-2] - half :, : nx // 2 + 1]], axis=-2
+    )
+    return cut if legacy else _without_nyquist(cut)
+
+
+def downscale(
+    field: Float[Array, "*batch y x"], ny: int, nx: int, legacy: bool = False
+) -> Float[Array, "*batch m n"]:
+    """Return D(field): the field on the coarser ny × nx grid by spectral truncation.
+
+    Returns the field as it is if the size is its own. Raises ShapeError if the target is finer.
+    """
+    if field.shape[-2:] == (ny, nx):
+        return field
+    if ny > field.shape[-2] or nx > field.shape[-1]:
+        raise ShapeError(f"downscale goes to coarser grids: from {field.shape[-2:]} to {(ny, nx)}")
+    ratio = field.shape[-2] * field.shape[-1] / (ny * nx)
+    hat = truncate_spectrum(jnp.fft.rfft2(field), ny, nx, legacy)
+    return jnp.fft.irfft2(hat / ratio, s=(ny, nx)).astype(field.dtype)
+
+
+def upscale(
+    field: Float[Array, "*batch m n"], ny: int, nx: int, legacy: bool = False
+) -> Float[Array, "*batch y x"]:
+    """Return D†(field): the field on the finer ny × nx grid by padding its spectrum with zeros.
+
+    Returns the field as it is if the size is its own. Raises ShapeError if the target is coarser.
+    """
+    if field.shape[-2:] == (ny, nx):
+        return field
+    coarse_y, coarse_x = field.shape[-2:]
+    if ny < coarse_y or nx < coarse_x:
+        raise ShapeError(f"upscale goes to finer grids: from {field.shape[-2:]} to {(ny, nx)}")
+    ratio = ny * nx / (coarse_y * coarse_x)
+    hat = jnp.fft.rfft2(field) * ratio
+    hat = hat if legacy else _without_nyquist(hat)
+    half, columns = coarse_y // 2, coarse_x // 2 + 1
+    padded = jnp.zeros((*hat.shape[:-2], ny, nx // 2 + 1), hat.dtype)
+    padded = padded.at[..., :half, :columns].set(hat[..., :half, :])
+    padded = padded.at[..., ny - half :, :columns].set(hat[..., half:, :])
+    return jnp.fft.irfft2(padded, s=(ny, nx)).astype(field.dtype)
+
+
+def _without_nyquist(hat: Complex[Array, "*batch l k"]) -> Complex[Array, "*batch l k"]:
+    """Zero the row and the column of the Nyquist wavenumber."""
+    return hat.at[..., hat.shape[-2] // 2, :].set(0).at[..., :, -1].set(0)
