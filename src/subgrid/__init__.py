@@ -6,8 +6,17 @@ from typing import Any
 __version__ = "0.1.0"
 
 _FOLDERS = (
-    "closures", "coarsening", "config", "data", "evaluation", "experiment", "grids", "nn",
-    "stepping", "systems", "training",
+    "closures",
+    "coarsening",
+    "config",
+    "data",
+    "evaluation",
+    "experiment",
+    "grids",
+    "nn",
+    "stepping",
+    "systems",
+    "training",
 )
 _NAMES = {"rollout": "stepping", "simulate": "stepping", "subgrid_forcing": "coarsening"}
 

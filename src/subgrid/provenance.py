@@ -70,7 +70,8 @@ def environment() -> dict[str, Any]:
         "versions": versions(),
         "commit": commit(),
         "platform": platform.platform(),
-        "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
+        "cpu_count": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         "device": f"{device.platform}: {device.device_kind}",
         "device_count": jax.device_count(),

@@ -1,0 +1,238 @@
+"""The settings of an experiment, section by section: types, ranges, units and defaults."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, StrictFloat, StrictInt, model_validator
+
+Count = Annotated[StrictInt, Field(ge=1)]
+CountOrZero = Annotated[StrictInt, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+PositiveOrZero = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)]
+Sizes = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
+Names = Annotated[tuple[str, ...], Strict(False), Field(min_length=1)]
+# bool is a subclass of int: strict types keep `true` from passing as the number 1
+Constant = StrictInt | StrictFloat
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class TruthConfig(Section):
+    """The fine run that counts as the truth.
+
+    `dt` in seconds. A trajectory is `spinup_steps` steps that are thrown away, then `frames` frames
+    that lie `save_every` steps apart. `constants` are passed to the system by name.
+    """
+
+    system: str = "qg"
+    configuration: str = "eddy"
+    nx: Count
+    ny: Count | None = None
+    dt: Positive
+    spinup_steps: CountOrZero
+    frames: Count
+    save_every: Count
+    constants: dict[str, Constant] = {}
+
+
+class CoarseConfig(Section):
+    """The coarse grids, finest first, and how a fine state becomes a coarse one.
+
+    Each size is the number of cells along x. The closure acts on the first size.
+    """
+
+    sizes: Sizes
+    operator: str = "operator1"
+
+
+class TrajectoryCounts(Section):
+    """How many truth trajectories each split has; no trajectory is in two splits."""
+
+    train: Count
+    validation: Count
+    test: Count
+
+
+class DataConfig(Section):
+    """How much truth is simulated, and how many frames are computed and written at once."""
+
+    trajectories: TrajectoryCounts
+    segment_frames: Count = 16
+
+
+class TrainingConfig(Section):
+    """The optimisation of every network of a learned model.
+
+    `warmup`, `validate_every` and `checkpoint_every` count updates. `noise` is the standard
+    deviation of the Gaussian noise added to the standardised inputs, and `clean_fraction` the
+    share of samples that stay without it. `chunk` is the number of samples whose gradient is
+    computed at once (large batches fall out of the CPU cache). `clip` bounds each element of the
+    gradient. `ema` is the decay of the running mean of the weights.
+    """
+
+    updates: Count
+    batch_size: Count = 64
+    learning_rate: Positive = 1e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: CountOrZero = 0
+    optimiser: Literal["adam", "adamw"] = "adam"
+    weight_decay: PositiveOrZero = 0.0
+    clip: Positive | None = None
+    noise: PositiveOrZero = 0.0
+    clean_fraction: Fraction = 0.25
+    ema: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    validate_every: Count = 100
+    validation_samples: Count = 256
+    checkpoint_every: Count = 200
+    chunk: Count = 8
+
+    @model_validator(mode="after")
+    def _lengths_fit(self) -> "TrainingConfig":
+        if self.warmup >= self.updates and self.warmup > 0:
+            raise ValueError(
+                f"warmup = {self.warmup} must be smaller than updates = {self.updates}"
+            )
+        if self.weight_decay > 0 and self.optimiser == "adam":
+            raise ValueError(
+                f'weight_decay = {self.weight_decay} needs optimiser = "adamw" (adam has none)'
+            )
+        return self
+
+
+class NoClosureConfig(Section):
+    """The coarse model alone: what every closure is compared with."""
+
+    name: Name
+    kind: Literal["none"]
+
+
+class ClosureConfig(Section):
+    """A closure from the registry, or your own as "module:Class", with its arguments."""
+
+    name: Name
+    kind: Literal["closure"]
+    closure: str
+    arguments: dict[str, Any] = {}
+
+
+class LearnedConfig(Section):
+    """A closure learned from the data of this run.
+
+    `arrangement` is "single" (one network), "stacked" (two networks at the finest coarse size, the
+    second correcting the first, trained together) or "multiscale" (one network per coarse size, in
+    the order of `coarse.sizes`, trained from the coarsest size up with the earlier ones frozen).
+    `width` multiplies the channels of each network. `seeds` is the number of independent
+    initialisations. `training` changes single settings of [training] for this model.
+    """
+
+    name: Name
+    kind: Literal["learned"]
+    networks: Names
+    arrangement: Literal["single", "stacked", "multiscale"] = "single"
+    width: Positive = 1.0
+    zero_mean: bool = False
+    flux_form: bool = False
+    seeds: Count = 1
+    training: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _networks_fit(self) -> "LearnedConfig":
+        wanted = {"single": 1, "stacked": 2}.get(self.arrangement, len(self.networks))
+        if len(self.networks) != wanted:
+            raise ValueError(
+                f"arrangement {self.arrangement!r} needs {wanted} network(s), "
+                f"got {len(self.networks)}: {list(self.networks)}"
+            )
+        return self
+
+
+ModelConfig = Annotated[
+    NoClosureConfig | ClosureConfig | LearnedConfig, Field(discriminator="kind")
+]
+
+
+class EvaluationConfig(Section):
+    """The offline and the online test on the held-out trajectories.
+
+    Online: each of `members` free runs starts from the first frame of a test trajectory and takes
+    `steps` steps of `dt` seconds (the truth's own `dt` where none is given), saved every
+    `save_every` steps. Spectra are compared up to `cut`, a fraction of the Nyquist wavenumber.
+    Intervals come from `bootstrap` resamples at confidence `level`.
+    """
+
+    steps: Count
+    save_every: Count
+    members: Count = 1
+    dt: Positive | None = None
+    samples: Count = 256
+    cut: Annotated[float, Field(gt=0.0, le=1.0)] = 2.0 / 3.0
+    bootstrap: Count = 1000
+    level: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
+
+    @model_validator(mode="after")
+    def _frames_fit(self) -> "EvaluationConfig":
+        if self.steps < self.save_every:
+            raise ValueError(
+                f"steps = {self.steps} must be at least save_every = {self.save_every}, or no "
+                "frame is saved"
+            )
+        return self
+
+
+class Config(Section):
+    """A complete experiment: what is simulated, learned, tested and reported."""
+
+    name: Name
+    profile: str | None = None
+    description: str = ""
+    seed: CountOrZero = 0
+    truth: TruthConfig
+    coarse: CoarseConfig
+    data: DataConfig
+    models: Annotated[tuple[ModelConfig, ...], Strict(False), Field(min_length=1)]
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> "Config":
+        from subgrid.config.consistency import check_consistency
+
+        check_consistency(self)
+        return self
+
+    @property
+    def ny(self) -> int:
+        """Number of cells of the fine grid along y."""
+        return self.truth.nx if self.truth.ny is None else self.truth.ny
+
+    @property
+    def coarse_shapes(self) -> tuple[tuple[int, int], ...]:
+        """The (ny, nx) of every coarse grid, finest first."""
+        return tuple((size * self.ny // self.truth.nx, size) for size in self.coarse.sizes)
+
+    @property
+    def coarse_dt(self) -> float:
+        """Time step of the coarse model, s."""
+        return self.truth.dt if self.evaluation.dt is None else self.evaluation.dt
+
+    @property
+    def label(self) -> str:
+        """Name of the experiment with its profile, as used for the default run folder."""
+        return self.name if self.profile is None else f"{self.name}-{self.profile}"
+
+    def learned(self) -> tuple[LearnedConfig, ...]:
+        """Return the models that are trained."""
+        return tuple(model for model in self.models if isinstance(model, LearnedConfig))
+
+    def training_of(self, model: LearnedConfig) -> TrainingConfig:
+        """Return [training] with the changes that `model` asks for."""
+        return TrainingConfig(**{**self.training.model_dump(), **model.training})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain lists, tables and numbers, without the unset ones."""
+        return self.model_dump(mode="json", exclude_none=True)

@@ -1,0 +1,230 @@
+"""Offline scores of a closure: predicted against true subgrid forcing, per sample and pooled.
+
+Everything is computed from one table of sums per sample, `SampleSums`, so that each score has one
+definition. Predictions p and truths t are arrays [sample, level, y, x] in the same units; both are
+divided by `scale` (the standard deviation of the true forcing, one value per level), so errors are in
+units of the variance of the true forcing. ⟨·⟩ is a mean over pixels, or over samples and pixels.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from subgrid.errors import ShapeError
+from subgrid.grids import PeriodicGrid, isotropic_spectrum
+
+
+@dataclass(frozen=True)
+class SampleSums:
+    """Holds what the offline scores need of each sample: means over pixels and isotropic spectra.
+
+    Arrays [sample, level], dimensionless after division by the scale: `error` ⟨(p-t)²⟩, `prediction`
+    ⟨p⟩, `truth` ⟨t⟩, `prediction_squared` ⟨p²⟩, `truth_squared` ⟨t²⟩, `product` ⟨p t⟩; arrays
+    [sample, level, bins]: `prediction_spectrum`, `truth_spectrum`. Samples with a value that is not
+    finite are left out and counted in `masked_samples`.
+    """
+
+    error: NDArray[np.float64]
+    prediction: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    prediction_squared: NDArray[np.float64]
+    truth_squared: NDArray[np.float64]
+    product: NDArray[np.float64]
+    prediction_spectrum: NDArray[np.float64]
+    truth_spectrum: NDArray[np.float64]
+    masked_samples: int = 0
+
+
+def sample_sums(
+    prediction: ArrayLike,
+    truth: ArrayLike,
+    grid: PeriodicGrid,
+    scale: ArrayLike = 1.0,
+    definition: str = "pyqg-0.4",
+) -> SampleSums:
+    """Return the sums over each sample of predictions and truths [sample, level, y, x].
+
+    `scale`: standard deviation of the truth, one value or one per level. `definition` names the rings
+    of the spectra (see `subgrid.grids.isotropic_spectrum`); they are summed, not averaged, and not
+    truncated, as in Otness, Zanna & Bruna 2025. Raises ShapeError where the shapes do not match.
+    """
+    p, t = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
+    if p.shape != t.shape or p.ndim != 4 or p.shape[-2:] != grid.shape:
+        raise ShapeError(
+            "prediction and truth must both be [sample, level, y, x] on the grid "
+            f"{grid.shape}; got {p.shape} and {t.shape}"
+        )
+    divisor = np.broadcast_to(np.asarray(scale, np.float64), p.shape[1:2])[:, None, None]
+    finite = np.isfinite(p).all(axis=(1, 2, 3)) & np.isfinite(t).all(axis=(1, 2, 3))
+    p, t = p[finite] / divisor, t[finite] / divisor
+
+    def mean(values: NDArray) -> NDArray:
+        return values.mean(axis=(-2, -1))
+
+    return SampleSums(
+        error=mean((p - t) ** 2),
+        prediction=mean(p),
+        truth=mean(t),
+        prediction_squared=mean(p**2),
+        truth_squared=mean(t**2),
+        product=mean(p * t),
+        prediction_spectrum=_power_spectrum(p, grid, definition),
+        truth_spectrum=_power_spectrum(t, grid, definition),
+        masked_samples=int(np.sum(~finite)),
+    )
+
+
+def join_sums(parts: Sequence[SampleSums]) -> SampleSums:
+    """Return the sums of several batches as one table. Raises ValueError when there is none."""
+    if not parts:
+        raise ValueError("there are no samples to score: the set is empty")
+    joined = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in fields(SampleSums)
+        if field.name != "masked_samples"
+    }
+    return SampleSums(**joined, masked_samples=sum(part.masked_samples for part in parts))
+
+
+def mse(sums: SampleSums) -> float:
+    """Mean squared error over everything, in units of the variance of the true forcing: ⟨(p-t)²⟩."""
+    return _mean(sums.error)
+
+
+def relative_l2(sums: SampleSums) -> NDArray[np.float64]:
+    """Relative ℓ2 error of each sample: mean over levels of √(⟨(p-t)²⟩ / ⟨t²⟩); array [sample]."""
+    return np.sqrt(_ratio(sums.error, sums.truth_squared)).mean(axis=-1)
+
+
+def pooled_relative_l2(sums: SampleSums) -> float:
+    """Relative ℓ2 error of all samples together: ⟨·⟩ over samples too, then a mean over levels."""
+    return _mean(np.sqrt(_ratio(_level_mean(sums.error), _level_mean(sums.truth_squared))))
+
+
+def relative_spectral_l2(sums: SampleSums) -> NDArray[np.float64]:
+    """Relative ℓ2 error of each sample's power spectrum E: mean over levels of √(Σ(E_p-E_t)²/ΣE_t²)."""
+    return _spectral_l2(sums.prediction_spectrum, sums.truth_spectrum).mean(axis=-1)
+
+
+def pooled_relative_spectral_l2(sums: SampleSums) -> float:
+    """Relative ℓ2 error of the power spectrum averaged over samples first; mean over levels."""
+    return _mean(
+        _spectral_l2(_level_mean(sums.prediction_spectrum), _level_mean(sums.truth_spectrum))
+    )
+
+
+def r_squared(sums: SampleSums) -> NDArray[np.float64]:
+    """Skill of each level, R² = 1 - ⟨(p-t)²⟩ / ⟨(t-⟨t⟩)²⟩: 1 is perfect, 0 no better than the mean."""
+    variance = _level_mean(sums.truth_squared) - _level_mean(sums.truth) ** 2
+    return 1 - _ratio(_level_mean(sums.error), variance)
+
+
+def correlation(sums: SampleSums) -> NDArray[np.float64]:
+    """Pearson correlation of prediction and truth over samples and pixels, for each level."""
+    mean_p, mean_t = _level_mean(sums.prediction), _level_mean(sums.truth)
+    variance_p = _level_mean(sums.prediction_squared) - mean_p**2
+    variance_t = _level_mean(sums.truth_squared) - mean_t**2
+    covariance = _level_mean(sums.product) - mean_p * mean_t
+    return _ratio(covariance, np.sqrt(np.maximum(variance_p * variance_t, 0)))
+
+
+def evaluate_offline(
+    closure: Any,
+    batches: Iterable[tuple[ArrayLike, ArrayLike]],
+    *,
+    system: Any,
+    scale: ArrayLike,
+    variable: str = "q",
+    key: Any = None,
+    progress: Callable[[int], None] | None = None,
+) -> Any:
+    """Return the offline scores of a closure as an xarray.Dataset.
+
+    `batches` yields pairs (state, forcing) of arrays [sample, level, y, x] of the coarse `system`'s
+    `variable`, in its units and per second; the forcing is the one that is ADDED to the tendency.
+    `scale`: standard deviation of the forcing per level, from the training set. `key`: randomness of a
+    stochastic closure. `progress(samples)` is called after each batch.
+
+    The dataset holds `relative_l2`, `relative_spectral_l2` [sample], `mse`, the pooled errors,
+    `r_squared`, `correlation` [level] and `masked_samples`.
+    """
+    predict = _predictor(closure, system, variable, key)
+    parts, done = [], 0
+    for state, forcing in batches:
+        parts.append(sample_sums(predict(state), forcing, system.grid, scale))
+        done += len(np.asarray(forcing))
+        if progress is not None:
+            progress(done)
+    return offline_scores(join_sums(parts))
+
+
+def offline_scores(sums: SampleSums) -> Any:
+    """Return every offline score of a table of sums as an xarray.Dataset with units and names."""
+    import xarray as xr
+
+    values: dict[str, tuple[tuple[str, ...], Any, str]] = {
+        "mse": ((), mse(sums), "standardised mean squared error"),
+        "relative_l2": (("sample",), relative_l2(sums), "relative l2 error of a sample"),
+        "pooled_relative_l2": ((), pooled_relative_l2(sums), "relative l2 error, pooled"),
+        "relative_spectral_l2": (
+            ("sample",),
+            relative_spectral_l2(sums),
+            "relative l2 error of a sample's power spectrum",
+        ),
+        "pooled_relative_spectral_l2": (
+            (),
+            pooled_relative_spectral_l2(sums),
+            "relative l2 error of the mean power spectrum",
+        ),
+        "r_squared": (("level",), r_squared(sums), "skill 1 - MSE/variance"),
+        "correlation": (("level",), correlation(sums), "Pearson correlation"),
+        "masked_samples": ((), sums.masked_samples, "samples left out: not finite"),
+    }
+    return xr.Dataset(
+        {
+            name: (dims, value, {"units": "1", "long_name": text})
+            for name, (dims, value, text) in values.items()
+        }
+    )
+
+
+def _predictor(closure: Any, system: Any, variable: str, key: Any) -> Callable[[ArrayLike], NDArray]:
+    """Return the jitted closure as a function of stacked arrays of the state's variable."""
+    import equinox as eqx
+    import jax
+    import jax.numpy as jnp
+
+    def increment(closure: Any, field: jax.Array) -> jax.Array:
+        state = system.State(**{variable: field})
+        memory = closure.init(state, key=key)
+        return getattr(closure(state, memory)[0], variable)
+
+    batched = eqx.filter_jit(eqx.filter_vmap(increment, in_axes=(None, 0)))
+    return lambda stacked: np.asarray(batched(closure, jnp.asarray(stacked)))
+
+
+def _power_spectrum(field: NDArray, grid: PeriodicGrid, definition: str) -> NDArray:
+    power = np.abs(np.fft.rfft2(field)) ** 2 / grid.size**2
+    return isotropic_spectrum(power, grid, definition, truncate=False, average=False)[1]
+
+
+def _spectral_l2(prediction: NDArray, truth: NDArray) -> NDArray:
+    return np.sqrt(_ratio(((prediction - truth) ** 2).sum(-1), (truth**2).sum(-1)))
+
+
+def _ratio(numerator: NDArray, denominator: NDArray) -> NDArray[np.float64]:
+    """Return the quotient, NaN where the denominator is zero: a score without meaning, not an error."""
+    nothing = np.full(np.shape(numerator), np.nan)
+    return np.divide(numerator, denominator, out=nothing, where=np.asarray(denominator) > 0)
+
+
+def _level_mean(values: NDArray) -> NDArray[np.float64]:
+    """Return the mean over samples, NaN when every sample was masked."""
+    return values.mean(axis=0) if len(values) else np.full(values.shape[1:], np.nan)
+
+
+def _mean(values: NDArray) -> float:
+    return float(values.mean()) if values.size else float("nan")

@@ -1,0 +1,142 @@
+"""Distances between runs and truth: Wasserstein-1 of fields, RMSE of spectra, and the similarity score.
+
+The definitions are those of Ross et al. 2023 (J. Adv. Model. Earth Syst. 15, e2022MS003258): ten
+distances between distributions (five quantities, two layers) and eight between isotropic spectra
+(kinetic energy and enstrophy per layer, KE flux, APE flux, APE generation, drag), all turned into
+
+    similarity = 1 - d(model, truth) / d(no closure, truth):   1 perfect, 0 as without, below 0 worse.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from subgrid.evaluation.observables import BUDGET_SPECTRA, LAYER_SPECTRA
+from subgrid.grids import PeriodicGrid, exponential_filter
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+POOLED_QUANTITIES = ("q", "u", "v", "kinetic_energy", "enstrophy")
+
+
+def wasserstein(first: ArrayLike, second: ArrayLike) -> float:
+    """Wasserstein-1 distance ∫|F⁻¹ - G⁻¹| of two samples of values, in their units.
+
+    F and G are the empirical distribution functions. Values that are not finite are left out; NaN if
+    nothing is left.
+    """
+    a, b = (np.sort(np.ravel(values)[np.isfinite(np.ravel(values))]) for values in (first, second))
+    if not a.size or not b.size:
+        return float("nan")
+    if a.size == b.size:
+        return float(np.mean(np.abs(np.subtract(a, b, dtype=np.float64))))
+    values = np.sort(np.concatenate([a, b]).astype(np.float64))
+    gap = np.searchsorted(a, values[:-1], "right") / a.size
+    gap = gap - np.searchsorted(b, values[:-1], "right") / b.size
+    return float(np.sum(np.abs(gap) * np.diff(values)))
+
+
+def spectral_rmse(
+    spectrum: ArrayLike, reference: ArrayLike, wavenumber: ArrayLike, cut: float
+) -> NDArray[np.float64]:
+    """RMSE of spectra over the rings centred below `cut`: √⟨(E - E_ref)²⟩, in the units of E.
+
+    `spectrum`, `reference` [..., bins] broadcast; `wavenumber` [bins] and `cut` in rad/m, see
+    `filter_cut` and `two_thirds_cut`. Raises ValueError if no ring lies below the cut.
+    """
+    keep = np.asarray(wavenumber) < cut
+    if not keep.any():
+        raise ValueError(f"no ring lies below the cut {cut:.3g} rad/m; the first is centred at "
+                         f"{np.min(wavenumber):.3g} rad/m")
+    difference = np.asarray(spectrum, np.float64) - np.asarray(reference, np.float64)
+    return np.sqrt(np.mean(difference[..., keep] ** 2, axis=-1))
+
+
+def filter_cut(grid: PeriodicGrid) -> float:
+    """Return the first wavenumber on the x axis that the small-scale filter damps, rad/m.
+
+    The cut of Ross et al. 2023; it does not depend on the sharpness of the filter.
+    """
+    return float(grid.k[np.argmax(exponential_filter(grid)[0] < 1)])
+
+
+def two_thirds_cut(grid: PeriodicGrid) -> float:
+    """Return two thirds of the Nyquist wavenumber, rad/m: the cut of Otness, Zanna & Bruna 2025."""
+    return 2 / 3 * grid.nyquist
+
+
+def pooled_quantities(system: Any, snapshots: ArrayLike) -> dict[str, NDArray]:
+    """Return the values whose distributions are compared, each [level, value].
+
+    `snapshots` [..., level, y, x]: q of the last snapshots of all members, 1/s. q [1/s]; u, v [m/s],
+    u with the background flow; kinetic_energy u² + v² [m²/s²]; enstrophy (∂v/∂x - ∂u/∂y)² of the
+    eddies [1/s²]: squares without a half, as published. Snapshots of members that blew up are NaN.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    from subgrid.evaluation.observables import relative_vorticity
+
+    q = np.asarray(snapshots)
+    q = q.reshape(-1, *q.shape[-3:])
+
+    @jax.jit
+    def fields(stacked):
+        def one(field):
+            state = system.State(field)
+            u, v = system.velocity(state)
+            u = u + system.background_velocity[:, None, None]
+            return u, v, u**2 + v**2, relative_vorticity(system, state) ** 2
+
+        return jax.vmap(one)(stacked)
+
+    values = [q, *(np.asarray(field) for field in fields(jnp.asarray(q)))]
+    return {
+        name: np.moveaxis(value, 1, 0).reshape(q.shape[1], -1)
+        for name, value in zip(POOLED_QUANTITIES, values, strict=True)
+    }
+
+
+def distances(run: "xr.Dataset", truth: "xr.Dataset", system: Any, cut: float) -> dict[str, float]:
+    """Return the 18 distances between a run and the truth, by name.
+
+    `run`, `truth`: datasets of `free_runs` or `reference_statistics` on the grid of `system`; `cut`
+    [rad/m]: spectra are compared on rings below it. Spectra are averaged over members first.
+    """
+    levels = [str(level) for level in run["level"].values]
+    found = {}
+    pooled = [pooled_quantities(system, data["snapshots"].values) for data in (run, truth)]
+    for name in POOLED_QUANTITIES:
+        for index, level in enumerate(levels):
+            found[f"{name}_{level}"] = wasserstein(pooled[0][name][index], pooled[1][name][index])
+    wavenumber = run["wavenumber"].values
+    for name in (*LAYER_SPECTRA, *BUDGET_SPECTRA):
+        if name not in run or name not in truth:
+            continue
+        error = spectral_rmse(member_mean(run[name]), member_mean(truth[name]), wavenumber, cut)
+        if error.ndim:
+            found |= {f"{name}_{level}": float(e) for level, e in zip(levels, error, strict=True)}
+        else:
+            found[name] = float(error)
+    return found
+
+
+def similarity(model: dict[str, float], baseline: dict[str, float]) -> dict[str, float]:
+    """Similarity scores 1 - d(model, truth)/d(no closure, truth) from two tables of `distances`.
+
+    1 is perfect, 0 as good as no closure, negative worse (Ross et al. 2023). NaN where the baseline
+    has no distance to the truth.
+    """
+    return {
+        name: 1 - value / baseline[name] if baseline.get(name, 0) > 0 else float("nan")
+        for name, value in model.items()
+    }
+
+
+def member_mean(values: Any) -> NDArray[np.float64]:
+    """Return the mean over members of a variable [member, ...], members without a value left out."""
+    array = np.asarray(values, np.float64)
+    alive = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    return array[alive].mean(axis=0) if alive.any() else np.full(array.shape[1:], np.nan)

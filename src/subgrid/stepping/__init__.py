@@ -1,0 +1,24 @@
+"""Schemes, models and rollouts: how anything is advanced in time."""
+
+from subgrid.stepping.model import AbstractModel, Carry, Model, check_increment
+from subgrid.stepping.rollout import Trajectory, advance_segment, guarded_step, repeat, rollout
+from subgrid.stepping.schemes import AB3, RK4, SSPRK3, AbstractScheme, Euler
+from subgrid.stepping.simulate import simulate
+
+__all__ = [
+    "AB3",
+    "RK4",
+    "SSPRK3",
+    "AbstractModel",
+    "AbstractScheme",
+    "Carry",
+    "Euler",
+    "Model",
+    "Trajectory",
+    "advance_segment",
+    "check_increment",
+    "guarded_step",
+    "repeat",
+    "rollout",
+    "simulate",
+]

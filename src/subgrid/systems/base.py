@@ -1,0 +1,80 @@
+"""What every system offers: equations on a grid, knowing no time stepping."""
+
+import abc
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
+
+from subgrid.stepping import AbstractScheme, Model
+from subgrid.types import Variable
+
+
+class AbstractSystem(eqx.Module):
+    """Equations on a grid.
+
+    `State` is a frozen module with one array per entry of `variables`. `tendency` is the readable
+    face: real space, units of the state per second. A system that steps faster in another
+    representation (spectra) overrides the five methods from `to_evolved` to `is_healthy`; by default
+    the state itself is evolved.
+    """
+
+    State: ClassVar[Any]
+    variables: eqx.AbstractVar[tuple[Variable, ...]]
+
+    @abc.abstractmethod
+    def initial_state(self, *, key: PRNGKeyArray) -> PyTree:
+        """Return a random state from which the system spins up."""
+
+    @abc.abstractmethod
+    def tendency(self, state: PyTree, forcing: PyTree = None) -> PyTree:
+        """Return the rate of change of the state, in its units per second."""
+
+    @abc.abstractmethod
+    def diagnostics(self, state: PyTree) -> dict[str, Array]:
+        """Return scalars (or one per layer) that summarise a state: energies, enstrophy."""
+
+    @abc.abstractmethod
+    def default_scheme(self) -> AbstractScheme:
+        """Return the scheme that `model` uses unless told otherwise."""
+
+    @abc.abstractmethod
+    def coordinates(self) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
+        """Return the values and CF attributes of each dimension of `variables`."""
+
+    def model(self, dt: float, closure: Any = None, scheme: AbstractScheme | None = None) -> Model:
+        """Return the model that steps this system by `dt` seconds, with a closure if given."""
+        if not dt > 0:
+            raise ValueError(f"dt must be positive (seconds), got {dt!r}")
+        return Model(self, self.default_scheme() if scheme is None else scheme, dt, closure)
+
+    def to_evolved(self, state: PyTree) -> PyTree:
+        """Return the representation that a model steps."""
+        return state
+
+    def to_state(self, evolved: PyTree) -> PyTree:
+        """Return the state from the representation that a model steps."""
+        return evolved
+
+    def evolved_tendency(self, evolved: PyTree, forcing: PyTree = None) -> PyTree:
+        """Return the tendency in the representation that a model steps."""
+        return self.tendency(evolved, forcing)
+
+    def increment_to_evolved(self, increment: PyTree) -> PyTree:
+        """Return a closure's increment in the representation that a model steps."""
+        return increment
+
+    def after_step(self, evolved: PyTree) -> PyTree:
+        """Return what the system makes of the representation after each step (filters)."""
+        return evolved
+
+    def is_healthy(self, evolved: PyTree) -> Bool[Array, ""]:
+        """Return whether every array is finite and within the bounds of its variable."""
+        healthy = jnp.array(True)
+        for variable, leaf in zip(self.variables, jax.tree.leaves(evolved), strict=True):
+            low, high = variable.bounds
+            healthy &= jnp.all(jnp.isfinite(leaf) & (leaf >= low) & (leaf <= high))
+        return healthy
