@@ -9,6 +9,10 @@ from subgrid.grids.periodic import PeriodicGrid
 
 DEFINITIONS = ("pyqg", "pyqg-0.4")
 
+# In ring widths. On a square domain every mode with |k| = |l| lies exactly on an edge, where rounding
+# would put it into either ring, both or none; within this distance it counts as on the edge.
+EDGE_TOLERANCE = 1e-9
+
 
 def ring_edges(grid: PeriodicGrid, definition: str = "pyqg", truncate: bool = True) -> NDArray:
     """Return the lower edges [bins] of the rings, rad/m; each is √(dk² + dl²) wide.
@@ -21,10 +25,13 @@ def ring_edges(grid: PeriodicGrid, definition: str = "pyqg", truncate: bool = Tr
     nyquist_x, nyquist_y = grid.k[-1], np.abs(grid.l).max()
     largest = min(nyquist_x, nyquist_y) if truncate else math.hypot(nyquist_x, nyquist_y)
     if definition == "pyqg":
-        return np.arange(0.0, largest, width)
-    if definition == "pyqg-0.4":
-        return np.arange(dk, largest - width, width)
-    raise ValueError(f"definition must be one of {', '.join(DEFINITIONS)}, got {definition!r}")
+        first, end = 0.0, largest
+    elif definition == "pyqg-0.4":
+        first, end = dk, largest - width
+    else:
+        raise ValueError(f"definition must be one of {', '.join(DEFINITIONS)}, got {definition!r}")
+    count = max(math.ceil((end - first) / width - EDGE_TOLERANCE), 1)
+    return first + width * np.arange(count)
 
 
 def isotropic_spectrum(
@@ -34,15 +41,16 @@ def isotropic_spectrum(
     truncate: bool = True,
     average: bool = True,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return ring centres [bins] (rad/m) and the isotropic spectrum [..., bins] of a spectral density.
+    """Return ring centres [bins] (rad/m) and isotropic spectrum [..., bins] of a spectral density.
 
     E(κ) = 2 · mean over the ring of P · π κ/(dk dl)   if `average`,   else   2 · sum over it / dκ
 
-    P = `power` [..., ny, nx//2+1]: |hat|²/M², hat the unnormalised rfft2 and M the number of cells;
-    its columns k = 0 and k = Nyquist are halved because they stand once, all others twice in the full
-    plane. dκ = √(dk² + dl²). Without `average` and `truncate`, Σ E dκ is the mean square of the field.
-    Units: those of P times metres. Source: pyqg `diagnostic_tools.calc_ispec` (0.7.2; and 0.4, the
-    variant behind Otness, Zanna & Bruna 2025 and Perezhogin et al. 2023).
+    P = `power` [..., ny, nx//2+1]: |hat|²/M², hat the unnormalised rfft2, M the number of cells;
+    its columns k = 0 and k = Nyquist are halved because they stand once, all others twice in the
+    full plane. dκ = √(dk² + dl²). Without `average` and `truncate`, Σ E dκ is the mean square of
+    the field. Units: those of P times metres. Source: pyqg `diagnostic_tools.calc_ispec` (0.7.2; and 0.4, the
+    variant behind Otness, Zanna & Bruna 2025 and Perezhogin et al. 2023). Those leave modes that lie
+    exactly on an edge to rounding; here they belong to the ring above it.
     """
     edges = ring_edges(grid, definition, truncate)
     dk, dl = 2 * math.pi / grid.length_x, 2 * math.pi / grid.length_y
@@ -72,10 +80,11 @@ def _ring_members(
     The old definition closes every ring at both ends when averaging; the new one only the last.
     """
     kappa = np.sqrt(grid.wavenumber_squared).ravel()[None, :]
-    lower, upper = edges[:, None], edges[:, None] + width
-    inside = (kappa >= lower) & (kappa < upper)
+    distance = (kappa - edges[:, None]) / width
+    inside = (distance >= -EDGE_TOLERANCE) & (distance < 1 - EDGE_TOLERANCE)
+    on_upper_edge = np.abs(distance - 1) <= EDGE_TOLERANCE
     if definition == "pyqg-0.4" and average:
-        inside = (kappa >= lower) & (kappa <= upper)
+        inside |= on_upper_edge
     if definition == "pyqg":
-        inside[-1] |= (kappa == upper[-1])[0]
+        inside[-1] |= on_upper_edge[-1]
     return inside.astype(np.float64)
