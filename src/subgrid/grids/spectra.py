@@ -9,8 +9,8 @@ from subgrid.grids.periodic import PeriodicGrid
 
 DEFINITIONS = ("pyqg", "pyqg-0.4")
 
-# In ring widths. On a square domain every mode with |k| = |l| lies exactly on an edge, where rounding
-# would put it into either ring, both or none; within this distance it counts as on the edge.
+# In ring widths. On a square domain every mode with |k| = |l| lies exactly on an edge, where
+# rounding would put it into either ring, both or none; within this distance it is on the edge.
 EDGE_TOLERANCE = 1e-9
 
 
@@ -48,9 +48,9 @@ def isotropic_spectrum(
     P = `power` [..., ny, nx//2+1]: |hat|²/M², hat the unnormalised rfft2, M the number of cells;
     its columns k = 0 and k = Nyquist are halved because they stand once, all others twice in the
     full plane. dκ = √(dk² + dl²). Without `average` and `truncate`, Σ E dκ is the mean square of
-    the field. Units: those of P times metres. Source: pyqg `diagnostic_tools.calc_ispec` (0.7.2; and 0.4, the
-    variant behind Otness, Zanna & Bruna 2025 and Perezhogin et al. 2023). Those leave modes that lie
-    exactly on an edge to rounding; here they belong to the ring above it.
+    the field. Units: those of P times metres. Source: pyqg `diagnostic_tools.calc_ispec` (0.7.2;
+    and 0.4, the variant behind Otness, Zanna & Bruna 2025 and Perezhogin et al. 2023). Those leave
+    modes that lie exactly on an edge to rounding; here they belong to the ring above it.
     """
     edges = ring_edges(grid, definition, truncate)
     dk, dl = 2 * math.pi / grid.length_x, 2 * math.pi / grid.length_y
