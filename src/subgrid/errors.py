@@ -10,7 +10,7 @@ class ConfigError(SubgridError, ValueError):
 
 
 class UnknownNameError(ConfigError):
-    """A name is not known where names are looked up; lists the known names and the nearest match."""
+    """A name is not known where it is looked up; lists the known ones and the nearest."""
 
 
 class ShapeError(SubgridError, ValueError):

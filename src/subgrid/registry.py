@@ -1,4 +1,4 @@
-"""Turns names into objects: our own by name, installed ones by entry point, a user's by module:Class."""
+"""Turns names into objects: ours by name, installed ones by entry point, a user's by module:Class."""
 
 import difflib
 import importlib

@@ -26,7 +26,7 @@ def exponential_filter(grid: PeriodicGrid, sharpness: float = 1.0) -> NDArray[np
 
 
 def two_thirds_mask(grid: PeriodicGrid) -> NDArray[np.float64]:
-    """Return 1 where |k| and |l| are below 2/3 of their Nyquist wavenumbers, else 0 (Orszag 1971)."""
+    """Return 1 where |k| and |l| are below 2/3 of their Nyquist values, else 0 (Orszag 1971)."""
     keep_x = np.abs(grid.k) * grid.dx < 2 * np.pi / 3
     keep_y = np.abs(grid.l) * grid.dy < 2 * np.pi / 3
     return np.outer(keep_y, keep_x).astype(np.float64)

@@ -7,8 +7,8 @@ With hat the unnormalised rfft2, ρ² = (number of fine cells)/(number of coarse
 The coarse Nyquist wavenumbers have no unique place in the fine spectrum (their two signs fall
 together), so both directions set them to zero. Then D D† = I on fields without Nyquist content,
 D† = ρ² Dᵀ, and both commute with reflections in x and y. `legacy=True` keeps them as the published
-code of Otness, Zanna & Bruna 2025 does: D keeps column +Nyquist and row -Nyquist as they are, so one
-mode is halved in D D† and the row and column Nyquist modes are treated differently.
+code of Otness, Zanna & Bruna 2025 does: D keeps column +Nyquist and row -Nyquist as they are, so
+one mode is halved in D D† and row and column Nyquist modes are treated differently.
 """
 
 import jax.numpy as jnp

@@ -18,12 +18,16 @@ class AbstractSystem(eqx.Module):
 
     `State` is a frozen module with one array per entry of `variables`. `tendency` is the readable
     face: real space, units of the state per second. A system that steps faster in another
-    representation (spectra) overrides the five methods from `to_evolved` to `is_healthy`; by default
-    the state itself is evolved.
+    representation (spectra) overrides the methods from `to_evolved` to `is_healthy`; by default the
+    state itself is evolved.
     """
 
     State: ClassVar[Any]
-    variables: eqx.AbstractVar[tuple[Variable, ...]]
+
+    @property
+    @abc.abstractmethod
+    def variables(self) -> tuple[Variable, ...]:
+        """The table of state variables, in the order of the state's fields."""
 
     @abc.abstractmethod
     def initial_state(self, *, key: PRNGKeyArray) -> PyTree:

@@ -52,12 +52,12 @@ class _Coefficients(eqx.Module):
     invert_12: Float[Array, "l k"]
     invert_21: Float[Array, "l k"]
     invert_22: Float[Array, "l k"]
-    k: Float[Array, "1 k"]
-    l: Float[Array, "l 1"]
+    k: Float[Array, "1 1 k"]
+    l: Float[Array, "1 l 1"]
     pv_gradient_k: Float[Array, "level 1 k"]  # k Q_y
-    drag: Float[Array, "l k"]  # r κ²
-    filter: Float[Array, "l k"]
-    parseval: Float[Array, "1 k"]  # weights of |q̂|² in the mean square
+    drag: Float[Array, "1 l k"]  # r κ²
+    filter: Float[Array, "1 l k"]
+    parseval: Float[Array, "1 1 k"]  # weights of |q̂|² in the mean square
 
 
 class TwoLayerQG(AbstractSystem):
@@ -167,7 +167,7 @@ class TwoLayerQG(AbstractSystem):
         return upper, self.constants["thickness_ratio"] * upper
 
     def settings(self) -> dict[str, Any]:
-        """Return the arguments that build this system again: plain numbers, strings and booleans."""
+        """Return the arguments that build this system again, as plain numbers and strings."""
         return {
             "nx": self.grid.nx,
             "ny": self.grid.ny,
@@ -182,7 +182,7 @@ class TwoLayerQG(AbstractSystem):
         }
 
     def with_grid(self, nx: int, ny: int | None = None, **changes: Any) -> "TwoLayerQG":
-        """Return the same system on another grid of the same domain; `changes` override settings."""
+        """Return the system on another grid of the same domain; `changes` override settings."""
         resized = self.grid.resized(nx, ny)
         return TwoLayerQG(**{**self.settings(), "nx": resized.nx, "ny": resized.ny, **changes})
 
@@ -318,7 +318,7 @@ class TwoLayerQG(AbstractSystem):
         pv = fields[4:]
         flux = jnp.concatenate([(fields[:2] + self.background_velocity) * pv, fields[2:4] * pv])
         hat = jnp.fft.rfft2(flux)
-        return hat * two_thirds_mask(self.grid).astype(self.dtype) if self.dealias else hat
+        return hat * two_thirds_mask(self.grid)[None].astype(self.dtype) if self.dealias else hat
 
     def _inverse(self, real: Array, imag: Array) -> Array:
         return jnp.fft.irfft2(jax.lax.complex(real, imag), s=self.grid.shape)
@@ -339,7 +339,8 @@ def _checked_dtype(dtype: DTypeLike) -> str:
         raise ConfigError(f"dtype must be float32 or float64, got {name}")
     if name == "float64" and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         raise ConfigError(
-            "dtype float64 needs jax.config.update('jax_enable_x64', True) before the system is made"
+            "dtype float64 needs jax.config.update('jax_enable_x64', True) before the system "
+            "is made"
         )
     return name
 
@@ -385,10 +386,10 @@ def _build(
         "invert_12": -upper / determinant,
         "invert_21": -lower / determinant,
         "invert_22": -(kappa2 + upper) / determinant,
-        "k": grid.k[None, :],
-        "l": grid.l[:, None],
-        "pv_gradient_k": gradient[:, None, None] * grid.k,
-        "drag": values["bottom_drag"] * kappa2,
-        "filter": small_scale * two_thirds_mask(grid) if dealias else small_scale,
-        "parseval": twice[None, :] / grid.size**2,
+        "k": grid.k[None, None, :],
+        "l": grid.l[None, :, None],
+        "pv_gradient_k": gradient[:, None, None] * grid.k[None, None, :],
+        "drag": values["bottom_drag"] * kappa2[None],
+        "filter": (small_scale * two_thirds_mask(grid) if dealias else small_scale)[None],
+        "parseval": twice[None, None, :] / grid.size**2,
     }

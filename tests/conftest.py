@@ -1,0 +1,24 @@
+"""Strictness for all tests: typed shapes, no silent rank promotion, warnings as errors."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+from jaxtyping import install_import_hook  # noqa: E402
+
+install_import_hook("subgrid", "beartype.beartype")
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# a compiled program is the same for every test that asks for it: keep them between runs
+jax.config.update("jax_compilation_cache_dir", os.environ.get("SUBGRID_TEST_CACHE", ".cache/jax"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+@pytest.fixture
+def float64():
+    """Enable float64 for one test."""
+    with jax.enable_x64(True):
+        yield
