@@ -1,0 +1,26 @@
+"""Training: a resumable loop, optimisers, schedules, trackers, offline and cascade training."""
+
+from subgrid.training.loop import fit, load_best
+from subgrid.training.optimisers import OPTIMISERS, Adam, AdamW, Optimiser
+from subgrid.training.run import FitResult
+from subgrid.training.schedules import SCHEDULES, Constant, Schedule, WarmupCosine
+from subgrid.training.trackers import TIMINGS, Callback, Event, JsonLines, read_records
+
+__all__ = [
+    "OPTIMISERS",
+    "SCHEDULES",
+    "TIMINGS",
+    "Adam",
+    "AdamW",
+    "Callback",
+    "Constant",
+    "Event",
+    "FitResult",
+    "JsonLines",
+    "Optimiser",
+    "Schedule",
+    "WarmupCosine",
+    "fit",
+    "load_best",
+    "read_records",
+]
