@@ -17,7 +17,7 @@ from subgrid.provenance import load_arrays, save_arrays
 from subgrid.training.checkpoint import Checkpoint, Checkpoints, Position, arrays_by_path
 from subgrid.training.optimisers import Optimiser
 from subgrid.training.prefetch import Prefetch
-from subgrid.training.trackers import Callback, Event
+from subgrid.training.trackers import Callback, Event, EventKind
 from subgrid.training.update import (
     Loss,
     TrainState,
@@ -250,7 +250,7 @@ class Run:
                 "rate, clip the gradient, or look for non-finite values in the training data."
             )
 
-    def _emit(self, kind: str, update: int, record: Mapping[str, Any] | None = None) -> None:
+    def _emit(self, kind: EventKind, update: int, record: Mapping[str, Any] | None = None) -> None:
         event = Event(kind, update, self.updates, self.label, record or {})
         for callback in self.callbacks:
             callback(event)

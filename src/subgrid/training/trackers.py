@@ -14,6 +14,8 @@ from subgrid.provenance import write_atomic
 # What a record holds that differs between two runs that are otherwise the same bit for bit.
 TIMINGS = ("seconds",)
 
+EventKind = Literal["start", "update", "record", "checkpoint", "end"]
+
 
 @dataclass(frozen=True)
 class Event:
@@ -24,7 +26,7 @@ class Event:
     the line of metrics, filled for "record" only.
     """
 
-    kind: Literal["start", "update", "record", "checkpoint", "end"]
+    kind: EventKind
     update: int
     updates: int
     label: str = ""

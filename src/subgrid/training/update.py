@@ -98,7 +98,10 @@ def make_update(
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), changed, unchanged)
         skip = jnp.where(finite, 0, 1)
         in_row = (state.skipped_in_row + 1) * skip
-        state = TrainState(*kept[:3], state.skipped + skip, in_row, *kept[3:])
+        parameters, optimiser, average, sums, count = kept
+        state = TrainState(
+            parameters, optimiser, average, state.skipped + skip, in_row, sums, count
+        )
         # A copy: the host reads it after the state's own has been donated to the next update.
         return state, in_row.copy()
 
