@@ -1,79 +1,105 @@
 """Checks between the sections of a config that need no simulation."""
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-if TYPE_CHECKING:
-    from subgrid.config.models import Config
+from subgrid.config.explain import plain_words
+from subgrid.config.sections import (
+    ClosureConfig,
+    CoarseConfig,
+    DataConfig,
+    EvaluationConfig,
+    LearnedConfig,
+    NoClosureConfig,
+    TrainingConfig,
+    TruthConfig,
+    merged_training,
+)
+
+_Model = NoClosureConfig | ClosureConfig | LearnedConfig
 
 
-def check_consistency(config: "Config") -> None:
-    """Raise ValueError, listing every problem, where two settings do not fit each other."""
-    problems = [
-        *_size_problems(config),
-        *_model_problems(config),
-        *_evaluation_problems(config),
+def consistency_problems(
+    truth: TruthConfig,
+    coarse: CoarseConfig,
+    data: DataConfig,
+    models: tuple[_Model, ...],
+    training: TrainingConfig,
+    evaluation: EvaluationConfig,
+) -> list[str]:
+    """Return one line, with the key, value and what is allowed, per pair that does not fit."""
+    return [
+        *_size_problems(truth, coarse),
+        *_name_problems(models),
+        *_network_problems(models, coarse),
+        *_training_problems(models, training),
+        *_evaluation_problems(data, evaluation),
     ]
-    if problems:
-        raise ValueError("\n".join(problems))
 
 
-def _size_problems(config: "Config") -> list[str]:
-    nx, ny = config.truth.nx, config.ny
-    problems = []
-    for key, size in (("truth.nx", nx), ("truth.ny", ny)):
-        if size % 2 or size < 4:
-            problems.append(f"{key}: got {size}; must be even and at least 4")
-    sizes = config.coarse.sizes
-    for size in sizes:
+def _size_problems(truth: TruthConfig, coarse: CoarseConfig) -> list[str]:
+    nx, ny = truth.nx, truth.nx if truth.ny is None else truth.ny
+    problems = [
+        f"{key}: got {size}; must be even and at least 4"
+        for key, size in (("truth.nx", nx), ("truth.ny", ny))
+        if size % 2 or size < 4
+    ]
+    for size in coarse.sizes:
         if size % 2 or size < 4:
             problems.append(f"coarse.sizes: got {size}; every size must be even and at least 4")
         elif size >= nx:
-            problems.append(
-                f"coarse.sizes: got {size}; must be smaller than the truth's nx = {nx}"
-            )
+            problems.append(f"coarse.sizes: got {size}; must be smaller than truth.nx = {nx}")
         elif size * ny % nx or (size * ny // nx) % 2:
             problems.append(
-                f"coarse.sizes: {size} cells along x would be {size * ny / nx:g} along y for a "
-                f"{ny} x {nx} truth; must be an even whole number"
+                f"coarse.sizes: {size} cells along x make {size * ny / nx:g} along y for a truth "
+                f"of {ny} x {nx} cells; must be an even whole number"
             )
-    if any(fine <= coarse for fine, coarse in zip(sizes, sizes[1:], strict=False)):
-        problems.append(f"coarse.sizes: got {list(sizes)}; must decrease, finest first")
+    pairs = zip(coarse.sizes, coarse.sizes[1:], strict=False)
+    if any(fine <= small for fine, small in pairs):
+        problems.append(f"coarse.sizes: got {list(coarse.sizes)}; must decrease, finest first")
     return problems
 
 
-def _model_problems(config: "Config") -> list[str]:
+def _name_problems(models: tuple[_Model, ...]) -> list[str]:
+    counts = Counter(model.name for model in models)
+    return [
+        f"models: the name {name!r} is used {times} times; every model needs its own"
+        for name, times in counts.items()
+        if times > 1
+    ]
+
+
+def _network_problems(models: tuple[_Model, ...], coarse: CoarseConfig) -> list[str]:
+    return [
+        f"models.{model.name}.networks: got {len(model.networks)} for {len(coarse.sizes)} coarse "
+        f"sizes {list(coarse.sizes)}; a multiscale model has one network per size"
+        for model in models
+        if isinstance(model, LearnedConfig)
+        and model.arrangement == "multiscale"
+        and len(model.networks) != len(coarse.sizes)
+    ]
+
+
+def _training_problems(models: tuple[_Model, ...], training: TrainingConfig) -> list[str]:
     problems = []
-    for name, times in Counter(model.name for model in config.models).items():
-        if times > 1:
-            problems.append(f"models: the name {name!r} is used {times} times; must be unique")
-    for model in config.learned():
-        count, scales = len(model.networks), len(config.coarse.sizes)
-        if model.arrangement == "multiscale" and count != scales:
-            problems.append(
-                f"models.{model.name}.networks: got {count} network(s) for {scales} coarse "
-                f"size(s) {list(config.coarse.sizes)}; a multiscale model has one per size"
-            )
+    for model in models:
+        if not isinstance(model, LearnedConfig):
+            continue
         try:
-            config.training_of(model)
+            merged_training(training, model)
         except ValidationError as error:
             for problem in error.errors():
-                key = ".".join(str(part) for part in problem["loc"])
-                problems.append(
-                    f"models.{model.name}.training{'.' if key else ''}{key}: "
-                    f"got {problem['input']!r}; {problem['msg']}"
-                )
+                key = ".".join(["models", model.name, "training", *map(str, problem["loc"])])
+                problems.append(f"{key}: got {problem['input']!r}; {plain_words(problem['msg'])}")
     return problems
 
 
-def _evaluation_problems(config: "Config") -> list[str]:
-    tests = config.data.trajectories.test
-    members = config.evaluation.members
-    if members > tests:
-        return [
-            f"evaluation.members: got {members}; must be at most data.trajectories.test = "
-            f"{tests}, since each member starts from its own test trajectory"
-        ]
-    return []
+def _evaluation_problems(data: DataConfig, evaluation: EvaluationConfig) -> list[str]:
+    tests = data.trajectories.test
+    if evaluation.members <= tests:
+        return []
+    return [
+        f"evaluation.members: got {evaluation.members}; must be at most data.trajectories.test = "
+        f"{tests}: each member starts from a test trajectory of its own"
+    ]

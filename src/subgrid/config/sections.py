@@ -1,8 +1,18 @@
-"""The settings of an experiment, section by section: types, ranges, units and defaults."""
+"""The sections of an experiment's config: types, ranges, units and defaults."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, StrictFloat, StrictInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 Count = Annotated[StrictInt, Field(ge=1)]
 CountOrZero = Annotated[StrictInt, Field(ge=0)]
@@ -12,8 +22,7 @@ PositiveOrZero = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)]
 Sizes = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
 Names = Annotated[tuple[str, ...], Strict(False), Field(min_length=1)]
-# bool is a subclass of int: strict types keep `true` from passing as the number 1
-Constant = StrictInt | StrictFloat
+Constant = StrictBool | StrictInt | StrictFloat | StrictStr
 
 
 class Section(BaseModel):
@@ -162,7 +171,8 @@ class EvaluationConfig(Section):
     Online: each of `members` free runs starts from the first frame of a test trajectory and takes
     `steps` steps of `dt` seconds (the truth's own `dt` where none is given), saved every
     `save_every` steps. Spectra are compared up to `cut`, a fraction of the Nyquist wavenumber.
-    Intervals come from `bootstrap` resamples at confidence `level`.
+    Intervals come from `bootstrap` resamples at confidence `level`. `constants` change the coarse
+    system of the free runs only, for example its `filter_sharpness`.
     """
 
     steps: Count
@@ -173,6 +183,7 @@ class EvaluationConfig(Section):
     cut: Annotated[float, Field(gt=0.0, le=1.0)] = 2.0 / 3.0
     bootstrap: Count = 1000
     level: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
+    constants: dict[str, Constant] = {}
 
     @model_validator(mode="after")
     def _frames_fit(self) -> "EvaluationConfig":
@@ -184,55 +195,6 @@ class EvaluationConfig(Section):
         return self
 
 
-class Config(Section):
-    """A complete experiment: what is simulated, learned, tested and reported."""
-
-    name: Name
-    profile: str | None = None
-    description: str = ""
-    seed: CountOrZero = 0
-    truth: TruthConfig
-    coarse: CoarseConfig
-    data: DataConfig
-    models: Annotated[tuple[ModelConfig, ...], Strict(False), Field(min_length=1)]
-    training: TrainingConfig
-    evaluation: EvaluationConfig
-
-    @model_validator(mode="after")
-    def _sections_fit(self) -> "Config":
-        from subgrid.config.consistency import check_consistency
-
-        check_consistency(self)
-        return self
-
-    @property
-    def ny(self) -> int:
-        """Number of cells of the fine grid along y."""
-        return self.truth.nx if self.truth.ny is None else self.truth.ny
-
-    @property
-    def coarse_shapes(self) -> tuple[tuple[int, int], ...]:
-        """The (ny, nx) of every coarse grid, finest first."""
-        return tuple((size * self.ny // self.truth.nx, size) for size in self.coarse.sizes)
-
-    @property
-    def coarse_dt(self) -> float:
-        """Time step of the coarse model, s."""
-        return self.truth.dt if self.evaluation.dt is None else self.evaluation.dt
-
-    @property
-    def label(self) -> str:
-        """Name of the experiment with its profile, as used for the default run folder."""
-        return self.name if self.profile is None else f"{self.name}-{self.profile}"
-
-    def learned(self) -> tuple[LearnedConfig, ...]:
-        """Return the models that are trained."""
-        return tuple(model for model in self.models if isinstance(model, LearnedConfig))
-
-    def training_of(self, model: LearnedConfig) -> TrainingConfig:
-        """Return [training] with the changes that `model` asks for."""
-        return TrainingConfig(**{**self.training.model_dump(), **model.training})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain lists, tables and numbers, without the unset ones."""
-        return self.model_dump(mode="json", exclude_none=True)
+def merged_training(training: TrainingConfig, model: LearnedConfig) -> TrainingConfig:
+    """Return [training] with the changes that `model` asks for; raises ValidationError."""
+    return TrainingConfig(**{**training.model_dump(), **model.training})

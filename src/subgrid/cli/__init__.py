@@ -1,0 +1,5 @@
+"""The command line `subgrid`."""
+
+from subgrid.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,102 @@
+"""The command line: its commands, exit codes and how errors are shown."""
+
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+
+from cyclopts import App, CycloptsError
+
+from subgrid import __version__
+
+DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+_HELP = """Learn what a model does not resolve: truth, data, closures, online tests, report.
+
+`subgrid run quickstart --profile laptop` does all of it in a few minutes. Running the same command
+again goes on where it stopped. `--debug` after any command shows the full traceback of an error.
+Exit codes: 0 done, 1 failed, 2 bad usage or config, 130 interrupted.
+"""
+
+# the text stands here, not in the command's module, so that `subgrid --help` imports none of them
+_COMMANDS = {
+    "run": ("Run an experiment from its config to its report, or go on with it.", "Experiment"),
+    "simulate": ("Simulate the truth and write the data.", "Experiment"),
+    "train": ("Train the learned closures on the data.", "Experiment"),
+    "evaluate": ("Test every closure offline and online.", "Experiment"),
+    "report": ("Write report.html.", "Experiment"),
+    "new": ("Write a preset to a file of your own, to change it.", "Help"),
+    "list": ("List presets, systems, closures, networks, coarseners or metrics.", "Help"),
+    "check": ("Check the laws every closure or system must obey on a class of yours.", "Help"),
+    "cite": ("Print the BibTeX of subgrid and of what a run used.", "Help"),
+    "doctor": ("Show what subgrid finds on this machine.", "Help"),
+}
+
+
+def build_app() -> App:
+    """Return the app; the module of a command is imported when the command is used."""
+    app = App(name="subgrid", version=__version__, help=_HELP, help_format="markdown")
+    for place, (name, (text, group)) in enumerate(_COMMANDS.items()):
+        app.command(
+            f"subgrid.cli.{name}:command", name=name, help=text, group=group, sort_key=place
+        )
+    return app
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command line and return its exit code; messages go to standard error."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in tokens
+    tokens = [token for token in tokens if token != "--debug"]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes about itself
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # a user's own module in the current folder, as `python -m` finds it
+    _end_on_sigterm()
+    try:
+        result = build_app()(
+            tokens, exit_on_error=False, print_error=True, result_action="return_value"
+        )
+        return result if isinstance(result, int) else DONE
+    except CycloptsError:  # cyclopts has printed it
+        return BAD_USAGE
+    except KeyboardInterrupt:
+        _say("interrupted. What is finished is kept: run the same command again to go on.")
+        return INTERRUPTED
+    except BrokenPipeError:  # for example `subgrid list | head -1`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - Python flushes it at exit
+        return DONE
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        return _explain(error, debug)
+
+
+def _explain(error: Exception, debug: bool) -> int:
+    """Print an error as one message and return the exit code it stands for."""
+    from subgrid.errors import ConfigError, RunFolderError, RunLockedError, SubgridError
+
+    notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", []))
+    if isinstance(error, SubgridError | OSError):
+        _say(f"error: {error}{notes}")
+    else:
+        hint = "" if debug else " Add --debug to see where."
+        _say(f"error: {type(error).__name__}: {error}{notes}{hint}")
+    usage = isinstance(error, ConfigError | RunFolderError)
+    return BAD_USAGE if usage and not isinstance(error, RunLockedError) else FAILED
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _end_on_sigterm() -> None:
+    """Treat SIGTERM (a scheduler's notice) like Ctrl-C: a clean stop that can be resumed."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread, as when a notebook calls main()
+        return

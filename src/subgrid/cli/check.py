@@ -1,0 +1,48 @@
+"""`subgrid check`: the laws every closure or system must obey."""
+
+from typing import Any
+
+from subgrid.errors import ConfigError
+
+
+def command(reference: str, /, *, nx: int = 32) -> int:
+    """Check the laws every closure or system must obey on a class of yours.
+
+    Parameters
+    ----------
+    reference
+        Your class as module:Class, or the name of a shipped closure or system.
+    nx
+        Number of grid cells along x of the test.
+    """
+    from subgrid.experiment.laws import closure_laws, system_laws
+    from subgrid.systems import AbstractSystem, TwoLayerQG
+
+    target = _find(reference)
+    if isinstance(target, type) and issubclass(target, AbstractSystem):
+        print(f"system {reference}, {nx} cells along x")
+        laws = system_laws(_build(reference, target, nx))
+    else:
+        system = TwoLayerQG(nx)
+        print(f"closure {reference} on TwoLayerQG, {nx} x {nx} cells")
+        laws = closure_laws(_build(reference, target, system), system)
+    for law in laws:
+        mark = {True: "holds ", False: "BROKEN", None: "note  "}[law.holds]
+        print(f"  {mark}  {law.name:<20} {law.detail}")
+    broken = sum(law.holds is False for law in laws)
+    print("every law holds" if broken == 0 else f"{broken} of {len(laws)} laws broken")
+    return 1 if broken else 0
+
+
+def _find(reference: str) -> Any:
+    from subgrid.closures import CLOSURES
+    from subgrid.systems import SYSTEMS
+
+    return (SYSTEMS if reference in SYSTEMS.names() else CLOSURES).get(reference)
+
+
+def _build(reference: str, target: Any, argument: Any) -> Any:
+    try:
+        return target(argument)
+    except TypeError as error:
+        raise ConfigError(f"cannot build {reference} with one argument: {error}") from error

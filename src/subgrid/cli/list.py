@@ -1,0 +1,55 @@
+"""`subgrid list`: what can be named in a config."""
+
+import tomllib
+from typing import Literal
+
+Kind = Literal["presets", "systems", "closures", "networks", "coarseners", "metrics"]
+
+
+def command(kind: Kind | None = None, /) -> None:
+    """List presets, systems, closures, networks, coarseners or metrics; without a kind, all.
+
+    Parameters
+    ----------
+    kind
+        What to list.
+    """
+    kinds = Kind.__args__ if kind is None else (kind,)
+    for number, each in enumerate(kinds):
+        if kind is None:
+            print(f"{'' if number == 0 else chr(10)}{each}")
+        rows = _rows(each)
+        width = max((len(name) for name, _ in rows), default=0)
+        for name, text in rows:
+            print(f"  {name:<{width}}  {text}".rstrip())
+
+
+def _rows(kind: str) -> list[tuple[str, str]]:
+    if kind == "presets":
+        return _presets()
+    return _registry(kind).describe()
+
+
+def _presets() -> list[tuple[str, str]]:
+    from subgrid.config import preset_names, preset_text
+
+    rows = []
+    for name in preset_names():
+        tables = tomllib.loads(preset_text(name))
+        profiles = ", ".join(tables.get("profiles", {}))
+        rows.append((name, f"{tables.get('description', '')} Profiles: {profiles}."))
+    return rows
+
+
+def _registry(kind: str):
+    if kind == "systems":
+        from subgrid.systems import SYSTEMS as registry
+    elif kind == "closures":
+        from subgrid.closures import CLOSURES as registry
+    elif kind == "networks":
+        from subgrid.nn import NETWORKS as registry
+    elif kind == "coarseners":
+        from subgrid.coarsening import COARSENERS as registry
+    else:
+        from subgrid.evaluation import METRICS as registry
+    return registry

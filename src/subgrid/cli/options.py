@@ -1,0 +1,62 @@
+"""The options that the commands working on a run share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from subgrid.config import Config, load_config, profile_names
+from subgrid.errors import ConfigError
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class RunOptions:
+    """Which config, where to, and with how many processes.
+
+    Parameters
+    ----------
+    profile
+        Size of a preset: tiny (seconds), laptop (minutes), or another one that it defines.
+    out
+        Run folder. Default: runs/NAME-PROFILE.
+    set
+        Change one setting, as in --set training.updates=100. May be given more than once.
+    workers
+        Simulate in this many processes, one thread each.
+    dask
+        Simulate on the Dask cluster whose scheduler has this address.
+    data_from
+        Take over the data of another finished run with the same truth, coarsening and seed.
+    """
+
+    profile: str | None = None
+    out: Path | None = None
+    set: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
+    workers: int = 1
+    dask: str | None = None
+    data_from: Path | None = None
+
+
+def resolve(source: str, options: RunOptions) -> tuple[Config, Path]:
+    """Return the config and the run folder that a command line asks for.
+
+    `source` is a preset, a config file or an existing run folder. Raises ConfigError for options
+    that a run folder does not take, since its config is fixed.
+    """
+    path = Path(source)
+    if path.is_dir():
+        if options.profile or options.set or options.out:
+            raise ConfigError(
+                f"{source} is a run folder: its config is fixed, so --profile, --set and --out do "
+                "not apply. Give the preset or the config file with another --out instead."
+            )
+        from subgrid.experiment import RunFolder
+
+        return RunFolder.open(path).config, path
+    profile = options.profile
+    if profile is None and "laptop" in profile_names(source):
+        profile = "laptop"
+    config = load_config(source, profile, options.set)
+    return config, options.out or Path("runs") / config.label

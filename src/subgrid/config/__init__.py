@@ -1,0 +1,39 @@
+"""The config of an experiment: sections, presets, and the builders that turn names into objects."""
+
+from subgrid.config.loading import (
+    config_from_dict,
+    config_to_toml,
+    load_config,
+    preset_names,
+    preset_text,
+    profile_names,
+)
+from subgrid.config.sections import (
+    ClosureConfig,
+    CoarseConfig,
+    DataConfig,
+    EvaluationConfig,
+    LearnedConfig,
+    NoClosureConfig,
+    TrainingConfig,
+    TruthConfig,
+)
+from subgrid.config.settings import Config
+
+__all__ = [
+    "ClosureConfig",
+    "CoarseConfig",
+    "Config",
+    "DataConfig",
+    "EvaluationConfig",
+    "LearnedConfig",
+    "NoClosureConfig",
+    "TrainingConfig",
+    "TruthConfig",
+    "config_from_dict",
+    "config_to_toml",
+    "load_config",
+    "preset_names",
+    "preset_text",
+    "profile_names",
+]

@@ -1,0 +1,83 @@
+"""Turns the names and numbers of a config into objects: the only place that does."""
+
+from typing import Any
+
+from subgrid.config.sections import ClosureConfig
+from subgrid.config.settings import Config
+from subgrid.errors import ConfigError, SubgridError
+
+
+def check_names(config: Config) -> None:
+    """Raise ConfigError, naming the key, where a name of the config is in no registry."""
+    from subgrid.closures import CLOSURES
+    from subgrid.coarsening import COARSENERS
+    from subgrid.nn import NETWORKS
+    from subgrid.systems import SYSTEMS
+
+    wanted = [
+        ("truth.system", SYSTEMS, config.truth.system),
+        ("coarse.operator", COARSENERS, config.coarse.operator),
+    ]
+    for model in config.models:
+        if isinstance(model, ClosureConfig):
+            wanted.append((f"models.{model.name}.closure", CLOSURES, model.closure))
+    for model in config.learned():
+        wanted.extend((f"models.{model.name}.networks", NETWORKS, name) for name in model.networks)
+    problems = []
+    for key, registry, name in wanted:
+        try:
+            registry.get(name)
+        except ConfigError as error:
+            problems.append(f"{key}: {error}")
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
+
+
+def build_system(config: Config) -> Any:
+    """Return the fine system, the truth; raises ConfigError for constants it does not take."""
+    from subgrid.systems import SYSTEMS
+
+    truth = config.truth
+    with _naming("truth"):
+        return SYSTEMS.get(truth.system)(truth.nx, truth.ny, truth.configuration, **truth.constants)
+
+
+def build_coarse_systems(config: Config, system: Any) -> tuple[Any, ...]:
+    """Return the system on every coarse grid, finest first, with the truth's constants."""
+    return tuple(system.with_grid(nx, ny) for ny, nx in config.coarse_shapes)
+
+
+def build_online_system(config: Config, coarse_system: Any) -> Any:
+    """Return the coarse system of the free runs: with the changes of evaluation.constants."""
+    if not config.evaluation.constants:
+        return coarse_system
+    grid = coarse_system.grid
+    with _naming("evaluation.constants"):
+        return coarse_system.with_grid(grid.nx, grid.ny, **config.evaluation.constants)
+
+
+def build_closure(model: ClosureConfig, coarse_system: Any) -> Any:
+    """Return a closure of the registry, or a user's own, built on the coarse system.
+
+    Raises ConfigError if its arguments do not fit and whatever `check_closure` finds wrong.
+    """
+    from subgrid.closures import CLOSURES, check_closure
+
+    with _naming(f"models.{model.name}"):
+        closure = CLOSURES.get(model.closure)(coarse_system, **model.arguments)
+    check_closure(closure, coarse_system)
+    return closure
+
+
+class _naming:
+    """Adds the key of the config to an error that a constructor raises."""
+
+    def __init__(self, key: str):
+        self.key = key
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if isinstance(error, TypeError | ValueError | SubgridError):
+            raise ConfigError(f"{self.key}: {error}") from error

@@ -1,0 +1,152 @@
+"""Reads a config from a preset, a file or a run folder, with a profile and single overrides."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import ValidationError
+
+from subgrid.config.explain import explain
+from subgrid.config.settings import Config
+from subgrid.errors import ConfigError, UnknownNameError
+from subgrid.registry import unknown_name_message
+
+
+def preset_names() -> list[str]:
+    """Return the names of the shipped presets."""
+    folder = files("subgrid.config") / "presets"
+    return sorted(
+        p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml")
+    )
+
+
+def preset_text(name: str) -> str:
+    """Return the TOML text of a preset; raises UnknownNameError for an unknown name."""
+    known = preset_names()
+    if name not in known:
+        raise UnknownNameError(
+            unknown_name_message("preset", name, known)
+            + " A config file of your own is given by its path, ending in .toml."
+        )
+    return (files("subgrid.config") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def read_source(source: str | Path) -> tuple[dict[str, Any], str]:
+    """Return the tables of a preset, TOML file or run folder, and what to call it in messages."""
+    path = Path(source)
+    if path.is_dir() and (path / "config.toml").exists():
+        path = path / "config.toml"
+    looks_like_path = path.suffix == ".toml" or len(path.parts) > 1 or path.is_file()
+    if not looks_like_path:
+        return tomllib.loads(preset_text(str(source))), f"preset {source!r}"
+    if not path.is_file():
+        raise ConfigError(
+            f"no config file {str(path)!r}. Give a preset ({', '.join(preset_names())}), a .toml "
+            "file or a run folder."
+        )
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def profile_names(source: str | Path) -> list[str]:
+    """Return the profiles that a preset or file offers."""
+    tables, _ = read_source(source)
+    return list(tables.get("profiles", {}))
+
+
+def load_config(
+    source: str | Path, profile: str | None = None, overrides: Iterable[str] = ()
+) -> Config:
+    """Return the complete, checked config of a preset, TOML file or run folder.
+
+    A profile's tables are merged over the base ones, key by key; `overrides` such as
+    "training.updates=100" or "models.cascade.width=0.25" come last. Entries of `[[models]]` are
+    matched by name. Raises ConfigError, listing every problem with its key, the value got and what
+    is allowed, and UnknownNameError for an unknown preset or profile.
+    """
+    tables, label = read_source(source)
+    profiles = tables.pop("profiles", {})
+    if profile is not None:
+        if profile not in profiles:
+            raise UnknownNameError(
+                f"{label}: " + unknown_name_message("profile", profile, list(profiles) or ["none"])
+            )
+        tables = merge(tables, profiles[profile])
+        tables["profile"] = profile
+        label = f"{label}, profile {profile!r}"
+    for override in overrides:
+        tables = merge(tables, _override_table(override))
+    return config_from_dict(tables, label)
+
+
+def config_from_dict(tables: Mapping[str, Any], label: str = "config") -> Config:
+    """Return the checked config of plain tables; `label` says in errors where they came from."""
+    try:
+        return Config(**tables)
+    except ValidationError as error:
+        raise ConfigError(explain(error, Config, tables, label)) from None
+
+
+def config_to_toml(config: Config) -> str:
+    """Return the config as TOML text that `load_config` reads back to an equal config."""
+    return tomli_w.dumps(config.to_dict())
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `changes` laid over it: tables key by key, named tables by name."""
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        if _are_named_tables(old) and isinstance(value, Mapping):
+            value = _named_list(key, [entry["name"] for entry in old], value)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge(old, value)
+        elif _are_named_tables(old) and _are_named_tables(value):
+            merged[key] = _merge_named(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _are_named_tables(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(entry, Mapping) and "name" in entry for entry in value)
+    )
+
+
+def _named_list(key: str, known: list[str], changes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    for name, table in changes.items():
+        if name not in known:
+            raise UnknownNameError(unknown_name_message(f"entry of [[{key}]]", name, known))
+        if not isinstance(table, Mapping):
+            raise ConfigError(
+                f"{key}.{name}: got {table!r}; must name a key of it, as in {key}.{name}.KEY=VALUE"
+            )
+    return [{"name": name, **table} for name, table in changes.items()]
+
+
+def _merge_named(old: list[Mapping], new: list[Mapping]) -> list[dict[str, Any]]:
+    changes = {entry["name"]: entry for entry in new}
+    merged = [merge(entry, changes.pop(entry["name"], {})) for entry in old]
+    return [*merged, *map(dict, changes.values())]
+
+
+def _override_table(override: str) -> dict[str, Any]:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"--set {override!r}: must look like training.updates=100")
+    try:
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word such as adamw: quotes are easily lost in a shell
+    for part in reversed(parts):
+        value = {part: value}
+    return value

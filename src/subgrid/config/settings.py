@@ -1,0 +1,76 @@
+"""The complete config of an experiment."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, Strict, model_validator
+
+from subgrid.config.consistency import consistency_problems
+from subgrid.config.sections import (
+    CoarseConfig,
+    CountOrZero,
+    DataConfig,
+    EvaluationConfig,
+    LearnedConfig,
+    ModelConfig,
+    Name,
+    Section,
+    TrainingConfig,
+    TruthConfig,
+    merged_training,
+)
+
+
+class Config(Section):
+    """A complete experiment: what is simulated, learned, tested and reported."""
+
+    name: Name
+    profile: str | None = None
+    description: str = ""
+    seed: CountOrZero = 0
+    truth: TruthConfig
+    coarse: CoarseConfig
+    data: DataConfig
+    models: Annotated[tuple[ModelConfig, ...], Strict(False), Field(min_length=1)]
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> "Config":
+        problems = consistency_problems(
+            self.truth, self.coarse, self.data, self.models, self.training, self.evaluation
+        )
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def ny(self) -> int:
+        """Number of cells of the fine grid along y."""
+        return self.truth.nx if self.truth.ny is None else self.truth.ny
+
+    @property
+    def coarse_shapes(self) -> tuple[tuple[int, int], ...]:
+        """The (ny, nx) of every coarse grid, finest first."""
+        return tuple((size * self.ny // self.truth.nx, size) for size in self.coarse.sizes)
+
+    @property
+    def coarse_dt(self) -> float:
+        """Time step of the coarse model, s."""
+        return self.truth.dt if self.evaluation.dt is None else self.evaluation.dt
+
+    @property
+    def label(self) -> str:
+        """Name of the experiment with its profile, as used for the default run folder."""
+        return self.name if self.profile is None else f"{self.name}-{self.profile}"
+
+    def learned(self) -> tuple[LearnedConfig, ...]:
+        """Return the models that are trained."""
+        return tuple(model for model in self.models if isinstance(model, LearnedConfig))
+
+    def training_of(self, model: LearnedConfig) -> TrainingConfig:
+        """Return [training] with the changes that `model` asks for."""
+        return merged_training(self.training, model)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain lists, tables and numbers, without the unset ones."""
+        return self.model_dump(mode="json", exclude_none=True)

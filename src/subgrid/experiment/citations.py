@@ -1,0 +1,93 @@
+"""The papers behind the parts of a run, as BibTeX."""
+
+from subgrid import __version__
+from subgrid.config import ClosureConfig, Config
+
+_ENTRIES = {
+    "subgrid": f"""@software{{subgrid,
+  title = {{subgrid: learn what a geophysical model does not resolve}},
+  version = {{{__version__}}},
+  year = {{2026}}
+}}""",
+    "otness2025": """@article{otness2025,
+  author = {Otness, Karl and Zanna, Laure and Bruna, Joan},
+  title = {Data-driven multiscale modeling for correcting dynamical systems},
+  journal = {Machine Learning: Science and Technology},
+  volume = {6},
+  pages = {045072},
+  year = {2025}
+}""",
+    "ross2023": """@article{ross2023,
+  author = {Ross, Andrew and Li, Ziwei and Perezhogin, Pavel and Fernandez-Granda, Carlos and
+    Zanna, Laure},
+  title = {Benchmarking of machine learning ocean subgrid parameterizations in an idealized model},
+  journal = {Journal of Advances in Modeling Earth Systems},
+  volume = {15},
+  pages = {e2022MS003258},
+  year = {2023},
+  doi = {10.1029/2022MS003258}
+}""",
+    "pyqg": """@software{pyqg,
+  author = {Abernathey, Ryan and others},
+  title = {pyqg: v0.7.2},
+  year = {2022},
+  doi = {10.5281/zenodo.6563667}
+}""",
+    "smagorinsky1963": """@article{smagorinsky1963,
+  author = {Smagorinsky, Joseph},
+  title = {General circulation experiments with the primitive equations},
+  journal = {Monthly Weather Review},
+  volume = {91},
+  pages = {99--164},
+  year = {1963}
+}""",
+    "jansen2014": """@article{jansen2014,
+  author = {Jansen, Malte F. and Held, Isaac M.},
+  title = {Parameterizing subgrid-scale eddy effects using energetically consistent backscatter},
+  journal = {Ocean Modelling},
+  volume = {80},
+  pages = {36--48},
+  year = {2014},
+  doi = {10.1016/j.ocemod.2014.06.002}
+}""",
+    "zanna2020": """@article{zanna2020,
+  author = {Zanna, Laure and Bolton, Thomas},
+  title = {Data-driven equation discovery of ocean mesoscale closures},
+  journal = {Geophysical Research Letters},
+  volume = {47},
+  pages = {e2020GL088376},
+  year = {2020},
+  doi = {10.1029/2020GL088376}
+}""",
+    "jax": """@software{jax,
+  author = {Bradbury, James and Frostig, Roy and Hawkins, Peter and Johnson, Matthew James and others},
+  title = {JAX: composable transformations of Python and NumPy programs},
+  year = {2018},
+  url = {http://github.com/jax-ml/jax}
+}""",
+    "equinox": """@article{equinox,
+  author = {Kidger, Patrick and Garcia, Cristian},
+  title = {Equinox: neural networks in JAX via callable PyTrees and filtered transformations},
+  journal = {Differentiable Programming workshop at Neural Information Processing Systems},
+  year = {2021}
+}""",
+}
+_SYSTEMS = {"qg": ("pyqg", "ross2023")}
+_CLOSURES = {
+    "smagorinsky": ("smagorinsky1963",),
+    "backscatter-biharmonic": ("jansen2014", "ross2023"),
+    "zanna-bolton-2020": ("zanna2020",),
+    "hybrid-symbolic": ("ross2023",),
+}
+
+
+def citations(config: Config) -> list[str]:
+    """Return the BibTeX entries of subgrid and of every shipped part that a config uses."""
+    keys = ["subgrid", *_SYSTEMS.get(config.truth.system, ())]
+    for model in config.models:
+        if isinstance(model, ClosureConfig):
+            keys.extend(_CLOSURES.get(model.closure, ()))
+    if any(model.arrangement != "single" for model in config.learned()):
+        keys.append("otness2025")
+    keys.extend(("jax", "equinox"))
+    return [_ENTRIES[key] for key in dict.fromkeys(keys)]

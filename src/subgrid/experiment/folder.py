@@ -1,0 +1,210 @@
+"""The run folder: where everything is, what made it, and which stages are done."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from subgrid import __version__
+from subgrid.config import Config, config_from_dict, config_to_toml
+from subgrid.errors import CorruptFileError, RunFolderError
+from subgrid.experiment.keys import STAGES, stage_keys
+from subgrid.provenance import config_hash, environment, file_hash, write_atomic
+
+FORMAT = 1
+
+
+class RunFolder:
+    """A folder that belongs to one config.
+
+    `create` makes it or opens the one made earlier by the same config; `open` opens an existing one.
+    A stage counts as done when the manifest holds its key (the hash of what it depends on) and every
+    file it wrote is still there with the hash it had.
+    """
+
+    def __init__(self, path: Path, config: Config):
+        self.path = path
+        self.config = config
+        self.keys = stage_keys(config)
+
+    @classmethod
+    def create(cls, path: str | Path, config: Config) -> "RunFolder":
+        """Return the folder of this config, made if it is not there yet.
+
+        Raises RunFolderError if the folder holds a run of another config or format, or files that
+        are no run.
+        """
+        path = Path(path)
+        if (path / "config.toml").exists():
+            folder = cls.open(path)
+            _refuse_other_config(path, folder.config, config)
+            return folder
+        refuse_other_files(path)
+        path.mkdir(parents=True, exist_ok=True)
+        folder = cls(path, config)
+        folder.write_manifest(
+            {
+                "format": FORMAT,
+                "subgrid": __version__,
+                "config_hash": config_hash(config.to_dict()),
+                "seed": config.seed,
+                "stages": {},
+            }
+        )
+        # last, because its presence says that the folder is a run
+        write_atomic(path / "config.toml", config_to_toml(config))
+        return folder
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunFolder":
+        """Return an existing run folder; raises RunFolderError if it is none of this format."""
+        path = Path(path)
+        file = path / "config.toml"
+        if not file.is_file():
+            raise RunFolderError(f"{path} is no run folder: it has no config.toml")
+        manifest = _read_manifest(path)
+        if manifest.get("format") != FORMAT:
+            raise RunFolderError(
+                f"{path} has run-folder format {manifest.get('format')} (made by subgrid "
+                f"{manifest.get('subgrid')}), this version reads format {FORMAT}. Choose another "
+                "--out, or use the version that made it."
+            )
+        try:
+            tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise CorruptFileError(f"{file} is not valid TOML: {error}") from error
+        config = config_from_dict(tables, str(file))
+        if manifest["config_hash"] != config_hash(config.to_dict()):
+            raise RunFolderError(
+                f"{file} was changed after the run began. Restore it, or start the changed config "
+                "in a folder of its own with --out."
+            )
+        return cls(path, config)
+
+    def split(self, name: str) -> Path:
+        """Return the path of the data of a split: train, validation or test."""
+        return self.path / "data" / f"{name}.zarr"
+
+    def model(self, name: str, seed: int | None = None) -> Path:
+        """Return the folder of a model, or of one of its seeds."""
+        folder = self.path / "models" / name
+        return folder if seed is None else folder / f"seed_{seed}"
+
+    @property
+    def evaluation(self) -> Path:
+        """The folder of the evaluation's stores."""
+        return self.path / "evaluation"
+
+    @property
+    def scores(self) -> Path:
+        """The file of all scores."""
+        return self.path / "scores.json"
+
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.path / "report.html"
+
+    def manifest(self) -> dict[str, Any]:
+        """Return what the manifest records."""
+        return _read_manifest(self.path)
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Replace the manifest, atomically."""
+        write_atomic(self.path / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+
+    def is_done(self, stage: str) -> bool:
+        """Return whether a stage is finished for this config.
+
+        Raises CorruptFileError if a file that the finished stage wrote is gone or was altered.
+        """
+        record = self.manifest()["stages"].get(stage)
+        if record is None or record["key"] != self.keys[stage]:
+            return False
+        for name, digest in record["files"].items():
+            file = self.path / name
+            if not file.is_file():
+                raise CorruptFileError(
+                    f"{file}, written by the finished stage {stage!r}, is gone. Restore it, or run "
+                    f"`subgrid {stage} {self.path} --force` to make it again."
+                )
+            if file_hash(file) != digest:
+                raise CorruptFileError(
+                    f"{file} was altered after the stage {stage!r} wrote it. Restore it, or run "
+                    f"`subgrid {stage} {self.path} --force` to make it again."
+                )
+        return True
+
+    def mark_done(self, stage: str, seconds: float, files: list[Path], **notes: Any) -> None:
+        """Record a finished stage: its key, time, machine and the hash of each file it wrote."""
+        manifest = self.manifest()
+        manifest["stages"][stage] = {
+            "key": self.keys[stage],
+            "seconds": round(seconds, 3),
+            "environment": environment(),
+            "files": {str(f.relative_to(self.path)): file_hash(f) for f in sorted(files)},
+            **notes,
+        }
+        self.write_manifest(manifest)
+
+    def forget(self, stage: str) -> None:
+        """Drop the records of a stage and of those after it, so that they run again."""
+        manifest = self.manifest()
+        for later in STAGES[STAGES.index(stage) :]:
+            manifest["stages"].pop(later, None)
+        self.write_manifest(manifest)
+
+
+def refuse_other_files(path: Path) -> None:
+    """Raise RunFolderError if a path is a file, or a folder with files but no run in it."""
+    if path.exists() and not path.is_dir():
+        raise RunFolderError(f"{path} is a file; a run needs a folder. Choose another --out.")
+    if not path.is_dir() or (path / "config.toml").exists():
+        return
+    # what a process killed while it created the folder can leave behind
+    ours = (".lock", "manifest.json", ".manifest.json.", ".config.toml.")
+    if any(not entry.name.startswith(ours) for entry in path.iterdir()):
+        raise RunFolderError(
+            f"{path} is not empty and holds no run (no config.toml). Choose another --out."
+        )
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / "manifest.json"
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunFolderError(f"{path} has no manifest.json: it is no complete run folder") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CorruptFileError(f"{file} is truncated or altered: {error}") from error
+
+
+def _refuse_other_config(path: Path, old: Config, new: Config) -> None:
+    differences = list(_differences(old.to_dict(), new.to_dict()))
+    if not differences:
+        return
+    shown = "\n".join(f"  {line}" for line in differences[:5])
+    more = f"\n  and {len(differences) - 5} more" if len(differences) > 5 else ""
+    raise RunFolderError(
+        f"{path} holds a run of another config:\n{shown}{more}\n"
+        "A folder belongs to one config. Choose another one with --out; --data-from "
+        f"{path} takes over its data where the truth and the coarsening are the same."
+    )
+
+
+def _differences(old: Any, new: Any, key: str = "") -> Any:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in dict.fromkeys([*old, *new]):
+            inner = f"{key}.{name}" if key else str(name)
+            yield from _differences(old.get(name, "unset"), new.get(name, "unset"), inner)
+    elif _named(old) and _named(new):
+        yield from _differences(_named(old), _named(new), key)
+    elif old != new:
+        yield f"{key}: there {old!r}, here {new!r}"
+
+
+def _named(value: Any) -> dict[str, Any]:
+    if isinstance(value, list) and all(isinstance(v, Mapping) and "name" in v for v in value):
+        return {entry["name"]: entry for entry in value}
+    return {}

@@ -1,0 +1,107 @@
+"""How far the work is: what the stages tell, and plain lines that show it."""
+
+import sys
+import time
+from typing import Any, TextIO
+
+
+class Progress:
+    """Takes news of the work and shows nothing; the base of everything that does.
+
+    A stage calls `note` for a fact worth a line and `task` for work of known length.
+    """
+
+    def note(self, text: str) -> None:
+        """Take one line of news."""
+
+    def task(self, label: str, total: int, unit: str = "steps") -> "Task":
+        """Begin a task of `total` units."""
+        return Task(self, label, total, unit)
+
+    def show(self, task: "Task", finished: bool) -> None:
+        """Show how far a task is."""
+
+    def close(self) -> None:
+        """Stop showing; called once at the end, also after an error."""
+
+
+class Task:
+    """One piece of work of known length: `update(done, note)` as it goes on, then `finish()`."""
+
+    def __init__(self, progress: Progress, label: str, total: int, unit: str):
+        self.progress, self.label, self.total, self.unit = progress, label, total, unit
+        self.done, self.remark = 0, ""
+        self.handle: Any = None
+        self.began = time.monotonic()
+        self._first_done: int | None = None
+
+    def update(self, done: int, remark: str = "") -> None:
+        """Take the number of units done so far and a remark such as the current loss."""
+        if self._first_done is None:  # what an earlier process did says nothing about speed
+            self._first_done, self.began = done, time.monotonic()
+        self.done, self.remark = done, remark
+        self.progress.show(self, finished=False)
+
+    def advance(self, units: int = 1, remark: str = "") -> None:
+        """Take that `units` more are done."""
+        self.update(self.done + units, remark)
+
+    def finish(self) -> None:
+        """Take that the task is complete."""
+        self.done = self.total
+        self.progress.show(self, finished=True)
+
+    def seconds_left(self) -> float | None:
+        """Return the time left at the pace so far, or None before there is one."""
+        worked = self.done - (self._first_done or 0)
+        if worked <= 0 or self.done >= self.total:
+            return None
+        return (time.monotonic() - self.began) * (self.total - self.done) / worked
+
+
+class Lines(Progress):
+    """Shows progress as plain lines: one when a task begins and ends, and one every few seconds."""
+
+    def __init__(self, stream: TextIO | None = None, every: float = 10.0):
+        self.stream = sys.stderr if stream is None else stream
+        self.every = every
+        self._last = 0.0
+
+    def note(self, text: str) -> None:
+        """Print the line."""
+        print(text, file=self.stream, flush=True)
+
+    def task(self, label: str, total: int, unit: str = "steps") -> Task:
+        """Print that the task begins."""
+        self.note(f"{label}: {total} {unit}")
+        self._last = time.monotonic()
+        return super().task(label, total, unit)
+
+    def show(self, task: Task, finished: bool) -> None:
+        """Print how far the task is, unless the last line is younger than `every` seconds."""
+        now = time.monotonic()
+        if not finished and now - self._last < self.every:
+            return
+        self._last = now
+        self.note(f"{task.label}: {describe(task)}")
+
+
+def describe(task: Task) -> str:
+    """Return how far a task is, how long is left and its remark, in one line."""
+    parts = [f"{task.done}/{task.total} {task.unit}"]
+    left = task.seconds_left()
+    if left is not None:
+        parts.append(f"{duration(left)} left")
+    if task.remark:
+        parts.append(task.remark)
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Return a time span such as "8 s", "3 min 20 s" or "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,135 @@
+"""Configs: merging, overrides, and a clear message for everything that is wrong."""
+
+import tomllib
+
+import pytest
+
+from subgrid.config import (
+    config_from_dict,
+    config_to_toml,
+    load_config,
+    preset_names,
+    preset_text,
+    profile_names,
+)
+from subgrid.errors import ConfigError, UnknownNameError
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_profile_of_every_preset_is_valid_and_survives_toml(preset):
+    for profile in (None, *profile_names(preset)):
+        config = load_config(preset, profile)
+        assert config_from_dict(tomllib.loads(config_to_toml(config))) == config
+
+
+def test_a_profile_changes_only_what_it_names():
+    base, tiny = load_config("quickstart"), load_config("quickstart", "tiny")
+    assert tiny.truth.nx < base.truth.nx
+    assert tiny.truth.dt == base.truth.dt
+    assert [m.name for m in tiny.models] == [m.name for m in base.models]
+    assert tiny.label == "quickstart-tiny"
+
+
+def test_overrides_come_last_and_reach_into_models():
+    config = load_config(
+        "quickstart",
+        "tiny",
+        ["training.updates=77", "models.multiscale.width=0.5", "training.optimiser=adamw"],
+    )
+    assert config.training.updates == 77
+    assert config.training.optimiser == "adamw"
+    assert config.learned()[0].width == 0.5
+
+
+def test_a_model_can_change_single_settings_of_the_training():
+    config = load_config("quickstart", "tiny", ["models.multiscale.training={updates=5}"])
+    multiscale, single = config.learned()
+    assert config.training_of(multiscale).updates == 5
+    assert config.training_of(single) == config.training
+
+
+def test_files_and_run_folders_are_sources(tmp_path):
+    file = tmp_path / "config.toml"
+    file.write_text(preset_text("quickstart"))
+    assert load_config(file, "tiny") == load_config("quickstart", "tiny")
+    assert load_config(tmp_path, "tiny") == load_config("quickstart", "tiny")
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("training.updtes=3", ("training.updtes", "unknown key", "'updates'")),
+        ("tranining.updates=3", ("tranining", "unknown key", "'training'")),
+        ("training.updates=-1", ("training.updates", "got -1", "at least 1")),
+        ("training.updates=1.5", ("training.updates", "got 1.5", "integer")),
+        ("training.updates=many", ("training.updates", "got 'many'", "integer")),
+        ("truth.nx=true", ("truth.nx", "got True", "integer")),
+        ("truth.dt=0", ("truth.dt", "got 0", "greater than 0")),
+        ("truth.dt=inf", ("truth.dt", "got inf", "finite")),
+        ("training.schedule=cosin", ("training.schedule", "'cosine'", "'constant'")),
+        ("training.warmup=1000000", ("training", "warmup = 1000000", "smaller than updates")),
+        ("training.weight_decay=0.1", ("training", "weight_decay = 0.1", "adamw")),
+        ("training=3", ("training", "got 3", "table")),
+        ("models.multiscale.widht=1.0", ("models.multiscale.widht", "unknown key", "'width'")),
+        ("models.multiscale.kind=lerned", ("models.multiscale.kind", "'lerned'", "'learned'")),
+        ("models.multiscle.width=1.0", ("multiscle", "Did you mean 'multiscale'")),
+        ("models.multiscale.networks=['psm4']", ("models.multiscale.networks", "one network per")),
+        ("models.single-scale.networks=['psm4']", ("models.single-scale", "needs 2 network")),
+        (
+            "models.multiscale.training={updates=0}",
+            ("models.multiscale.training.updates", "got 0", "at least 1"),
+        ),
+        ("coarse.sizes=[16, 15]", ("coarse.sizes", "got 15", "even")),
+        ("coarse.sizes=[32, 16]", ("coarse.sizes", "got 32", "smaller than truth.nx = 32")),
+        ("coarse.sizes=[12, 16]", ("coarse.sizes", "must decrease")),
+        ("truth.nx=33", ("truth.nx", "got 33", "even")),
+        ("truth.ny=20", ("coarse.sizes", "along y")),
+        ("evaluation.members=99", ("evaluation.members", "got 99", "data.trajectories.test")),
+        ("evaluation.save_every=9999", ("evaluation", "steps = 24", "save_every = 9999")),
+        ("name=a b", ("name", "'a b'", "letters, digits")),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(override, parts):
+    with pytest.raises(ConfigError) as caught:
+        load_config("quickstart", "tiny", [override])
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_every_problem_is_listed_at_once():
+    with pytest.raises(ConfigError, match="3 problems"):
+        load_config("quickstart", "tiny", ["seed=-1", "truth.nx=0", "training.chunk=0"])
+
+
+def test_a_missing_key_is_named():
+    tables = tomllib.loads(preset_text("quickstart"))
+    del tables["profiles"], tables["truth"]["dt"]
+    with pytest.raises(ConfigError, match=r"truth\.dt: missing"):
+        config_from_dict(tables)
+
+
+def test_two_models_need_two_names():
+    tables = tomllib.loads(preset_text("quickstart"))
+    del tables["profiles"]
+    tables["models"].append({"name": "no-closure", "kind": "none"})
+    with pytest.raises(ConfigError, match="'no-closure' is used 2 times"):
+        config_from_dict(tables)
+
+
+def test_unknown_presets_profiles_and_files_are_named(tmp_path):
+    with pytest.raises(UnknownNameError, match="Did you mean 'quickstart'"):
+        load_config("quickstrt")
+    with pytest.raises(UnknownNameError, match="Did you mean 'tiny'"):
+        load_config("quickstart", "tny")
+    with pytest.raises(ConfigError, match="no config file"):
+        load_config(tmp_path / "absent.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("name = ")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_config(broken)
+
+
+@pytest.mark.parametrize("override", ["training.updates", "=3", "training..updates=3"])
+def test_a_malformed_override_is_refused(override):
+    with pytest.raises(ConfigError, match="must look like"):
+        load_config("quickstart", "tiny", [override])
