@@ -105,7 +105,7 @@ def save_arrays(
     """Write named arrays to a safetensors file, atomically, with a checksum of their bytes."""
     from safetensors.numpy import save
 
-    plain = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    plain = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     notes = {**(metadata or {}), "sha256": _payload_hash(plain)}
     write_atomic(path, save(plain, metadata=notes))
 
@@ -139,7 +139,7 @@ def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]
 def _payload_hash(arrays: Mapping[str, np.ndarray]) -> str:
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        value = np.ascontiguousarray(arrays[name])
+        value = np.asarray(arrays[name], order="C")
         digest.update(f"{name}|{value.dtype.str}|{value.shape}|".encode())
         digest.update(value.tobytes())
     return digest.hexdigest()

@@ -1,7 +1,8 @@
-"""Spectral products and derivatives that the closures share; hats are unnormalised rfft2 [..., l, k].
+"""Spectral products and derivatives that the closures share.
 
-Real and imaginary factors are applied to the parts of a hat, which XLA computes several times faster
-on a CPU than complex products (measured: shared constants of the two-layer QG step).
+Hats are unnormalised rfft2 [..., l, k], as in `subgrid.grids.PeriodicGrid`. Real and imaginary
+factors act on the two parts of a hat, which XLA computes several times faster on a CPU than
+products of complex numbers.
 """
 
 import jax
@@ -12,44 +13,53 @@ from jaxtyping import Array, Complex, Float
 from subgrid.grids import PeriodicGrid
 
 
-def to_spectral(field: Float[Array, "*batch y x"]) -> Complex[Array, "*batch l k"]:
-    """Return the transform of real fields."""
-    return jnp.fft.rfft2(field)
-
-
 def to_real(hat: Complex[Array, "*batch l k"], grid: PeriodicGrid) -> Float[Array, "*batch y x"]:
     """Return the real fields of a transform."""
     return jnp.fft.irfft2(hat, s=grid.shape)
 
 
 def times(factor: Array | np.ndarray, hat: Complex[Array, "..."]) -> Complex[Array, "..."]:
-    """Return factor · hat for a real factor that broadcasts to the shape of hat."""
-    factor = jnp.broadcast_to(jnp.asarray(factor, hat.real.dtype), hat.shape)
+    """Return factor · hat for a real factor that broadcasts against it."""
+    factor = jnp.asarray(factor, hat.real.dtype)
     return jax.lax.complex(factor * hat.real, factor * hat.imag)
 
 
 def times_i(factor: Array | np.ndarray, hat: Complex[Array, "..."]) -> Complex[Array, "..."]:
-    """Return i · factor · hat for a real factor that broadcasts to the shape of hat."""
-    factor = jnp.broadcast_to(jnp.asarray(factor, hat.real.dtype), hat.shape)
+    """Return i · factor · hat for a real factor that broadcasts against it."""
+    factor = jnp.asarray(factor, hat.real.dtype)
     return jax.lax.complex(-factor * hat.imag, factor * hat.real)
 
 
 def wavenumbers(grid: PeriodicGrid) -> tuple[np.ndarray, np.ndarray]:
-    """Return k and l as arrays [ny, nx//2+1] in rad/m."""
-    return np.broadcast_arrays(grid.k[None, :], grid.l[:, None])
+    """Return k and l as arrays [1, ny, nx//2+1] in rad/m, ready for hats with layers."""
+    k, l = np.broadcast_arrays(grid.k[None, None, :], grid.l[None, :, None])
+    return k, l
 
 
 def derivative_wavenumbers(grid: PeriodicGrid) -> tuple[np.ndarray, np.ndarray]:
     """Return k and l with zeros where the first derivative of a real field has no content.
 
-    The sampled derivative of a Nyquist wave vanishes: its hat would be imaginary where a real
-    field's is real, and the inverse transform drops it. With these k and l, i k (i l hat) equals the
-    derivative taken in two trips through real space.
+    The derivative of a Nyquist wave, sampled at the cells, vanishes: its hat is imaginary where
+    that of a real field is real, and the inverse transform drops it. With these k and l, i k (i l
+    hat) is the derivative taken in two trips through real space.
     """
-    k, l = (component.copy() for component in wavenumbers(grid))  # noqa: E741
-    k[:, -1] = 0.0
-    l[grid.ny // 2, [0, -1]] = 0.0
+    k, l = (component.copy() for component in wavenumbers(grid))
+    k[..., -1] = 0.0
+    l[..., grid.ny // 2, [0, -1]] = 0.0
     return k, l
+
+
+def curl_of_stress(
+    diagonal: Float[Array, "level y x"], cross: Float[Array, "level y x"], grid: PeriodicGrid
+) -> Float[Array, "level y x"]:
+    """Return ∂x F_y - ∂y F_x of the force F = (∂x a + ∂y b, ∂x b - ∂y a), a traceless stress.
+
+    a = `diagonal`, b = `cross`; in spectra the curl is 2 k l â + (l² - k²) b̂: one transform of
+    each.
+    """
+    k, l = derivative_wavenumbers(grid)
+    hat = jnp.fft.rfft2(jnp.stack([diagonal, cross]))
+    return to_real(times(2 * k * l, hat[0]) + times(l**2 - k**2, hat[1]), grid)
 
 
 def mean_product(
@@ -58,14 +68,14 @@ def mean_product(
     """Return the domain mean of the product of two real fields from their hats (Parseval)."""
     weight = np.full(grid.spectral_shape[1], 2.0 / grid.size**2)
     weight[[0, -1]] /= 2  # columns k = 0 and Nyquist hold both signs of k
-    weight = jnp.asarray(weight, a.real.dtype)
-    return jnp.sum(weight * (a.real * b.real + a.imag * b.imag), axis=(-2, -1))
+    product = a.real * b.real + a.imag * b.imag
+    return jnp.sum(jnp.asarray(weight, product.dtype) * product, axis=(-2, -1))
 
 
 def divergence(
-    flux_x: Float[Array, "*batch y x"], flux_y: Float[Array, "*batch y x"], grid: PeriodicGrid
-) -> Float[Array, "*batch y x"]:
+    flux_x: Float[Array, "channel y x"], flux_y: Float[Array, "channel y x"], grid: PeriodicGrid
+) -> Float[Array, "channel y x"]:
     """Return ∂x flux_x + ∂y flux_y, spectral; its domain mean is zero."""
-    k, l = wavenumbers(grid)  # noqa: E741
-    hat_x, hat_y = to_spectral(jnp.stack([flux_x, flux_y]))
-    return to_real(times_i(k, hat_x) + times_i(l, hat_y), grid)
+    k, l = wavenumbers(grid)
+    hat = jnp.fft.rfft2(jnp.stack([flux_x, flux_y]))
+    return to_real(times_i(k, hat[0]) + times_i(l, hat[1]), grid)

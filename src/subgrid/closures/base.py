@@ -15,10 +15,10 @@ class AbstractClosure(eqx.Module):
 
     dx/dt = tendency(x, forcing) + increment,    increment, memory = closure(x, memory, forcing)
 
-    The increment is a state: the same class, shapes and dtypes as x, in units of x per second. It is
-    ADDED, so a dissipating closure returns something opposed to x. A closure acts on one state; the
-    caller vmaps over members. A closure without memory or randomness only defines `__call__` and
-    passes on the memory it got.
+    The increment is a state: the same class, shapes and dtypes as x, in units of x per second. It
+    is ADDED, so a dissipating closure returns something opposed to x. A closure acts on one state;
+    the caller vmaps over members. A closure without memory or randomness only defines `__call__`
+    and passes on the memory it got.
 
     A user's own closure subclasses this, is built as `Class(system, **arguments)`, and is named
     "module:Class" wherever a closure is chosen by name.
@@ -56,7 +56,9 @@ def check_closure(closure: Any, system: Any, state: PyTree = None) -> None:
         memory = eqx.filter_eval_shape(lambda x: closure.init(x, key=jax.random.key(0)), state)
         result = eqx.filter_eval_shape(lambda x, m: closure(x, m, None), state, memory)
     except Exception as error:
-        error.add_note(f"raised by {name} on a state of {type(system).__name__}: {_describe(state)}")
+        error.add_note(
+            f"raised by {name} on a state of {type(system).__name__}: {_describe(state)}"
+        )
         raise
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(

@@ -1,0 +1,37 @@
+"""Closures: what the unresolved scales add to the tendency of a resolved state."""
+
+from subgrid.closures.backscatter import BackscatterBiharmonic
+from subgrid.closures.base import AbstractClosure, check_closure
+from subgrid.closures.hybrid_symbolic import HybridSymbolic
+from subgrid.closures.learned import LearnedClosure, channels_to_state, state_to_channels
+from subgrid.closures.smagorinsky import Smagorinsky
+from subgrid.closures.storage import load_closure, load_metadata, save_closure
+from subgrid.closures.zanna_bolton import ZannaBolton2020
+from subgrid.registry import Registry
+
+CLOSURES = Registry(
+    "closure",
+    {
+        "smagorinsky": Smagorinsky,
+        "backscatter-biharmonic": BackscatterBiharmonic,
+        "zanna-bolton-2020": ZannaBolton2020,
+        "hybrid-symbolic": HybridSymbolic,
+        "learned": LearnedClosure,
+    },
+)
+
+__all__ = [
+    "CLOSURES",
+    "AbstractClosure",
+    "BackscatterBiharmonic",
+    "HybridSymbolic",
+    "LearnedClosure",
+    "Smagorinsky",
+    "ZannaBolton2020",
+    "channels_to_state",
+    "check_closure",
+    "load_closure",
+    "load_metadata",
+    "save_closure",
+    "state_to_channels",
+]

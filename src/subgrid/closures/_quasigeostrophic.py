@@ -1,0 +1,35 @@
+"""What the closures of two-layer QG share: their checks and the streamfunction."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Complex, Float
+
+from subgrid.systems import TwoLayerQG
+from subgrid.systems.qg import QGState
+
+
+def checked_system(system: Any, closure: str) -> TwoLayerQG:
+    """Return the system; raises TypeError if it is not two-layer QG."""
+    if not isinstance(system, TwoLayerQG):
+        raise TypeError(
+            f"{closure} is a closure of TwoLayerQG, got a system of class {type(system).__name__}. "
+            "Closures for any system: subgrid.closures.LearnedClosure or your own."
+        )
+    return system
+
+
+def as_parameter(value: ArrayLike, system: TwoLayerQG) -> Float[Array, "..."]:
+    """Return a constant as an array in the system's precision, so that a sweep compiles once."""
+    if isinstance(value, jax.Array):
+        return value.astype(system.dtype)
+    return jnp.asarray(np.asarray(value, np.float64), system.dtype)
+
+
+def streamfunction_hat(system: TwoLayerQG, state: QGState) -> Complex[Array, "level l k"]:
+    """Return the transform of ψ in m²/s."""
+    psi = system.invert(state)
+    return jax.lax.complex(psi.real, psi.imag)

@@ -1,0 +1,132 @@
+"""A network as a closure: scaling, the network, and what makes its output conserve the mean."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from subgrid.closures._spectral import divergence
+from subgrid.closures.base import AbstractClosure
+from subgrid.errors import ShapeError
+from subgrid.grids import PeriodicGrid
+
+
+class LearnedClosure(AbstractClosure):
+    """A network from the state to the increment, with its scaling inside.
+
+        increment = μ_S + σ_S · network((x - μ_x)/σ_x)                                 default
+        increment = the same minus its domain mean, per channel                       zero_mean
+        increment = -∂x f_x - ∂y f_y,   (f_x, f_y) = μ_f + σ_f · network((x - μ_x)/σ_x)   flux_form
+
+    x holds the arrays of the state [level, y, x] (or [y, x]) as channels, in the order of its
+    fields. `network` maps [C, y, x] to [C', y, x]: C' = C, and 2 C with `flux_form`, the fluxes in
+    x of all channels first, then those in y. `input_scaler` (μ_x, σ_x per channel, units of the
+    state) and `output_scaler` (units of the state per second; times metres with `flux_form`) have
+    `normalise` and `denormalise`, as `subgrid.nn.Scaler` does. `grid` is needed for the divergence
+    of `flux_form` alone. Both options make the mean of every channel exact (zero increment to
+    rounding), `flux_form` by construction.
+
+    The network is evaluated in the precision of its own weights, the rest in that of the state.
+    Convolutional networks accept any grid size; whether they are right there is another question,
+    since scaling and kernels were fitted at one. Raises ValueError for `flux_form` without `grid`,
+    and on a call ShapeError if channels or grid of state, network and scalers do not match.
+    """
+
+    network: Callable[[Array], Array]
+    input_scaler: Any
+    output_scaler: Any
+    zero_mean: bool = eqx.field(static=True)
+    flux_form: bool = eqx.field(static=True)
+    grid: PeriodicGrid | None = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: Callable[[Array], Array],
+        input_scaler: Any,
+        output_scaler: Any,
+        zero_mean: bool = False,
+        flux_form: bool = False,
+        grid: PeriodicGrid | None = None,
+    ):
+        if flux_form and grid is None:
+            raise ValueError("flux_form needs `grid`, the grid on which the divergence is taken")
+        self.network = network
+        self.input_scaler = input_scaler
+        self.output_scaler = output_scaler
+        self.zero_mean = bool(zero_mean)
+        self.flux_form = bool(flux_form)
+        self.grid = grid
+
+    def __call__(
+        self, state: PyTree, memory: PyTree = None, forcing: PyTree = None
+    ) -> tuple[PyTree, PyTree]:
+        """Return the increment, like the state and per second, and the memory it got."""
+        fields = state_to_channels(state)
+        self._check_input(fields)
+        scaled = self.input_scaler.normalise(fields).astype(_precision(self.network, fields.dtype))
+        output = self.network(scaled)
+        self._check_output(output, fields)
+        increment = self.output_scaler.denormalise(output.astype(fields.dtype))
+        if self.flux_form:
+            flux_x, flux_y = jnp.split(increment, 2)
+            increment = -divergence(flux_x, flux_y, self.grid)  # type: ignore[arg-type]
+        if self.zero_mean:
+            increment = increment - jnp.mean(increment, axis=(-2, -1), keepdims=True)
+        return channels_to_state(increment.astype(fields.dtype), state), memory
+
+    def _check_input(self, fields: Float[Array, "channel y x"]) -> None:
+        wanted = jnp.shape(getattr(self.input_scaler, "mean", fields))[0]
+        if fields.shape[0] != wanted:
+            raise ShapeError(
+                f"the state has {fields.shape[0]} channels, but this closure was made for {wanted}"
+            )
+        if self.flux_form and self.grid is not None and fields.shape[-2:] != self.grid.shape:
+            raise ShapeError(
+                f"the state is on {fields.shape[-2:]} (ny, nx), but this flux-form closure takes its "
+                f"divergence on {self.grid.shape}; build it with the grid it runs on"
+            )
+
+    def _check_output(self, output: Array, fields: Float[Array, "channel y x"]) -> None:
+        channels = fields.shape[0] * (2 if self.flux_form else 1)
+        wanted = (channels, *fields.shape[1:])
+        if output.shape != wanted:
+            raise ShapeError(
+                f"the network {type(self.network).__name__} must map {fields.shape} to {wanted}"
+                f"{' (two fluxes per channel)' if self.flux_form else ''}, but returned "
+                f"{output.shape}"
+            )
+
+
+def state_to_channels(state: PyTree) -> Float[Array, "channel y x"]:
+    """Return the arrays of a state, [..., y, x] each, as channels in the order of its fields.
+
+    Raises ShapeError if an array has fewer than two axes or they are not all on one grid.
+    """
+    leaves = jax.tree.leaves(state)
+    grids = {leaf.shape[-2:] for leaf in leaves}
+    if len(grids) != 1 or any(leaf.ndim < 2 for leaf in leaves):
+        raise ShapeError(
+            "a network needs a state whose arrays all end in the same (y, x), got shapes "
+            f"{[leaf.shape for leaf in leaves]}"
+        )
+    return jnp.concatenate([leaf.reshape(-1, *leaf.shape[-2:]) for leaf in leaves])
+
+
+def channels_to_state(fields: Float[Array, "channel y x"], like: PyTree) -> PyTree:
+    """Return channels as a state shaped like `like`: the inverse of `state_to_channels`."""
+    leaves, structure = jax.tree.flatten(like)
+    parts, start = [], 0
+    for leaf in leaves:
+        count = leaf.size // (leaf.shape[-2] * leaf.shape[-1])
+        parts.append(fields[start : start + count].reshape(leaf.shape))
+        start += count
+    return jax.tree.unflatten(structure, parts)
+
+
+def _precision(network: Any, default: Any) -> Any:
+    """Return the dtype of a network's first floating-point weight, or `default` without weights."""
+    weights = jax.tree.leaves(eqx.filter(network, eqx.is_inexact_array))
+    return weights[0].dtype if weights else default

@@ -1,0 +1,137 @@
+"""Keeps a closure in a folder as readable JSON and safetensors, and builds it again from them alone.
+
+    model.json            what the closure is: classes, settings, versions, metadata, checksums
+    weights.safetensors   every array, named by its path in the closure ("network.layers.0.weight")
+
+No pickle and no twin built by hand: `model.json` holds the tree of modules. A class of your own
+needs nothing but to be importable: it is written as "module:Class" and imported when the folder is
+read, so read folders only from people whose code you would run.
+"""
+
+import importlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from subgrid.closures._structure import describe, rebuild
+from subgrid.closures.base import AbstractClosure
+from subgrid.errors import ConfigError, CorruptFileError
+from subgrid.provenance import (
+    config_hash,
+    file_hash,
+    load_arrays,
+    save_arrays,
+    versions,
+    write_atomic,
+)
+
+_FORMAT = "subgrid-closure-1"
+MODEL_FILE = "model.json"
+WEIGHTS_FILE = "weights.safetensors"
+
+
+def save_closure(
+    closure: AbstractClosure,
+    folder: str | Path,
+    metadata: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a closure into a folder (made if absent), with `metadata` that JSON can hold.
+
+    Raises FileExistsError if the folder holds a closure already and `overwrite` is not given,
+    ConfigError, before anything is written, if some part cannot be named (a lambda, a class defined
+    inside a function or in `__main__`). `model.json` is written last and counts: a kill in between
+    leaves a folder without a closure, never a wrong one.
+    """
+    folder = Path(folder)
+    model_file = folder / MODEL_FILE
+    if model_file.exists() and not overwrite:
+        raise FileExistsError(
+            f"{model_file} exists; choose another folder or pass overwrite=True to replace it"
+        )
+    structure, arrays = describe(closure)
+    document: dict[str, Any] = {
+        "format": _FORMAT,
+        "closure": _registered_name(closure),
+        "metadata": dict(metadata or {}),
+        "versions": versions(),
+        "structure": structure,
+    }
+    document = json.loads(_to_json(document))  # as it will be read: hashes agree
+    folder.mkdir(parents=True, exist_ok=True)
+    model_file.unlink(missing_ok=True)
+    save_arrays(folder / WEIGHTS_FILE, arrays)
+    document["weights_sha256"] = file_hash(folder / WEIGHTS_FILE)
+    write_atomic(model_file, _to_json({**document, "sha256": config_hash(document)}))
+
+
+def load_closure(folder: str | Path) -> AbstractClosure:
+    """Return the closure that `save_closure` wrote, with the same bits in every array.
+
+    Raises FileNotFoundError if there is none, CorruptFileError, naming the file, if one of the two
+    files is truncated or altered, and ConfigError if a class it names cannot be imported or has
+    other fields than when it was saved.
+    """
+    folder = Path(folder)
+    document = _read_model_file(folder)
+    weights = folder / WEIGHTS_FILE
+    if not weights.exists():
+        raise CorruptFileError(f"{weights} is missing; {MODEL_FILE} beside it needs it")
+    if file_hash(weights) != document["weights_sha256"]:
+        raise CorruptFileError(
+            f"{weights} is truncated or altered: its checksum differs from the one in {MODEL_FILE}"
+        )
+    arrays, _ = load_arrays(weights)
+    try:
+        return rebuild(document["structure"], arrays)
+    except ConfigError as error:
+        written = document["versions"].get("subgrid", "unknown")
+        error.add_note(f"while reading {folder / MODEL_FILE}, written by subgrid {written}")
+        raise
+
+
+def load_metadata(folder: str | Path) -> dict[str, Any]:
+    """Return what `model.json` says about a closure: its name, metadata, versions and checksums.
+
+    Imports no class and reads no weights. Raises as `load_closure` does for `model.json`.
+    """
+    document = _read_model_file(Path(folder))
+    return {key: value for key, value in document.items() if key != "structure"}
+
+
+def _read_model_file(folder: Path) -> dict[str, Any]:
+    path = folder / MODEL_FILE
+    if not path.exists():
+        raise FileNotFoundError(f"no closure in {folder}: {MODEL_FILE} is missing")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        checksum = document.pop("sha256", None)
+    except (ValueError, AttributeError) as error:
+        raise CorruptFileError(f"{path} is truncated or no JSON object: {error}") from error
+    if checksum != config_hash(document):
+        raise CorruptFileError(f"{path} was altered after it was written (its checksum differs)")
+    if document.get("format") != _FORMAT:
+        raise ConfigError(
+            f"{path} has format {document.get('format')!r}; this version reads {_FORMAT!r}"
+        )
+    return document
+
+
+def _registered_name(closure: AbstractClosure) -> str:
+    """Return the name under which a closure's class is registered, or "module:Class"."""
+    # the registry lives in the package above this module, which imports it
+    registry = importlib.import_module("subgrid.closures").CLOSURES
+    for name in registry.names():
+        if registry.get(name) is type(closure):
+            return name
+    return f"{type(closure).__module__}:{type(closure).__qualname__}"
+
+
+def _to_json(document: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(document, indent=1, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"the metadata of a closure must be numbers, strings, lists and mappings: {error}"
+        ) from error

@@ -1,0 +1,47 @@
+"""Zanna & Bolton's equation-discovery closure."""
+
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PyTree
+
+from subgrid.closures._quasigeostrophic import as_parameter, checked_system, streamfunction_hat
+from subgrid.closures._spectral import curl_of_stress, derivative_wavenumbers, times, to_real
+from subgrid.closures.base import AbstractClosure
+from subgrid.systems import TwoLayerQG
+from subgrid.systems.qg import QGState
+
+
+class ZannaBolton2020(AbstractClosure):
+    """Zanna & Bolton's (2020) momentum closure found by relevance vector machines, as PV forcing.
+
+        ∂q/∂t += ∂x F_y - ∂y F_x F_x = κ [∂x(½ (ζ² + D² + E²) - ζ D) + ∂y(ζ E)],   F_y = κ [∂y(½ (ζ²
+        + D² + E²) + ζ D) + ∂x(ζ E)]
+
+    ζ = ∂x v - ∂y u, D = ∂x v + ∂y u, E = ∂x u - ∂y v with eddy velocities, in 1/s. The isotropic
+    part ½ (ζ² + D² + E²) is a pressure and drops out of the curl, so it is never computed. κ =
+    `kappa` in m², negative; -46761284 m² is pyqg's value, fitted at one resolution and not scaled
+    with Δ. Quadratic in the state, linear in κ; keeps each layer's mean. Its energy exchange has no
+    fixed sign.
+
+    Source: Zanna & Bolton 2020, Geophys. Res. Lett. 47, doi:10.1029/2020GL088376. Raises TypeError
+    for another system.
+    """
+
+    system: TwoLayerQG
+    kappa: Float[Array, ""]
+
+    def __init__(self, system: TwoLayerQG, kappa: ArrayLike = -46761284.0):
+        self.system = checked_system(system, "ZannaBolton2020")
+        self.kappa = as_parameter(kappa, system)
+
+    def __call__(
+        self, state: QGState, memory: PyTree = None, forcing: PyTree = None
+    ) -> tuple[QGState, PyTree]:
+        """Return the increment (1/s²) and the memory it got."""
+        grid = self.system.grid
+        k, l = derivative_wavenumbers(grid)
+        psi = streamfunction_hat(self.system, state)
+        factors = (-(k**2 + l**2), l**2 - k**2, 2 * k * l)
+        vorticity, shear, stretch = to_real(jnp.stack([times(f, psi) for f in factors]), grid)
+        stress = curl_of_stress(-vorticity * shear, vorticity * stretch, grid)
+        return QGState(self.kappa * stress), memory
