@@ -1,0 +1,26 @@
+"""Maps from a fine to a coarse state of the same system, and what the coarse equations miss."""
+
+from subgrid.coarsening.forcing import (
+    SubgridFlux,
+    flux_divergence,
+    subgrid_flux,
+    subgrid_forcing,
+)
+from subgrid.coarsening.operators import AbstractCoarsener, Operator1, Operator2, Operator3
+from subgrid.registry import Registry
+
+COARSENERS = Registry(
+    "coarsener", {"operator1": Operator1, "operator2": Operator2, "operator3": Operator3}
+)
+
+__all__ = [
+    "COARSENERS",
+    "AbstractCoarsener",
+    "Operator1",
+    "Operator2",
+    "Operator3",
+    "SubgridFlux",
+    "flux_divergence",
+    "subgrid_flux",
+    "subgrid_forcing",
+]

@@ -1,0 +1,98 @@
+"""What the coarse equations miss: the subgrid forcing S, and as a flux for two-layer QG.
+
+Signs, the trap of this field: S is the correction, to be ADDED to the coarse tendency. Ross et al.
+2023 also publish `q_subgrid_forcing` = C[∇·(u q)] - ∇·(ū q̄), which is -S; here the flux is
+C[u q] - ū q̄, and S is minus its divergence.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from subgrid.coarsening.operators import AbstractCoarsener
+from subgrid.errors import ShapeError
+from subgrid.grids import PeriodicGrid
+from subgrid.systems import AbstractSystem
+
+
+class SubgridFlux(eqx.Module):
+    """The subgrid flux of q per layer, m/s²: `x` eastward, `y` northward, each [level, y, x]."""
+
+    x: Float[Array, "*batch level y x"]
+    y: Float[Array, "*batch level y x"]
+
+
+def subgrid_forcing(
+    fine: AbstractSystem, coarse: AbstractSystem, coarsener: AbstractCoarsener, state: PyTree
+) -> PyTree:
+    """Return S = C[f(x)] - f_c(C x): what to ADD to the coarse tendency.
+
+    f, f_c: the tendencies of the fine and the coarse system, without small-scale filters; x =
+    `state` on the fine grid; C = `coarsener`. S is like a coarse state, in its units per second
+    (QG: `q[level, y, x]`, 1/s²). With it the coarse tendency at C x equals the coarsened fine one.
+    Pure and without arrays of its own: jit and vmap it freely.
+
+    Both systems must have the same constants: make the coarse one by `fine.with_grid(nx, ny)`. (The
+    published generator of Otness, Zanna & Bruna 2025 did not, so its `jet` forcings are 25 % off in
+    the upper and 160 % in the lower layer.)
+
+    The difference of two tendencies loses digits; docs/coarsening.md has the error of float32.
+    Raises ShapeError if a system is not on the coarsener's grid.
+    """
+    _check_grids(fine, coarse, coarsener)
+    exact = coarsener(fine.tendency(state))
+    resolved = coarse.tendency(coarsener(state))
+    return jax.tree.map(jnp.subtract, exact, resolved)
+
+
+def subgrid_flux(fine: Any, coarse: Any, coarsener: AbstractCoarsener, state: Any) -> SubgridFlux:
+    """Return C[(u + U) q] - (ū + U) q̄ and C[v q] - v̄ q̄ of two-layer QG, m/s².
+
+    u, v: eddy velocities [level, y, x]; U: the background flow; bars belong to the coarse system at
+    C q. For operators 1 and 2, which commute with derivatives and with the inversion, the β-term,
+    the background PV gradient and the drag cancel, and S = -∇·flux to rounding, provided both
+    systems have the same constants and do not dealias. For operator 3 it holds only approximately.
+
+    `fine`, `coarse`: `subgrid.systems.TwoLayerQG`. Raises ShapeError as `subgrid_forcing` does.
+    """
+    _check_grids(fine, coarse, coarsener)
+    exact = coarsener(_pv_flux(fine, state))
+    resolved = _pv_flux(coarse, coarsener(state))
+    return jax.tree.map(jnp.subtract, exact, resolved)
+
+
+def flux_divergence(flux: SubgridFlux, grid: PeriodicGrid) -> Float[Array, "*batch level y x"]:
+    """Return ∂(flux.x)/∂x + ∂(flux.y)/∂y [level, y, x] by spectral derivatives; S is minus this.
+
+    The domain mean of the result is zero to rounding, whatever the flux. The Nyquist waves, whose
+    derivative does not exist on the grid, are treated as in `TwoLayerQG`: only the part that a real
+    field can hold is kept.
+    """
+    hat_x, hat_y = jnp.fft.rfft2(flux.x), jnp.fft.rfft2(flux.y)
+    real = hat_x.real.dtype
+    along = jnp.broadcast_to(jnp.asarray(grid.k, real), hat_x.shape)
+    across = jnp.broadcast_to(jnp.asarray(grid.l[:, None], real), hat_y.shape)
+    hat = 1j * (along * hat_x + across * hat_y)
+    return jnp.fft.irfft2(hat, s=grid.shape).astype(flux.x.dtype)
+
+
+def _pv_flux(system: Any, state: Any) -> SubgridFlux:
+    """Return ((u + U) q, v q) on the system's grid."""
+    east, north = system.velocity(state)
+    return SubgridFlux((east + system.background_velocity) * state.q, north * state.q)
+
+
+def _check_grids(fine: Any, coarse: Any, coarsener: AbstractCoarsener) -> None:
+    """Raise ShapeError unless both systems live on the grids that the coarsener connects."""
+    for word, system, grid in (
+        ("fine", fine, coarsener.fine_grid),
+        ("coarse", coarse, coarsener.coarse_grid),
+    ):
+        if system.grid.shape != grid.shape:
+            raise ShapeError(
+                f"the {word} system lives on a grid of (ny, nx) = {system.grid.shape}, but the "
+                f"coarsener's {word} grid has {grid.shape}"
+            )

@@ -1,0 +1,181 @@
+"""Linear maps C from a fine to a coarse grid: the three operators of Ross et al. 2023.
+
+Ross, Li, Perezhogin, Fernandez-Granda & Zanna 2023, JAMES 15, e2022MS003258,
+doi:10.1029/2022MS003258. With κ² = k² + l² and Δ the coarse cell:
+
+| name | what it does | sizes |
+|---|---|---|
+| Operator1 | spectral truncation × the coarse model's own small-scale filter | any |
+| Operator2 | spectral truncation × exp(-κ² (2Δ)²/24) | any |
+| Operator3 | Gaussian on the fine grid, then the mean over blocks of cells | whole ratios |
+
+"Any" means even sizes smaller than the fine ones in both directions; nx and ny are independent.
+"""
+
+import abc
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+from numpy.typing import NDArray
+
+from subgrid.errors import ShapeError
+from subgrid.grids import PeriodicGrid, exponential_filter, truncate_spectrum
+
+# Of the coarse cell, in Operator2: twice the cell is the shortest resolved wave.
+_GAUSSIAN_WIDTH = 2.0
+
+
+class AbstractCoarsener(eqx.Module):
+    """A linear map from states on `fine_grid` to states on `coarse_grid`.
+
+    Calling it maps every array [..., Y, X] of a PyTree (a state, a tendency, a flux) to
+    [..., y, x] of the same dtype and units; other axes are left alone. A coarsener holds no arrays,
+    so it is a constant under `jit` and unchanged by `vmap`. It preserves domain means and knows
+    nothing about any equation.
+    """
+
+    fine_grid: eqx.AbstractVar[PeriodicGrid]
+    coarse_grid: eqx.AbstractVar[PeriodicGrid]
+
+    @abc.abstractmethod
+    def coarsen(self, field: Float[Array, "*batch Y X"]) -> Float[Array, "*batch y x"]:
+        """Return one field on the coarse grid."""
+
+    def __call__(self, state: PyTree) -> PyTree:
+        """Return the state on the coarse grid; raises ShapeError if it is not on the fine one."""
+        for leaf in jax.tree.leaves(state):
+            if jnp.shape(leaf)[-2:] != self.fine_grid.shape:
+                raise ShapeError(
+                    f"{type(self).__name__} takes arrays [..., y, x] that end in "
+                    f"{self.fine_grid.shape}, the fine grid, but got one of shape "
+                    f"{jnp.shape(leaf)}. Make the coarsener with the grid of the state."
+                )
+        return jax.tree.map(self.coarsen, state)
+
+
+class Operator1(AbstractCoarsener):
+    """Cuts the spectrum to the coarse grid and applies the coarse model's small-scale filter.
+
+        Cq = F⁻¹[ filter(k, l) q̂(k, l) / ρ² ]     for the wavenumbers of the coarse grid
+
+    ρ² is the ratio of cell counts; the filter is `exponential_filter(coarse_grid)` with sharpness
+    1, also where the coarse model itself runs with another one (Otness, Zanna & Bruna 2025 do so).
+    It is 1 below 0.65 of the Nyquist wavenumber, so those waves are kept as they are, and 1e-15 at
+    it, so the Nyquist waves need no rule. It commutes with derivatives, the inversion and shifts by
+    coarse cells.
+    """
+
+    fine_grid: PeriodicGrid = eqx.field(static=True)
+    coarse_grid: PeriodicGrid = eqx.field(static=True)
+
+    def __init__(self, fine_grid: PeriodicGrid, coarse_grid: PeriodicGrid):
+        _check_pair(fine_grid, coarse_grid)
+        self.fine_grid, self.coarse_grid = fine_grid, coarse_grid
+
+    def coarsen(self, field: Float[Array, "*batch Y X"]) -> Float[Array, "*batch y x"]:
+        """Return one field on the coarse grid."""
+        return _truncate(field, exponential_filter(self.coarse_grid), self.coarse_grid)
+
+
+class Operator2(AbstractCoarsener):
+    """Cuts the spectrum to the coarse grid and multiplies by a Gaussian of twice the coarse cell.
+
+        Cq = F⁻¹[ exp(-(k² (2Δx)² + l² (2Δy)²)/24) q̂(k, l) / ρ² ]
+
+    Δx, Δy: the coarse cell. The Gaussian is 0.19 at the Nyquist wavenumber of an axis, so a rule is
+    needed there: as in D (`subgrid.grids.downscale`) and in Perezhogin et al. 2023 the coarse
+    Nyquist waves are zeroed, which keeps the map symmetric and lets it commute with derivatives.
+    The code of Ross et al. keeps them.
+    """
+
+    fine_grid: PeriodicGrid = eqx.field(static=True)
+    coarse_grid: PeriodicGrid = eqx.field(static=True)
+
+    def __init__(self, fine_grid: PeriodicGrid, coarse_grid: PeriodicGrid):
+        _check_pair(fine_grid, coarse_grid)
+        self.fine_grid, self.coarse_grid = fine_grid, coarse_grid
+
+    def coarsen(self, field: Float[Array, "*batch Y X"]) -> Float[Array, "*batch y x"]:
+        """Return one field on the coarse grid."""
+        grid = self.coarse_grid
+        scaled_k, scaled_l = grid.k[None, :] * grid.dx, grid.l[:, None] * grid.dy
+        gaussian = np.exp(-(scaled_k**2 + scaled_l**2) * _GAUSSIAN_WIDTH**2 / 24)
+        return _truncate(field, gaussian, grid)
+
+
+class Operator3(AbstractCoarsener):
+    """Smooths on the fine grid with a Gaussian of one coarse cell, then averages over blocks.
+
+        Cq = mean over ρ_y × ρ_x blocks of  F⁻¹[ exp(-(ρ_x² s_x² + ρ_y² s_y²)/24) q̂ ]
+        s_x = 2 sin(k Δx/2),   s_y = 2 sin(l Δy/2)      (Δx, Δy: the fine cell)
+
+    -s² is the 5-point Laplacian in units of cells, so this is the limit of many steps of the
+    Gaussian in gcm-filters (grid type REGULAR, filter scale ρ, Grooms et al. 2021,
+    doi:10.1029/2021MS002552). gcm-filters itself applies a polynomial of that Laplacian, 3 steps at
+    ρ = 2 and 5 at ρ = 4, which differs from the Gaussian by at most 0.0008 and 0.0023 for any wave.
+
+    The ratios ρ_x and ρ_y must be whole. Blocks centre the result on the coarse cells, that is
+    (ρ - 1)/2 fine cells away from where operators 1 and 2 put it: those keep the first grid point.
+    Averaging aliases, so this map does not commute with derivatives exactly.
+    """
+
+    fine_grid: PeriodicGrid = eqx.field(static=True)
+    coarse_grid: PeriodicGrid = eqx.field(static=True)
+
+    def __init__(self, fine_grid: PeriodicGrid, coarse_grid: PeriodicGrid):
+        _check_pair(fine_grid, coarse_grid)
+        for name in ("nx", "ny"):
+            fine, coarse = getattr(fine_grid, name), getattr(coarse_grid, name)
+            if fine % coarse:
+                divisors = [n for n in range(4, fine, 2) if fine % n == 0]
+                raise ValueError(
+                    f"Operator3 averages whole blocks: {name} = {coarse} does not divide {fine}. "
+                    f"Choose one of {divisors}, or Operator1 or Operator2."
+                )
+        self.fine_grid, self.coarse_grid = fine_grid, coarse_grid
+
+    def coarsen(self, field: Float[Array, "*batch Y X"]) -> Float[Array, "*batch y x"]:
+        """Return one field on the coarse grid."""
+        fine, (ny, nx) = self.fine_grid, self.coarse_grid.shape
+        block_y, block_x = fine.ny // ny, fine.nx // nx
+        sine_x = 2 * np.sin(fine.k * fine.dx / 2)[None, :]
+        sine_y = 2 * np.sin(fine.l * fine.dy / 2)[:, None]
+        gaussian = np.exp(-((block_x * sine_x) ** 2 + (block_y * sine_y) ** 2) / 24)
+        smooth = _multiply(jnp.fft.rfft2(field), gaussian, fine).astype(field.dtype)
+        blocks = smooth.reshape(*field.shape[:-2], ny, block_y, nx, block_x)
+        return blocks.mean(axis=(-3, -1))
+
+
+def _truncate(
+    field: Float[Array, "*batch Y X"], multiplier: NDArray[np.float64], grid: PeriodicGrid
+) -> Float[Array, "*batch y x"]:
+    """Return the field on `grid` with its spectrum multiplied; the coarse Nyquist is zeroed."""
+    ratio = field.shape[-2] * field.shape[-1] / grid.size
+    hat = truncate_spectrum(jnp.fft.rfft2(field), grid.ny, grid.nx, legacy=False)
+    return _multiply(hat, multiplier / ratio, grid).astype(field.dtype)
+
+
+def _multiply(hat: Array, multiplier: NDArray[np.float64], grid: PeriodicGrid) -> Array:
+    """Return the field whose spectrum is hat × multiplier, the latter cast to hat's precision."""
+    factor = jnp.asarray(multiplier, hat.real.dtype)
+    return jnp.fft.irfft2(hat * jnp.broadcast_to(factor, hat.shape), s=grid.shape)
+
+
+def _check_pair(fine: PeriodicGrid, coarse: PeriodicGrid) -> None:
+    """Raise ShapeError unless `coarse` covers the domain of `fine` with fewer cells each way."""
+    if coarse.nx >= fine.nx or coarse.ny >= fine.ny:
+        raise ShapeError(
+            "the coarse grid must have fewer cells than the fine one in x and in y, got "
+            f"coarse nx = {coarse.nx}, ny = {coarse.ny} from fine nx = {fine.nx}, ny = {fine.ny}"
+        )
+    for name in ("length_x", "length_y"):
+        long, short = getattr(fine, name), getattr(coarse, name)
+        # lengths may come from different arithmetic: nx · dx need not be length_x to the bit
+        if abs(long - short) > 1e-9 * long:
+            raise ShapeError(
+                f"both grids must cover one domain, but {name} is {long} m (fine) and {short} m "
+                "(coarse). Make the coarse grid with fine_grid.resized(nx, ny)."
+            )
