@@ -107,7 +107,7 @@ def save_arrays(
 
     plain = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     notes = {**(metadata or {}), "sha256": _payload_hash(plain)}
-    write_atomic(path, save(plain, metadata=notes))
+    write_atomic(path, _with_sorted_header(save(plain, metadata=notes)))
 
 
 def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -134,6 +134,15 @@ def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]
             "it and run the stage again."
         )
     return arrays, metadata
+
+
+def _with_sorted_header(data: bytes) -> bytes:
+    """Return a safetensors file with its header in sorted order: equal content, equal bytes."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format asks for arrays that start on 8 bytes
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def _payload_hash(arrays: Mapping[str, np.ndarray]) -> str:

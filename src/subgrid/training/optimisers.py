@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import optax
 
@@ -14,6 +14,7 @@ from subgrid.training.schedules import Schedule, require_positive
 CLIPS = ("norm", "legacy")
 
 
+@runtime_checkable
 class Optimiser(Protocol):
     """What `fit` needs of an optimiser: the optax transformation, its rate, its settings."""
 

@@ -1,8 +1,9 @@
 """Learning rates as functions of the number of updates made so far."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -10,13 +11,8 @@ from jaxtyping import Array, Float
 from subgrid.errors import ConfigError
 from subgrid.registry import Registry
 
-
-class Schedule(Protocol):
-    """A learning rate: `schedule(t)` is the rate of the update made after t others."""
-
-    def __call__(self, update) -> Float[Array, ""]:
-        """Return the learning rate after `update` updates."""
-        ...
+Schedule = Callable[[Any], Any]
+"""A learning rate: schedule(t) is the rate, a scalar, of the update made after t others."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,7 @@ class Constant:
     def __post_init__(self):
         require_positive("peak learning rate", self.peak)
 
-    def __call__(self, update) -> Float[Array, ""]:
+    def __call__(self, update: Any) -> Float[Array, ""]:
         """Return `peak`, whatever the update."""
         return jnp.float32(self.peak)
 
@@ -65,7 +61,7 @@ class WarmupCosine:
                 f"{self.updates!r} updates."
             )
 
-    def __call__(self, update) -> Float[Array, ""]:
+    def __call__(self, update: Any) -> Float[Array, ""]:
         """Return the rate of the formula above at t = `update`."""
         t = jnp.asarray(update, jnp.float32)
         rising = self.peak * t / max(self.warmup, 1)

@@ -87,7 +87,7 @@ def make_update(
         size = jax.tree.leaves(batch)[0].shape[0]
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), number), size)
         values, slope = gradient(state.parameters, frozen, batch, keys)
-        values["gradient_norm"] = optax.global_norm(slope)
+        values["gradient_norm"] = _norm(slope)
         finite = jnp.isfinite(values["loss"]) & jnp.isfinite(values["gradient_norm"])
         change, optimiser = transformation.update(slope, state.optimiser, state.parameters)
         parameters = optax.apply_updates(state.parameters, change)
@@ -178,6 +178,10 @@ def _parallel(gradient: Callable, mesh: Mesh) -> Callable:
         out_specs=whole,
         check_vma=False,
     )
+
+
+def _norm(tree: Any) -> Float[Array, ""]:
+    return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)))
 
 
 def _average(state: TrainState, parameters: Any, number: Int[Array, ""], ema: float | None) -> Any:
