@@ -2,8 +2,8 @@
 
 Everything is computed from one table of sums per sample, `SampleSums`, so that each score has one
 definition. Predictions p and truths t are arrays [sample, level, y, x] in the same units; both are
-divided by `scale` (the standard deviation of the true forcing, one value per level), so errors are in
-units of the variance of the true forcing. ⟨·⟩ is a mean over pixels, or over samples and pixels.
+divided by `scale` (the standard deviation of the true forcing, one value per level), so errors are
+in units of the variance of the true forcing. ⟨·⟩ is a mean over pixels, or over samples and pixels.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,10 +21,10 @@ from subgrid.grids import PeriodicGrid, isotropic_spectrum
 class SampleSums:
     """Holds what the offline scores need of each sample: means over pixels and isotropic spectra.
 
-    Arrays [sample, level], dimensionless after division by the scale: `error` ⟨(p-t)²⟩, `prediction`
-    ⟨p⟩, `truth` ⟨t⟩, `prediction_squared` ⟨p²⟩, `truth_squared` ⟨t²⟩, `product` ⟨p t⟩; arrays
-    [sample, level, bins]: `prediction_spectrum`, `truth_spectrum`. Samples with a value that is not
-    finite are left out and counted in `masked_samples`.
+    Arrays [sample, level], dimensionless after division by the scale: `error` ⟨(p-t)²⟩,
+    `prediction` ⟨p⟩, `truth` ⟨t⟩, `prediction_squared` ⟨p²⟩, `truth_squared` ⟨t²⟩, `product` ⟨p t⟩;
+    arrays [sample, level, bins]: `prediction_spectrum`, `truth_spectrum`. Samples with a value that
+    is not finite are left out and counted in `masked_samples`.
     """
 
     error: NDArray[np.float64]
@@ -47,9 +47,10 @@ def sample_sums(
 ) -> SampleSums:
     """Return the sums over each sample of predictions and truths [sample, level, y, x].
 
-    `scale`: standard deviation of the truth, one value or one per level. `definition` names the rings
-    of the spectra (see `subgrid.grids.isotropic_spectrum`); they are summed, not averaged, and not
-    truncated, as in Otness, Zanna & Bruna 2025. Raises ShapeError where the shapes do not match.
+    `scale`: standard deviation of the truth, one value or one per level. `definition` names the
+    rings of the spectra (see `subgrid.grids.isotropic_spectrum`); they are summed, not averaged,
+    and not truncated, as in Otness, Zanna & Bruna 2025. Raises ShapeError where the shapes do not
+    match.
     """
     p, t = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
     if p.shape != t.shape or p.ndim != 4 or p.shape[-2:] != grid.shape:
@@ -90,7 +91,7 @@ def join_sums(parts: Sequence[SampleSums]) -> SampleSums:
 
 
 def mse(sums: SampleSums) -> float:
-    """Mean squared error over everything, in units of the variance of the true forcing: ⟨(p-t)²⟩."""
+    """Mean squared error over everything, ⟨(p-t)²⟩, in units of the variance of the forcing."""
     return _mean(sums.error)
 
 
@@ -105,7 +106,7 @@ def pooled_relative_l2(sums: SampleSums) -> float:
 
 
 def relative_spectral_l2(sums: SampleSums) -> NDArray[np.float64]:
-    """Relative ℓ2 error of each sample's power spectrum E: mean over levels of √(Σ(E_p-E_t)²/ΣE_t²)."""
+    """Relative ℓ2 error of each sample's spectrum E: mean over levels of √(Σ(E_p-E_t)²/ΣE_t²)."""
     return _spectral_l2(sums.prediction_spectrum, sums.truth_spectrum).mean(axis=-1)
 
 
@@ -117,7 +118,7 @@ def pooled_relative_spectral_l2(sums: SampleSums) -> float:
 
 
 def r_squared(sums: SampleSums) -> NDArray[np.float64]:
-    """Skill of each level, R² = 1 - ⟨(p-t)²⟩ / ⟨(t-⟨t⟩)²⟩: 1 is perfect, 0 no better than the mean."""
+    """Skill of each level, R² = 1 - ⟨(p-t)²⟩ / ⟨(t-⟨t⟩)²⟩: 1 perfect, 0 no better than the mean."""
     variance = _level_mean(sums.truth_squared) - _level_mean(sums.truth) ** 2
     return 1 - _ratio(_level_mean(sums.error), variance)
 
@@ -145,8 +146,8 @@ def evaluate_offline(
 
     `batches` yields pairs (state, forcing) of arrays [sample, level, y, x] of the coarse `system`'s
     `variable`, in its units and per second; the forcing is the one that is ADDED to the tendency.
-    `scale`: standard deviation of the forcing per level, from the training set. `key`: randomness of a
-    stochastic closure. `progress(samples)` is called after each batch.
+    `scale`: standard deviation of the forcing per level, from the training set. `key`: randomness
+    of a stochastic closure. `progress(samples)` is called after each batch.
 
     The dataset holds `relative_l2`, `relative_spectral_l2` [sample], `mse`, the pooled errors,
     `r_squared`, `correlation` [level] and `masked_samples`.
@@ -191,7 +192,9 @@ def offline_scores(sums: SampleSums) -> Any:
     )
 
 
-def _predictor(closure: Any, system: Any, variable: str, key: Any) -> Callable[[ArrayLike], NDArray]:
+def _predictor(
+    closure: Any, system: Any, variable: str, key: Any
+) -> Callable[[ArrayLike], NDArray]:
     """Return the jitted closure as a function of stacked arrays of the state's variable."""
     import equinox as eqx
     import jax
@@ -216,7 +219,7 @@ def _spectral_l2(prediction: NDArray, truth: NDArray) -> NDArray:
 
 
 def _ratio(numerator: NDArray, denominator: NDArray) -> NDArray[np.float64]:
-    """Return the quotient, NaN where the denominator is zero: a score without meaning, not an error."""
+    """Return the quotient, NaN where the denominator is zero: the score has no meaning there."""
     nothing = np.full(np.shape(numerator), np.nan)
     return np.divide(numerator, denominator, out=nothing, where=np.asarray(denominator) > 0)
 

@@ -1,10 +1,11 @@
-"""Distances between runs and truth: Wasserstein-1 of fields, RMSE of spectra, and the similarity score.
+"""Distances of runs from the truth: Wasserstein-1 of fields, RMSE of spectra; similarity scores.
 
 The definitions are those of Ross et al. 2023 (J. Adv. Model. Earth Syst. 15, e2022MS003258): ten
 distances between distributions (five quantities, two layers) and eight between isotropic spectra
 (kinetic energy and enstrophy per layer, KE flux, APE flux, APE generation, drag), all turned into
 
-    similarity = 1 - d(model, truth) / d(no closure, truth):   1 perfect, 0 as without, below 0 worse.
+    similarity = 1 - d(model, truth) / d(no closure, truth):   1 perfect, 0 as without, below 0
+    worse.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,8 @@ POOLED_QUANTITIES = ("q", "u", "v", "kinetic_energy", "enstrophy")
 def wasserstein(first: ArrayLike, second: ArrayLike) -> float:
     """Wasserstein-1 distance ∫|F⁻¹ - G⁻¹| of two samples of values, in their units.
 
-    F and G are the empirical distribution functions. Values that are not finite are left out; NaN if
-    nothing is left.
+    F and G are the empirical distribution functions. Values that are not finite are left out; NaN
+    if nothing is left.
     """
     a, b = (np.sort(np.ravel(values)[np.isfinite(np.ravel(values))]) for values in (first, second))
     if not a.size or not b.size:
@@ -48,8 +49,10 @@ def spectral_rmse(
     """
     keep = np.asarray(wavenumber) < cut
     if not keep.any():
-        raise ValueError(f"no ring lies below the cut {cut:.3g} rad/m; the first is centred at "
-                         f"{np.min(wavenumber):.3g} rad/m")
+        raise ValueError(
+            f"no ring lies below the cut {cut:.3g} rad/m; the first is centred at "
+            f"{np.min(wavenumber):.3g} rad/m"
+        )
     difference = np.asarray(spectrum, np.float64) - np.asarray(reference, np.float64)
     return np.sqrt(np.mean(difference[..., keep] ** 2, axis=-1))
 
@@ -70,9 +73,10 @@ def two_thirds_cut(grid: PeriodicGrid) -> float:
 def pooled_quantities(system: Any, snapshots: ArrayLike) -> dict[str, NDArray]:
     """Return the values whose distributions are compared, each [level, value].
 
-    `snapshots` [..., level, y, x]: q of the last snapshots of all members, 1/s. q [1/s]; u, v [m/s],
-    u with the background flow; kinetic_energy u² + v² [m²/s²]; enstrophy (∂v/∂x - ∂u/∂y)² of the
-    eddies [1/s²]: squares without a half, as published. Snapshots of members that blew up are NaN.
+    `snapshots` [..., level, y, x]: q of the last snapshots of all members, 1/s. q [1/s]; u, v
+    [m/s], u with the background flow; kinetic_energy u² + v² [m²/s²]; enstrophy (∂v/∂x - ∂u/∂y)² of
+    the eddies [1/s²]: squares without a half, as published. Snapshots of members that blew up are
+    NaN.
     """
     import jax
     import jax.numpy as jnp
@@ -136,7 +140,7 @@ def similarity(model: dict[str, float], baseline: dict[str, float]) -> dict[str,
 
 
 def member_mean(values: Any) -> NDArray[np.float64]:
-    """Return the mean over members of a variable [member, ...], members without a value left out."""
+    """Return the mean over members of values [member, ...], members without a value left out."""
     array = np.asarray(values, np.float64)
     alive = np.isfinite(array).reshape(len(array), -1).all(axis=1)
     return array[alive].mean(axis=0) if alive.any() else np.full(array.shape[1:], np.nan)

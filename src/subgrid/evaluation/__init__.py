@@ -1,0 +1,95 @@
+"""How good a closure is: offline and online scores, confidence intervals, plots, the report."""
+
+from subgrid.evaluation.assemble import RunInfo, Snapshot, assemble_report
+from subgrid.evaluation.cost import StepCost, step_cost
+from subgrid.evaluation.intervals import Interval, bootstrap_interval
+from subgrid.evaluation.observables import (
+    CoarsenedObserver,
+    ModelObserver,
+    QGObservables,
+)
+from subgrid.evaluation.offline import (
+    SampleSums,
+    evaluate_offline,
+    join_sums,
+    offline_scores,
+    sample_sums,
+)
+from subgrid.evaluation.online import RunPlan, fine_runs, free_runs
+from subgrid.evaluation.report import (
+    ReportData,
+    render_html,
+    render_markdown,
+    write_markdown,
+    write_report,
+)
+from subgrid.evaluation.scores import OnlineScore, outcome, score_online, score_record, verdict
+from subgrid.evaluation.similarity import (
+    distances,
+    filter_cut,
+    similarity,
+    spectral_rmse,
+    two_thirds_cut,
+    wasserstein,
+)
+from subgrid.evaluation.statistics import reference_statistics
+from subgrid.registry import Registry
+
+_OFFLINE, _SIMILAR = "subgrid.evaluation.offline", "subgrid.evaluation.similarity"
+
+METRICS = Registry(
+    "metric",
+    {
+        "mse": f"{_OFFLINE}:mse",
+        "relative_l2": f"{_OFFLINE}:relative_l2",
+        "pooled_relative_l2": f"{_OFFLINE}:pooled_relative_l2",
+        "relative_spectral_l2": f"{_OFFLINE}:relative_spectral_l2",
+        "pooled_relative_spectral_l2": f"{_OFFLINE}:pooled_relative_spectral_l2",
+        "r_squared": f"{_OFFLINE}:r_squared",
+        "correlation": f"{_OFFLINE}:correlation",
+        "spectral_rmse": f"{_SIMILAR}:spectral_rmse",
+        "wasserstein": f"{_SIMILAR}:wasserstein",
+        "similarity": f"{_SIMILAR}:similarity",
+        "blow_ups": "subgrid.evaluation.scores:blow_ups",
+        "step_cost": "subgrid.evaluation.cost:step_cost",
+    },
+)
+
+__all__ = [
+    "METRICS",
+    "CoarsenedObserver",
+    "Interval",
+    "ModelObserver",
+    "OnlineScore",
+    "QGObservables",
+    "ReportData",
+    "RunInfo",
+    "RunPlan",
+    "SampleSums",
+    "Snapshot",
+    "StepCost",
+    "assemble_report",
+    "bootstrap_interval",
+    "distances",
+    "evaluate_offline",
+    "filter_cut",
+    "fine_runs",
+    "free_runs",
+    "join_sums",
+    "offline_scores",
+    "outcome",
+    "reference_statistics",
+    "render_html",
+    "render_markdown",
+    "sample_sums",
+    "score_online",
+    "score_record",
+    "similarity",
+    "spectral_rmse",
+    "step_cost",
+    "two_thirds_cut",
+    "verdict",
+    "wasserstein",
+    "write_markdown",
+    "write_report",
+]

@@ -1,0 +1,206 @@
+"""From the results of a run to the data of its report: verdicts, figures with captions, tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from subgrid.evaluation.plots import plot_energy, plot_fields, plot_forcings, plot_spectra
+from subgrid.evaluation.report import (
+    ReportData,
+    ReportFigure,
+    ReportVerdict,
+    report_figure,
+)
+from subgrid.evaluation.score_plots import (
+    plot_error_boxes,
+    plot_learning_curves,
+    plot_similarity,
+    plot_skill_cost,
+)
+from subgrid.evaluation.scores import DAY, OnlineScore, outcome, verdict
+from subgrid.evaluation.style import Look, looks
+from subgrid.evaluation.tables import (
+    blow_up_table,
+    cost_table,
+    offline_table,
+    online_table,
+    similarity_table,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import ArrayLike
+
+_KE = "kinetic_energy_spectrum"
+_POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a report says of the run besides its results.
+
+    `facts`: groups of (label, value) under a heading each: preset, profile, seeds, commit, date,
+    constants with units, sizes. `commands`: how to run it again. `labels`: model → name to show.
+    """
+
+    title: str
+    facts: Mapping[str, Mapping[str, str]]
+    commands: Sequence[str]
+    warnings: Sequence[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    footer: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One moment of the truth: `q` (1/s), `forcing` (1/s²) [level, y, x], each closure's output."""
+
+    q: "ArrayLike"
+    forcing: "ArrayLike"
+    predictions: Mapping[str, "ArrayLike"]
+
+
+def assemble_report(
+    info: RunInfo,
+    system: Any,
+    reference: "xr.Dataset",
+    runs: Mapping[str, Sequence["xr.Dataset"]],
+    scores: Mapping[str, OnlineScore],
+    *,
+    cut: float,
+    offline: Mapping[str, Sequence["xr.Dataset"]] | None = None,
+    curves: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    snapshot: Snapshot | None = None,
+) -> ReportData:
+    """Return the data of the report from the results of a run.
+
+    `system`: the coarse system; `reference`, `runs`: see `score_online`, which made `scores` with
+    the same `cut`; `offline`: closure → one dataset of `evaluate_offline` per network; `curves`:
+    model → records of metrics.jsonl. Parts that are not given are left out.
+    """
+    styles = looks([*runs, *(offline or {}), *(curves or {})], dict(info.labels))
+    figures = [] if snapshot is None else _flow_figures(system, snapshot, styles)
+    figures += _run_figures(reference, runs, cut, styles) + _score_figures(scores, styles)
+    if curves:
+        panels = plot_learning_curves(curves, styles)
+        figures.append(report_figure("Learning curves", "Loss during training.", panels))
+    tables = [online_table(scores, styles)]
+    if offline:
+        tables.append(offline_table(offline, styles))
+    tables += [similarity_table(scores, styles), cost_table(scores, styles)]
+    tables.append(blow_up_table(scores, styles))
+    return ReportData(
+        title=info.title,
+        summary=_summary(scores),
+        verdicts=tuple(
+            ReportVerdict(styles[name].label, verdict(score), outcome(score))
+            for name, score in scores.items()
+        ),
+        facts=tuple((heading, tuple(entries.items())) for heading, entries in info.facts.items()),
+        figures=tuple(figure for figure in figures if figure.images),
+        tables=tuple(table for table in tables if table.rows),
+        commands=tuple(info.commands),
+        warnings=(*info.warnings, *_own_warnings(scores)),
+        footer=info.footer,
+    )
+
+
+def _summary(scores: Mapping[str, OnlineScore]) -> str:
+    closures = [score for score in scores.values() if score.reductions]
+    dead = sum(len(score.blow_ups) for score in scores.values())
+    runs = sum(score.runs for score in scores.values())
+    better = sum(outcome(score) == "better" for score in closures)
+    return (
+        f"{better} of {len(closures)} closures reduced the error of the kinetic energy spectrum "
+        f"beyond chance in free runs from held-out states; {dead} of {runs} runs blew up."
+    )
+
+
+def _own_warnings(scores: Mapping[str, OnlineScore]) -> list[str]:
+    members = min(score.members for score in scores.values())
+    found = []
+    if members < 5:
+        found.append(f"Only {members} members were run: the intervals over members are rough.")
+    learned = [score for score in scores.values() if score.networks > 1]
+    if scores and not learned:
+        found.append(
+            "Each learned closure was trained once: intervals do not cover training seeds."
+        )
+    return found
+
+
+def _flow_figures(
+    system: Any, snapshot: Snapshot, styles: Mapping[str, Look]
+) -> list[ReportFigure]:
+    return [
+        report_figure(
+            "The flow and what it does not resolve",
+            "A held-out state of the truth, coarsened to the grid of the closures: potential "
+            "vorticity anomaly of both layers.",
+            plot_fields(snapshot.q, system.grid),
+        ),
+        report_figure(
+            "Subgrid forcing: truth and closures",
+            "The tendency that the coarse equations miss at that moment, and what each closure "
+            "makes of the coarse state. Maps of a layer share their colours.",
+            plot_forcings(snapshot.forcing, snapshot.predictions, system.grid, styles),
+        ),
+    ]
+
+
+def _run_figures(
+    reference: "xr.Dataset",
+    runs: Mapping[str, Sequence["xr.Dataset"]],
+    cut: float,
+    styles: Mapping[str, Look],
+) -> list[ReportFigure]:
+    members, days = reference.sizes["member"], float(reference["time"].values[-1]) / DAY
+    start = round(100 * reference.attrs["average_from"] / reference.attrs["steps"])
+    drawn = (
+        f"Free runs of {days:.0f} days from {members} held-out states. Lines: mean over members "
+        "and networks; bands: their range."
+    )
+    averaged = f"{drawn} Averaged over the last {100 - start} % of the runs."
+    spectra = plot_spectra(reference, runs, styles, cut)
+    return [
+        report_figure(
+            "Kinetic energy spectra",
+            f"{averaged} The error is measured left of the dotted line.",
+            spectra[:2],
+        ),
+        report_figure("Enstrophy spectra", averaged, spectra[2:]),
+        report_figure(
+            "Energy and enstrophy over time",
+            f"{drawn} A cross marks where the last member of a model blew up.",
+            plot_energy(reference, runs, styles),
+        ),
+    ]
+
+
+def _score_figures(
+    scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]
+) -> list[ReportFigure]:
+    made = [
+        report_figure(
+            "Spectral error of every member",
+            "Root-mean-square error of the kinetic energy spectrum below the cut, one point per "
+            "member and network. Boxes: quartiles and median; whiskers: smallest and largest.",
+            plot_error_boxes(scores, styles),
+        ),
+        report_figure(
+            "Similarity to the truth",
+            "1 - distance to the truth / distance without a closure (Ross et al. 2023): of the "
+            "distributions of values, and of spectra. Bars end at -1; the value is then written.",
+            plot_similarity(scores, styles),
+        ),
+    ]
+    if any(score.cost is not None for score in scores.values()):
+        made.append(
+            report_figure(
+                "Skill against cost",
+                "Error of the kinetic energy spectrum with its 95 % interval, against the cost per "
+                "step relative to the coarse model alone.",
+                plot_skill_cost(scores, styles),
+            )
+        )
+    return made

@@ -1,0 +1,57 @@
+"""What a closure costs: time per step of each model relative to the coarse model alone."""
+
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from subgrid.stepping import AbstractModel, advance_segment
+
+
+class StepCost(NamedTuple):
+    """Seconds per step of one member and the ratio to the baseline measured in the same run."""
+
+    seconds: float
+    ratio: float
+
+
+def step_cost(
+    models: Mapping[str, AbstractModel],
+    state: PyTree,
+    *,
+    baseline: str = "none",
+    steps: int = 32,
+    repeats: int = 7,
+) -> dict[str, StepCost]:
+    """Return the cost per step of each model: the median of `repeats` interleaved timings.
+
+    Each timing is one compiled segment of `steps` steps of one member from `state`, after a first
+    call that compiles. The models take turns, so that a busy machine slows all of them alike; the
+    ratio is the median over turns of the ratio to `baseline` in the same turn. Raises KeyError if
+    `baseline` is not among the models.
+    """
+    if baseline not in models:
+        raise KeyError(f"baseline {baseline!r} is not among the models {', '.join(models)}")
+    starts = {name: eqx.filter_jit(model.init)(state) for name, model in models.items()}
+    timings = np.zeros((repeats + 1, len(models)))
+    for turn in range(repeats + 1):
+        for column, (name, model) in enumerate(models.items()):
+            begin = time.perf_counter()
+            carry, _ = advance_segment(model, starts[name], 1, steps, _nothing)
+            jax.block_until_ready(carry)
+            timings[turn, column] = (time.perf_counter() - begin) / steps
+    timed = timings[1:]  # the first turn compiles
+    ratios = timed / timed[:, [list(models).index(baseline)]]
+    return {
+        name: StepCost(float(np.median(timed[:, column])), float(np.median(ratios[:, column])))
+        for column, name in enumerate(models)
+    }
+
+
+def _nothing(state: PyTree) -> None:
+    """Observe nothing, so that only the steps are timed."""
+    return None

@@ -1,0 +1,220 @@
+"""Figures of fields, energies and spectra; each function returns its panels and writes nothing."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from subgrid.evaluation.observables import LEVEL_NAMES
+from subgrid.evaluation.scores import DAY
+from subgrid.evaluation.style import (
+    TRUTH,
+    Look,
+    Panel,
+    add_legend,
+    blown_up_note,
+    new_panel,
+    write_notes,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+Runs = Mapping[str, Sequence["xr.Dataset"]]
+_YEAR = 365.0  # days, of the time axes only
+
+
+def plot_fields(q: ArrayLike, grid: Any) -> list[Panel]:
+    """Return a panel per layer of the true coarse potential vorticity `q` [level, y, x], 1/s."""
+    panels = []
+    for field, layer in zip(np.asarray(q), LEVEL_NAMES, strict=True):
+        figure, (axes,) = new_panel(inches=(4.8, 4.1))
+        image = _map(axes, field, grid, _limit(field), f"true q, {layer} layer")
+        _colour_bar(figure, image, axes, "q [s⁻¹]")
+        panels.append(
+            Panel(f"q_{layer}", figure, f"map of true potential vorticity, {layer} layer")
+        )
+    return panels
+
+
+def plot_forcings(
+    truth: ArrayLike, predictions: Mapping[str, ArrayLike], grid: Any, styles: Mapping[str, Look]
+) -> list[Panel]:
+    """Return a panel per layer: the true subgrid forcing beside what each closure makes of it.
+
+    `truth` and each prediction [level, y, x], 1/s², of one snapshot; the maps of a layer share the
+    colour limits of its truth.
+    """
+    panels = []
+    for index, layer in enumerate(LEVEL_NAMES):
+        fields = {"truth": np.asarray(truth)[index]}
+        fields |= {styles[name].label: np.asarray(s)[index] for name, s in predictions.items()}
+        columns = min(2, len(fields))
+        rows = -(-len(fields) // columns)
+        figure, axes = new_panel(rows, columns, (4.8, 0.7 + 2.3 * rows))
+        limit, image = _limit(fields["truth"]), None
+        for place, (label, field) in zip(axes, fields.items(), strict=False):
+            if not np.isfinite(field).all():
+                place.text(0.5, 0.5, "not finite", transform=place.transAxes, ha="center")
+                field = np.full_like(field, np.nan)
+            image = _map(place, field, grid, limit, label)
+        for place in axes[len(fields) :]:
+            place.set_visible(False)
+        _colour_bar(figure, image, axes[: len(fields)], f"S, {layer} layer [s⁻²]")
+        panels.append(
+            Panel(f"forcing_{layer}", figure, f"maps of true and modelled forcing, {layer} layer")
+        )
+    return panels
+
+
+def plot_energy(reference: "xr.Dataset", runs: Runs, styles: Mapping[str, Look]) -> list[Panel]:
+    """Return panels of kinetic energy and enstrophy over time: mean and range of the members."""
+    return [
+        _series_panel("total_kinetic_energy", "kinetic energy [m² s⁻²]", reference, runs, styles),
+        _series_panel("total_enstrophy", "enstrophy [s⁻²]", reference, runs, styles),
+    ]
+
+
+def plot_spectra(
+    reference: "xr.Dataset", runs: Runs, styles: Mapping[str, Look], cut: float
+) -> list[Panel]:
+    """Return panels of the mean kinetic energy and enstrophy spectra per layer, the cut marked."""
+    units = {
+        "kinetic_energy_spectrum": "KE spectrum [m³ s⁻²]",
+        "enstrophy_spectrum": "enstrophy spectrum [m s⁻²]",
+    }
+    return [
+        _spectrum_panel(name, text, index, reference, runs, styles, cut)
+        for name, text in units.items()
+        for index in range(len(LEVEL_NAMES))
+    ]
+
+
+def _series_panel(
+    name: str, text: str, reference: "xr.Dataset", runs: Runs, styles: Mapping[str, Look]
+) -> Panel:
+    figure, (axes,) = new_panel()
+    last = max(float(data["time"].values[-1]) for data in [reference, *_flat(runs)]) / DAY
+    unit, per = ("years", DAY * _YEAR) if last > 2 * _YEAR else ("days", DAY)
+    notes = []
+    for key, sets in {TRUTH: [reference], **runs}.items():
+        look = styles[key]
+        values = np.concatenate([data[name].values for data in sets])
+        alive = np.isfinite(values).any(axis=0)
+        if not alive.any():
+            notes.append(blown_up_note(look, len(values)))
+            continue
+        time = sets[0]["time"].values[alive] / per
+        shown = values[:, alive]
+        axes.fill_between(
+            time,
+            np.nanmin(shown, axis=0),
+            np.nanmax(shown, axis=0),
+            color=look.colour,
+            alpha=0.12,
+            lw=0,
+            zorder=look.order - 2,
+        )
+        axes.plot(
+            time,
+            np.nanmean(shown, axis=0),
+            color=look.colour,
+            ls=look.dash,
+            label=look.label,
+            zorder=look.order,
+        )
+        if not alive.all():
+            axes.plot(time[-1], np.nanmean(shown[:, -1]), "x", color=look.colour, ms=9, mew=2)
+    axes.set_xlabel(f"time since the initial state [{unit}]")
+    axes.set_ylabel(text)
+    axes.set_ylim(bottom=0)
+    write_notes(axes, notes)
+    add_legend(figure, axes)
+    return Panel(name, figure, f"{name.replace('_', ' ')} over time")
+
+
+def _spectrum_panel(
+    name: str,
+    text: str,
+    index: int,
+    reference: "xr.Dataset",
+    runs: Runs,
+    styles: Mapping[str, Look],
+    cut: float,
+) -> Panel:
+    figure, (axes,) = new_panel()
+    wavenumber = reference["wavenumber"].values
+    notes, seen = [], []
+    for key, sets in {TRUTH: [reference], **runs}.items():
+        look = styles[key]
+        values = np.concatenate([data[name].values[:, index] for data in sets])
+        values = values[np.isfinite(values).all(axis=1)]
+        if not len(values):
+            notes.append(blown_up_note(look, sum(data.sizes["member"] for data in sets)))
+            continue
+        mean = values.mean(axis=0)
+        axes.fill_between(
+            wavenumber,
+            values.min(axis=0),
+            values.max(axis=0),
+            color=look.colour,
+            alpha=0.12,
+            lw=0,
+            zorder=look.order - 2,
+        )
+        axes.plot(
+            wavenumber, mean, color=look.colour, ls=look.dash, label=look.label, zorder=look.order
+        )
+        seen.append(mean[wavenumber < 1.15 * cut])
+    axes.axvline(cut, color="#444444", ls=":", lw=1.1, label="cut of the error")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    if seen:
+        everything = np.concatenate(seen)
+        everything = everything[everything > 0]
+        axes.set_ylim(everything.min() / 3, everything.max() * 2)
+    axes.set_xlabel("isotropic wavenumber [rad m⁻¹]")
+    axes.set_ylabel(text)
+    layer = LEVEL_NAMES[index]
+    axes.set_title(f"{layer} layer")
+    write_notes(axes, notes)
+    add_legend(figure, axes)
+    return Panel(f"{name}_{layer}", figure, f"{name.replace('_', ' ')}, {layer} layer")
+
+
+def _map(axes: "Axes", field: NDArray, grid: Any, limit: float, title: str) -> Any:
+    kilometres = (0, grid.length_x / 1e3, 0, grid.length_y / 1e3)
+    image = axes.imshow(
+        field,
+        origin="lower",
+        extent=kilometres,
+        vmin=-limit,
+        vmax=limit,
+        interpolation="nearest",
+        cmap="RdBu_r",
+    )
+    axes.grid(False)
+    axes.set_title(title, fontsize=9.5)
+    axes.set_xlabel("x [km]")
+    axes.set_ylabel("y [km]")
+    axes.label_outer()
+    return image
+
+
+def _colour_bar(figure: Any, image: Any, axes: Any, text: str) -> None:
+    bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02)
+    bar.set_label(text)
+    bar.formatter.set_powerlimits((-2, 2))
+    bar.formatter.set_useMathText(True)
+
+
+def _limit(field: NDArray) -> float:
+    """Return symmetric colour limits that one extreme pixel does not set: the 99.5 % quantile."""
+    finite = np.abs(field[np.isfinite(field)])
+    return float(np.quantile(finite, 0.995)) or 1.0 if finite.size else 1.0
+
+
+def _flat(runs: Runs) -> list["xr.Dataset"]:
+    return [data for sets in runs.values() for data in sets]

@@ -1,0 +1,118 @@
+"""The report: one self-contained HTML page, and the same as Markdown, from `ReportData`."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from subgrid.evaluation.style import Panel, data_uri
+from subgrid.provenance import write_atomic
+
+
+@dataclass(frozen=True)
+class ReportImage:
+    """One image: a name fit for a file, a data URI, and a text for those who cannot see it."""
+
+    name: str
+    uri: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure of one or more images under one caption."""
+
+    title: str
+    caption: str
+    images: tuple[ReportImage, ...]
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """A table of texts: its first column names the rows, the others hold numbers."""
+
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class ReportVerdict:
+    """What a model did, in one sentence after its label.
+
+    `outcome`: "better", "worse", "unclear", "unstable" or "baseline".
+    """
+
+    label: str
+    sentence: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything a report shows. `facts`: groups of (label, value), under a heading each."""
+
+    title: str
+    summary: str
+    verdicts: tuple[ReportVerdict, ...]
+    facts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    figures: tuple[ReportFigure, ...]
+    tables: tuple[ReportTable, ...]
+    commands: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    footer: str = ""
+
+
+def report_figure(title: str, caption: str, panels: list[Panel], kind: str = "png") -> ReportFigure:
+    """Return a figure whose panels are drawn as images ("png" or "svg") within the page."""
+    images = tuple(ReportImage(p.name, data_uri(p.figure, kind), p.alt) for p in panels)
+    return ReportFigure(title, caption, images)
+
+
+def render_html(data: ReportData) -> str:
+    """Return the report as one HTML page that needs no network and no other file."""
+    return _environment(autoescape=True).get_template("report.html").render(data=data)
+
+
+def render_markdown(data: ReportData, images: Mapping[str, str] | None = None) -> str:
+    """Return the report as Markdown; `images` maps the name of an image to its path or address.
+
+    Images that are not in `images` are left out.
+    """
+    template = _environment(autoescape=False).get_template("report.md")
+    return template.render(data=data, images=dict(images or {})).strip() + "\n"
+
+
+def write_report(data: ReportData, path: str | Path) -> None:
+    """Write the HTML report, whole or not at all."""
+    write_atomic(path, render_html(data))
+
+
+def write_markdown(data: ReportData, path: str | Path, folder: str = "figures") -> list[Path]:
+    """Write the report as Markdown, its images beside it in `folder`; return their paths."""
+    path = Path(path)
+    written, links = [], {}
+    (path.parent / folder).mkdir(parents=True, exist_ok=True)
+    for figure in data.figures:
+        for image in figure.images:
+            kind = "svg" if image.uri.startswith("data:image/svg") else "png"
+            target = path.parent / folder / f"{path.stem}-{image.name}.{kind}"
+            write_atomic(target, base64.b64decode(image.uri.partition(",")[2]))
+            links[image.name] = f"{folder}/{target.name}"
+            written.append(target)
+    write_atomic(path, render_markdown(data, links))
+    return written
+
+
+def _environment(autoescape: bool):
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("subgrid.evaluation"),
+        autoescape=autoescape,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

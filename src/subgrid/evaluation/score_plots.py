@@ -1,0 +1,205 @@
+"""Figures of scores: errors of members, similarity, skill against cost, learning curves."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subgrid.evaluation.observables import LEVEL_NAMES
+from subgrid.evaluation.scores import OnlineScore
+from subgrid.evaluation.style import (
+    BASELINE,
+    Look,
+    Panel,
+    add_legend,
+    blown_up_note,
+    new_panel,
+    write_notes,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_TALL = (4.8, 6.4)
+
+
+def plot_error_boxes(
+    scores: Mapping[str, OnlineScore],
+    styles: Mapping[str, Look],
+    quantity: str = "kinetic_energy_spectrum",
+) -> list[Panel]:
+    """Return a panel per layer: box plots of the spectral error of single members, by model.
+
+    Boxes: quartiles and median; whiskers: all members; points: each member of each network.
+    """
+    panels = []
+    for layer in LEVEL_NAMES:
+        figure, (axes,) = new_panel()
+        notes = []
+        for place, (name, score) in enumerate(scores.items()):
+            values = score.member_errors[f"{quantity}_{layer}"].ravel()
+            values, look = values[np.isfinite(values)], styles[name]
+            if not values.size:
+                notes.append(blown_up_note(look, score.runs))
+                continue
+            _box(axes, place, values, look)
+        axes.set_xticks(range(len(scores)), [styles[name].label for name in scores])
+        axes.tick_params(axis="x", labelrotation=30 if len(scores) > 3 else 0)
+        axes.set_xlim(-0.6, len(scores) - 0.4)
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel("RMSE of KE spectrum [m³ s⁻²]")
+        axes.set_title(f"{layer} layer")
+        write_notes(axes, notes)
+        panels.append(
+            Panel(f"error_{layer}", figure, f"box plots of spectral error, {layer} layer")
+        )
+    return panels
+
+
+def plot_learning_curves(
+    curves: Mapping[str, Sequence[Mapping[str, Any]]], styles: Mapping[str, Look]
+) -> list[Panel]:
+    """Return a panel of validation and training loss against updates.
+
+    `curves`: model → records of its metrics.jsonl (`subgrid.training.read_records`): dicts with
+    `update`, `loss` and `validation`, itself a dict with `loss`. Losses are in units of the
+    variance of the target.
+    """
+    figure, (axes,) = new_panel()
+    for name, records in curves.items():
+        look = styles[name]
+        validation = [(r["update"], r["validation"]["loss"]) for r in records]
+        training = [(r["update"], r.get("loss")) for r in records]
+        for pairs, dash, text in ((validation, "-", "validation"), (training, ":", "training")):
+            known = [pair for pair in pairs if pair[1] is not None]
+            if known:
+                x, y = np.array(known, np.float64).T
+                axes.plot(
+                    x,
+                    y,
+                    color=look.colour,
+                    ls=dash,
+                    label=f"{look.label}, {text}",
+                    lw=1.6 if dash == "-" else 1.0,
+                )
+    axes.set_yscale("log")
+    axes.set_xlabel("updates")
+    axes.set_ylabel("loss [variance of the target]")
+    add_legend(figure, axes, columns=2)
+    return [Panel("learning_curves", figure, "learning curves")]
+
+
+def plot_similarity(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> list[Panel]:
+    """Return panels of similarity bars: distances between distributions, and between spectra.
+
+    Bars end at the axis at -1; the true value is then written beside the bar.
+    """
+    shown = [s for name, s in scores.items() if name != BASELINE]
+    if not shown:
+        return []
+    names = list(shown[0].similarity)
+    spectral = [n for n in names if "spectrum" in n or not n.endswith(LEVEL_NAMES)]
+    groups = {"distributions": [n for n in names if n not in spectral], "spectra": spectral}
+    panels = []
+    for title, keys in groups.items():
+        figure, (axes,) = new_panel(inches=_TALL)
+        height, notes = 0.8 / len(shown), []
+        for row, score in enumerate(shown):
+            look = styles[score.name]
+            values = np.array([score.similarity[key] for key in keys])
+            if not np.isfinite(values).any():
+                notes.append(blown_up_note(look, score.runs))
+            places = np.arange(len(keys)) + (row - (len(shown) - 1) / 2) * height
+            axes.barh(
+                places,
+                np.clip(np.nan_to_num(values), -1, 1),
+                height * 0.92,
+                color=look.colour,
+                label=look.label,
+            )
+            for place, value in zip(places, values, strict=True):
+                if value < -1:
+                    axes.text(
+                        -0.98, place, f"{value:.1f}", va="center", fontsize=6.5, color="white"
+                    )
+        axes.axvline(0, color="#444444", lw=0.9)
+        axes.set_yticks(range(len(keys)), [_readable(key) for key in keys], fontsize=9)
+        axes.invert_yaxis()
+        axes.set_xlim(-1.02, 1.02)
+        axes.set_xlabel("similarity: 1 truth, 0 no closure")
+        axes.set_title(title)
+        write_notes(axes, notes)
+        add_legend(figure, axes)
+        panels.append(Panel(f"similarity_{title}", figure, f"bars of similarity of {title}"))
+    return panels
+
+
+def plot_skill_cost(
+    scores: Mapping[str, OnlineScore],
+    styles: Mapping[str, Look],
+    quantity: str = "kinetic_energy_spectrum",
+) -> list[Panel]:
+    """Return a panel per layer: spectral error with its interval against cost per step."""
+    panels = []
+    for layer in LEVEL_NAMES:
+        figure, (axes,) = new_panel()
+        notes, ratios = [], []
+        for name, score in scores.items():
+            look, error = styles[name], score.errors[f"{quantity}_{layer}"]
+            if score.cost is None:
+                continue
+            if not np.isfinite(error.estimate):
+                notes.append(blown_up_note(look, score.runs))
+                continue
+            ends = np.nan_to_num(
+                [[error.estimate - error.low], [error.high - error.estimate]], nan=0.0
+            )
+            axes.errorbar(
+                score.cost.ratio,
+                error.estimate,
+                yerr=np.maximum(ends, 0),
+                ls="none",
+                color=look.colour,
+                marker=look.marker,
+                ms=8,
+                capsize=3,
+                label=look.label,
+            )
+            ratios.append(score.cost.ratio)
+        axes.set_xscale("log")
+        if ratios:
+            axes.set_xlim(min(0.8, 0.8 * min(ratios)), max(2.0, 1.6 * max(ratios)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("cost per step [coarse model alone = 1]")
+        axes.set_ylabel("RMSE of KE spectrum [m³ s⁻²]")
+        axes.set_title(f"{layer} layer")
+        write_notes(axes, notes)
+        add_legend(figure, axes)
+        panels.append(Panel(f"skill_cost_{layer}", figure, f"error against cost, {layer} layer"))
+    return panels
+
+
+def _box(axes: "Axes", place: int, values: NDArray, look: Look) -> None:
+    axes.boxplot(
+        values,
+        positions=[place],
+        widths=0.55,
+        whis=(0, 100),
+        showfliers=False,
+        patch_artist=True,
+        boxprops={"facecolor": look.colour, "alpha": 0.35, "edgecolor": look.colour},
+        medianprops={"color": look.colour, "lw": 2},
+        whiskerprops={"color": look.colour},
+        capprops={"color": look.colour},
+        manage_ticks=False,
+    )
+    spread = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(1)
+    axes.plot(
+        place + spread, values, ls="none", marker=look.marker, ms=3.5, color=look.colour, alpha=0.8
+    )
+
+
+def _readable(key: str) -> str:
+    return key.replace("kinetic_energy", "KE").replace("potential_energy", "APE").replace("_", " ")

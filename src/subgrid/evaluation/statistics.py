@@ -1,0 +1,252 @@
+"""Sums over a run on the host, the dataset made of them, and the same of the truth's data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from subgrid.evaluation.observables import QUANTITIES, QGObservables
+from subgrid.grids import isotropic_spectrum
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclass(frozen=True)
+class RunSums:
+    """Holds what a run has shown so far, on the host, sums in float64.
+
+    `series`: name → [frame, member, ...]; `power`: name → sum over averaged frames [member, ...,
+    ny, nx//2+1]; `averaged_frames` [member]: frames in those sums, none from a blow-up on; `steps`
+    [frame]; `snapshots` [snapshot, member, level, y, x] and `snapshot_steps`.
+    """
+
+    series: dict[str, NDArray] = field(default_factory=dict)
+    power: dict[str, NDArray] = field(default_factory=dict)
+    averaged_frames: NDArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    steps: NDArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    snapshots: NDArray | None = None
+    snapshot_steps: NDArray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def steps_done(self) -> int:
+        """Steps of the last frame seen."""
+        return int(self.steps[-1]) if len(self.steps) else 0
+
+    def with_frames(
+        self,
+        seen: Mapping[str, Mapping[str, Any]],
+        steps: NDArray,
+        blew_up_at: NDArray,
+        average_from: int,
+    ) -> "RunSums":
+        """Return the sums with the observations of a segment, [frame, member, ...], added.
+
+        `steps`: of its frames; `blew_up_at` [member]: -1 or the step from which a member is masked;
+        frames after step `average_from` enter the power.
+        """
+        alive = alive_frames(steps, blew_up_at)
+        averaged = alive & (steps > average_from)[:, None]
+        series, power = {}, {}
+        for name, value in seen["series"].items():
+            new = np.array(value, np.float64)
+            new[~alive] = np.nan
+            series[name] = np.concatenate([self.series[name], new]) if len(self.steps) else new
+        for name, value in seen["power"].items():
+            values = np.asarray(value, np.float64)
+            # where, not times zero: a masked frame may hold values that are not finite
+            mask = averaged.reshape(*averaged.shape, *[1] * (values.ndim - 2))
+            total = np.where(mask, values, 0.0).sum(axis=0)
+            power[name] = self.power[name] + total if len(self.steps) else total
+        counts = averaged.sum(axis=0)
+        return replace(
+            self,
+            series=series,
+            power=power,
+            averaged_frames=self.averaged_frames + counts if len(self.steps) else counts,
+            steps=np.concatenate([self.steps, np.asarray(steps, np.int64)]),
+        )
+
+    def with_snapshot(self, fields: NDArray, keep: int) -> "RunSums":
+        """Return the sums with the states [member, level, y, x] of the last frame; `keep` stay."""
+        old = [] if self.snapshots is None else [self.snapshots]
+        return replace(
+            self,
+            snapshots=np.concatenate([*old, np.asarray(fields)[None]])[-keep:],
+            snapshot_steps=np.append(self.snapshot_steps, self.steps_done)[-keep:],
+        )
+
+    def to_arrays(self) -> dict[str, NDArray]:
+        """Return all of it as named arrays, for a file."""
+        arrays = {f"series/{name}": value for name, value in self.series.items()}
+        arrays |= {f"power/{name}": value for name, value in self.power.items()}
+        arrays |= {
+            "averaged_frames": self.averaged_frames,
+            "steps": self.steps,
+            "snapshot_steps": self.snapshot_steps,
+        }
+        return arrays | ({} if self.snapshots is None else {"snapshots": self.snapshots})
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray]) -> "RunSums":
+        """Return what `to_arrays` gave."""
+
+        def part(prefix: str) -> dict[str, NDArray]:
+            return {
+                name.removeprefix(prefix): value
+                for name, value in arrays.items()
+                if name.startswith(prefix)
+            }
+
+        return cls(
+            part("series/"),
+            part("power/"),
+            arrays["averaged_frames"],
+            arrays["steps"],
+            arrays.get("snapshots"),
+            arrays["snapshot_steps"],
+        )
+
+
+def alive_frames(steps: NDArray, blew_up_at: NDArray) -> NDArray[np.bool_]:
+    """Return whether each member is alive at each frame, [frame, member]."""
+    return (blew_up_at < 0) | (np.asarray(steps)[:, None] < blew_up_at)
+
+
+def run_dataset(
+    sums: RunSums,
+    system: Any,
+    dt: float,
+    blew_up_at: NDArray,
+    average_from: int,
+    definition: str = "pyqg",
+) -> "xr.Dataset":
+    """Return the statistics of a run as an xarray.Dataset with CF attributes.
+
+    Variables: the `QUANTITIES` ([member, time, ...] series; [member, ..., wavenumber] isotropic
+    spectra averaged over the frames of `averaged_frames`), `snapshots` [member, snapshot, level, y,
+    x], `blew_up_at` [member] (step, or -1). Values of a member are NaN from its blow-up on, and its
+    spectra if no frame of it was averaged. Wavenumbers in rad/m, times in s since the initial
+    state.
+    """
+    import xarray as xr
+
+    grid, counts = system.grid, sums.averaged_frames
+    variables: dict[str, Any] = {}
+    for name, value in sums.series.items():
+        variables[name] = _described(name, np.moveaxis(value, 0, 1))
+    wavenumber = np.zeros(0)
+    for name, value in sums.power.items():
+        divisor = np.where(counts > 0, counts, np.nan).reshape(-1, *[1] * (value.ndim - 1))
+        wavenumber, spectrum = isotropic_spectrum(value / divisor, grid, definition)
+        variables[name] = _described(name, spectrum)
+    if sums.snapshots is not None:
+        kept = np.moveaxis(sums.snapshots, 0, 1).copy()
+        kept[~alive_frames(sums.snapshot_steps, blew_up_at).T] = np.nan
+        variables["snapshots"] = (
+            ("member", "snapshot", "level", "y", "x"),
+            kept,
+            {"units": "s-1", "long_name": "potential vorticity anomaly at the last snapshots"},
+        )
+    variables["blew_up_at"] = (
+        "member",
+        np.asarray(blew_up_at, np.int64),
+        {"units": "1", "long_name": "step at which the member blew up, -1 if it did not"},
+    )
+    variables["averaged_frames"] = (
+        "member",
+        counts,
+        {"units": "1", "long_name": "frames in the mean spectra"},
+    )
+    return xr.Dataset(variables, coords=_coordinates(sums, system, dt, wavenumber)).assign_attrs(
+        dt=dt,
+        steps=sums.steps_done,
+        average_from=average_from,
+        spectrum_definition=definition,
+    )
+
+
+def reference_statistics(
+    system: Any,
+    states: ArrayLike,
+    forcings: ArrayLike | None,
+    *,
+    save_every: int,
+    dt: float,
+    average_from: int = -1,
+    snapshots: int = 10,
+    chunk: int = 32,
+) -> "xr.Dataset":
+    """Return the statistics of the truth from a data set's coarse states, like `free_runs`.
+
+    `states`, `forcings` [member, time, level, y, x]: q (1/s) on the grid of `system`, and the true
+    subgrid forcing (1/s²; None leaves the closure's part out of the budget). Anything that slices
+    like an array, for example a Zarr variable: `chunk` frames are in memory at a time. Frame i
+    counts as step (i + 1) · `save_every` of `dt` seconds. `average_from`: see `RunPlan`;
+    `snapshots`: kept evenly over the averaged frames. A member is masked from the first frame that
+    is not finite.
+    """
+    import equinox as eqx
+    import jax.numpy as jnp
+
+    observables = QGObservables(system)
+
+    @eqx.filter_jit
+    def observe(observables, q, s):
+        def one(q, s):
+            return observables(system.State(q), None if s is None else system.State(s))
+
+        axes = (0, None if s is None else 0)
+        return eqx.filter_vmap(eqx.filter_vmap(one, in_axes=axes), in_axes=axes, out_axes=1)(q, s)
+
+    shape = np.shape(states)
+    frames = shape[1]
+    first = frames // 2 if average_from < 0 else average_from // save_every
+    kept = np.unique(np.linspace(first, frames - 1, snapshots).round().astype(int))
+    blew_up_at = np.full(shape[0], -1, np.int64)
+    sums, fields = RunSums(), []
+    for begin in range(0, frames, chunk):
+        part = slice(begin, min(begin + chunk, frames))
+        q = np.asarray(states[:, part])  # type: ignore[index]
+        s = None if forcings is None else np.asarray(forcings[:, part])  # type: ignore[index]
+        steps = save_every * np.arange(part.start + 1, part.stop + 1)
+        blew_up_at = _first_bad(q, s, steps, blew_up_at)
+        seen = observe(observables, jnp.asarray(q), None if s is None else jnp.asarray(s))
+        sums = sums.with_frames(seen, steps, blew_up_at, first * save_every)
+        fields += [q[:, i - begin] for i in kept if part.start <= i < part.stop]
+    sums = replace(sums, snapshots=np.stack(fields), snapshot_steps=save_every * (kept + 1))
+    return run_dataset(sums, system, dt, blew_up_at, first * save_every)
+
+
+def _first_bad(
+    q: NDArray, s: NDArray | None, steps: NDArray, blew_up_at: NDArray
+) -> NDArray[np.int64]:
+    """Return `blew_up_at` with members dated whose frames [member, time, ...] are not finite."""
+    bad = ~np.isfinite(q).all(axis=(2, 3, 4))
+    if s is not None:
+        bad |= ~np.isfinite(s).all(axis=(2, 3, 4))
+    found = np.where(np.any(bad, axis=1), steps[np.argmax(bad, axis=1)], -1)
+    return np.where(blew_up_at >= 0, blew_up_at, found)
+
+
+def _described(name: str, values: NDArray) -> tuple[tuple[str, ...], NDArray, dict[str, str]]:
+    dims, units, text = QUANTITIES[name]
+    return ("member", *dims), values, {"units": units, "long_name": text}
+
+
+def _coordinates(sums: RunSums, system: Any, dt: float, wavenumber: NDArray) -> dict[str, Any]:
+    named = {
+        name: (name, values, attributes)
+        for name, (values, attributes) in system.coordinates().items()
+    }
+    seconds = {"units": "s", "long_name": "time since the initial state"}
+    named["time"] = ("time", sums.steps * dt, seconds)
+    named["snapshot_time"] = ("snapshot", sums.snapshot_steps * dt, seconds)
+    named["wavenumber"] = (
+        "wavenumber",
+        wavenumber,
+        {"units": "rad m-1", "long_name": "isotropic wavenumber, centre of the ring"},
+    )
+    return named

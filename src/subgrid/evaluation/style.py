@@ -1,0 +1,145 @@
+"""How figures look: one colour per model for colour-blind readers, panel size, images for a page.
+
+A figure of the report is one or more panels, each an image of its own, so that a page can set them
+side by side or, on a telephone, one below the other, with letters that stay legible.
+"""
+
+import base64
+import io
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TRUTH, BASELINE = "truth", "none"
+PANEL_INCHES = (4.8, 3.6)
+PIXELS_PER_INCH = 200
+
+# Okabe & Ito 2008, without yellow (too pale for lines); distinct also by dash and marker
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_DASHES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+_SETTINGS: Any = {
+    "font.size": 10.0,
+    "font.family": "DejaVu Sans",
+    "axes.titlesize": 10.5,
+    "axes.labelsize": 10.0,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e3e3e3",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 9.0,
+    "lines.linewidth": 1.6,
+    "image.cmap": "RdBu_r",
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+class Look(NamedTuple):
+    """How a model is drawn, everywhere: colour, dash pattern, marker, label and drawing order."""
+
+    colour: str
+    dash: Any
+    marker: str
+    label: str
+    order: float
+
+
+class Panel(NamedTuple):
+    """One image of a figure: a short name, the drawing, and a text for those who cannot see it."""
+
+    name: str
+    figure: "Figure"
+    alt: str
+
+
+def looks(names: Iterable[str], labels: dict[str, str] | None = None) -> dict[str, Look]:
+    """Return the look of the truth (black), no closure (grey) and each model, in their order."""
+    labels = {TRUTH: "truth", BASELINE: "no closure", **(labels or {})}
+    found = {
+        TRUTH: Look("#000000", "-", "*", labels[TRUTH], 5.0),
+        BASELINE: Look("#767676", (0, (4, 2)), "X", labels[BASELINE], 2.0),
+    }
+    count = 0
+    for name in names:
+        if name in found:
+            continue
+        found[name] = Look(
+            _COLOURS[count % len(_COLOURS)],
+            _DASHES[count % len(_DASHES)],
+            _MARKERS[count % len(_MARKERS)],
+            labels.get(name, name),
+            3.0 + 0.1 * count,
+        )
+        count += 1
+    return found
+
+
+def new_panel(
+    rows: int = 1, columns: int = 1, inches: tuple[float, float] = PANEL_INCHES
+) -> tuple["Figure", list["Axes"]]:
+    """Return an empty figure in our style, without pyplot's global state, and its axes by rows."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_SETTINGS):
+        figure = Figure(figsize=inches, layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, list(axes.ravel())
+
+
+def add_legend(figure: "Figure", axes: "Axes", columns: int = 3) -> None:
+    """Put the legend of `axes` below the panel, where it hides nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(
+            handles,
+            labels,
+            loc="outside lower center",
+            ncols=min(columns, len(handles)),
+            frameon=False,
+            fontsize=9,
+            handlelength=2.6,
+            columnspacing=1.4,
+        )
+
+
+def write_notes(axes: "Axes", notes: list[str]) -> None:
+    """Write what cannot be drawn (models whose members all blew up) into the panel itself."""
+    if notes:
+        axes.text(
+            0.5,
+            0.03,
+            "\n".join(notes),
+            transform=axes.transAxes,
+            ha="center",
+            va="bottom",
+            fontsize=8.5,
+            color="#8a1c00",
+            zorder=10,
+            bbox={"facecolor": "white", "edgecolor": "#d9b3a8", "alpha": 0.9, "pad": 3},
+        )
+
+
+def blown_up_note(look: Look, count: int) -> str:
+    """Return the text that stands in a panel for a model without a member to draw."""
+    return f"{look.label}: all {count} members blew up"
+
+
+def data_uri(figure: "Figure", kind: str = "png") -> str:
+    """Return a figure as a data URI, PNG or SVG; undated, so the same data give the same bytes."""
+    import matplotlib as mpl
+
+    stream = io.BytesIO()
+    notes = {"Date": None} if kind == "svg" else {"Software": None}
+    with mpl.rc_context({"svg.hashsalt": "subgrid"}):
+        figure.savefig(stream, format=kind, dpi=PIXELS_PER_INCH, metadata=notes)
+    mime = "image/svg+xml" if kind == "svg" else "image/png"
+    return f"data:{mime};base64,{base64.b64encode(stream.getvalue()).decode()}"
