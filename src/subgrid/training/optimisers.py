@@ -128,5 +128,6 @@ def _settings(name: str, optimiser: Adam | AdamW) -> dict[str, Any]:
         if field.name != "schedule"
     }
     schedule = optimiser.schedule
-    plain = dataclasses.asdict(schedule) if dataclasses.is_dataclass(schedule) else {}
-    return {"name": name, **values, "schedule": {"name": type(schedule).__name__, **plain}}
+    plain = vars(schedule) if dataclasses.is_dataclass(schedule) else {}
+    kind = getattr(schedule, "__qualname__", type(schedule).__qualname__)
+    return {"name": name, **values, "schedule": {"name": kind, **plain}}
