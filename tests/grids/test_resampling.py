@@ -1,0 +1,225 @@
+"""D and D†: exact pair, adjoint, symmetric; and, with legacy=True, the published code's values."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from subgrid.errors import ShapeError
+from subgrid.grids import downscale, truncate_spectrum, upscale
+
+# (fine ny, nx), (coarse ny, nx): squares, rectangles, whole and broken ratios, one axis only
+PAIRS = (
+    ((32, 32), (24, 24)),
+    ((24, 40), (12, 20)),
+    ((20, 32), (14, 6)),
+    ((16, 24), (16, 12)),
+    ((18, 16), (4, 16)),
+)
+pairs = st.sampled_from(PAIRS)
+seeds = st.integers(0, 2**31 - 1)
+examples = settings(max_examples=25, deadline=None)
+
+# rounding of a pair of float64 transforms of values of order one
+ROUNDING = {"atol": 2e-14}
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _down(field, shape, legacy=False):
+    return downscale(field, *shape, legacy=legacy)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _up(field, shape, legacy=False):
+    return upscale(field, *shape, legacy=legacy)
+
+
+def _noise(seed, shape):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape))
+
+
+def _without_nyquist(field):
+    hat = np.fft.rfft2(field)
+    hat[field.shape[0] // 2], hat[:, -1] = 0, 0
+    return jnp.asarray(np.fft.irfft2(hat, s=field.shape))
+
+
+def _rms(field):
+    return float(jnp.sqrt(jnp.mean(field**2)))
+
+
+@examples
+@given(seed=seeds, pair=pairs)
+def test_down_after_up_is_the_identity(seed, pair):
+    """D D† = I on coarse fields without Nyquist content, and in general removes just that."""
+    fine, coarse = pair
+    with jax.enable_x64(True):
+        field = _noise(seed, coarse)
+        expected = _without_nyquist(field)
+        np.testing.assert_allclose(_down(_up(field, fine), coarse), expected, **ROUNDING)
+        np.testing.assert_allclose(_down(_up(expected, fine), coarse), expected, **ROUNDING)
+
+
+@examples
+@given(seed=seeds, pair=pairs)
+def test_up_is_the_scaled_transpose(seed, pair):
+    """⟨D x, y⟩ = ⟨x, D† y⟩/ρ² for any x and y, Nyquist content included."""
+    fine, coarse = pair
+    ratio = fine[0] * fine[1] / (coarse[0] * coarse[1])
+    with jax.enable_x64(True):
+        x, y = _noise(seed, fine), _noise(seed + 1, coarse)
+        left = float(jnp.sum(_down(x, coarse) * y))
+        right = float(jnp.sum(x * _up(y, fine))) / ratio
+        # rounding of sums of a few hundred products of order one
+        assert left == pytest.approx(right, abs=1e-11)
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_the_transpose_by_jax_agrees(pair, float64):
+    """The same law through autodiff: the vector-Jacobian product of D is D†/ρ²."""
+    fine, coarse = pair
+    ratio = fine[0] * fine[1] / (coarse[0] * coarse[1])
+    y = _noise(1, coarse)
+    (pulled,) = jax.vjp(lambda x: _down(x, coarse), _noise(0, fine))[1](y)
+    np.testing.assert_allclose(pulled * ratio, _up(y, fine), **ROUNDING)
+
+
+@examples
+@given(seed=seeds, pair=pairs, axis=st.sampled_from((0, 1)))
+def test_both_commute_with_reflections(seed, pair, axis):
+    """Mirroring about grid point 0 (the point that both grids share) in x or in y."""
+    fine, coarse = pair
+
+    def mirror(field):
+        return jnp.roll(jnp.flip(field, axis), 1, axis)
+
+    with jax.enable_x64(True):
+        x, y = _noise(seed, fine), _noise(seed + 1, coarse)
+        np.testing.assert_allclose(_down(mirror(x), coarse), mirror(_down(x, coarse)), **ROUNDING)
+        np.testing.assert_allclose(_up(mirror(y), fine), mirror(_up(y, fine)), **ROUNDING)
+
+
+@examples
+@given(seed=seeds, pair=pairs)
+def test_mean_energy_and_projection(seed, pair):
+    """Means stay; D† keeps the mean square of what it carries; D† D is a projection."""
+    fine, coarse = pair
+    with jax.enable_x64(True):
+        x, y = _noise(seed, fine), _noise(seed + 1, coarse)
+        np.testing.assert_allclose(_down(x, coarse).mean(), x.mean(), **ROUNDING)
+        np.testing.assert_allclose(_up(y, fine).mean(), y.mean(), **ROUNDING)
+        kept = _without_nyquist(y)
+        assert _rms(_up(y, fine)) == pytest.approx(_rms(kept), rel=1e-12)
+        once = _up(_down(x, coarse), fine)
+        np.testing.assert_allclose(_up(_down(once, coarse), fine), once, **ROUNDING)
+
+
+@examples
+@given(seed=seeds)
+def test_steps_compose(seed):
+    """32 → 24 → 12 is 32 → 12, and back."""
+    with jax.enable_x64(True):
+        x, y = _noise(seed, (32, 32)), _noise(seed + 1, (12, 12))
+        np.testing.assert_allclose(
+            _down(_down(x, (24, 24)), (12, 12)), _down(x, (12, 12)), **ROUNDING
+        )
+        np.testing.assert_allclose(_up(_up(y, (24, 24)), (32, 32)), _up(y, (32, 32)), **ROUNDING)
+
+
+def test_up_interpolates(float64):
+    """At whole ratios the fine field passes through the coarse values (less their Nyquist part)."""
+    field = _without_nyquist(_noise(0, (12, 10)))
+    np.testing.assert_allclose(_up(field, (24, 40))[::2, ::4], field, **ROUNDING)
+
+
+def test_dtype_leading_axes_and_own_size():
+    field = jnp.ones((3, 2, 16, 16), jnp.float32)
+    assert downscale(field, 8, 8).shape == (3, 2, 8, 8)
+    assert downscale(field, 8, 8).dtype == jnp.float32
+    assert upscale(field, 32, 20).shape == (3, 2, 32, 20)
+    assert downscale(field, 16, 16) is field
+    assert upscale(field, 16, 16) is field
+
+
+def test_wrong_direction_is_refused():
+    field = jnp.zeros((16, 16))
+    with pytest.raises(ShapeError, match=r"coarser grids: from \(16, 16\) to \(8, 32\)"):
+        downscale(field, 8, 32)
+    with pytest.raises(ShapeError, match=r"finer grids: from \(16, 16\) to \(32, 8\)"):
+        upscale(field, 32, 8)
+
+
+def test_truncate_spectrum_keeps_the_published_rows_and_columns():
+    hat = jnp.asarray(np.arange(16 * 9).reshape(16, 9), jnp.complex64)
+    kept = truncate_spectrum(hat, 8, 12, legacy=True)
+    rows = [0, 1, 2, 3, 12, 13, 14, 15]
+    np.testing.assert_array_equal(kept, np.asarray(hat)[rows, :7])
+    zeroed = np.array(kept)
+    zeroed[4], zeroed[:, -1] = 0, 0
+    np.testing.assert_array_equal(truncate_spectrum(hat, 8, 12, legacy=False), zeroed)
+
+
+FINE, COARSE = (128, 128), (96, 96)
+
+
+def _wave(shape, m, n, phase=0.0):
+    i, j = np.arange(shape[1])[None, :], np.arange(shape[0])[:, None]
+    return jnp.asarray(np.cos(2 * np.pi * (m * i / shape[1] + n * j / shape[0]) + phase))
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "phase", "before", "after"),
+    [
+        (48, 0, 0.0, 0.7071, 0.5),  # column Nyquist, crests on the points: halved
+        (48, 0, np.pi / 2, 0.7071, 0.0),  # a sine is not seen by the coarse points
+        (0, 48, 0.0, 0.7071, 0.5),  # row Nyquist likewise
+        (0, 48, np.pi / 2, 0.7071, 0.0),
+        (5, 48, 0.3, 0.7071, 0.0),  # l = +Nyquist is dropped ...
+        (5, -48, 0.3, 0.7071, 0.7071),  # ... and l = -Nyquist kept: no symmetry in y
+    ],
+)
+def test_legacy_down_at_the_nyquist_waves(m, n, phase, before, after, float64):
+    """Amplitudes of the published code, 128² → 96² (shared facts §2.2)."""
+    wave = _wave(FINE, m, n, phase)
+    assert _rms(wave) == pytest.approx(before, abs=1e-4)
+    assert _rms(_down(wave, COARSE, True)) == pytest.approx(after, abs=1e-4)
+    # ours drops all of them
+    assert _rms(_down(wave, COARSE)) == pytest.approx(0.0, abs=1e-13)
+
+
+def test_legacy_down_halves_the_nyquist_column(float64):
+    """Column Nyquist with l ≠ 0: half the spectral value of the other waves."""
+    waves = _wave(FINE, 48, 7) + _wave(FINE, -48, 7)
+    hat = np.fft.rfft2(_down(waves, COARSE, True)) / (96 * 96)
+    # on the coarse points both waves are one, so their sum 2 cos(...) has |hat| = 1 at ±l
+    np.testing.assert_allclose(np.abs(hat[[7, -7], -1]), 0.5, **ROUNDING)
+
+
+@pytest.mark.parametrize(("m", "n", "after"), [(48, 0, 1.4142), (0, 48, 0.7071)])
+def test_legacy_up_at_the_nyquist_waves(m, n, after, float64):
+    """A column Nyquist wave is doubled (rms 1 → 1.414), a row Nyquist wave keeps its amplitude."""
+    wave = _wave(COARSE, m, n)
+    assert _rms(wave) == pytest.approx(1.0)
+    assert _rms(_up(wave, FINE, True)) == pytest.approx(after, abs=1e-4)
+
+
+def test_legacy_round_trip_halves_one_wave(float64):
+    """D D† is the identity but for (k = 0, l = Nyquist), which comes back halved."""
+    field = _noise(0, COARSE)
+    found = np.fft.rfft2(_down(_up(field, FINE, True), COARSE, True))
+    expected = np.fft.rfft2(field)
+    expected[48, 0] /= 2
+    # transforms of 10⁴ values of order one
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+def test_legacy_pair_is_not_adjoint(float64):
+    """Why the default differs: the published pair misses ⟨D x, y⟩ = ⟨x, D† y⟩/ρ² by far."""
+    x, y = _noise(0, FINE), _noise(1, COARSE)
+    left = float(jnp.sum(_down(x, COARSE, True) * y))
+    right = float(jnp.sum(x * _up(y, FINE, True))) * (96 / 128) ** 2
+    assert abs(left - right) > 0.1
