@@ -14,6 +14,7 @@ from subgrid.grids import PeriodicGrid, exponential_filter, two_thirds_mask
 from subgrid.registry import unknown_name_message
 from subgrid.stepping import AB3, AbstractScheme
 from subgrid.systems.base import AbstractSystem
+from subgrid.systems.qg_budget import spectral_budget
 from subgrid.types import Variable
 
 # Ross et al. 2023 (JAMES 15, e2022MS003258), table 1; `eddy` are pyqg's defaults.
@@ -293,6 +294,12 @@ class TwoLayerQG(AbstractSystem):
             "available_potential_energy": ape,
             "enstrophy_layers": 0.5 * jnp.mean(state.q**2, axis=(-2, -1)),
         }
+
+    def spectral_budget(
+        self, state: QGState, closure_increment: QGState | None = None, dt: float | None = None
+    ) -> dict[str, Float[Array, "l k"]]:
+        """Return the terms of the spectral energy budget; see `subgrid.systems.qg_budget`."""
+        return spectral_budget(self, state, closure_increment, dt)
 
     def _invert(self, q: QGSpectrum) -> QGSpectrum:
         c = self._coefficients
