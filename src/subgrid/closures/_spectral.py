@@ -20,13 +20,13 @@ def to_real(hat: Complex[Array, "*batch l k"], grid: PeriodicGrid) -> Float[Arra
 
 def times(factor: Array | np.ndarray, hat: Complex[Array, "..."]) -> Complex[Array, "..."]:
     """Return factor · hat for a real factor that broadcasts against it."""
-    factor = jnp.asarray(factor, hat.real.dtype)
+    factor = jnp.broadcast_to(jnp.asarray(factor, hat.real.dtype), hat.shape)
     return jax.lax.complex(factor * hat.real, factor * hat.imag)
 
 
 def times_i(factor: Array | np.ndarray, hat: Complex[Array, "..."]) -> Complex[Array, "..."]:
     """Return i · factor · hat for a real factor that broadcasts against it."""
-    factor = jnp.asarray(factor, hat.real.dtype)
+    factor = jnp.broadcast_to(jnp.asarray(factor, hat.real.dtype), hat.shape)
     return jax.lax.complex(-factor * hat.imag, factor * hat.real)
 
 
@@ -66,10 +66,11 @@ def mean_product(
     a: Complex[Array, "*batch l k"], b: Complex[Array, "*batch l k"], grid: PeriodicGrid
 ) -> Float[Array, "*batch"]:
     """Return the domain mean of the product of two real fields from their hats (Parseval)."""
-    weight = np.full(grid.spectral_shape[1], 2.0 / grid.size**2)
-    weight[[0, -1]] /= 2  # columns k = 0 and Nyquist hold both signs of k
+    weight = np.full(grid.spectral_shape, 2.0 / grid.size**2)
+    weight[:, [0, -1]] /= 2  # columns k = 0 and Nyquist hold both signs of k
     product = a.real * b.real + a.imag * b.imag
-    return jnp.sum(jnp.asarray(weight, product.dtype) * product, axis=(-2, -1))
+    weight = jnp.broadcast_to(jnp.asarray(weight, product.dtype), product.shape)
+    return jnp.sum(weight * product, axis=(-2, -1))
 
 
 def divergence(

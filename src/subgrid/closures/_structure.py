@@ -128,9 +128,9 @@ def _describe_plain(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any
     if callable(value) and name is not None:
         return {_OBJECT: _reference(value, path)}
     raise ConfigError(
-        f"{path.lstrip('.') or 'the closure'} is a {type(value).__name__}, which cannot be written. "
-        "Fields of a stored module are numbers, strings, arrays, lists, tuples, dictionaries by "
-        "name, other modules, and functions that can be imported."
+        f"{path.lstrip('.') or 'the closure'} is a {type(value).__name__}, which cannot be "
+        "written. Fields of a stored module are numbers, strings, arrays, lists, tuples, "
+        "dictionaries by name, other modules, and functions that can be imported."
     )
 
 
@@ -161,8 +161,8 @@ def _import(reference: str) -> Any:
             value = getattr(value, part)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
-            f"cannot import {reference!r}: {error}. The module that defines it must be installed or "
-            "in the folder from which Python runs."
+            f"cannot import {reference!r}: {error}. The module that defines it must be installed "
+            "or in the folder from which Python runs."
         ) from error
     return value
 

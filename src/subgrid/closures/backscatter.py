@@ -8,7 +8,7 @@ from subgrid.closures._quasigeostrophic import as_parameter, checked_system, str
 from subgrid.closures._spectral import mean_product, times, to_real
 from subgrid.closures.base import AbstractClosure
 from subgrid.closures.smagorinsky import eddy_viscosity, half_strain
-from subgrid.systems import TwoLayerQG
+from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
 
@@ -36,7 +36,7 @@ class BackscatterBiharmonic(AbstractClosure):
 
     def __init__(
         self,
-        system: TwoLayerQG,
+        system: AbstractSystem,
         smagorinsky_constant: ArrayLike = 0.007**0.5,
         backscatter_constant: ArrayLike = 1.2,
     ):

@@ -8,10 +8,10 @@ from jaxtyping import Array, Float, PyTree
 from subgrid.closures._quasigeostrophic import as_parameter, checked_system, streamfunction_hat
 from subgrid.closures._spectral import times, times_i, to_real, wavenumbers
 from subgrid.closures.base import AbstractClosure
-from subgrid.systems import TwoLayerQG
+from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
-# Weights w1 … w7 (rows) for the upper and the lower layer, SI units; Ross et al. 2023, public notebook.
+# Weights w₁ … w₇ (rows) for the upper and the lower layer, SI units; Ross et al. 2023, notebook
 PUBLISHED_WEIGHTS = np.array(
     [
         [1.4077349573135765e7, 5.196460289865505e6],
@@ -44,7 +44,7 @@ class HybridSymbolic(AbstractClosure):
     system: TwoLayerQG
     weights: Float[Array, "7 level"]
 
-    def __init__(self, system: TwoLayerQG, weights: ArrayLike = PUBLISHED_WEIGHTS):
+    def __init__(self, system: AbstractSystem, weights: ArrayLike = PUBLISHED_WEIGHTS):
         self.system = checked_system(system, "HybridSymbolic")
         self.weights = as_parameter(weights, system)
         if self.weights.shape != (7, 2):
@@ -78,6 +78,6 @@ class HybridSymbolic(AbstractClosure):
     ) -> Array:
         """Return the transforms of ∂x((u + U) x) + ∂y(v x) for each field x."""
         k, l = wavenumbers(self.system.grid)
-        east, north = velocity
+        east, north = (component[None] for component in velocity)
         hat = jnp.fft.rfft2(jnp.stack([east * fields, north * fields]))
         return times_i(k, hat[0]) + times_i(l, hat[1])

@@ -85,8 +85,8 @@ class LearnedClosure(AbstractClosure):
             )
         if self.flux_form and self.grid is not None and fields.shape[-2:] != self.grid.shape:
             raise ShapeError(
-                f"the state is on {fields.shape[-2:]} (ny, nx), but this flux-form closure takes its "
-                f"divergence on {self.grid.shape}; build it with the grid it runs on"
+                f"the state is on {fields.shape[-2:]} (ny, nx), but this flux-form closure takes "
+                f"its divergence on {self.grid.shape}; build it with the grid it runs on"
             )
 
     def _check_output(self, output: Array, fields: Float[Array, "channel y x"]) -> None:

@@ -8,7 +8,7 @@ from subgrid.closures._quasigeostrophic import as_parameter, checked_system, str
 from subgrid.closures._spectral import curl_of_stress, derivative_wavenumbers, times, to_real
 from subgrid.closures.base import AbstractClosure
 from subgrid.grids import PeriodicGrid
-from subgrid.systems import TwoLayerQG
+from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
 
@@ -30,7 +30,7 @@ class Smagorinsky(AbstractClosure):
     system: TwoLayerQG
     constant: Float[Array, ""]
 
-    def __init__(self, system: TwoLayerQG, constant: ArrayLike = 0.15):
+    def __init__(self, system: AbstractSystem, constant: ArrayLike = 0.15):
         self.system = checked_system(system, "Smagorinsky")
         self.constant = as_parameter(constant, system)
 

@@ -1,4 +1,4 @@
-"""Keeps a closure in a folder as readable JSON and safetensors, and builds it again from them alone.
+"""Keeps a closure in a folder as readable JSON and safetensors, and builds it from them again.
 
     model.json            what the closure is: classes, settings, versions, metadata, checksums
     weights.safetensors   every array, named by its path in the closure ("network.layers.0.weight")

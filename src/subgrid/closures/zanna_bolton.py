@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, PyTree
 from subgrid.closures._quasigeostrophic import as_parameter, checked_system, streamfunction_hat
 from subgrid.closures._spectral import curl_of_stress, derivative_wavenumbers, times, to_real
 from subgrid.closures.base import AbstractClosure
-from subgrid.systems import TwoLayerQG
+from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
 
@@ -30,7 +30,7 @@ class ZannaBolton2020(AbstractClosure):
     system: TwoLayerQG
     kappa: Float[Array, ""]
 
-    def __init__(self, system: TwoLayerQG, kappa: ArrayLike = -46761284.0):
+    def __init__(self, system: AbstractSystem, kappa: ArrayLike = -46761284.0):
         self.system = checked_system(system, "ZannaBolton2020")
         self.kappa = as_parameter(kappa, system)
 
