@@ -97,7 +97,7 @@ def fit(
         folder=folder,
         checkpoints=Checkpoints(folder, settings),
     )
-    return run.result(*run.train(*run.start()))
+    return run.result(run.train(*run.start()))
 
 
 def load_best(folder: str | Path, like: Any) -> Any:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -17,6 +17,7 @@ from subgrid.provenance import load_arrays, save_arrays
 from subgrid.training.checkpoint import Checkpoint, Checkpoints, Position, arrays_by_path
 from subgrid.training.optimisers import Optimiser
 from subgrid.training.prefetch import Prefetch
+from subgrid.training.stopwatch import Stopwatch
 from subgrid.training.trackers import Callback, Event, EventKind
 from subgrid.training.update import (
     Loss,
@@ -36,7 +37,9 @@ class FitResult:
     `network`: with the weights of the lowest validation loss (averaged ones if EMA is on), also in
     `folder`/best.safetensors. `best_update`, `best_loss`: where that was. `updates`: made,
     `skipped`: of these without effect. `samples`: seen. `seconds`: wall time over all sessions;
-    `waited`: part of this session's spent waiting for data [s].
+    `waited`: part of this session's spent waiting for data [s]. `update_seconds`: mean wall time of
+    one update in this session [s], without the first, which compiles, and without validation and
+    checkpoints; nan if there was no second one.
     """
 
     network: Any
@@ -47,6 +50,7 @@ class FitResult:
     samples: int
     seconds: float
     waited: float
+    update_seconds: float
     folder: Path
 
 
@@ -76,6 +80,15 @@ class Parts:
     def join(self, parameters: Any) -> Any:
         """Return the network with these parameters."""
         return eqx.combine(parameters, self.frozen, self.static)
+
+
+class Session(NamedTuple):
+    """How one session of a run ended; the timings are those of `FitResult`."""
+
+    checkpoint: Checkpoint
+    batch_size: int
+    waited: float
+    update_seconds: float
 
 
 @dataclass(frozen=True)
@@ -118,8 +131,8 @@ class Run:
             return found, size
         return self._record(replicate(state, self.mesh), fresh, elapsed=0.0), size
 
-    def train(self, checkpoint: Checkpoint, size: int) -> tuple[Checkpoint, int, float]:
-        """Return the checkpoint after the last update, the batch size and the time waited."""
+    def train(self, checkpoint: Checkpoint, size: int) -> "Session":
+        """Make the updates that are left."""
         position = checkpoint.position
         state = replicate(checkpoint.state, self.mesh)
         frozen = replicate(self.parts.frozen, self.mesh)
@@ -134,24 +147,24 @@ class Run:
         )
         stream = Prefetch(self._load, position.update, self.updates)
         clock = time.perf_counter() - position.seconds
-        before = None
+        watch, before = Stopwatch(), None
         for number, batch in enumerate(stream, start=position.update):
             state, skipped_in_row = update(state, frozen, batch, jnp.int32(number))
             # One update is always under way while the host looks at the one before it.
             self._check_skipped(before, number)
             before, done = skipped_in_row, number + 1
             self._emit("update", done)
-            last = done == self.updates
-            if done % self.validate_every == 0 or last:
-                checkpoint = self._record(state, checkpoint, time.perf_counter() - clock, done)
-                state = _with_zero_sums(state)
-            if done % self.checkpoint_every == 0 or last:
+            if number == position.update or self._due(done):
                 self._check_skipped(before, done)
-                checkpoint = self._save(state, checkpoint, time.perf_counter() - clock, done)
-        return checkpoint, size, stream.waited
+                watch.pause(done)
+                elapsed = time.perf_counter() - clock
+                state, checkpoint = self._at_interval(state, checkpoint, elapsed, done)
+                watch.go_on(done)
+        return Session(checkpoint, size, stream.waited, watch.per_update)
 
-    def result(self, checkpoint: Checkpoint, size: int, waited: float) -> FitResult:
+    def result(self, session: "Session") -> FitResult:
         """Return the result of a finished run."""
+        checkpoint = session.checkpoint
         position = checkpoint.position
         if position.best_update < 0:
             raise UnstableRunError(
@@ -165,9 +178,10 @@ class Run:
             best_loss=position.best_loss,
             updates=position.update,
             skipped=int(checkpoint.state.skipped),
-            samples=position.update * size,
+            samples=position.update * session.batch_size,
             seconds=position.seconds,
-            waited=waited,
+            waited=session.waited,
+            update_seconds=session.update_seconds,
             folder=self.folder,
         )
 
@@ -181,6 +195,22 @@ class Run:
 
     def _load(self, number: int) -> Any:
         return place_batch(self.batches(number), self.mesh, self.chunk)
+
+    def _due(self, done: int) -> bool:
+        every = self.validate_every, self.checkpoint_every, self.updates
+        return any(done % interval == 0 for interval in every)
+
+    def _at_interval(
+        self, state: TrainState, checkpoint: Checkpoint, elapsed: float, done: int
+    ) -> tuple[TrainState, Checkpoint]:
+        """Validate and save if it is time for either."""
+        last = done == self.updates
+        if done % self.validate_every == 0 or last:
+            checkpoint = self._record(state, checkpoint, elapsed, done)
+            state = _with_zero_sums(state)
+        if done % self.checkpoint_every == 0 or last:
+            checkpoint = self._save(state, checkpoint, elapsed, done)
+        return state, checkpoint
 
     def _record(
         self, state: TrainState, checkpoint: Checkpoint, elapsed: float, done: int = 0
