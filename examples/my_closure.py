@@ -1,19 +1,21 @@
 """A closure of your own, in one file: scale-selective damping of potential vorticity.
 
-Use it by name, from the folder that holds this file (or with it on PYTHONPATH):
+Use it by name in an experiment, run from the folder that holds this file:
 
-    [[closures]]
-    name = "my_closure:ScaleSelectiveDamping"
+    [[models]]
+    name = "damping"
+    kind = "closure"
+    closure = "my_closure:ScaleSelectiveDamping"
     arguments = { damping_time = 172800.0 }
 
-or in Python: `system.model(dt=3600.0, closure=ScaleSelectiveDamping(system, damping_time=172800.0))`.
-No file of subgrid changes. `subgrid.closures.check_closure(closure, system)` tells at once, without
-running anything, if what a closure returns does not fit the states of a system.
+or in Python: `system.model(dt=3600.0, closure=ScaleSelectiveDamping(system))`. No file of subgrid
+changes. `subgrid.closures.check_closure(closure, system)` says at once, without running anything,
+whether what a closure returns fits the states of a system.
 
 Four things make a closure:
 
-1. The class subclasses `AbstractClosure` and declares its fields. Numbers that you may want to sweep
-   or fit are arrays, so that new values need no new compilation; choices are static fields.
+1. The class subclasses `AbstractClosure` and declares its fields. Numbers that you may want to
+   sweep or fit are arrays, so that new values need no compilation; choices are static fields.
 2. The constructor takes the system and keyword arguments, and computes what never changes.
 3. `__call__` returns the increment and the memory it got. The increment has the class, shape and
    dtype of the state, in units of the state per second. It is ADDED to the tendency: damping is
@@ -33,8 +35,8 @@ from subgrid.systems import TwoLayerQG
 class ScaleSelectiveDamping(AbstractClosure):
     """Damps small scales of q: ∂q̂/∂t += -(κ/κ_N)^(2n) q̂/τ.
 
-    κ is the wavenumber and κ_N = π/Δx the shortest wave of the grid, which is damped in the time
-    τ = `damping_time` (s, default two days). n = `order`: 1 is a diffusion, larger n spare the large
+    κ is the wavenumber and κ_N = π/Δx the shortest wave of the grid, which is damped in the time τ
+    = `damping_time` (s, default two days). n = `order`: 1 is a diffusion, larger n spare the large
     scales more. Linear in q; keeps each layer's mean and lowers each layer's enstrophy.
     """
 
