@@ -85,6 +85,9 @@ def test_files_and_run_folders_are_sources(tmp_path):
         ("truth.nx=33", ("truth.nx", "got 33", "even")),
         ("truth.ny=20", ("coarse.sizes", "along y")),
         ("evaluation.members=99", ("evaluation.members", "got 99", "data.trajectories.test")),
+        ("evaluation.save_every=6", ("evaluation.save_every", "43200 s", "multiple", "28800 s")),
+        ("evaluation.steps=26", ("evaluation.steps", "got 26", "multiple")),
+        ("evaluation.steps=400", ("evaluation.steps", "got 400", "at most 28", "test_frames")),
         ("evaluation.save_every=9999", ("evaluation", "steps = 24", "save_every = 9999")),
         ("name=a b", ("name", "'a b'", "letters, digits")),
     ],
@@ -111,8 +114,15 @@ def test_a_missing_key_is_named():
 def test_two_models_need_two_names():
     tables = tomllib.loads(preset_text("quickstart"))
     del tables["profiles"]
-    tables["models"].append({"name": "no-closure", "kind": "none"})
-    with pytest.raises(ConfigError, match="'no-closure' is used 2 times"):
+    tables["models"].append({"name": "smagorinsky", "kind": "closure", "closure": "smagorinsky"})
+    with pytest.raises(ConfigError, match="'smagorinsky' is used 2 times"):
+        config_from_dict(tables)
+
+
+def test_exactly_one_model_is_without_a_closure():
+    tables = tomllib.loads(preset_text("quickstart"))
+    del tables["profiles"], tables["models"][0]
+    with pytest.raises(ConfigError, match='0 of kind "none"; exactly one'):
         config_from_dict(tables)
 
 

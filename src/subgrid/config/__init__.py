@@ -1,5 +1,13 @@
 """The config of an experiment: sections, presets, and the builders that turn names into objects."""
 
+from subgrid.config.builders import (
+    build_closure,
+    build_coarse_systems,
+    build_coarseners,
+    build_online_system,
+    build_system,
+    check_names,
+)
 from subgrid.config.loading import (
     config_from_dict,
     config_to_toml,
@@ -30,6 +38,12 @@ __all__ = [
     "NoClosureConfig",
     "TrainingConfig",
     "TruthConfig",
+    "build_closure",
+    "build_coarse_systems",
+    "build_coarseners",
+    "build_online_system",
+    "build_system",
+    "check_names",
     "config_from_dict",
     "config_to_toml",
     "load_config",

@@ -11,7 +11,6 @@ def check_names(config: Config) -> None:
     """Raise ConfigError, naming the key, where a name of the config is in no registry."""
     from subgrid.closures import CLOSURES
     from subgrid.coarsening import COARSENERS
-    from subgrid.nn import NETWORKS
     from subgrid.systems import SYSTEMS
 
     wanted = [
@@ -22,6 +21,8 @@ def check_names(config: Config) -> None:
         if isinstance(model, ClosureConfig):
             wanted.append((f"models.{model.name}.closure", CLOSURES, model.closure))
     for model in config.learned():
+        from subgrid.nn import NETWORKS
+
         wanted.extend((f"models.{model.name}.networks", NETWORKS, name) for name in model.networks)
     problems = []
     for key, registry, name in wanted:
@@ -45,6 +46,17 @@ def build_system(config: Config) -> Any:
 def build_coarse_systems(config: Config, system: Any) -> tuple[Any, ...]:
     """Return the system on every coarse grid, finest first, with the truth's constants."""
     return tuple(system.with_grid(nx, ny) for ny, nx in config.coarse_shapes)
+
+
+def build_coarseners(
+    config: Config, system: Any, coarse_systems: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    """Return the map from the fine to each coarse grid; raises ConfigError if it does not exist."""
+    from subgrid.coarsening import COARSENERS
+
+    with _naming("coarse.operator"):
+        operator = COARSENERS.get(config.coarse.operator)
+        return tuple(operator(system.grid, coarse.grid) for coarse in coarse_systems)
 
 
 def build_online_system(config: Config, coarse_system: Any) -> Any:

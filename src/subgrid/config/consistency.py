@@ -34,7 +34,7 @@ def consistency_problems(
         *_name_problems(models),
         *_network_problems(models, coarse),
         *_training_problems(models, training),
-        *_evaluation_problems(data, evaluation),
+        *_evaluation_problems(truth, data, evaluation),
     ]
 
 
@@ -63,11 +63,21 @@ def _size_problems(truth: TruthConfig, coarse: CoarseConfig) -> list[str]:
 
 def _name_problems(models: tuple[_Model, ...]) -> list[str]:
     counts = Counter(model.name for model in models)
-    return [
+    problems = [
         f"models: the name {name!r} is used {times} times; every model needs its own"
         for name, times in counts.items()
         if times > 1
     ]
+    alone = sum(isinstance(model, NoClosureConfig) for model in models)
+    if alone != 1:
+        problems.append(
+            f'models: {alone} of kind "none"; exactly one is needed, since every closure is '
+            "compared with the coarse model alone"
+        )
+    for model in models:
+        if model.name == "truth" or (model.name == "none" and model.kind != "none"):
+            problems.append(f"models.{model.name}.name: {model.name!r} has a meaning of its own")
+    return problems
 
 
 def _network_problems(models: tuple[_Model, ...], coarse: CoarseConfig) -> list[str]:
@@ -95,11 +105,46 @@ def _training_problems(models: tuple[_Model, ...], training: TrainingConfig) -> 
     return problems
 
 
-def _evaluation_problems(data: DataConfig, evaluation: EvaluationConfig) -> list[str]:
+def _evaluation_problems(
+    truth: TruthConfig, data: DataConfig, evaluation: EvaluationConfig
+) -> list[str]:
+    problems = []
     tests = data.trajectories.test
-    if evaluation.members <= tests:
-        return []
-    return [
-        f"evaluation.members: got {evaluation.members}; must be at most data.trajectories.test = "
-        f"{tests}: each member starts from a test trajectory of its own"
-    ]
+    if evaluation.members > tests:
+        problems.append(
+            f"evaluation.members: got {evaluation.members}; must be at most "
+            f"data.trajectories.test = {tests}: each member starts from a test trajectory of its own"
+        )
+    if evaluation.steps % evaluation.save_every:
+        problems.append(
+            f"evaluation.steps: got {evaluation.steps}; must be a multiple of "
+            f"evaluation.save_every = {evaluation.save_every}"
+        )
+    if evaluation.average_from is not None and evaluation.average_from >= evaluation.steps:
+        problems.append(
+            f"evaluation.average_from: got {evaluation.average_from}; must be below "
+            f"evaluation.steps = {evaluation.steps}"
+        )
+    return [*problems, *_reference_problems(truth, data, evaluation)]
+
+
+def _reference_problems(
+    truth: TruthConfig, data: DataConfig, evaluation: EvaluationConfig
+) -> list[str]:
+    """Return where the frames of a free run have no counterpart in a test trajectory."""
+    frame = truth.save_every * truth.dt
+    dt = truth.dt if evaluation.dt is None else evaluation.dt
+    stride = evaluation.save_every * dt / frame
+    if stride < 0.5 or abs(stride - round(stride)) > 1e-9 * stride:
+        return [
+            f"evaluation.save_every: free runs save every {evaluation.save_every * dt:g} s; must be "
+            f"a whole multiple of the truth's {frame:g} s (truth.save_every * truth.dt)"
+        ]
+    frames = truth.frames if data.test_frames is None else data.test_frames
+    longest = (frames - 1) // round(stride) * evaluation.save_every
+    if evaluation.steps > longest:
+        return [
+            f"evaluation.steps: got {evaluation.steps}; must be at most {longest}, the length of a "
+            f"test trajectory of {frames} frames (make data.test_frames larger for longer runs)"
+        ]
+    return []

@@ -68,10 +68,15 @@ class TrajectoryCounts(Section):
 
 
 class DataConfig(Section):
-    """How much truth is simulated, and how many frames are computed and written at once."""
+    """How much truth is simulated, and how many frames are computed and written at once.
+
+    A test trajectory has `test_frames` frames (as many as the others unless given), since the free
+    runs of the evaluation are compared with it.
+    """
 
     trajectories: TrajectoryCounts
     segment_frames: Count = 16
+    test_frames: Count | None = None
 
 
 class TrainingConfig(Section):
@@ -170,7 +175,9 @@ class EvaluationConfig(Section):
 
     Online: each of `members` free runs starts from the first frame of a test trajectory and takes
     `steps` steps of `dt` seconds (the truth's own `dt` where none is given), saved every
-    `save_every` steps. Spectra are compared up to `cut`, a fraction of the Nyquist wavenumber.
+    `save_every` steps; it is compared with that trajectory, so it cannot last longer. Spectra are
+    averaged from step `average_from` on (the second half unless given) and compared up to `cut`, a
+    fraction of the Nyquist wavenumber; `snapshots` states are kept for the distributions.
     Intervals come from `bootstrap` resamples at confidence `level`. `constants` change the coarse
     system of the free runs only, for example its `filter_sharpness`.
     """
@@ -179,6 +186,8 @@ class EvaluationConfig(Section):
     save_every: Count
     members: Count = 1
     dt: Positive | None = None
+    average_from: CountOrZero | None = None
+    snapshots: Count = 10
     samples: Count = 256
     cut: Annotated[float, Field(gt=0.0, le=1.0)] = 2.0 / 3.0
     bootstrap: Count = 1000

@@ -59,6 +59,17 @@ class Config(Section):
         return self.truth.dt if self.evaluation.dt is None else self.evaluation.dt
 
     @property
+    def test_frames(self) -> int:
+        """Number of frames of a test trajectory."""
+        return self.truth.frames if self.data.test_frames is None else self.data.test_frames
+
+    @property
+    def reference_stride(self) -> int:
+        """Number of frames of the truth from one saved frame of a free run to the next."""
+        between = self.evaluation.save_every * self.coarse_dt
+        return round(between / (self.truth.save_every * self.truth.dt))
+
+    @property
     def label(self) -> str:
         """Name of the experiment with its profile, as used for the default run folder."""
         return self.name if self.profile is None else f"{self.name}-{self.profile}"

@@ -60,7 +60,7 @@ _ENTRIES = {
   doi = {10.1029/2020GL088376}
 }""",
     "jax": """@software{jax,
-  author = {Bradbury, James and Frostig, Roy and Hawkins, Peter and Johnson, Matthew James and others},
+  author = {Bradbury, James and Frostig, Roy and Hawkins, Peter and others},
   title = {JAX: composable transformations of Python and NumPy programs},
   year = {2018},
   url = {http://github.com/jax-ml/jax}

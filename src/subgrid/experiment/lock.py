@@ -32,8 +32,8 @@ class RunLock:
             holder = _describe(stream.read())
             stream.close()
             raise RunLockedError(
-                f"{self.path.parent} is in use by {holder}. Wait for it, stop it, or choose another "
-                "folder with --out."
+                f"{self.path.parent} is in use by {holder}. Wait for it, stop it, or choose "
+                "another folder with --out."
             ) from None
         stream.seek(0)
         stream.truncate()

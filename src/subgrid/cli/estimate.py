@@ -1,0 +1,42 @@
+"""Prints what a run would take."""
+
+import shutil
+from pathlib import Path
+
+from subgrid.config import Config, check_names
+
+
+def print_plan(config: Config, out: Path, workers: int) -> None:
+    """Print steps, operations, memory, disk and time of each stage; nothing is written."""
+    check_names(config)
+    from subgrid.experiment.plan import plan_run
+    from subgrid.experiment.progress import duration
+
+    print(
+        f"{config.label} in {out}; timing a few steps and updates on this machine ...", flush=True
+    )
+    plans = plan_run(config, workers)
+    print(f"\n{'stage':<10} {'GFLOP':>10} {'memory':>10} {'disk':>10} {'time':>12}  work")
+    for plan in plans:
+        print(
+            f"{plan.stage:<10} {plan.operations / 1e9:>10.3g} {_bytes(plan.memory):>10} "
+            f"{_bytes(plan.disk):>10} {duration(plan.seconds):>12}  {plan.work}"
+        )
+    total = sum(plan.seconds for plan in plans)
+    disk = sum(plan.disk for plan in plans)
+    print(
+        f"\nabout {duration(total)} and {_bytes(disk)} of disk, besides compiling (some ten seconds) "
+        "and the figures"
+    )
+    folder = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(folder).free
+    if disk > free:
+        print(f"the disk has only {_bytes(free)} free")
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} TiB"

@@ -1,0 +1,51 @@
+"""The closures that a run compares, built or loaded, under the names that tables and files use."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from subgrid.closures import load_closure
+from subgrid.config import Config, LearnedConfig, NoClosureConfig, build_closure
+from subgrid.experiment.folder import RunFolder
+
+BASELINE = "none"  # what the evaluation calls the coarse model alone
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One closure under test: of `model`, with the number of its training seed, if it has one."""
+
+    model: str
+    network: int | None
+    closure: Any
+
+    @property
+    def label(self) -> str:
+        """Name for messages and files."""
+        return self.model if self.network is None else f"{self.model}-seed{self.network}"
+
+
+def candidates(folder: RunFolder, coarse_system: Any) -> list[Candidate]:
+    """Return every closure of a run in the order of its config, the learned ones once per seed.
+
+    Raises CorruptFileError for damaged weights and what a user's own closure raises.
+    """
+    found = []
+    for model in folder.config.models:
+        if isinstance(model, NoClosureConfig):
+            found.append(Candidate(BASELINE, None, None))
+        elif isinstance(model, LearnedConfig):
+            found.extend(
+                Candidate(model.name, seed, load_closure(folder.model(model.name, seed)))
+                for seed in range(model.seeds)
+            )
+        else:
+            found.append(Candidate(model.name, None, build_closure(model, coarse_system)))
+    return found
+
+
+def labels(config: Config) -> dict[str, str]:
+    """Return the name to show for each model: the user's own for the one without a closure."""
+    return {
+        BASELINE if isinstance(model, NoClosureConfig) else model.name: model.name
+        for model in config.models
+    }

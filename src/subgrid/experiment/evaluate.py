@@ -1,0 +1,207 @@
+"""The stage that tests every closure, offline and online, on the test trajectories: used once, here."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from subgrid.config import build_coarse_systems, build_online_system, build_system
+from subgrid.data import Samples, open_dataset, statistics
+from subgrid.evaluation import (
+    RunPlan,
+    evaluate_offline,
+    free_runs,
+    reference_statistics,
+    score_online,
+    score_record,
+    step_cost,
+)
+from subgrid.experiment.candidates import BASELINE, Candidate, candidates
+from subgrid.experiment.folder import RunFolder
+from subgrid.experiment.progress import Progress
+from subgrid.experiment.results import Results, load_results, write_dataset
+from subgrid.experiment.simulate import check_online_step
+from subgrid.provenance import write_atomic
+
+_BATCH = 32  # samples per call of a closure in the offline test
+
+
+def evaluate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) -> dict[str, Any]:
+    """Write evaluation/*.zarr and scores.json.
+
+    Each closure's offline scores and free runs are a store of their own; those already written are
+    kept, and free runs that were interrupted go on from their last segment. Raises ConfigError for a
+    time step above the limit and whatever a closure raises.
+    """
+    test = _TestSet(folder)
+    check_online_step(folder.config, folder.split("test"))
+    folder.evaluation.mkdir(exist_ok=True)
+    found = candidates(folder, test.system)
+    test.write_reference(progress)
+    for candidate in found:
+        if candidate.closure is not None:
+            test.write_offline(candidate, progress)
+        test.write_online(candidate, progress)
+    test.write_costs(found, progress)
+    results = load_results(folder)
+    scores = scores_of(folder, results)
+    record = {
+        "online": {name: score_record(score) for name, score in scores.items()},
+        "offline": {
+            name: [_plain(dataset) for dataset in sets] for name, sets in results.offline.items()
+        },
+    }
+    write_atomic(folder.scores, json.dumps(record, indent=1) + "\n")
+    shutil.rmtree(folder.evaluation / "partial", ignore_errors=True)
+    return {}
+
+
+def scores_of(folder: RunFolder, results: Results) -> dict[str, Any]:
+    """Return the online scores of every model from the results of a run."""
+    settings = folder.config.evaluation
+    return score_online(
+        results.online,
+        results.reference,
+        results.system,
+        cut=results.cut,
+        baseline=BASELINE,
+        costs=results.costs,
+        level=settings.level,
+        samples=settings.bootstrap,
+        seed=folder.config.seed,
+    )
+
+
+class _TestSet:
+    """The held-out trajectories and the coarse model that is run against them."""
+
+    def __init__(self, folder: RunFolder):
+        self.folder, self.config = folder, folder.config
+        config = folder.config
+        self.size = config.coarse.sizes[0]
+        self.system = build_coarse_systems(config, build_system(config))[0]
+        self.online_system = build_online_system(config, self.system)
+        self.names = [variable.name for variable in self.system.variables]
+        self.store = folder.split("test")
+        settings = config.evaluation
+        self.plan = RunPlan(
+            settings.steps,
+            settings.save_every,
+            -1 if settings.average_from is None else settings.average_from,
+            settings.snapshots,
+        )
+
+    def write_reference(self, progress: Progress) -> None:
+        """Write the statistics of the truth over the steps of the free runs."""
+        path = self.folder.evaluation / "reference.zarr"
+        if path.exists():
+            return
+        progress.note("evaluate: statistics of the truth")
+        data = open_dataset(self.store, self.size)
+        stride = self.config.reference_stride
+        frames = slice(stride, stride * self.plan.frames + 1, stride)
+        members = self._members()
+        name = self.names[0]
+        write_dataset(
+            path,
+            reference_statistics(
+                self.system,
+                data[name][members, frames],
+                data[f"{name}_forcing"][members, frames],
+                save_every=self.plan.save_every,
+                dt=self.config.coarse_dt,
+                average_from=self.plan.average_from,
+                snapshots=self.plan.snapshots,
+            ),
+        )
+
+    def write_offline(self, candidate: Candidate, progress: Progress) -> None:
+        """Write the scores of a closure's output against the true forcing."""
+        path = self.folder.evaluation / "offline" / f"{candidate.label}.zarr"
+        if path.exists():
+            return
+        name = self.names[0]
+        samples = Samples(self.store, self.size, (name, f"{name}_forcing"), in_memory=False)
+        count = min(self.config.evaluation.samples, len(samples))
+        chosen = np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))
+        task = progress.task(f"offline {candidate.label}", len(chosen), "samples")
+        scale = statistics(self.folder.split("train"), self.size)[f"{name}_forcing"].std
+        scores = evaluate_offline(
+            candidate.closure,
+            _batches(samples, chosen, name),
+            system=self.system,
+            scale=scale,
+            variable=name,
+            key=jax.random.key(self.config.seed),
+            progress=task.update,
+        )
+        write_dataset(path, scores)
+        task.finish()
+
+    def write_online(self, candidate: Candidate, progress: Progress) -> None:
+        """Write the statistics of a closure's free runs from the test states."""
+        path = self.folder.evaluation / "online" / f"{candidate.label}.zarr"
+        if path.exists():
+            return
+        task = progress.task(f"online {candidate.label}", self.plan.steps)
+        model = self.online_system.model(self.config.coarse_dt, candidate.closure)
+        runs = free_runs(
+            model,
+            self._initial_states(),
+            self.plan,
+            key=jax.random.key(self.config.seed),
+            file=self.folder.evaluation / "partial" / f"{candidate.label}.safetensors",
+            progress=lambda done, total: task.update(done),
+        )
+        write_dataset(path, runs)
+        task.finish()
+        died = int(np.sum(runs["blew_up_at"].values >= 0))
+        if died:
+            progress.note(f"online {candidate.label}: {died} of {len(runs.member)} members blew up")
+
+    def write_costs(self, found: list[Candidate], progress: Progress) -> None:
+        """Write the time per step of each model: measured once, since it is never the same twice."""
+        path = self.folder.evaluation / "costs.json"
+        if path.exists():
+            return
+        progress.note("evaluate: time per step of every closure")
+        first = {c.model: c for c in reversed(found)}  # one network stands for all of its size
+        models = {
+            name: self.online_system.model(self.config.coarse_dt, c.closure)
+            for name, c in first.items()
+        }
+        state = jax.tree.map(lambda leaf: leaf[0], self._initial_states())
+        costs = step_cost(models, state, baseline=BASELINE)
+        write_atomic(path, json.dumps({name: cost._asdict() for name, cost in costs.items()}))
+
+    def _members(self) -> list[int]:
+        """Return the numbers of the test trajectories that the members start from."""
+        samples = Samples(self.store, self.size, self.names, in_memory=False)
+        present = dict.fromkeys(samples.origin(i)[0] for i in range(len(samples)))
+        return list(present)[: self.config.evaluation.members]
+
+    def _initial_states(self) -> Any:
+        data = open_dataset(self.store, self.size)
+        members = self._members()
+        arrays = {name: data[name][members, 0].values for name in self.names}
+        return jax.tree.map(jax.numpy.asarray, self.system.State(**arrays))
+
+
+def _batches(samples: Samples, chosen: np.ndarray, name: str) -> Iterator[tuple[Any, Any]]:
+    for first in range(0, len(chosen), _BATCH):
+        batch = samples.batch(chosen[first : first + _BATCH])
+        yield batch[name], batch[f"{name}_forcing"]
+
+
+def _plain(scores: Any) -> dict[str, Any]:
+    """Return the offline scores as numbers: means and standard deviations of those per sample."""
+    plain: dict[str, Any] = {}
+    for name, values in scores.data_vars.items():
+        if values.dims == ("sample",):
+            plain[name] = {"mean": float(values.mean()), "std": float(values.std())}
+        else:
+            plain[name] = values.values.tolist()
+    return plain

@@ -1,0 +1,145 @@
+"""The stage that writes report.html from what the other stages left in the run folder."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from subgrid.config import Config, preset_names
+from subgrid.data import Samples
+from subgrid.evaluation import RunInfo, Snapshot, assemble_report, write_report
+from subgrid.experiment.candidates import BASELINE, candidates, labels
+from subgrid.experiment.curves import learning_curves
+from subgrid.experiment.evaluate import scores_of
+from subgrid.experiment.folder import RunFolder
+from subgrid.experiment.keys import STAGES
+from subgrid.experiment.progress import Progress, duration
+from subgrid.experiment.results import Results, load_results
+
+_YEAR = 360 * 86400.0  # s; the year of the published experiments
+
+
+def make_report(
+    folder: RunFolder, progress: Progress, mapped: Callable[..., Any]
+) -> dict[str, Any]:
+    """Write report.html; nothing is computed but one moment of every closure and the figures."""
+    results = load_results(folder)
+    progress.note("report: draws the figures")
+    data = assemble_report(
+        _info(folder),
+        results.system,
+        results.reference,
+        results.online,
+        scores_of(folder, results),
+        cut=results.cut,
+        offline=results.offline,
+        curves=learning_curves(folder),
+        snapshot=_snapshot(folder, results),
+    )
+    write_report(data, folder.report)
+    progress.note(f"report: {folder.report}")
+    return {}
+
+
+def _snapshot(folder: RunFolder, results: Results) -> Snapshot:
+    """Return the middle of the first test trajectory and what every closure makes of it."""
+    config = folder.config
+    name = results.system.variables[0].name
+    samples = Samples(
+        folder.split("test"), config.coarse.sizes[0], (name, f"{name}_forcing"), in_memory=False
+    )
+    batch = samples.batch([config.test_frames // 2])
+    state = results.system.State(**{name: jnp.asarray(batch[name][0])})
+
+    @eqx.filter_jit
+    def increment(closure: Any, state: Any) -> Any:
+        memory = closure.init(state, key=jax.random.key(config.seed))
+        return getattr(closure(state, memory)[0], name)
+
+    predictions = {}
+    for candidate in candidates(folder, results.system):
+        if candidate.closure is not None and candidate.model not in predictions:
+            predictions[candidate.model] = np.asarray(increment(candidate.closure, state))
+    return Snapshot(batch[name][0], batch[f"{name}_forcing"][0], predictions)
+
+
+def _info(folder: RunFolder) -> RunInfo:
+    config, manifest = folder.config, folder.manifest()
+    shown = labels(config)
+    if shown.get(BASELINE) == BASELINE:
+        shown[BASELINE] = "no closure"
+    return RunInfo(
+        title=f"{config.name}: {config.description}" if config.description else config.name,
+        facts={
+            "Run": _run_facts(config, manifest),
+            "Truth": _truth_facts(config),
+            "Data and training": _training_facts(config),
+        },
+        commands=_commands(config),
+        labels=shown,
+        footer=f"Written by subgrid {manifest['subgrid']}. Everything shown is in {folder.path}.",
+    )
+
+
+def _run_facts(config: Config, manifest: dict[str, Any]) -> dict[str, str]:
+    stages = manifest["stages"]
+    machine = stages["evaluate"]["environment"]
+    return {
+        "experiment": config.label,
+        "date": time.strftime("%Y-%m-%d"),
+        "seed": str(config.seed),
+        "commit": str(machine["commit"]),
+        "device": f"{machine['device']}, {machine['cpu_count']} CPUs",
+        "JAX": machine["versions"]["jax"],
+        **{
+            f"time of {stage}": duration(stages[stage]["seconds"])
+            for stage in STAGES
+            if stage in stages
+        },
+    }
+
+
+def _truth_facts(config: Config) -> dict[str, str]:
+    truth, settings = config.truth, config.evaluation
+    constants = ", ".join(f"{name} = {value}" for name, value in truth.constants.items())
+    length = settings.steps * config.coarse_dt
+    return {
+        "system": f"{truth.system}, configuration {truth.configuration}",
+        "constants changed": constants or "none",
+        "fine grid": f"{truth.nx} x {config.ny} cells, time step {truth.dt:g} s",
+        "coarse grids": ", ".join(f"{nx} x {ny}" for ny, nx in config.coarse_shapes),
+        "coarsening": config.coarse.operator,
+        "spin-up": f"{truth.spinup_steps * truth.dt / _YEAR:.2g} years of 360 days",
+        "free runs": f"{length / 86400:.0f} days, time step {config.coarse_dt:g} s, "
+        f"{settings.members} members",
+    }
+
+
+def _training_facts(config: Config) -> dict[str, str]:
+    counts, training = config.data.trajectories, config.training
+    facts = {
+        "trajectories": f"{counts.train} for training, {counts.validation} for validation, "
+        f"{counts.test} for the test",
+        "frames": f"{config.truth.frames} per trajectory, every "
+        f"{config.truth.save_every * config.truth.dt / 86400:.3g} days",
+        "training": f"{training.updates} updates of {training.batch_size} samples, "
+        f"{training.optimiser}, learning rate {training.learning_rate:g} ({training.schedule})",
+    }
+    for model in config.learned():
+        facts[model.name] = (
+            f"{model.arrangement}: {', '.join(model.networks)}, width {model.width:g}, "
+            f"{model.seeds} initialisation(s)"
+        )
+    return facts
+
+
+def _commands(config: Config) -> list[str]:
+    exact = "subgrid run config.toml --out again  # in the run folder: the exact settings"
+    if config.name not in preset_names():
+        return [exact]
+    profile = f" --profile {config.profile}" if config.profile else ""
+    return [f"subgrid run {config.name}{profile}", exact]

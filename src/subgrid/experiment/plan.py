@@ -1,0 +1,182 @@
+"""What a run will take: counted from its config, and timed by a few steps and updates here."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from subgrid.config import (
+    ClosureConfig,
+    Config,
+    LearnedConfig,
+    build_closure,
+    build_coarse_systems,
+    build_networks,
+    build_system,
+)
+from subgrid.stepping import advance_segment
+
+_TIMED_STEPS = 20
+_FLOATS = 4  # bytes
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What a stage takes.
+
+    `work`: in words; `operations`: floating-point, counted; `memory`, `disk`: bytes; `seconds`:
+    operations of each kind times what one was measured to take on this machine.
+    """
+
+    stage: str
+    work: str
+    operations: float
+    memory: float
+    disk: float
+    seconds: float
+
+
+def plan_run(config: Config, workers: int = 1) -> list[StagePlan]:
+    """Return what each stage of a run takes; compiles and times its kernels, some seconds."""
+    system = build_system(config)
+    coarse = build_coarse_systems(config, system)
+    return [
+        _plan_simulation(config, system, workers),
+        _plan_training(config, coarse),
+        _plan_evaluation(config, coarse[0]),
+    ]
+
+
+def step_operations(system: Any) -> float:
+    """Return the floating-point operations of a step: 2.5 n log₂ n per real transform of n cells.
+
+    Five transforms per level (u, v, q back; u q, v q forth) and some 60 operations per value.
+    """
+    levels, ny, nx = jax.tree.leaves(_some_state(system))[0].shape
+    cells = ny * nx
+    return levels * (5 * 2.5 * cells * math.log2(cells) + 60 * cells)
+
+
+def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
+    counts, truth = config.data.trajectories, config.truth
+    frames = (counts.train + counts.validation) * truth.frames + counts.test * config.test_frames
+    spinups = counts.train + counts.validation + counts.test
+    steps = spinups * truth.spinup_steps + frames * truth.save_every
+    levels = jax.tree.leaves(_some_state(system))[0].shape[0]
+    values = levels * sum(ny * nx for ny, nx in config.coarse_shapes)
+    frame_bytes = 2 * values * _FLOATS  # state and forcing
+    return StagePlan(
+        "simulate",
+        f"{spinups} trajectories, {steps:,} steps of {truth.nx} x {config.ny} cells, "
+        f"{frames:,} frames",
+        steps * step_operations(system),
+        # two segments of frames, and the arrays of a step
+        workers * (2 * config.data.segment_frames * frame_bytes + 60 * system.grid.size * _FLOATS),
+        frames * frame_bytes,
+        # one-thread workers share the machine: as measured, two do 1.7 times the work of one
+        steps * _seconds_per_step(system, config.truth.dt, None) / (1 + 0.7 * (workers - 1)),
+    )
+
+
+def _plan_training(config: Config, coarse: tuple[Any, ...]) -> StagePlan:
+    operations, seconds, updates, memory, disk = 0.0, 0.0, 0, 0.0, 0.0
+    for model in config.learned():
+        training = config.training_of(model)
+        for network, system in _networks(config, model, coarse):
+            weights = _weights(network)
+            samples = training.updates * training.batch_size * model.seeds
+            operations += 3 * 2 * weights * system.grid.size * samples
+            seconds += samples * _seconds_per_gradient(network, system, training.chunk)
+            updates += training.updates * model.seeds
+            memory = max(memory, training.chunk * weights**0.5 * system.grid.size * 8 * _FLOATS)
+            # the closure, the best weights, and a checkpoint with two moments
+            disk += 5 * weights * _FLOATS * model.seeds
+    counts = config.data.trajectories
+    held = (counts.train + counts.validation) * config.truth.frames
+    memory += held * 2 * 2 * coarse[0].grid.size * _FLOATS
+    work = f"{updates:,} updates of {len(config.learned())} learned closures"
+    return StagePlan("train", work, operations, memory, disk, seconds)
+
+
+def _plan_evaluation(config: Config, system: Any) -> StagePlan:
+    settings = config.evaluation
+    operations, seconds, runs = 0.0, 0.0, 0
+    coarse = build_coarse_systems(config, build_system(config))
+    for model in config.models:
+        networks = model.seeds if isinstance(model, LearnedConfig) else 1
+        steps = settings.steps * settings.members * networks
+        closure = build_closure(model, system) if isinstance(model, ClosureConfig) else None
+        operations += steps * step_operations(system)
+        seconds += steps * _seconds_per_step(system, config.coarse_dt, closure)
+        if isinstance(model, LearnedConfig):
+            for network, level in _networks(config, model, coarse):
+                operations += steps * 2 * _weights(network) * level.grid.size
+                seconds += steps * _seconds_per_forward(network, level)
+        runs += settings.members * networks
+    frame = system.grid.size * 2 * _FLOATS
+    return StagePlan(
+        "evaluate",
+        f"{runs} free runs of {settings.steps:,} steps, {settings.samples} samples offline",
+        operations,
+        settings.members * 80 * frame,
+        runs * (settings.snapshots * frame + settings.steps // settings.save_every * 48),
+        seconds,
+    )
+
+
+def _networks(config: Config, model: LearnedConfig, coarse: tuple[Any, ...]) -> list[Any]:
+    """Return (network, system of the grid that it works on) of a learned model."""
+    networks = build_networks(model, coarse[0], jax.random.key(0))
+    systems = [coarse[0]] * len(networks) if model.arrangement == "stacked" else coarse
+    return list(zip(networks, systems, strict=False))
+
+
+def _weights(network: Any) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(network, eqx.is_inexact_array)))
+
+
+def _some_state(system: Any) -> Any:
+    return system.initial_state(key=jax.random.key(0))
+
+
+def _seconds_per_step(system: Any, dt: float, closure: Any) -> float:
+    model = system.model(dt, closure)
+    carry = model.init(_some_state(system))
+    return _timed(lambda: advance_segment(model, carry, 1, _TIMED_STEPS, _nothing)) / _TIMED_STEPS
+
+
+def _seconds_per_gradient(network: Any, system: Any, chunk: int) -> float:
+    batch = jnp.ones((chunk, network.in_channels, *system.grid.shape), jnp.float32)
+
+    @eqx.filter_jit
+    @eqx.filter_grad
+    def gradient(network: Any, batch: Any) -> Any:
+        return jnp.mean(jax.vmap(network)(batch) ** 2)
+
+    return _timed(lambda: gradient(network, batch)) / chunk
+
+
+def _seconds_per_forward(network: Any, system: Any) -> float:
+    field = jnp.ones((network.in_channels, *system.grid.shape), jnp.float32)
+    apply = eqx.filter_jit(network)
+    return _timed(lambda: apply(field))
+
+
+def _timed(call: Callable[[], Any]) -> float:
+    """Return the seconds of a call: the best of three after one that compiles."""
+    jax.block_until_ready(call())
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        jax.block_until_ready(call())
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _nothing(state: Any) -> None:
+    """Observe nothing, so that only the steps are timed."""

@@ -1,0 +1,132 @@
+"""Runs the stages of an experiment in its folder, each once."""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from subgrid.config import Config, check_names
+from subgrid.errors import ConfigError, RunFolderError
+from subgrid.experiment.evaluate import evaluate
+from subgrid.experiment.folder import RunFolder, refuse_other_files
+from subgrid.experiment.keys import STAGES, stage_parts
+from subgrid.experiment.lock import RunLock
+from subgrid.experiment.make_report import make_report
+from subgrid.experiment.progress import Progress, duration
+from subgrid.experiment.simulate import simulate
+from subgrid.experiment.train import train
+from subgrid.experiment.workers import Map, worker_map
+
+# stage → how it runs and the folders and files it owns
+_RUNNERS: dict[str, tuple[Callable[[RunFolder, Progress, Map], dict[str, Any]], tuple[str, ...]]]
+_RUNNERS = {
+    "simulate": (simulate, ("data",)),
+    "train": (train, ("models",)),
+    "evaluate": (evaluate, ("evaluation", "scores.json")),
+    "report": (make_report, ("report.html",)),
+}
+
+
+def run_experiment(
+    config: Config,
+    out: str | Path,
+    *,
+    stages: Sequence[str] = STAGES,
+    progress: Progress | None = None,
+    workers: int = 1,
+    dask: str | None = None,
+    data_from: str | Path | None = None,
+    force: bool = False,
+) -> RunFolder:
+    """Run stages of an experiment in the folder `out` and return the folder.
+
+    A stage that is done for this config is skipped, and one that was interrupted goes on where it
+    stopped, whatever stopped it. `stages`: some of "simulate", "train", "evaluate", "report"; those
+    before the first must be done. `workers`, `dask`: see `worker_map`. `data_from`: a finished run
+    whose data are copied instead of simulated. `force`: remove what the stages made and make it again.
+
+    Raises ConfigError for names that are in no registry, RunFolderError for a folder of another
+    config, RunLockedError if another process has it, and whatever a stage raises; what was finished
+    stays.
+    """
+    progress = Progress() if progress is None else progress
+    out = Path(out)
+    check_names(config)
+    refuse_other_files(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with RunLock(out), worker_map(workers, dask) as mapped:
+        folder = RunFolder.create(out, config)
+        progress.note(f"run folder {out}")
+        if data_from is not None and not folder.is_done("simulate"):
+            _take_over_data(folder, RunFolder.open(data_from), progress)
+        wanted = [stage for stage in STAGES if stage in stages]
+        for stage in STAGES[: STAGES.index(wanted[0])]:
+            if not folder.is_done(stage):
+                raise RunFolderError(
+                    f"the stage {stage!r} of {out} is not finished, and {wanted[0]!r} needs it: run "
+                    f"`subgrid {stage} {out}` first, or `subgrid run {out}` for all stages"
+                )
+        if force:
+            _remove_outputs(folder, wanted[0])
+        for stage in wanted:
+            _run_stage(folder, stage, progress, mapped)
+    return folder
+
+
+def _run_stage(folder: RunFolder, stage: str, progress: Progress, mapped: Map) -> None:
+    if folder.is_done(stage):
+        progress.note(f"{stage}: done already")
+        return
+    progress.note(f"{stage}: begins")
+    runner, outputs = _RUNNERS[stage]
+    start = time.monotonic()
+    notes = runner(folder, progress, mapped)
+    seconds = time.monotonic() - start
+    files = [file for name in outputs for file in _files(folder.path / name)]
+    folder.mark_done(stage, seconds, files, **notes)
+    progress.note(f"{stage}: done in {duration(seconds)}")
+
+
+def _remove_outputs(folder: RunFolder, first: str) -> None:
+    """Remove what a stage and those after it made; the records go first, so a kill is safe."""
+    folder.forget(first)
+    for stage in STAGES[STAGES.index(first) :]:
+        for name in _RUNNERS[stage][1]:
+            path = folder.path / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return [entry for entry in path.rglob("*") if entry.is_file() and _counts(entry)]
+    return [path] if path.is_file() else []
+
+
+def _counts(file: Path) -> bool:
+    """Return whether a file is a result: no lock, checkpoint or record of progress."""
+    passing = {"checkpoints", "partial"}
+    return file.suffix != ".lock" and file.name != "lock" and not passing & set(file.parts)
+
+
+def _take_over_data(folder: RunFolder, other: RunFolder, progress: Progress) -> None:
+    """Copy the data of a finished run with the same simulate key."""
+    if other.keys["simulate"] != folder.keys["simulate"]:
+        ours, theirs = (stage_parts(f.config)["simulate"] for f in (folder, other))
+        differing = [name for name in ours if ours[name] != theirs[name]]
+        raise ConfigError(
+            f"--data-from {other.path}: its data were made with other settings in "
+            f"{', '.join(differing)}. They must be the same to be taken over."
+        )
+    if not other.is_done("simulate"):
+        raise RunFolderError(f"--data-from {other.path}: its stage 'simulate' is not finished")
+    progress.note(f"simulate: copies the data of {other.path}")
+    target, aside = folder.path / "data", folder.path / "data.partial"
+    shutil.rmtree(aside, ignore_errors=True)
+    shutil.copytree(other.path / "data", aside)
+    if target.exists():
+        shutil.rmtree(target)
+    aside.rename(target)

@@ -1,0 +1,136 @@
+"""The run folder: one config, one process, nothing overwritten, damage named."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from subgrid.config import load_config
+from subgrid.errors import CorruptFileError, RunFolderError, RunLockedError
+from subgrid.experiment import RunFolder, RunLock
+from subgrid.experiment.keys import stage_keys
+
+TINY = load_config("quickstart", "tiny")
+
+
+def with_set(*overrides):
+    return load_config("quickstart", "tiny", overrides)
+
+
+def test_a_folder_opens_again_with_the_same_config(tmp_path):
+    made = RunFolder.create(tmp_path / "run", TINY)
+    again = RunFolder.create(tmp_path / "run", TINY)
+    assert again.config == made.config == RunFolder.open(tmp_path / "run").config == TINY
+
+
+def test_another_config_is_refused_and_the_difference_named(tmp_path):
+    RunFolder.create(tmp_path, TINY)
+    with pytest.raises(RunFolderError, match=r"training\.updates: there 12, here 13"):
+        RunFolder.create(tmp_path, with_set("training.updates=13"))
+    with pytest.raises(RunFolderError, match=r"models\.multiscale\.width"):
+        RunFolder.create(tmp_path, with_set("models.multiscale.width=1.0"))
+    assert RunFolder.open(tmp_path).config == TINY
+
+
+def test_another_format_is_refused(tmp_path):
+    folder = RunFolder.create(tmp_path, TINY)
+    folder.write_manifest({**folder.manifest(), "format": 999})
+    with pytest.raises(RunFolderError, match="format 999"):
+        RunFolder.open(tmp_path)
+
+
+def test_a_config_edited_by_hand_is_refused(tmp_path):
+    RunFolder.create(tmp_path, TINY)
+    file = tmp_path / "config.toml"
+    file.write_text(file.read_text().replace("updates = 12", "updates = 14"))
+    with pytest.raises(RunFolderError, match="was changed after the run began"):
+        RunFolder.open(tmp_path)
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(RunFolderError, match="not empty"):
+        RunFolder.create(tmp_path, TINY)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFolderError, match="is a file"):
+        RunFolder.create(tmp_path / "file", TINY)
+
+
+def test_what_a_kill_during_creation_leaves_is_no_obstacle(tmp_path):
+    for name in (".lock", "manifest.json", ".config.toml.abc123"):
+        (tmp_path / name).write_text("{")
+    assert RunFolder.create(tmp_path, TINY).manifest()["stages"] == {}
+
+
+def test_a_damaged_manifest_is_named(tmp_path):
+    RunFolder.create(tmp_path, TINY)
+    (tmp_path / "manifest.json").write_text('{"format": 1, "sta')
+    with pytest.raises(CorruptFileError, match=r"manifest\.json"):
+        RunFolder.open(tmp_path)
+
+
+def test_a_finished_stage_is_known_until_its_files_change(tmp_path):
+    folder = RunFolder.create(tmp_path, TINY)
+    file = tmp_path / "scores.json"
+    file.write_text("{}")
+    assert not folder.is_done("evaluate")
+    folder.mark_done("evaluate", 1.0, [file])
+    assert RunFolder.open(tmp_path).is_done("evaluate")
+    file.write_text("[]")
+    with pytest.raises(CorruptFileError, match=r"scores\.json was altered"):
+        folder.is_done("evaluate")
+    file.unlink()
+    with pytest.raises(CorruptFileError, match=r"scores\.json.* is gone"):
+        folder.is_done("evaluate")
+    folder.forget("train")
+    assert not folder.is_done("evaluate")
+
+
+def test_the_manifest_records_machine_versions_and_seed(tmp_path):
+    folder = RunFolder.create(tmp_path, TINY)
+    folder.mark_done("simulate", 1.5, [])
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["seed"] == TINY.seed
+    record = manifest["stages"]["simulate"]
+    assert record["seconds"] == 1.5
+    assert {"versions", "commit", "device"} <= record["environment"].keys()
+
+
+def test_a_stage_key_changes_with_its_own_part_of_the_config_only():
+    base = stage_keys(TINY)
+    for override, first in (
+        ("truth.dt=3600.0", "simulate"),
+        ("training.updates=13", "train"),
+        ("models.multiscale.seeds=2", "train"),
+        ("models.smagorinsky.arguments={constant=0.1}", "evaluate"),
+        ("evaluation.samples=4", "evaluate"),
+        ("description=other", "report"),
+    ):
+        keys = stage_keys(with_set(override))
+        stages = list(base)
+        changed = [stage for stage in stages if keys[stage] != base[stage]]
+        assert changed == stages[stages.index(first) :], override
+
+
+def test_the_second_process_is_refused_and_told_who_holds_the_folder(tmp_path):
+    held = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, time\nfrom subgrid.experiment.lock import RunLock\n"
+            f"with RunLock({str(tmp_path)!r}):\n    print('held', flush=True)\n    time.sleep(60)",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert held.stdout is not None
+        assert held.stdout.readline() == "held\n"
+        with pytest.raises(RunLockedError, match=f"process {held.pid} on"), RunLock(tmp_path):
+            pass
+    finally:
+        held.kill()  # SIGKILL: the holder has no chance to release anything
+        held.communicate()
+    with RunLock(tmp_path):
+        pass
