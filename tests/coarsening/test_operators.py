@@ -87,7 +87,7 @@ def test_operator3_is_near_the_polynomial_of_gcm_filters(ratio):
         assert ours == pytest.approx(published, abs={2: 0.0009, 4: 0.0024}[ratio])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=seeds, size=st.sampled_from(WHOLE), operator=st.sampled_from(OPERATORS))
 def test_linear_mean_preserving_and_symmetric(seed, size, operator):
     """C(ax + by) = aCx + bCy, means stay, C commutes with both reflections, never amplifies."""
@@ -108,7 +108,7 @@ def test_linear_mean_preserving_and_symmetric(seed, size, operator):
         assert jnp.mean(out**2) <= jnp.mean(x**2) * (1 + 1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=seeds,
     size=st.sampled_from(WHOLE),
@@ -145,6 +145,21 @@ def test_operator1_is_truncation_times_filter(float64):
     np.testing.assert_allclose(
         Operator1(FINE, coarse)(smooth), downscale(smooth, 16, 24), atol=1e-13
     )
+
+
+@pytest.mark.parametrize(("size", "largest"), [(32, 1e-13), (48, 1e-6)])
+def test_operator1_in_two_steps(size, largest, float64):
+    """128² → 64² → size is 128² → size, but for waves that the filter at 64² damps too.
+
+    Why a dataset may be coarsened further from its largest stored grid: at half of it the last
+    filter is zero where the first is not one; at 3/4 of it a few waves differ.
+    """
+    fine = PeriodicGrid(128)
+    middle, coarse = fine.resized(64), fine.resized(size)
+    x = jnp.asarray(_noise(7, fine))
+    twice = Operator1(middle, coarse)(Operator1(fine, middle)(x))
+    once = Operator1(fine, coarse)(x)
+    assert jnp.max(jnp.abs(twice - once)) < largest * jnp.std(once)
 
 
 def test_states_keep_structure_dtype_and_leading_axes():
