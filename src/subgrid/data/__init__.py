@@ -1,0 +1,28 @@
+"""Datasets of coarse states and subgrid forcings: made from a truth, stored, described, read."""
+
+from subgrid.data.generation import GenerationSummary, generate
+from subgrid.data.loader import Samples
+from subgrid.data.mapping import dask_map, process_map
+from subgrid.data.observing import Observer
+from subgrid.data.records import Progress, TrajectoryResult
+from subgrid.data.statistics import VariableStatistics, statistics
+from subgrid.data.store import open_dataset, scales
+from subgrid.data.trajectory import TrajectoryJob, run_trajectory, trajectory_key
+
+__all__ = [
+    "GenerationSummary",
+    "Observer",
+    "Progress",
+    "Samples",
+    "TrajectoryJob",
+    "TrajectoryResult",
+    "VariableStatistics",
+    "dask_map",
+    "generate",
+    "open_dataset",
+    "process_map",
+    "run_trajectory",
+    "scales",
+    "statistics",
+    "trajectory_key",
+]

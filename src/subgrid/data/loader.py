@@ -1,0 +1,128 @@
+"""Batches of frames for training, the same for the same seed and update number."""
+
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from subgrid.data.shards import ShardReader
+from subgrid.data.statistics import array_names, statistics
+from subgrid.data.store import complete_attributes, group_name, listed, present_trajectories
+from subgrid.errors import ConfigError
+
+Batch = dict[str, np.ndarray]
+
+
+class Samples:
+    """The frames of one coarse size of a store, in memory or read as they are needed.
+
+    A sample is one frame of one trajectory that did not fail; frames with a value that is not
+    finite are left out (see `statistics`, which lists them). Samples are numbered by trajectory,
+    then time. `variables`: the arrays that a batch holds. `in_memory`: True, False, or "auto": if
+    they take less than half of the available memory. Bytes from disk are checked in any case.
+
+    Raises RunFolderError for an unfinished store, ConfigError for an unknown size or variable, and
+    CorruptFileError for a damaged chunk.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        scale: int,
+        variables: Sequence[str] = ("q", "q_forcing"),
+        in_memory: bool | Literal["auto"] = "auto",
+    ):
+        self.path, self.scale, self.variables = Path(path), scale, tuple(variables)
+        found = statistics(path, scale)
+        known = array_names(self.path, scale)
+        for name in self.variables:
+            if name not in known:
+                raise ConfigError(f"{path} has no variable {name!r} but {listed(known)}")
+        self._readers = {
+            name: ShardReader(path, f"{group_name(scale)}/{name}") for name in self.variables
+        }
+        excluded = {frame for name in self.variables for frame in found[name].excluded}
+        times = self._readers[self.variables[0]].shape[1]
+        present = present_trajectories(complete_attributes(path))
+        self._frames = np.array(
+            [(i, t) for i in present for t in range(times) if (i, t) not in excluded], np.int64
+        ).reshape(-1, 2)
+        fits = self.nbytes < _free_memory() / 2 if in_memory == "auto" else in_memory
+        self._held = self._read(np.arange(len(self))) if fits else None
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self._frames)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the samples take in memory."""
+        per_frame = sum(int(np.prod(reader.frame_shape)) for reader in self._readers.values())
+        return 4 * per_frame * len(self)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the samples are held in memory."""
+        return self._held is not None
+
+    def origin(self, sample: int) -> tuple[int, int]:
+        """Return trajectory and frame of a sample."""
+        trajectory, time = self._frames[sample]
+        return int(trajectory), int(time)
+
+    def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
+        """Return the samples of these numbers: {variable: [sample, level, y, x]}, float32."""
+        chosen = np.asarray(indices, np.int64)
+        if self._held is not None:
+            return {name: values[chosen] for name, values in self._held.items()}
+        return self._read(chosen)
+
+    def batches(self, seed: int, batch_size: int) -> Callable[[int], Batch]:
+        """Return the function update number → batch, which depends on nothing but `seed`.
+
+        The stream of samples is one random permutation of all after another, so each is drawn once
+        per epoch; batch n holds the positions n·batch_size to (n + 1)·batch_size of the stream. A
+        run resumed at any update therefore sees the data it would have seen.
+        Raises ConfigError if there is no sample or `batch_size` is below 1.
+        """
+        if batch_size < 1 or not len(self):
+            raise ConfigError(
+                f"batches need a size of at least 1 and samples, got {batch_size} and {len(self)} "
+                f"samples in {self.path}"
+            )
+
+        @lru_cache(maxsize=2)
+        def order(epoch: int) -> np.ndarray:
+            return np.random.default_rng([seed, epoch]).permutation(len(self))
+
+        def load(update: int) -> Batch:
+            stream = np.arange(update * batch_size, (update + 1) * batch_size)
+            samples = [order(int(p) // len(self))[p % len(self)] for p in stream]
+            return self.batch(np.array(samples))
+
+        return load
+
+    def _read(self, samples: np.ndarray) -> Batch:
+        frames = self._frames[samples]
+        batch = {}
+        for name, reader in self._readers.items():
+            values = np.empty((len(samples), *reader.frame_shape), np.float32)
+            for trajectory in np.unique(frames[:, 0]):
+                rows = frames[:, 0] == trajectory
+                values[rows] = reader.read(int(trajectory), frames[rows, 1])
+            batch[name] = values
+        return batch
+
+
+def _free_memory() -> float:
+    """Return the bytes of memory that can be had, or infinity where the system does not tell."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * float(line.split()[1])
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return float("inf")

@@ -1,0 +1,137 @@
+"""Where the jobs of a generation run: in processes of this machine, or on a Dask cluster.
+
+Each context manager gives a function that is called like the built-in `map` and yields results in
+the order of the jobs.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import jax
+
+from subgrid.errors import SubgridError
+
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+
+# NPROC is what XLA takes for the number of cores. Two processes of one thread each get more out of
+# two cores than one process of two threads, for small grids do not divide well.
+_ONE_THREAD = {
+    "NPROC": "1",
+    "OMP_NUM_THREADS": "1",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # several processes may share one GPU
+}
+
+
+@contextlib.contextmanager
+def process_map(workers: int) -> Iterator[Map]:
+    """Give a map over `workers` processes with one computing thread each.
+
+    The processes are started by spawn, so the caller's main module must be importable (guard its
+    code by `if __name__ == "__main__":`) and jobs and results must be picklable. They end with the
+    block, and also if this process is killed. An error in a job is raised where its result is due.
+    Raises ValueError for fewer than one worker and SubgridError if a process dies.
+    """
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
+    before = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(_jax_settings(),),
+    )
+
+    def over_processes(function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+        try:
+            yield from pool.map(function, jobs)
+        except BrokenProcessPool as error:
+            raise SubgridError(
+                "a worker process died, perhaps killed for want of memory. What it saved remains: "
+                "run the same again, with fewer workers if memory was short"
+            ) from error
+
+    with _environment(_ONE_THREAD):
+        try:
+            yield over_processes
+        except BaseException:
+            for process in set(multiprocessing.active_children()) - before:
+                process.terminate()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def dask_map(cluster: Any) -> Iterator[Map]:
+    """Give a map over the workers of a Dask cluster.
+
+    `cluster`: the scheduler's address ("tcp://host:8786"), a cluster object or a
+    `distributed.Client`. The workers need the same package and see the store under the same path;
+    start them with one thread per process. Jobs that are not done when the block ends are
+    cancelled. Raises ImportError if `distributed` is not installed (extra `dask`).
+    """
+    from distributed import Client
+
+    own = not isinstance(cluster, Client)
+    client = Client(cluster) if own else cluster
+    futures: list[Any] = []
+
+    def over_cluster(function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+        # not pure: a job writes files, so its result may not be taken from an earlier, equal one
+        futures.extend(client.map(function, list(jobs), pure=False))
+        for future in futures:
+            yield future.result()
+
+    try:
+        yield over_cluster
+    finally:
+        client.cancel(futures)
+        if own:
+            client.close()
+
+
+def _jax_settings() -> dict[str, Any]:
+    """Return the settings that a worker takes over, so that it compiles the same program."""
+    names = (
+        "jax_compilation_cache_dir",
+        "jax_persistent_cache_min_compile_time_secs",
+        "jax_default_matmul_precision",
+    )
+    return {name: getattr(jax.config, name) for name in names}
+
+
+def _start_worker(settings: dict[str, Any]) -> None:
+    """Take over settings, leave Ctrl-C to the parent, and end when the parent does."""
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True, name="follow parent").start()
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for processes started in the block; restore them after it."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

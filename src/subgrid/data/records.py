@@ -1,0 +1,160 @@
+"""The folder beside a store: how far each trajectory is, how it ended, who works on it."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from subgrid.errors import CorruptFileError, RunLockedError
+from subgrid.provenance import file_hash, write_atomic
+
+_PATIENCE = 5.0  # seconds: a worker whose parent was killed needs a moment to notice and end
+
+
+@dataclass(frozen=True)
+class TrajectoryResult:
+    """How a trajectory ended, after one or more attempts.
+
+    `seeds`: the random key of each attempt as 16 hex digits. `blow_ups`: the step at which each
+    attempt but the last blew up; of a failed trajectory every attempt did. `files`: sizes in bytes
+    of its shards by path within the store. `content`: SHA-256 over the shards' bytes.
+    """
+
+    index: int
+    failed: bool
+    seeds: tuple[str, ...]
+    blow_ups: tuple[int, ...]
+    files: dict[str, int]
+    content: str
+
+    @property
+    def attempts(self) -> int:
+        """How many seeds were tried."""
+        return len(self.seeds)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a trajectory is: `steps` of `total` in its present attempt (from 1).
+
+    `phase`: "spin-up", "production", "done" or "failed".
+    """
+
+    trajectory: int
+    phase: str
+    steps: int
+    total: int
+    attempt: int
+
+
+class Records:
+    """The files that belong to one store: `train.zarr` has them in `train.records`."""
+
+    def __init__(self, store: str | Path):
+        self.store = Path(store)
+        self.folder = self.store.with_suffix(".records")
+
+    def work(self, index: int) -> Path:
+        """Return the folder of a trajectory's unfinished files."""
+        return self.folder / f"{index:05d}"
+
+    def result(self, index: int) -> TrajectoryResult | None:
+        """Return how a trajectory ended, None if it has not.
+
+        Raises CorruptFileError if the record is damaged, or if a shard is absent or has another
+        size than recorded.
+        """
+        path = self._result_path(index)
+        try:
+            values = json.loads(path.read_text())
+            seeds, blow_ups = tuple(values.pop("seeds")), tuple(values.pop("blow_ups"))
+            result = TrajectoryResult(seeds=seeds, blow_ups=blow_ups, **values)
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError) as error:
+            raise CorruptFileError(f"{path} is truncated or was altered") from error
+        for name, size in result.files.items():
+            shard = self.store / name
+            found = shard.stat().st_size if shard.exists() else 0
+            if found != size:
+                raise CorruptFileError(
+                    f"{shard} of trajectory {index} has {found} bytes instead of {size}. Restore "
+                    f"it, or remove {path} to simulate this trajectory again."
+                )
+        return result
+
+    def finish(
+        self,
+        index: int,
+        seeds: tuple[str, ...],
+        blow_ups: tuple[int, ...],
+        shards: list[Path] | None,
+    ) -> TrajectoryResult:
+        """Write and return how a trajectory ended; `shards` is None if it failed."""
+        digest = hashlib.sha256()
+        files = {}
+        for shard in sorted(shards or []):
+            name = shard.relative_to(self.store).as_posix()
+            files[name] = shard.stat().st_size
+            digest.update(f"{name} {file_hash(shard)}\n".encode())
+        result = TrajectoryResult(index, shards is None, seeds, blow_ups, files, digest.hexdigest())
+        write_atomic(self._result_path(index), json.dumps(dataclasses.asdict(result)))
+        return result
+
+    def tidy(self) -> None:
+        """Remove the locks of trajectories that have ended, and what a kill left half written."""
+        for pattern in ("*.lock", ".*"):
+            for path in self.folder.glob(pattern):
+                path.unlink()
+
+    def tell(self, progress: Progress) -> None:
+        """Note how far a trajectory is, for whoever watches."""
+        path = self._progress_path(progress.trajectory)
+        aside = path.with_suffix(f".{os.getpid()}")
+        aside.write_text(json.dumps(dataclasses.asdict(progress)))
+        os.replace(aside, path)
+
+    def progress(self, index: int) -> Progress | None:
+        """Return how far a trajectory is, None if it has not begun or has ended."""
+        try:
+            return Progress(**json.loads(self._progress_path(index).read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _result_path(self, index: int) -> Path:
+        return self.folder / f"{index:05d}.json"
+
+    def _progress_path(self, index: int) -> Path:
+        return self.work(index) / "progress.json"
+
+
+@contextlib.contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold a lock file while the block runs; the system releases it if the process dies.
+
+    Raises RunLockedError if another process still holds it after a few seconds.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows: the run folder's own lock must do
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + _PATIENCE
+    with open(path, "a") as stream:
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise RunLockedError(
+                        f"another process is working on {what}; wait for it or stop it"
+                    ) from None
+                time.sleep(0.05)
+        yield

@@ -1,0 +1,290 @@
+"""One trajectory of the truth: spin-up, frames to the store segment by segment, kill-proof."""
+
+import errno
+import itertools
+import json
+import shutil
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray, PyTree
+
+from subgrid.data.observing import Observer, layouts, state_shapes
+from subgrid.data.records import Progress, Records, TrajectoryResult, locked
+from subgrid.data.shards import ShardWriter
+from subgrid.data.store import group_name
+from subgrid.errors import CorruptFileError, RunFolderError
+from subgrid.provenance import load_arrays, save_arrays
+from subgrid.stepping import advance_segment
+
+ATTEMPTS = 6  # the first and five with new seeds
+
+
+@dataclass(frozen=True)
+class TrajectoryJob:
+    """Everything that `run_trajectory` needs, so that any process can run it.
+
+    `store`: path of the Zarr store, made before. `split` and `seed` choose the stream of random
+    numbers, `index` the trajectory within it. `config_hash`: of the generation it belongs to.
+    `dt` in seconds; a frame every `save_every` steps after `spinup_steps`; `segment_frames`: frames
+    between two saves. `x64`: whether to run with 64-bit types enabled.
+    """
+
+    store: str
+    index: int
+    split: str
+    seed: int
+    config_hash: str
+    system: Any
+    coarse_systems: dict[int, Any]
+    coarseners: dict[int, Any]
+    dt: float
+    spinup_steps: int
+    frames: int
+    save_every: int
+    segment_frames: int
+    store_flux: bool = False
+    x64: bool = False
+
+    @property
+    def observer(self) -> Observer:
+        """What is computed of each frame."""
+        return Observer(self.system, self.coarse_systems, self.coarseners, self.store_flux)
+
+    @property
+    def steps(self) -> int:
+        """Steps of a whole attempt."""
+        return self.spinup_steps + self.frames * self.save_every
+
+
+def run_trajectory(job: TrajectoryJob) -> TrajectoryResult:
+    """Simulate one trajectory into its part of the store and return how it ended.
+
+    Goes on from the last saved segment if there is one, and returns at once if it has ended. An
+    attempt that blows up is thrown away and repeated with a new seed, five times at most.
+
+    After each segment first the frames are written and synced, then the restart file: a process
+    killed anywhere loses a segment, and frames written after the last restart file are cut off
+    before it goes on. Writing overlaps with the next segment's computation, so one segment is being
+    computed and at most one waits in memory.
+
+    Raises OSError when the disk is full (what was saved remains), CorruptFileError for a damaged
+    restart file and RunLockedError if another process works on the same trajectory.
+    """
+    records = Records(job.store)
+    with (
+        jax.enable_x64(job.x64),
+        locked(records.folder / f"{job.index:05d}.lock", f"trajectory {job.index} of {job.store}"),
+    ):
+        done = records.result(job.index)
+        if done is None:
+            done = _clear_errors(_Run(job, records))
+        shutil.rmtree(records.work(job.index), ignore_errors=True)
+        return done
+
+
+def trajectory_key(seed: int, split: str, index: int, attempt: int) -> PRNGKeyArray:
+    """Return the random key of an attempt (from 0) at a trajectory: other for every argument.
+
+    fold_in(fold_in(fold_in(key(seed), crc32(split)), index), attempt)
+    """
+    key = jax.random.key(seed)
+    for number in (zlib.crc32(split.encode()), index, attempt):
+        key = jax.random.fold_in(key, np.uint32(number))
+    return key
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """Consecutive steps that are one compiled call: frames · every steps, seen or not."""
+
+    start: int
+    frames: int
+    every: int
+    seen: bool
+
+    @property
+    def end(self) -> int:
+        return self.start + self.frames * self.every
+
+
+class _Run:
+    """A trajectory at work: its model, its files and where it stands."""
+
+    def __init__(self, job: TrajectoryJob, records: Records):
+        self.job, self.records = job, records
+        self.folder = records.work(job.index)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.restart = self.folder / "restart.safetensors"
+        self.model = job.system.model(job.dt)
+        self.observer = job.observer
+        self.dimensions = {  # array → how many axes it has in the store
+            f"{group_name(size)}/{array.name}": 2 + len(array.shape)
+            for size, layout in layouts(self.observer).items()
+            for array in layout.arrays
+        }
+        self.writers: dict[str, ShardWriter] = {}
+        self.blow_ups: list[int] = []
+
+    def to_the_end(self) -> TrajectoryResult:
+        """Run attempts until one stays healthy or there are no more."""
+        carry, done = self._load() if self.restart.exists() else self._begin()
+        while True:
+            try:
+                blew_up_at = self._attempt(carry, done)
+            finally:
+                for writer in self.writers.values():
+                    writer.close()
+            if blew_up_at < 0:
+                return self._finish()
+            self.blow_ups.append(blew_up_at)
+            if len(self.blow_ups) == ATTEMPTS:
+                return self._end(None)
+            carry, done = self._begin()
+
+    def _attempt(self, carry: PyTree, done: int) -> int:
+        """Run the segments from number `done` on; return the step of the blow-up, or -1."""
+        with ThreadPoolExecutor(1, thread_name_prefix="write") as pool:
+            waiting: Future | None = None
+            for number, segment in itertools.islice(enumerate(_segments(self.job)), done, None):
+                carry, seen = advance_segment(
+                    self.model,
+                    carry,
+                    segment.frames,
+                    segment.every,
+                    self.observer if segment.seen else _nothing,
+                )
+                blew_up_at = int(carry.blew_up_at)
+                if waiting is not None:
+                    waiting.result()
+                if blew_up_at >= 0:
+                    return blew_up_at
+                waiting = pool.submit(self._save, carry, seen, number + 1, segment)
+            if waiting is not None:
+                waiting.result()
+        return -1
+
+    def _save(self, carry: PyTree, seen: Any, done: int, segment: _Segment) -> None:
+        """Write what was seen, then where to go on."""
+        for size, arrays in (seen or {}).items():
+            for name, frames in arrays.items():
+                writer = self.writers[f"{group_name(size)}/{name}"]
+                writer.append(np.asarray(frames))
+                writer.sync()
+        self._save_restart(carry, done)
+        self._tell("production" if segment.end > self.job.spinup_steps else "spin-up", segment.end)
+
+    def _save_restart(self, carry: PyTree, done: int) -> None:
+        arrays = {f"carry{name}": np.asarray(leaf) for name, leaf in _by_path(carry)}
+        arrays |= {f"lengths/{name}": writer.lengths for name, writer in self.writers.items()}
+        notes = {
+            "config_hash": self.job.config_hash,
+            "segments": str(done),
+            "blow_ups": json.dumps(self.blow_ups),
+        }
+        save_arrays(self.restart, arrays, notes)
+
+    def _begin(self) -> tuple[PyTree, int]:
+        """Return the carry of a new attempt.
+
+        The new restart file knows of no frames, so those of an attempt before it no longer count.
+        """
+        job = self.job
+        key = trajectory_key(job.seed, job.split, job.index, len(self.blow_ups))
+        carry = self.model.init(job.system.initial_state(key=key))
+        self.writers = {name: self._writer(name) for name in self.dimensions}
+        self._save_restart(carry, 0)
+        self._tell("spin-up" if job.spinup_steps else "production", 0)
+        return carry, 0
+
+    def _load(self) -> tuple[PyTree, int]:
+        """Return the carry of the restart file and how many segments are behind it."""
+        arrays, notes = load_arrays(self.restart)
+        if notes.get("config_hash") != self.job.config_hash:
+            raise RunFolderError(
+                f"{self.restart} belongs to another config. Remove {self.folder} to simulate "
+                "this trajectory from the start."
+            )
+        self.blow_ups = json.loads(notes["blow_ups"])
+        shapes = jax.eval_shape(self.model.init, state_shapes(self.job.system))
+        leaves = []
+        for name, shape in _by_path(shapes):
+            leaf = arrays.get(f"carry{name}")
+            if leaf is None or leaf.shape != shape.shape or leaf.dtype != shape.dtype:
+                raise CorruptFileError(
+                    f"{self.restart} has no carry{name} of shape {shape.shape}, {shape.dtype}: it "
+                    "was written by another version. Remove it to start this trajectory again."
+                )
+            leaves.append(jnp.asarray(leaf))
+        lengths = {name: arrays[f"lengths/{name}"] for name in self.dimensions}
+        self.writers = {name: self._writer(name, lengths[name]) for name in self.dimensions}
+        return jax.tree.unflatten(jax.tree.structure(shapes), leaves), int(notes["segments"])
+
+    def _writer(self, name: str, lengths: Any = ()) -> ShardWriter:
+        return ShardWriter(self.folder / name.replace("/", "."), self.job.frames, lengths)
+
+    def _finish(self) -> TrajectoryResult:
+        shards = [
+            path
+            for name, writer in self.writers.items()
+            for path in writer.finish(
+                self.records.store / name, self.dimensions[name], self.job.index
+            )
+        ]
+        return self._end(shards)
+
+    def _end(self, shards: list[Path] | None) -> TrajectoryResult:
+        job = self.job
+        attempts = len(self.blow_ups) + (shards is not None)
+        seeds = tuple(
+            "".join(f"{word:08x}" for word in np.ravel(jax.random.key_data(key)))
+            for key in (
+                trajectory_key(job.seed, job.split, job.index, number) for number in range(attempts)
+            )
+        )
+        return self.records.finish(job.index, seeds, tuple(self.blow_ups), shards)
+
+    def _tell(self, phase: str, steps: int) -> None:
+        attempt = len(self.blow_ups) + 1
+        self.records.tell(Progress(self.job.index, phase, steps, self.job.steps, attempt))
+
+
+def _segments(job: TrajectoryJob) -> Iterator[_Segment]:
+    """Yield the segments of an attempt: the spin-up's, then those that make frames."""
+    longest = job.segment_frames * job.save_every
+    for start in range(0, job.spinup_steps, longest):
+        yield _Segment(start, 1, min(longest, job.spinup_steps - start), seen=False)
+    for frame in range(0, job.frames, job.segment_frames):
+        count = min(job.segment_frames, job.frames - frame)
+        yield _Segment(job.spinup_steps + frame * job.save_every, count, job.save_every, seen=True)
+
+
+def _nothing(state: PyTree) -> None:
+    """See nothing: a spin-up keeps no frames."""
+
+
+def _by_path(tree: PyTree) -> list[tuple[str, Any]]:
+    """Return the leaves of a tree with their paths as text."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
+
+
+def _clear_errors(run: _Run) -> TrajectoryResult:
+    """Run to the end; say of a full disk what it means for this trajectory."""
+    try:
+        return run.to_the_end()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            error.errno,
+            f"no space left while writing trajectory {run.job.index} of {run.job.store}. Finished "
+            "trajectories and saved segments are intact: free some space and run the same again",
+        ) from error

@@ -1,0 +1,104 @@
+"""Generations in other processes: same bits, real kills, a Dask cluster."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import pytest
+from small_generation import settings
+
+from subgrid.data import dask_map, generate, process_map
+from subgrid.data.records import Records
+from subgrid.errors import SubgridError
+
+SCRIPT = Path(__file__).parent / "small_generation.py"
+
+
+def test_two_processes_give_the_same_bits(plain, tmp_path):
+    with process_map(2) as over_processes:
+        found = generate(tmp_path / "train.zarr", **settings(), map=over_processes)
+    assert found.simulated == 2
+    assert found.content_hash == plain.content_hash
+
+
+def test_worker_that_dies_is_explained():
+    with process_map(1) as over_processes, pytest.raises(SubgridError, match="worker process died"):
+        list(over_processes(os._exit, [3]))
+
+
+def test_process_map_leaves_the_environment_alone():
+    before = dict(os.environ)
+    with process_map(1) as over_processes:
+        assert list(over_processes(os.getenv, ["NPROC"])) == ["1"]
+    assert dict(os.environ) == before
+    with pytest.raises(ValueError, match="at least 1, got 0"), process_map(0):
+        pass
+
+
+def test_killed_at_random_moments_gives_the_same_bits(tmp_path):
+    """Real SIGKILLs, at random moments after a process has saved its first segment."""
+    seed = random.randrange(1000)
+    print("seed", seed)
+    draw = random.Random(seed)
+    path = tmp_path / "train.zarr"
+    records = Records(path)
+    kills = 0
+    while kills < 3:
+        process = _start(path)
+        _wait_for_progress(records, process)
+        time.sleep(draw.uniform(0, 0.2))
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+        if process.returncode == 0:
+            break
+    assert kills > 0
+    assert _start(path).wait() == 0
+    whole = generate(tmp_path / "whole" / "train.zarr", **settings(frames=60, trajectories=1))
+    found = generate(path, **settings(frames=60, trajectories=1))
+    assert found.simulated == 0
+    assert found.content_hash == whole.content_hash
+
+
+@pytest.mark.slow
+def test_dask_cluster_gives_the_same_bits(plain, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        dask_map(cluster.scheduler_address) as over_cluster,
+    ):
+        found = generate(tmp_path / "train.zarr", **settings(), map=over_cluster)
+    assert found.content_hash == plain.content_hash
+
+
+def test_dask_cluster_of_threads(plain, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.Client(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        ) as client,
+        dask_map(client) as over_cluster,
+    ):
+        found = generate(tmp_path / "train.zarr", **settings(), map=over_cluster)
+    assert found.content_hash == plain.content_hash
+
+
+def _start(path: Path) -> subprocess.Popen:
+    environment = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    return subprocess.Popen([sys.executable, str(SCRIPT), str(path)], env=environment)
+
+
+def _wait_for_progress(records: Records, process: subprocess.Popen) -> None:
+    """Return when the process has got on by a segment, or has ended."""
+    before = records.progress(0)
+    while process.poll() is None and records.progress(0) == before:
+        time.sleep(0.01)
