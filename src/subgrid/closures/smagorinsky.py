@@ -15,8 +15,8 @@ from subgrid.systems.qg import QGState
 class Smagorinsky(AbstractClosure):
     """Smagorinsky's (1963) eddy viscosity in each layer of two-layer QG: takes energy out.
 
-        ∂q/∂t += ∂x F_y - ∂y F_x,   F_x = 2 [∂x(ν S_xx) + ∂y(ν S_xy)],  F_y = 2 [∂x(ν S_xy) + ∂y(ν
-        S_yy)] ν = (C Δ)² √(2 (S_xx² + S_yy² + 2 S_xy²))
+        ∂q/∂t += ∂x F_y - ∂y F_x,   ν = (C Δ)² √(2 (S_xx² + S_yy² + 2 S_xy²))
+        F_x = 2 [∂x(ν S_xx) + ∂y(ν S_xy)],   F_y = 2 [∂x(ν S_xy) + ∂y(ν S_yy)]
 
     S_xx = ∂x u = -S_yy, S_xy = ½ (∂y u + ∂x v) with eddy velocities, in 1/s; ν in m²/s; Δ = √(Δx
     Δy) in m (pyqg uses Δx; the same on square cells). C = `constant`, dimensionless: 0.15 in Ross

@@ -14,14 +14,17 @@ from subgrid.systems.qg import QGState
 class ZannaBolton2020(AbstractClosure):
     """Zanna & Bolton's (2020) momentum closure found by relevance vector machines, as PV forcing.
 
-        ∂q/∂t += ∂x F_y - ∂y F_x F_x = κ [∂x(½ (ζ² + D² + E²) - ζ D) + ∂y(ζ E)],   F_y = κ [∂y(½ (ζ²
-        + D² + E²) + ζ D) + ∂x(ζ E)]
+        ∂q/∂t += ∂x F_y - ∂y F_x
+        F_x = κ [∂x(½ (ζ² + D² + E²) - ζ D) + ∂y(ζ E)]
+        F_y = κ [∂y(½ (ζ² + D² + E²) + ζ D) + ∂x(ζ E)]
 
     ζ = ∂x v - ∂y u, D = ∂x v + ∂y u, E = ∂x u - ∂y v with eddy velocities, in 1/s. The isotropic
     part ½ (ζ² + D² + E²) is a pressure and drops out of the curl, so it is never computed. κ =
     `kappa` in m², negative; -46761284 m² is pyqg's value, fitted at one resolution and not scaled
     with Δ. Quadratic in the state, linear in κ; keeps each layer's mean. Its energy exchange has no
-    fixed sign.
+    fixed sign. Against the forcing of 256² flow on 64² by operator 1 (eddy) its correlation was
+    measured at -0.2 to -0.4 in the upper layer, 0 in the lower: that coarsening is not the
+    Gaussian one for which it was found.
 
     Source: Zanna & Bolton 2020, Geophys. Res. Lett. 47, doi:10.1029/2020GL088376. Raises TypeError
     for another system.
