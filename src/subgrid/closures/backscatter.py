@@ -19,9 +19,9 @@ class BackscatterBiharmonic(AbstractClosure):
         B = ∇⁴ψ,   d = -∇²(Δ² ν B),   ν = (C_s Δ)² √(2 (S_xx² + S_yy² + 2 S_xy²))
 
     C_s = `smagorinsky_constant`, C_b = `backscatter_constant`, dimensionless; Δ = √(Δx Δy) in m;
-    <·> is the domain mean. -Σ H_i <ψ_i d_i> is the power that d takes from the flow; the second term
-    returns C_b of it, at larger scales, so the increment as a whole changes the energy by (1 - C_b)
-    times what d does: C_b = 1 conserves it. Quadratic in the state; keeps each layer's mean.
+    <·> is the domain mean. -Σ H_i <ψ_i d_i> is the power that d takes from the flow; the second
+    term returns C_b of it, at larger scales, so the increment as a whole changes the energy by (1 -
+    C_b) times what d does: C_b = 1 conserves it. Quadratic in the state; keeps each layer's mean.
     Defaults: eddy configuration of Ross et al. 2023 (JAMES 15, e2022MS003258), √0.007 and 1.2; its
     jet needs other constants (√0.005 and 0.8 in Perezhogin et al. 2023). pyqg's defaults are 0.08
     and 0.99.
