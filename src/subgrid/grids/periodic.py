@@ -64,22 +64,23 @@ class PeriodicGrid:
     @property
     def x(self) -> NDArray[np.float64]:
         """Cell centres in x [nx], metres."""
-        return (np.arange(self.nx) + 0.5) * self.dx
+        return (np.arange(self.nx, dtype=np.float64) + 0.5) * self.dx
 
     @property
     def y(self) -> NDArray[np.float64]:
         """Cell centres in y [ny], metres."""
-        return (np.arange(self.ny) + 0.5) * self.dy
+        return (np.arange(self.ny, dtype=np.float64) + 0.5) * self.dy
 
     @property
     def k(self) -> NDArray[np.float64]:
         """Wavenumbers in x [nx//2+1], rad/m; the Nyquist one is positive."""
-        return 2 * np.pi / self.length_x * np.arange(self.nx // 2 + 1)
+        return np.arange(self.nx // 2 + 1, dtype=np.float64) * (2 * np.pi / self.length_x)
 
     @property
     def l(self) -> NDArray[np.float64]:  # noqa: E743 - the field's name for it
         """Wavenumbers in y [ny], rad/m; the Nyquist one is negative."""
-        return 2 * np.pi / self.length_y * np.fft.fftfreq(self.ny, 1 / self.ny)
+        indices = np.asarray(np.fft.fftfreq(self.ny, 1 / self.ny), np.float64)
+        return indices * (2 * np.pi / self.length_y)
 
     @property
     def wavenumber_squared(self) -> NDArray[np.float64]:
