@@ -1,7 +1,9 @@
 """Training: a resumable loop, optimisers, schedules, trackers, offline and cascade training."""
 
 from subgrid.training.loop import fit, load_best
+from subgrid.training.offline import OfflineResult, train_offline
 from subgrid.training.optimisers import OPTIMISERS, Adam, AdamW, Optimiser
+from subgrid.training.plan import Noise, Plan
 from subgrid.training.run import FitResult
 from subgrid.training.schedules import SCHEDULES, Constant, Schedule, WarmupCosine
 from subgrid.training.trackers import TIMINGS, Callback, Event, JsonLines, read_records
@@ -17,10 +19,14 @@ __all__ = [
     "Event",
     "FitResult",
     "JsonLines",
+    "Noise",
+    "OfflineResult",
     "Optimiser",
+    "Plan",
     "Schedule",
     "WarmupCosine",
     "fit",
     "load_best",
     "read_records",
+    "train_offline",
 ]

@@ -1,0 +1,104 @@
+"""Offline training: a closure's increment against the subgrid forcing, sample by sample."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxtyping import Array
+
+from subgrid.closures import LearnedClosure
+from subgrid.grids import PeriodicGrid
+from subgrid.training.plan import Plan
+from subgrid.training.run import FitResult
+from subgrid.training.scaling import (
+    SampleSource,
+    Standardisation,
+    make_closure,
+    standardisation,
+)
+from subgrid.training.tasks import Sources, Task, train_task
+from subgrid.training.trackers import Callback
+
+
+@dataclass(frozen=True)
+class OfflineResult:
+    """A trained closure and what it took.
+
+    `closure`: with the best weights and the scalers of the training data. `fits`: one result per
+    network trained on its own. `gflop_per_sample`: floating-point operations of one training sample
+    [1e9], as XLA counts them, per fit; `gflop_per_second`: achieved, per fit (nan if the run was
+    already finished).
+    """
+
+    closure: LearnedClosure
+    fits: tuple[FitResult, ...]
+    gflop_per_sample: tuple[float, ...]
+
+    @property
+    def samples(self) -> int:
+        """Return the number of samples seen, over all networks."""
+        return sum(result.samples for result in self.fits)
+
+    @property
+    def updates(self) -> int:
+        """Return the number of updates made, over all networks."""
+        return sum(result.updates for result in self.fits)
+
+    @property
+    def gflop_per_second(self) -> tuple[float, ...]:
+        """Return the rate of computation reached while training, per network [1e9/s]."""
+        return tuple(
+            work * result.samples / result.updates / result.update_seconds
+            for work, result in zip(self.gflop_per_sample, self.fits, strict=True)
+        )
+
+
+def train_offline(
+    network: Callable[[Array], Array],
+    samples_train: SampleSource,
+    samples_validation: SampleSource,
+    plan: Plan,
+    *,
+    folder: str | Path,
+    seed: int,
+    zero_mean: bool = False,
+    flux_form: bool = False,
+    grid: PeriodicGrid | None = None,
+    callbacks: Sequence[Callback] = (),
+    label: str = "",
+) -> OfflineResult:
+    """Return a closure with `network` trained on samples of state and subgrid forcing.
+
+        loss = mean over batch, channels and pixels of ((M(x + σ_x β ξ) - S)/σ_S)²
+
+    M is the `LearnedClosure` that runs online, with its scalers and its `zero_mean` or `flux_form`
+    (see there; `grid` is needed for the latter); x, S = state and forcing, σ their standard
+    deviations over the training split; β = level of `plan.noise`, ξ ~ N(0, 1) per pixel. Only the
+    network's own arrays are trained. The weights are those with the lowest loss, without noise, on
+    a fixed subset of the validation split. Resumes in `folder`; errors are those of `fit`.
+    """
+    scales = standardisation(samples_train)
+    closure = make_closure(network, scales, zero_mean=zero_mean, flux_form=flux_form, grid=grid)
+    result, work = train_task(
+        closure,
+        closure_task(scales),
+        Sources(samples_train, samples_validation, scales),
+        plan,
+        where=lambda closure: closure.network,
+        folder=folder,
+        seed=seed,
+        settings={"zero_mean": zero_mean, "flux_form": flux_form},
+        callbacks=callbacks,
+        label=label,
+    )
+    return OfflineResult(result.network, (result,), (work,))
+
+
+def closure_task(scales: Standardisation) -> Task:
+    """Return the task of a whole closure: its increment, as it runs online, against the forcing."""
+
+    def predict(closure: LearnedClosure, fields: Array) -> Array:
+        (increment,), _ = closure((fields,))
+        return scales.targets.normalise(increment)
+
+    return Task(predict, scales.targets.normalise)

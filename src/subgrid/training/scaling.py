@@ -1,0 +1,108 @@
+"""Standardisation by the training split: the scalers of a learned closure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from subgrid.closures import LearnedClosure
+from subgrid.data import VariableStatistics, statistics
+from subgrid.errors import ConfigError
+from subgrid.grids import PeriodicGrid
+from subgrid.nn import Scaler
+
+FORCING = "_forcing"  # the name of a variable's subgrid forcing ends so
+
+
+@runtime_checkable
+class SampleSource(Protocol):
+    """What training needs of `subgrid.data.Samples`."""
+
+    path: Path
+    scale: int
+    variables: Sequence[str]
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Any) -> Mapping[str, np.ndarray]:
+        """Return these samples."""
+        ...
+
+    def batches(self, seed: int, batch_size: int) -> Callable[[int], Mapping[str, np.ndarray]]:
+        """Return the function from the number of an update to its batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """Mean and standard deviation of the state's channels and of its forcing's, as scalers.
+
+    The states of a batch are their channels [C, y, x] in the order of `variables`.
+    """
+
+    variables: tuple[str, ...]
+    inputs: Scaler
+    targets: Scaler
+
+
+def standardisation(samples: SampleSource) -> Standardisation:
+    """Return the scalers of a training split: mean and standard deviation per channel.
+
+    Raises ConfigError if a forcing is missing or a channel does not vary.
+    """
+    variables = tuple(name for name in samples.variables if not name.endswith(FORCING))
+    missing = [name for name in variables if name + FORCING not in samples.variables]
+    if missing or not variables:
+        raise ConfigError(
+            f"training needs each variable with its forcing; {samples.path} gives "
+            f"{list(samples.variables)}. Ask Samples for all of them."
+        )
+    found = statistics(samples.path, samples.scale)
+    return Standardisation(
+        variables,
+        _scaler(found, variables, samples.path),
+        _scaler(found, tuple(name + FORCING for name in variables), samples.path),
+    )
+
+
+def make_closure(
+    network: Callable[[Array], Array],
+    scales: Standardisation,
+    *,
+    zero_mean: bool = False,
+    flux_form: bool = False,
+    grid: PeriodicGrid | None = None,
+) -> LearnedClosure:
+    """Return a network as a closure with the scalers of its training data.
+
+    Fluxes are scaled by σ_S dx, so that fluxes of order one that vary over a few cells make a
+    forcing of order one.
+    """
+    outputs = scales.targets
+    if flux_form:
+        if grid is None:
+            raise ConfigError("flux_form needs `grid`, on which the divergence is taken.")
+        scale = jnp.tile(scales.targets.scale * jnp.float32(grid.dx), 2)
+        outputs = Scaler(jnp.zeros_like(scale), scale)
+    return LearnedClosure(network, scales.inputs, outputs, zero_mean, flux_form, grid)
+
+
+def channels(batch: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
+    """Return variables [sample, level, y, x] or [sample, y, x] as channels [sample, C, y, x]."""
+    parts = [batch[name].reshape(len(batch[name]), -1, *batch[name].shape[-2:]) for name in names]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _scaler(found: Mapping[str, VariableStatistics], names: Sequence[str], path: Path) -> Scaler:
+    mean = np.concatenate([np.ravel(found[name].mean) for name in names])
+    scale = np.concatenate([np.ravel(found[name].std) for name in names])
+    if not np.all(np.isfinite(scale) & (scale > 0)):
+        raise ConfigError(
+            f"{path}: the standard deviations of {list(names)} are {scale.tolist()}; a channel "
+            "that does not vary cannot be standardised. Look at the data or add trajectories."
+        )
+    return Scaler(jnp.asarray(mean, jnp.float32), jnp.asarray(scale, jnp.float32))

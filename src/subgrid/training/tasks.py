@@ -1,0 +1,181 @@
+"""Tasks for one network: predict this of a state's channels, compared with that of its forcing."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from subgrid.training.loop import fit
+from subgrid.training.plan import Plan
+from subgrid.training.run import FitResult, Parts
+from subgrid.training.scaling import FORCING, SampleSource, Standardisation, channels
+from subgrid.training.trackers import Callback
+from subgrid.training.update import Loss
+
+_AT_ONCE = 8  # samples of a validation evaluated together: more fall out of a CPU's cache
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a network is asked for, of one sample, standardised and on one grid.
+
+    `predict(network, fields)`: the prediction from a state's channels [C, y, x].
+    `target(forcing)`: the truth from its forcing's channels. `unit`: the size of a typical target,
+    by which errors are divided in the loss (not in the validation), so that rates and clipping mean
+    the same for a small residual as for the whole.
+    """
+
+    predict: Callable[[Any, Array], Array]
+    target: Callable[[Array], Array]
+    unit: float = 1.0
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The training and the validation split, and the scalers of the former."""
+
+    train: SampleSource
+    validation: SampleSource
+    scales: Standardisation
+
+
+def train_task(
+    network: Any,
+    task: Task,
+    sources: Sources,
+    plan: Plan,
+    *,
+    where: Callable[[Any], Any],
+    folder: str | Path,
+    seed: int,
+    settings: Mapping[str, Any],
+    callbacks: Sequence[Callback],
+    label: str,
+) -> tuple[FitResult, float]:
+    """Return the result of `fit` for a task, and the work per training sample [1e9 operations]."""
+    loss = make_loss(task, sources.scales, noisy=plan.noise.level > 0)
+    batches = make_batches(sources, plan, seed)
+    work = gradient_work(loss, network, where, batches(0))
+    told = {item.name: getattr(plan, item.name) for item in dataclasses.fields(plan)}
+    of_the_data = ("batch_size", "validation_samples", "noise")
+    result = fit(
+        network,
+        loss=loss,
+        batches=batches,
+        validate=make_validation(task, sources, plan, seed),
+        folder=folder,
+        seed=seed,
+        where=where,
+        settings={
+            **settings,
+            "batch_size": plan.batch_size,
+            "validation_samples": plan.validation_samples,
+            "noise": dataclasses.asdict(plan.noise),
+            "samples": [len(sources.train), len(sources.validation)],
+            "scale": sources.train.scale,
+        },
+        callbacks=callbacks,
+        label=label,
+        **{name: value for name, value in told.items() if name not in of_the_data},
+    )
+    return result, work
+
+
+def make_batches(sources: Sources, plan: Plan, seed: int) -> Callable[[int], dict[str, np.ndarray]]:
+    """Return update → batch: "fields" and "forcing" [sample, C, y, x], "noise" [sample] levels."""
+    load = sources.train.batches(seed, plan.batch_size)
+    names = sources.scales.variables
+
+    def batches(update: int) -> dict[str, np.ndarray]:
+        batch = load(update)
+        return {
+            "fields": channels(batch, names),
+            "forcing": channels(batch, [name + FORCING for name in names]),
+            "noise": plan.noise.levels(plan.batch_size, seed=seed, update=update),
+        }
+
+    return batches
+
+
+def make_loss(task: Task, scales: Standardisation, *, noisy: bool) -> Loss:
+    """Return the mean squared error of a task over batch, channels and pixels, in its unit².
+
+    `noisy`: whether the inputs get the batch's noise; without it no random number is drawn.
+    """
+
+    def one(network, fields, forcing, level, key):
+        if noisy:
+            noise = level * jax.random.normal(key, fields.shape, fields.dtype)
+            fields = fields + noise * scales.inputs.scale[:, None, None]
+        error = (task.predict(network, fields) - task.target(forcing)) / task.unit
+        return jnp.mean(jnp.square(error))
+
+    def loss(network, batch, keys):
+        def of_sample(fields, forcing, level, key):
+            return one(network, fields, forcing, level, key)
+
+        return jnp.mean(
+            jax.vmap(of_sample)(batch["fields"], batch["forcing"], batch["noise"], keys)
+        )
+
+    return loss
+
+
+def make_validation(
+    task: Task, sources: Sources, plan: Plan, seed: int
+) -> Callable[[Any], dict[str, float]]:
+    """Return network → {"loss": mean squared error, "loss_0": of channel 0, ...}, without noise.
+
+    Taken over a fixed subset of the validation split, drawn by `seed`, in units of the standardised
+    forcing.
+    """
+    count = min(plan.validation_samples, len(sources.validation))
+    random = np.random.default_rng([seed, 2])
+    chosen = np.sort(random.choice(len(sources.validation), count, replace=False))
+    batch = sources.validation.batch(chosen)
+    names = sources.scales.variables
+    fields, forcing = (channels(batch, [n + end for n in names]) for end in ("", FORCING))
+
+    @eqx.filter_jit
+    def errors(network, fields, forcing):
+        def one(fields, forcing):
+            error = task.predict(network, fields) - task.target(forcing)
+            return jnp.mean(jnp.square(error), axis=(-2, -1))
+
+        return jax.vmap(one)(fields, forcing)
+
+    def validate(network: Any) -> dict[str, float]:
+        parts = [
+            np.asarray(errors(network, fields[i : i + _AT_ONCE], forcing[i : i + _AT_ONCE]))
+            for i in range(0, count, _AT_ONCE)
+        ]
+        means = np.concatenate(parts).mean(axis=0, dtype=np.float64)
+        per_channel = {f"loss_{i}": float(value) for i, value in enumerate(means)}
+        return {"loss": float(means.mean()), **per_channel}
+
+    return validate
+
+
+def gradient_work(
+    loss: Loss, network: Any, where: Callable[[Any], Any], batch: Mapping[str, np.ndarray]
+) -> float:
+    """Return the operations [1e9] of loss and gradient for one sample, as XLA counts them.
+
+    Compiles nothing. A loop inside the network counts once, however often it runs.
+    """
+    parts = Parts.split(network, where)
+    one = jax.tree.map(lambda leaf: leaf[:1], dict(batch))
+    keys = jax.random.split(jax.random.key(0), 1)
+
+    def value(parameters, frozen):
+        return loss(eqx.combine(parameters, frozen, parts.static), one, keys)
+
+    lowered = jax.jit(jax.grad(value)).lower(parts.parameters, parts.frozen)
+    return (lowered.cost_analysis() or {}).get("flops", float("nan")) / 1e9

@@ -1,0 +1,204 @@
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from subgrid.closures import LearnedClosure, load_closure, save_closure
+from subgrid.data import VariableStatistics
+from subgrid.errors import ConfigError
+from subgrid.grids import PeriodicGrid
+from subgrid.nn import Conv2d
+from subgrid.training import Adam, Constant, Noise, Plan, read_records, train_offline
+from subgrid.training.offline import closure_task
+from subgrid.training.scaling import channels, standardisation
+from subgrid.training.tasks import Sources, Task, make_batches, make_loss, make_validation
+
+SIZE = 16
+Q, S = 8e-6, 7e-12  # standard deviations of a real q and its forcing, 1/s and 1/s²
+
+
+class MadeUp:
+    """Samples whose forcing is a nonlinear function of the neighbours, in memory."""
+
+    path = Path("made-up.zarr")
+    scale = SIZE
+    variables = ("q", "q_forcing")
+
+    def __init__(self, count, seed):
+        random = np.random.default_rng(seed)
+        noise = np.fft.rfft2(random.normal(size=(count, 2, SIZE, SIZE)))
+        k = np.hypot(np.fft.fftfreq(SIZE)[:, None], np.fft.rfftfreq(SIZE)[None])
+        q = np.fft.irfft2(noise * np.exp(-((6 * k) ** 2)))
+        q /= q.std()
+        slope = np.roll(q, 1, -1) - np.roll(q, -1, -1)
+        s = np.maximum(slope, 0) - 0.5 * q[:, ::-1]
+        s /= s.std()
+        self.arrays = {"q": np.float32(Q * q + 0.1 * Q), "q_forcing": np.float32(S * s)}
+
+    def __len__(self):
+        return len(self.arrays["q"])
+
+    def batch(self, indices):
+        return {name: values[np.asarray(indices)] for name, values in self.arrays.items()}
+
+    def batches(self, seed, batch_size):
+        def load(update):
+            random = np.random.default_rng([seed, update])
+            return self.batch(random.integers(len(self), size=batch_size))
+
+        return load
+
+    def statistics(self, path, scale):
+        return {name: summary(values) for name, values in self.arrays.items()}
+
+
+def summary(values):
+    axes = (0, 2, 3)
+    values = values.astype(np.float64)
+    return VariableStatistics(
+        values.mean(axes), values.var(axes), values.min(axes), values.max(axes), values.size, ()
+    )
+
+
+@pytest.fixture
+def data(monkeypatch):
+    train, validation = MadeUp(64, 0), MadeUp(16, 1)
+    monkeypatch.setattr("subgrid.training.scaling.statistics", train.statistics)
+    return train, validation
+
+
+def plan(**changes):
+    settings = {
+        "updates": 40,
+        "batch_size": 8,
+        "validation_samples": 8,
+        "validate_every": 20,
+        "checkpoint_every": 20,
+        "chunk": 4,
+    }
+    return Plan(Adam(Constant(3e-3)), **{**settings, **changes})
+
+
+def small_network(out_channels=2):
+    # one layer: what is tested here does not depend on the network, and this compiles in no time
+    return Conv2d(2, out_channels, 3, key=jax.random.key(0))
+
+
+def test_loss_falls_and_the_closure_runs_what_was_trained(data, tmp_path):
+    train, validation = data
+    result = train_offline(small_network(), train, validation, plan(), folder=tmp_path, seed=1)
+    losses = [line["validation"]["loss"] for line in read_records(tmp_path / "metrics.jsonl")]
+    assert losses[-1] < 0.8 * losses[0]
+    assert isinstance(result.closure, LearnedClosure)
+    # the validation loss again, from the closure as it runs online
+    chosen = np.sort(np.random.default_rng([1, 2]).choice(16, 8, replace=False))
+    batch = validation.batch(chosen)
+    increment = jax.vmap(lambda q: result.closure((q,))[0][0])(jnp.asarray(batch["q"]))
+    scale = np.asarray(standardisation(train).targets.scale)[:, None, None]
+    error = np.mean(((np.asarray(increment) - batch["q_forcing"]) / scale) ** 2)
+    np.testing.assert_allclose(error, result.fits[0].best_loss, rtol=1e-4)  # float32
+    assert result.samples == 40 * 8
+    # two to three times the forward pass (2 operations per weight and pixel), and the loss itself
+    weights = sum(a.size for a in jax.tree.leaves(eqx.filter(result.closure.network, eqx.is_array)))
+    forward = 2 * weights * SIZE**2 / 1e9
+    assert 1.5 * forward < result.gflop_per_sample[0] < 4.0 * forward
+    assert result.gflop_per_second[0] > 0
+
+
+def test_trained_closure_survives_saving(data, tmp_path):
+    result = train_offline(
+        small_network(), *data, plan(updates=2), folder=tmp_path / "fit", seed=1, zero_mean=True
+    )
+    save_closure(result.closure, tmp_path / "closure")
+    q = jnp.asarray(data[0].arrays["q"][0])
+    np.testing.assert_array_equal(
+        load_closure(tmp_path / "closure")((q,))[0][0], result.closure((q,))[0][0]
+    )
+
+
+@pytest.mark.parametrize("option", ["zero_mean", "flux_form"])
+def test_options_conserve_the_mean_and_train(option, data, tmp_path):
+    grid = PeriodicGrid(SIZE)
+    result = train_offline(
+        small_network(4 if option == "flux_form" else 2),
+        *data,
+        plan(),
+        folder=tmp_path,
+        seed=1,
+        grid=grid,
+        **{option: True},
+    )
+    losses = [line["validation"]["loss"] for line in read_records(tmp_path / "metrics.jsonl")]
+    assert losses[-1] < losses[0]
+    (increment,), _ = result.closure((jnp.asarray(data[0].arrays["q"][0]),))
+    # float32 sum of 256 values of size S
+    np.testing.assert_allclose(np.mean(increment, axis=(-2, -1)), 0.0, atol=1e-5 * S)
+
+
+def test_scalers_are_not_trained(data, tmp_path):
+    scales = standardisation(data[0])
+    result = train_offline(small_network(), *data, plan(updates=5), folder=tmp_path, seed=1)
+    np.testing.assert_array_equal(result.closure.input_scaler.scale, scales.inputs.scale)
+    np.testing.assert_allclose(scales.inputs.scale, Q, rtol=0.1)  # 64 correlated samples
+    np.testing.assert_allclose(scales.inputs.mean, 0.1 * Q, rtol=0.5)  # as above
+    np.testing.assert_allclose(scales.targets.scale, S, rtol=0.1)  # as above
+
+
+def test_noise_leaves_the_wanted_fraction_clean():
+    noise = Noise(level=0.5, clean_fraction=0.25, from_update=3)
+    assert not np.any(noise.levels(1000, seed=0, update=2))
+    levels = np.concatenate([noise.levels(1000, seed=0, update=n) for n in range(3, 13)])
+    assert set(levels) == {0.0, 0.5}
+    # 10,000 draws: standard error 0.0043
+    np.testing.assert_allclose(np.mean(levels == 0), 0.25, atol=0.02)
+    assert np.all(Noise(0.5, clean_fraction=0.0).levels(100, seed=0, update=0) == 0.5)
+
+
+def test_noise_level_is_the_standard_deviation_of_standardised_inputs(data):
+    scales = standardisation(data[0])
+    task = Task(lambda network, fields: scales.inputs.normalise(fields), scales.inputs.normalise)
+    wanted = plan(noise=Noise(0.3, clean_fraction=0.0), batch_size=64)
+    batch = make_batches(Sources(*data, scales), wanted, 0)(0)
+    batch["forcing"] = batch["fields"]
+    loss = make_loss(task, scales, noisy=True)(None, batch, jax.random.split(jax.random.key(0), 64))
+    # the mean square of 32,768 draws: standard error 0.8 %
+    np.testing.assert_allclose(loss, 0.3**2, rtol=0.04)
+
+
+def test_validation_subset_is_fixed_by_the_seed(data, tmp_path):
+    scales = standardisation(data[0])
+    sources = Sources(*data, scales)
+    closure = LearnedClosure(small_network(), scales.inputs, scales.targets)
+    scores = [
+        make_validation(closure_task(scales), sources, plan(), seed)(closure)["loss"]
+        for seed in (1, 1, 2)
+    ]
+    assert scores[0] == scores[1] != scores[2]
+
+
+def test_channels_join_variables_in_order():
+    batch = {"a": np.zeros((3, 2, 4, 5)), "b": np.ones((3, 4, 5))}
+    found = channels(batch, ["b", "a"])
+    assert found.shape == (3, 3, 4, 5)
+    assert found[:, 0].min() == 1.0
+    assert found[:, 1:].max() == 0.0
+
+
+def test_bad_input_is_named(data, tmp_path):
+    train = data[0]
+    with pytest.raises(ConfigError, match=r"clean_fraction is 1\.5"):
+        Noise(0.1, clean_fraction=1.5)
+    with pytest.raises(ConfigError, match="noise level is -1"):
+        Noise(-1.0)
+    with pytest.raises(ConfigError, match="flux_form needs"):
+        train_offline(small_network(4), *data, plan(), folder=tmp_path, seed=1, flux_form=True)
+    train.variables = ("q",)
+    with pytest.raises(ConfigError, match="each variable with its forcing"):
+        train_offline(small_network(), *data, plan(), folder=tmp_path, seed=1)
+    train.variables = ("q", "q_forcing")
+    train.arrays["q_forcing"][:, 1] = 0.0
+    with pytest.raises(ConfigError, match="does not vary"):
+        train_offline(small_network(), *data, plan(), folder=tmp_path, seed=1)
