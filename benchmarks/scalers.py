@@ -122,13 +122,14 @@ def main() -> None:
     parser.add_argument("--years", type=float, default=10.0)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
+    windows = [w for w in WINDOWS if w[1] <= options.years] or [(0.0, options.years)]
     runs = []
     for seed in options.seeds:
         runs.append(run(options.folder, options.configuration, seed, options.years))
-        for window in WINDOWS:
+        for window in windows:
             print_table(np.stack(runs[-1:]), options.configuration, window)
     print("\nAll seeds together")
-    for window in WINDOWS:
+    for window in windows:
         print_table(np.stack(runs), options.configuration, window)
 
 
