@@ -1,0 +1,119 @@
+"""Plain stacks of periodic convolutions and their names in Otness, Zanna & Bruna (2025).
+
+doi:10.1088/2632-2153 (Mach. Learn.: Sci. Technol. 6 045072), tables 4 and 5.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from subgrid.errors import ConfigError
+from subgrid.nn.convolution import Conv2d, check_sample
+
+_HIDDEN_CHANNELS = (128, 64, 32, 32, 32, 32, 32)
+_KERNELS = {"sm": (5, 3), "md": (9, 5), "lg": (11, 7), "psm": (3, 3), "pmd": (5, 5), "plg": (7, 7)}
+_PATTERN = re.compile(r"(p?(?:sm|md|lg))([1-8])")
+_EXPLICIT = re.compile(r"(?:\d+x\d+-)*x\d+")
+
+
+class ConvNet(eqx.Module):
+    """A stack of periodic convolutions with ReLU between them and nothing after the last.
+
+    Maps one sample [in, y, x] to [out, y, x] on any grid. `hidden_channels` holds the channels
+    after each layer but the last, `kernel_sizes` the odd kernel size of every layer. A shift of
+    the input by whole cells shifts the output by the same cells. The number of weights is
+    Σ (k² in + 1) out over the layers. Raises ConfigError if the two lists do not fit.
+    """
+
+    layers: tuple[Conv2d, ...]
+    in_channels: int = eqx.field(static=True)
+    out_channels: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        hidden_channels: Sequence[int],
+        kernel_sizes: Sequence[int],
+        *,
+        key: PRNGKeyArray,
+    ):
+        if len(kernel_sizes) != len(hidden_channels) + 1:
+            raise ConfigError(
+                f"{len(hidden_channels)} hidden layers need {len(hidden_channels) + 1} kernel "
+                f"sizes (one for the last layer too), got {len(kernel_sizes)}."
+            )
+        widths = (in_channels, *hidden_channels, out_channels)
+        keys = jax.random.split(key, len(kernel_sizes))
+        self.layers = tuple(
+            Conv2d(before, after, size, key=layer_key)
+            for before, after, size, layer_key in zip(
+                widths[:-1], widths[1:], kernel_sizes, keys, strict=True
+            )
+        )
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+
+    def __call__(self, field: Float[Array, "channel y x"]) -> Float[Array, "out y x"]:
+        """Return the output of the last layer.
+
+        Raises ShapeError for another number of channels than `in_channels`, TypeError for float16.
+        """
+        check_sample(field, self.in_channels)
+        field = jnp.moveaxis(field, 0, -1)  # channels last within: the layout of the products
+        for layer in self.layers[:-1]:
+            field = jax.nn.relu(layer.channels_last(field))
+        return jnp.moveaxis(self.layers[-1].channels_last(field), -1, 0)
+
+    def flops(self, ny: int, nx: int) -> int:
+        """Return the floating-point operations of the convolutions for one sample."""
+        return sum(layer.flops(ny, nx) for layer in self.layers)
+
+
+Builder = Callable[..., ConvNet]
+
+
+def named_builder(name: str) -> Builder | None:
+    """Return the function that builds the stack called `name`, or None if it is no such name.
+
+    A name is a family and a depth l from 1 to 8: "md8". The hidden channels are the first l - 1 of
+    128, 64, 32, 32, 32, 32, 32. Families give the kernel sizes of the first two and of the other
+    layers: sm 5 and 3, md 9 and 5, lg 11 and 7; "pure" ones use one size: psm 3, pmd 5, plg 7.
+    "small" is sm8 and "large" is md8, as the paper calls them. An explicit name lists channels x
+    kernel size, the last layer without channels: "64x5-32x3-x3" has two hidden layers.
+    """
+    name = {"small": "sm8", "large": "md8"}.get(name, name)
+    if match := _PATTERN.fullmatch(name):
+        family, depth = match[1], int(match[2])
+        first, rest = _KERNELS[family]
+        kernels = tuple(first if layer < 2 else rest for layer in range(depth))
+        return _builder(_HIDDEN_CHANNELS[: depth - 1], kernels)
+    if _EXPLICIT.fullmatch(name):
+        *hidden, last = (part.split("x") for part in name.split("-"))
+        return _builder(
+            tuple(int(channels) for channels, _ in hidden),
+            (*(int(kernel) for _, kernel in hidden), int(last[1])),
+        )
+    return None
+
+
+def _builder(hidden: tuple[int, ...], kernels: tuple[int, ...]) -> Builder:
+    """Return a builder of one stack, whose documentation says which."""
+
+    def build_stack(
+        *, in_channels: int, out_channels: int, key: PRNGKeyArray, width: float = 1.0
+    ) -> ConvNet:
+        if not width > 0:
+            raise ConfigError(f"width = {width}: must be positive; 0.5 halves the hidden channels.")
+        channels = tuple(max(1, round(width * count)) for count in hidden)
+        return ConvNet(in_channels, out_channels, channels, kernels, key=key)
+
+    build_stack.__doc__ = (
+        f"{len(kernels)} layers; channels {', '.join(map(str, (*hidden, 'out')))}; "
+        f"kernels {', '.join(map(str, kernels))}."
+    )
+    return build_stack

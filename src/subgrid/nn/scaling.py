@@ -1,0 +1,63 @@
+"""Scales the channels of a field to mean zero and unit size, and back."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
+
+from subgrid.errors import ConfigError, ShapeError
+
+
+class Scaler(eqx.Module):
+    """Maps a field x[channel, y, x] to (x - mean)/scale and back.
+
+    `mean` and `scale` hold one number per channel, in the units of the field; usually mean and
+    standard deviation of the training set. They are constants, not weights: `trainable` and
+    `parameter_count` leave them out. The result has the precision of the field. Raises ShapeError
+    if the two differ in length and ConfigError if a number is not finite or a scale not positive.
+    """
+
+    mean: Float[Array, " channel"]
+    scale: Float[Array, " channel"]
+
+    def __init__(self, mean: ArrayLike, scale: ArrayLike):
+        self.mean, self.scale = jnp.asarray(mean, float), jnp.asarray(scale, float)
+        if self.mean.ndim != 1 or self.mean.shape != self.scale.shape:
+            raise ShapeError(
+                f"a scaler needs one mean and one scale per channel, got shapes {self.mean.shape} "
+                f"and {self.scale.shape}."
+            )
+        if isinstance(self.scale, jax.core.Tracer) or isinstance(self.mean, jax.core.Tracer):
+            return  # values are known only when the compiled function runs
+        if not (np.all(np.isfinite(self.mean)) and np.all(np.isfinite(self.scale))):
+            raise ConfigError(f"means {self.mean} and scales {self.scale} must be finite.")
+        if not np.all(np.asarray(self.scale) > 0):
+            raise ConfigError(
+                f"scales {self.scale} must be positive; a channel that never varies carries "
+                "nothing to learn from: drop it, or give it the scale 1."
+            )
+
+    @classmethod
+    def identity(cls, channels: int) -> "Scaler":
+        """Return the scaler that changes nothing."""
+        return cls(np.zeros(channels), np.ones(channels))
+
+    def normalise(self, field: Float[Array, "channel y x"]) -> Float[Array, "channel y x"]:
+        """Return (field - mean)/scale. Raises ShapeError for another number of channels."""
+        mean, scale = self._like(field)
+        return (field - mean) / scale
+
+    def denormalise(self, field: Float[Array, "channel y x"]) -> Float[Array, "channel y x"]:
+        """Return mean + scale · field. Raises ShapeError for another number of channels."""
+        mean, scale = self._like(field)
+        return mean + scale * field
+
+    def _like(self, field: Array) -> tuple[Array, Array]:
+        if field.ndim != 3 or field.shape[0] != self.mean.shape[0]:
+            raise ShapeError(
+                f"the scaler takes one sample of shape [{self.mean.shape[0]}, y, x], got "
+                f"{list(field.shape)}. Batches go through jax.vmap."
+            )
+        return tuple(v.astype(field.dtype)[:, None, None] for v in (self.mean, self.scale))
