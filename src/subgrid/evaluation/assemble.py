@@ -171,7 +171,7 @@ def _run_figures(
         report_figure("Enstrophy spectra", averaged, spectra[2:]),
         report_figure(
             "Energy and enstrophy over time",
-            f"{drawn} A cross marks where the last member of a model blew up.",
+            f"{drawn} The range of models that blow up may leave the panel.",
             plot_energy(reference, runs, styles),
         ),
     ]
@@ -190,7 +190,7 @@ def _score_figures(
         report_figure(
             "Similarity to the truth",
             "1 - distance to the truth / distance without a closure (Ross et al. 2023): of the "
-            "distributions of values, and of spectra. Bars end at -1; the value is then written.",
+            "distributions of values, and of spectra. An arrow: below -1, see the table.",
             plot_similarity(scores, styles),
         ),
     ]

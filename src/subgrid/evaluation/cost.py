@@ -25,7 +25,7 @@ def step_cost(
     *,
     baseline: str = "none",
     steps: int = 32,
-    repeats: int = 7,
+    repeats: int = 9,
 ) -> dict[str, StepCost]:
     """Return the cost per step of each model: the median of `repeats` interleaved timings.
 
@@ -44,11 +44,11 @@ def step_cost(
             carry, _ = advance_segment(model, starts[name], 1, steps, _nothing)
             jax.block_until_ready(carry)
             timings[turn, column] = (time.perf_counter() - begin) / steps
-    timed = timings[1:]  # the first turn compiles
-    ratios = timed / timed[:, [list(models).index(baseline)]]
+    medians = np.median(timings[1:], axis=0)  # the first turn compiles
+    alone = medians[list(models).index(baseline)]
     return {
-        name: StepCost(float(np.median(timed[:, column])), float(np.median(ratios[:, column])))
-        for column, name in enumerate(models)
+        name: StepCost(float(seconds), float(seconds / alone))
+        for name, seconds in zip(models, medians, strict=True)
     }
 
 

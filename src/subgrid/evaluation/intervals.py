@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Statistic = Callable[[NDArray[np.int64], NDArray[np.int64]], float]
+Statistic = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
 
 
 class Interval(NamedTuple):
@@ -34,13 +34,13 @@ def bootstrap_interval(
 ) -> Interval:
     """Return an estimate and its percentile bootstrap interval over networks and members.
 
-    `statistic(networks, members)` computes the number from two arrays of indices. All networks
-    start from the same members, so the two are crossed, not nested: networks and members are each
-    drawn with replacement, and everything that is compared (model, no closure, truth) uses the same
-    draw of members (Owen 2007, Annals of Applied Statistics 1, 386: the pigeonhole bootstrap). With
-    one network the interval covers members only, and the other way round; with one of each it is
-    empty: its ends are NaN. `seed` fixes the draws. Draws whose statistic is not finite are left
-    out.
+    `statistic(network_counts, member_counts)` returns one number per draw from two arrays of counts,
+    [draw, network] and [draw, member]: how often each was drawn. All networks start from the same
+    members, so the two are crossed, not nested: networks and members are each drawn with
+    replacement, and all that is compared (model, no closure, truth) uses the same member draws
+    (Owen 2007, Annals of Applied Statistics 1, 386: the pigeonhole bootstrap). With one
+    network the interval covers members only, and the other way round; with one of each it is empty:
+    its ends are NaN. `seed` fixes the draws. Draws whose statistic is not finite are left out.
 
     Raises ValueError for no networks, no members or a level outside (0, 1).
     """
@@ -48,22 +48,31 @@ def bootstrap_interval(
         raise ValueError(f"need at least 1 network and 1 member, got {networks} and {members}")
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
-    estimate = float(statistic(np.arange(networks), np.arange(members)))
+    once = statistic(np.ones((1, networks), np.int64), np.ones((1, members), np.int64))
+    estimate = float(once[0])
     if networks == members == 1:
         return Interval(estimate, float("nan"), float("nan"), level)
     generator = np.random.default_rng(seed)
-    draws = np.array(
-        [
-            statistic(
-                generator.integers(networks, size=networks),
-                generator.integers(members, size=members),
-            )
-            for _ in range(samples)
-        ],
-        dtype=np.float64,
+    counts = (
+        generator.multinomial(n, np.full(n, 1 / n), size=samples) for n in (networks, members)
     )
+    draws = statistic(*counts)
     finite = draws[np.isfinite(draws)]
     if not finite.size:
         return Interval(estimate, float("nan"), float("nan"), level)
     low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
     return Interval(estimate, float(low), float(high), level)
+
+
+def weighted_mean(values: NDArray, counts: NDArray) -> NDArray[np.float64]:
+    """Return the mean of `values` [item, ...] for each draw, weighted with `counts` [draw, item].
+
+    Items that are not finite anywhere are left out; NaN for a draw without any other. Result
+    [draw, ...].
+    """
+    array = np.asarray(values, np.float64)
+    alive = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    weights = counts[:, alive].astype(np.float64)
+    totals = weights.sum(axis=1).reshape(-1, *[1] * (array.ndim - 1))
+    sums = np.tensordot(weights, array[alive], axes=1)
+    return np.divide(sums, totals, out=np.full_like(sums, np.nan), where=totals > 0)

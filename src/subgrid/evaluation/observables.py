@@ -73,7 +73,7 @@ class QGObservables(eqx.Module):
         scale = 1.0 / system.grid.size**2
         q, psi = system.to_evolved(state), system.invert(state)
         density = 0.5 * scale * (psi.real**2 + psi.imag**2)
-        energy = density * jnp.asarray(system.grid.wavenumber_squared, density.dtype)
+        energy = density * _kappa2(system)[None]
         enstrophy = 0.5 * scale * (q.real**2 + q.imag**2)
         layers = {
             "kinetic_energy": _plane_sum(energy),
@@ -105,8 +105,7 @@ class QGObservables(eqx.Module):
         psi, added = system.invert(state), system.invert(increment)
         product = psi.real * added.real + psi.imag * added.imag
         weights = system.layer_weights[:, None, None] / system.grid.size**2
-        kappa2 = jnp.asarray(system.grid.wavenumber_squared, system.dtype)
-        kinetic = kappa2 * jnp.sum(weights * product, axis=0)
+        kinetic = _kappa2(system) * jnp.sum(weights * product, axis=0)
         budget["kinetic_energy_flux"] += kinetic
         budget["potential_energy_flux"] += terms["closure"] - kinetic
         return budget
@@ -155,8 +154,13 @@ class CoarsenedObserver(eqx.Module):
 
 def relative_vorticity(system: Any, state: PyTree) -> Float[Array, "level y x"]:
     """Return ∇²ψ = ∂v/∂x - ∂u/∂y of the eddies [level, y, x], 1/s."""
-    minus_kappa2 = -jnp.asarray(system.grid.wavenumber_squared, system.dtype)
+    minus_kappa2 = -_kappa2(system)[None]
     return system.to_state(jax.tree.map(lambda part: part * minus_kappa2, system.invert(state))).q
+
+
+def _kappa2(system: Any) -> Float[Array, "l k"]:
+    """Return κ² of the half plane, rad²/m², in the precision of the system."""
+    return jnp.asarray(system.grid.wavenumber_squared, system.dtype)
 
 
 def _plane_sum(density: Array) -> Array:

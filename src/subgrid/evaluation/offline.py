@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from subgrid.errors import ShapeError
-from subgrid.grids import PeriodicGrid, isotropic_spectrum
+from subgrid.grids import PeriodicGrid, isotropic_spectrum, ring_edges
 
 
 @dataclass(frozen=True)
@@ -210,6 +210,8 @@ def _predictor(
 
 
 def _power_spectrum(field: NDArray, grid: PeriodicGrid, definition: str) -> NDArray:
+    if not len(field):  # every sample was masked
+        return np.zeros((*field.shape[:2], len(ring_edges(grid, definition, truncate=False))))
     power = np.abs(np.fft.rfft2(field)) ** 2 / grid.size**2
     return isotropic_spectrum(power, grid, definition, truncate=False, average=False)[1]
 

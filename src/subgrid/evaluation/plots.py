@@ -15,6 +15,7 @@ from subgrid.evaluation.style import (
     add_legend,
     blown_up_note,
     new_panel,
+    scientific,
     write_notes,
 )
 
@@ -30,7 +31,7 @@ def plot_fields(q: ArrayLike, grid: Any) -> list[Panel]:
     """Return a panel per layer of the true coarse potential vorticity `q` [level, y, x], 1/s."""
     panels = []
     for field, layer in zip(np.asarray(q), LEVEL_NAMES, strict=True):
-        figure, (axes,) = new_panel(inches=(4.8, 4.1))
+        figure, (axes,) = new_panel(inches=(4.8, 5.1))
         image = _map(axes, field, grid, _limit(field), f"true q, {layer} layer")
         _colour_bar(figure, image, axes, "q [s⁻¹]")
         panels.append(
@@ -53,7 +54,7 @@ def plot_forcings(
         fields |= {styles[name].label: np.asarray(s)[index] for name, s in predictions.items()}
         columns = min(2, len(fields))
         rows = -(-len(fields) // columns)
-        figure, axes = new_panel(rows, columns, (4.8, 0.7 + 2.3 * rows))
+        figure, axes = new_panel(rows, columns, (4.8, 1.25 + 2.05 * rows))
         limit, image = _limit(fields["truth"]), None
         for place, (label, field) in zip(axes, fields.items(), strict=False):
             if not np.isfinite(field).all():
@@ -98,38 +99,33 @@ def _series_panel(
     figure, (axes,) = new_panel()
     last = max(float(data["time"].values[-1]) for data in [reference, *_flat(runs)]) / DAY
     unit, per = ("years", DAY * _YEAR) if last > 2 * _YEAR else ("days", DAY)
-    notes = []
+    notes, top = [], 0.0
     for key, sets in {TRUTH: [reference], **runs}.items():
         look = styles[key]
         values = np.concatenate([data[name].values for data in sets])
+        dates = np.concatenate([data["blew_up_at"].values * data.attrs["dt"] for data in sets])
+        dead = dates[dates >= 0] / DAY
+        if dead.size:
+            notes.append(
+                f"{look.label}: {dead.size} of {len(dates)} members blew up, "
+                f"first at day {dead.min():.0f}"
+            )
         alive = np.isfinite(values).any(axis=0)
         if not alive.any():
-            notes.append(blown_up_note(look, len(values)))
             continue
-        time = sets[0]["time"].values[alive] / per
-        shown = values[:, alive]
+        time, shown = sets[0]["time"].values[alive] / per, values[:, alive]
+        low, high = np.nanmin(shown, axis=0), np.nanmax(shown, axis=0)
         axes.fill_between(
-            time,
-            np.nanmin(shown, axis=0),
-            np.nanmax(shown, axis=0),
-            color=look.colour,
-            alpha=0.12,
-            lw=0,
-            zorder=look.order - 2,
+            time, low, high, color=look.colour, alpha=0.12, lw=0, zorder=look.order - 2
         )
-        axes.plot(
-            time,
-            np.nanmean(shown, axis=0),
-            color=look.colour,
-            ls=look.dash,
-            label=look.label,
-            zorder=look.order,
-        )
-        if not alive.all():
-            axes.plot(time[-1], np.nanmean(shown[:, -1]), "x", color=look.colour, ms=9, mew=2)
+        mean = np.nanmean(shown, axis=0)
+        axes.plot(time, mean, color=look.colour, ls=look.dash, label=look.label, zorder=look.order)
+        if not dead.size:  # a model on its way out does not set the scale
+            top = max(top, float(high.max()))
     axes.set_xlabel(f"time since the initial state [{unit}]")
     axes.set_ylabel(text)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.08 * top if top else None)
+    axes.ticklabel_format(axis="y", scilimits=(-2, 3), useMathText=True)
     write_notes(axes, notes)
     add_legend(figure, axes)
     return Panel(name, figure, f"{name.replace('_', ' ')} over time")
@@ -204,10 +200,9 @@ def _map(axes: "Axes", field: NDArray, grid: Any, limit: float, title: str) -> A
 
 
 def _colour_bar(figure: Any, image: Any, axes: Any, text: str) -> None:
-    bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02)
+    bar = figure.colorbar(image, ax=axes, orientation="horizontal", shrink=0.8, aspect=30, pad=0.02)
     bar.set_label(text)
-    bar.formatter.set_powerlimits((-2, 2))
-    bar.formatter.set_useMathText(True)
+    scientific(bar)
 
 
 def _limit(field: NDArray) -> float:

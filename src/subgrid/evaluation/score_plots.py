@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from subgrid.evaluation.observables import LEVEL_NAMES
+from subgrid.evaluation.observables import BUDGET_SPECTRA, LEVEL_NAMES
 from subgrid.evaluation.scores import OnlineScore
 from subgrid.evaluation.style import (
     BASELINE,
@@ -93,13 +93,13 @@ def plot_learning_curves(
 def plot_similarity(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> list[Panel]:
     """Return panels of similarity bars: distances between distributions, and between spectra.
 
-    Bars end at the axis at -1; the true value is then written beside the bar.
+    Bars end at -1; an arrow marks those that would go on.
     """
     shown = [s for name, s in scores.items() if name != BASELINE]
     if not shown:
         return []
     names = list(shown[0].similarity)
-    spectral = [n for n in names if "spectrum" in n or not n.endswith(LEVEL_NAMES)]
+    spectral = [n for n in names if "spectrum" in n or n in BUDGET_SPECTRA]
     groups = {"distributions": [n for n in names if n not in spectral], "spectra": spectral}
     panels = []
     for title, keys in groups.items():
@@ -118,15 +118,20 @@ def plot_similarity(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look
                 color=look.colour,
                 label=look.label,
             )
-            for place, value in zip(places, values, strict=True):
-                if value < -1:
-                    axes.text(
-                        -0.98, place, f"{value:.1f}", va="center", fontsize=6.5, color="white"
-                    )
+            beyond = places[np.nan_to_num(values) < -1]
+            axes.plot(
+                np.full(len(beyond), -1.035),
+                beyond,
+                ls="none",
+                marker="<",
+                ms=4,
+                color=look.colour,
+                clip_on=False,
+            )
         axes.axvline(0, color="#444444", lw=0.9)
         axes.set_yticks(range(len(keys)), [_readable(key) for key in keys], fontsize=9)
         axes.invert_yaxis()
-        axes.set_xlim(-1.02, 1.02)
+        axes.set_xlim(-1.0, 1.0)
         axes.set_xlabel("similarity: 1 truth, 0 no closure")
         axes.set_title(title)
         write_notes(axes, notes)

@@ -8,7 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subgrid.evaluation.cost import StepCost
-from subgrid.evaluation.intervals import Interval, bootstrap_interval
+from subgrid.evaluation.intervals import (
+    Interval,
+    Statistic,
+    bootstrap_interval,
+    weighted_mean,
+)
 from subgrid.evaluation.observables import LAYER_SPECTRA, LEVEL_NAMES
 from subgrid.evaluation.similarity import distances, member_mean, similarity, spectral_rmse
 
@@ -63,7 +68,7 @@ def score_online(
     baseline: str = "none",
     costs: Mapping[str, StepCost] | None = None,
     level: float = 0.95,
-    samples: int = 1000,
+    samples: int = 2000,
     seed: int = 0,
 ) -> dict[str, OnlineScore]:
     """Return the online scores of every model against the truth.
@@ -88,12 +93,13 @@ def score_online(
         errors, reductions, singles = {}, {}, {}
         for quantity, values in found.items():
             counts = values.shape[:2]
-            pair = (values, spectra[baseline][quantity], truth[quantity], wavenumber, cut)
-            errors[quantity] = bootstrap_interval(_error_statistic(*pair), *counts, **options)
+            against = (truth[quantity], wavenumber, cut)
+            errors[quantity] = bootstrap_interval(
+                _error_statistic(values, *against), *counts, **options
+            )
             if name != baseline:
-                reductions[quantity] = bootstrap_interval(
-                    _reduction_statistic(*pair), *counts, **options
-                )
+                statistic = _reduction_statistic(values, spectra[baseline][quantity], *against)
+                reductions[quantity] = bootstrap_interval(statistic, *counts, **options)
             singles[quantity] = spectral_rmse(values, member_mean(truth[quantity]), wavenumber, cut)
         tables = [similarity(distances(data, reference, system, cut), worst) for data in sets]
         scores[name] = OnlineScore(
@@ -134,14 +140,22 @@ def verdict(score: OnlineScore, quantity: str = KE_SPECTRUM) -> str:
     cost = "" if score.cost is None else f" at {score.cost.ratio:.3g} times the cost per step"
     if dead == score.runs:
         return f"is unstable{cost}: {counted}; its spectra are not scored."
-    parts = [
+    clauses = [
         _change(score.reductions[f"{quantity}_{name}"], name)
         for name in LEVEL_NAMES
         if f"{quantity}_{name}" in score.reductions
     ]
-    if not parts:
+    if not clauses:
         return f"is the coarse model that the others are measured against; {counted}."
-    return f"{' and '.join(parts)}{cost}; {counted}."
+    sentence, last_verb = "", None
+    for verb, layer, amount in clauses:
+        if verb == last_verb:
+            sentence += f" and that of the {layer} layer {amount}"
+        else:
+            what = "that" if sentence else "the KE-spectrum error"
+            sentence += f"{' and ' if sentence else ''}{verb} {what} of the {layer} layer {amount}"
+        last_verb = verb
+    return f"{sentence}{cost}; {counted}."
 
 
 def outcome(score: OnlineScore) -> str:
@@ -164,24 +178,20 @@ def outcome(score: OnlineScore) -> str:
     return "better" if all(clear) else "worse"
 
 
-def _change(reduction: Interval, layer: str) -> str:
-    """Return the clause on one layer."""
-    where = f"the KE-spectrum error of the {layer} layer"
+def _change(reduction: Interval, layer: str) -> tuple[str, str, str]:
+    """Return verb, layer and amount of the clause on one layer."""
     value, low, high = (100 * x for x in reduction[:3])
+    verb = "reduces" if value > 0 else "increases"
     if not np.isfinite(value):
-        return f"has no measured effect on {where}"
+        return "leaves unmeasured", layer, "(no finite spectrum)"
     if not np.isfinite(low):
-        verb = "reduces" if value > 0 else "increases"
-        return f"{verb} {where} by {abs(value):.0f} % (one run: no interval)"
-    percent = f"{100 * reduction.level:.0f} % interval"
+        return verb, layer, f"by {abs(value):.0f} % (one run: no interval)"
+    interval = f"{100 * reduction.level:.0f} % interval"
     if not reduction.excludes_zero:
-        return (
-            f"changes {where} by no more than chance ({-value:+.0f} %, {percent} "
-            f"{-high:+.0f} to {-low:+.0f} %)"
-        )
-    if value > 0:
-        return f"reduces {where} by {value:.0f} % ({percent} {low:.0f} to {high:.0f} %)"
-    return f"increases {where} by {-value:.0f} % ({percent} {-high:.0f} to {-low:.0f} %)"
+        span = f"{-high:+.0f} to {-low:+.0f} %"
+        return "does not clearly change", layer, f"({-value:+.0f} %, {interval} {span})"
+    ends = (low, high) if value > 0 else (-high, -low)
+    return verb, layer, f"by {abs(value):.0f} % ({interval} {ends[0]:.0f} to {ends[1]:.0f} %)"
 
 
 def score_record(score: OnlineScore) -> dict[str, Any]:
@@ -215,28 +225,41 @@ def _spectra(sets: Sequence["xr.Dataset"]) -> dict[str, NDArray[np.float64]]:
 
 
 def _network_errors(
-    values: NDArray, members: NDArray, truth: NDArray, wavenumber: NDArray, cut: float
+    values: NDArray, counts: NDArray, truth: NDArray, wavenumber: NDArray, cut: float
 ) -> NDArray[np.float64]:
-    """Return the error of each network's spectrum averaged over `members`."""
-    # a truth with other members than the runs is not drawn with them
-    drawn = truth[members] if len(truth) == values.shape[1] else truth
-    means = np.stack([member_mean(network[members]) for network in values])
-    return spectral_rmse(means, member_mean(drawn), wavenumber, cut)
+    """Return the error of each network's spectrum averaged over the members drawn, [network, draw].
+
+    `values` [network, member, bins]; `counts` [draw, member]; `truth` [member, bins]. A truth with
+    other members than the runs is not drawn with them.
+    """
+    paired = len(truth) == values.shape[1]
+    drawn = counts if paired else np.ones((len(counts), len(truth)), np.int64)
+    reference = weighted_mean(truth, drawn)
+    means = np.stack([weighted_mean(network, counts) for network in values])
+    return spectral_rmse(means, reference, wavenumber, cut)
 
 
-def _error_statistic(values, base, truth, wavenumber, cut):
-    del base
+def _error_statistic(values: NDArray, truth: NDArray, wavenumber: NDArray, cut: float) -> Statistic:
+    """Return the statistic: the spectral error, averaged over the networks drawn."""
 
-    def statistic(networks: NDArray, members: NDArray) -> float:
-        return float(np.mean(_network_errors(values[networks], members, truth, wavenumber, cut)))
+    def statistic(networks: NDArray, members: NDArray) -> NDArray[np.float64]:
+        errors = _network_errors(values, members, truth, wavenumber, cut)
+        weights = np.where(np.isfinite(errors), networks.T, 0)
+        total = weights.sum(axis=0)
+        summed = (weights * np.nan_to_num(errors)).sum(axis=0)
+        return np.divide(summed, total, out=np.full(len(total), np.nan), where=total > 0)
 
     return statistic
 
 
-def _reduction_statistic(values, base, truth, wavenumber, cut):
-    def statistic(networks: NDArray, members: NDArray) -> float:
-        model = _network_errors(values[networks], members, truth, wavenumber, cut)
-        alone = _network_errors(base, members, truth, wavenumber, cut)
-        return float(1 - np.nanmean(model) / np.mean(alone))
+def _reduction_statistic(
+    values: NDArray, base: NDArray, truth: NDArray, wavenumber: NDArray, cut: float
+) -> Statistic:
+    """Return the statistic: 1 - error / error of the first network of the baseline."""
+    model = _error_statistic(values, truth, wavenumber, cut)
+    alone = _error_statistic(base[:1], truth, wavenumber, cut)
+
+    def statistic(networks: NDArray, members: NDArray) -> NDArray[np.float64]:
+        return 1 - model(networks, members) / alone(np.ones((len(members), 1), np.int64), members)
 
     return statistic

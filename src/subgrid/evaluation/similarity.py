@@ -10,10 +10,18 @@ distances between distributions (five quantities, two layers) and eight between 
 
 from typing import TYPE_CHECKING, Any
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from subgrid.evaluation.observables import BUDGET_SPECTRA, LAYER_SPECTRA
+from subgrid.evaluation.observables import (
+    BUDGET_SPECTRA,
+    LAYER_SPECTRA,
+    LEVEL_NAMES,
+    relative_vorticity,
+)
 from subgrid.grids import PeriodicGrid, exponential_filter
 
 if TYPE_CHECKING:
@@ -54,7 +62,7 @@ def spectral_rmse(
             f"{np.min(wavenumber):.3g} rad/m"
         )
     difference = np.asarray(spectrum, np.float64) - np.asarray(reference, np.float64)
-    return np.sqrt(np.mean(difference[..., keep] ** 2, axis=-1))
+    return np.asarray(np.sqrt(np.mean(difference[..., keep] ** 2, axis=-1)))
 
 
 def filter_cut(grid: PeriodicGrid) -> float:
@@ -78,29 +86,26 @@ def pooled_quantities(system: Any, snapshots: ArrayLike) -> dict[str, NDArray]:
     the eddies [1/s²]: squares without a half, as published. Snapshots of members that blew up are
     NaN.
     """
-    import jax
-    import jax.numpy as jnp
-
-    from subgrid.evaluation.observables import relative_vorticity
-
     q = np.asarray(snapshots)
     q = q.reshape(-1, *q.shape[-3:])
-
-    @jax.jit
-    def fields(stacked):
-        def one(field):
-            state = system.State(field)
-            u, v = system.velocity(state)
-            u = u + system.background_velocity[:, None, None]
-            return u, v, u**2 + v**2, relative_vorticity(system, state) ** 2
-
-        return jax.vmap(one)(stacked)
-
-    values = [q, *(np.asarray(field) for field in fields(jnp.asarray(q)))]
+    values = [q, *(np.asarray(field) for field in _velocity_fields(system, jnp.asarray(q)))]
     return {
         name: np.moveaxis(value, 1, 0).reshape(q.shape[1], -1)
         for name, value in zip(POOLED_QUANTITIES, values, strict=True)
     }
+
+
+@eqx.filter_jit
+def _velocity_fields(system: Any, stacked: jax.Array) -> tuple[jax.Array, ...]:
+    """Return u with the background, v, u² + v² and squared vorticity of stacked fields of q."""
+
+    def one(field: jax.Array) -> tuple[jax.Array, ...]:
+        state = system.State(field)
+        u, v = system.velocity(state)
+        u = u + system.background_velocity
+        return u, v, u**2 + v**2, relative_vorticity(system, state) ** 2
+
+    return jax.vmap(one)(stacked)
 
 
 def distances(run: "xr.Dataset", truth: "xr.Dataset", system: Any, cut: float) -> dict[str, float]:
@@ -109,11 +114,10 @@ def distances(run: "xr.Dataset", truth: "xr.Dataset", system: Any, cut: float) -
     `run`, `truth`: datasets of `free_runs` or `reference_statistics` on the grid of `system`; `cut`
     [rad/m]: spectra are compared on rings below it. Spectra are averaged over members first.
     """
-    levels = [str(level) for level in run["level"].values]
     found = {}
     pooled = [pooled_quantities(system, data["snapshots"].values) for data in (run, truth)]
     for name in POOLED_QUANTITIES:
-        for index, level in enumerate(levels):
+        for index, level in enumerate(LEVEL_NAMES):
             found[f"{name}_{level}"] = wasserstein(pooled[0][name][index], pooled[1][name][index])
     wavenumber = run["wavenumber"].values
     for name in (*LAYER_SPECTRA, *BUDGET_SPECTRA):
@@ -121,7 +125,9 @@ def distances(run: "xr.Dataset", truth: "xr.Dataset", system: Any, cut: float) -
             continue
         error = spectral_rmse(member_mean(run[name]), member_mean(truth[name]), wavenumber, cut)
         if error.ndim:
-            found |= {f"{name}_{level}": float(e) for level, e in zip(levels, error, strict=True)}
+            found |= {
+                f"{name}_{level}": float(e) for level, e in zip(LEVEL_NAMES, error, strict=True)
+            }
         else:
             found[name] = float(error)
     return found

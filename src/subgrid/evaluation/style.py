@@ -133,6 +133,12 @@ def blown_up_note(look: Look, count: int) -> str:
     return f"{look.label}: all {count} members blew up"
 
 
+def scientific(axis: Any) -> None:
+    """Write large and small tick values of an axis or colour bar as a power of ten."""
+    axis.formatter.set_powerlimits((-2, 3))
+    axis.formatter.set_useMathText(True)
+
+
 def data_uri(figure: "Figure", kind: str = "png") -> str:
     """Return a figure as a data URI, PNG or SVG; undated, so the same data give the same bytes."""
     import matplotlib as mpl

@@ -8,50 +8,52 @@ import numpy as np
 from subgrid.evaluation.intervals import Interval
 from subgrid.evaluation.observables import LEVEL_NAMES
 from subgrid.evaluation.report import ReportTable
-from subgrid.evaluation.scores import OnlineScore
+from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore
 from subgrid.evaluation.style import Look
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_KE = "kinetic_energy_spectrum"
 _POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _POOLED = ("mse", "pooled_relative_l2", "pooled_relative_spectral_l2", "r_squared", "correlation")
 
 
 def online_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> ReportTable:
     """Return spectral errors, reductions and blow-ups of every model, with intervals."""
-    names = [
-        f"{quantity}_{layer}" for quantity in (_KE, "enstrophy_spectrum") for layer in LEVEL_NAMES
-    ]
-    short = ("KE upper", "KE lower", "enstrophy upper", "enstrophy lower")
-    columns = (
-        "model",
-        "networks",
-        "members",
-        "blown up",
-        *(f"error {text}" for text in short),
-        *(f"reduction {text}" for text in short[:2]),
-    )
-    rows = []
-    for name, score in scores.items():
-        rows.append(
-            (
-                styles[name].label,
-                str(score.networks),
-                str(score.members),
-                f"{len(score.blow_ups)} of {score.runs}",
-                *(_interval(score.errors[key]) for key in names),
-                *(_percent(score.reductions.get(key)) for key in names[:2]),
-            )
+    columns, cells = ["model", "runs", "blown up"], []
+    for layer in LEVEL_NAMES:
+        columns.append(f"reduction, {layer}")
+        values = [score.reductions.get(f"{KE_SPECTRUM}_{layer}") for score in scores.values()]
+        cells.append(
+            [
+                _interval(v, 0.01, "{:.0f}")
+                + (" %" if v is not None and np.isfinite(v.estimate) else "")
+                for v in values
+            ]
         )
+    for quantity, units in ((KE_SPECTRUM, "m³ s⁻²"), ("enstrophy_spectrum", "m s⁻²")):
+        for layer in LEVEL_NAMES:
+            values = [score.errors[f"{quantity}_{layer}"] for score in scores.values()]
+            exponent = _common_exponent([v.estimate for v in values])
+            power = f"10{str(exponent).translate(_POWERS)} " if exponent else ""
+            short = "KE" if quantity == KE_SPECTRUM else "enstrophy"
+            columns.append(f"{short} error, {layer} [{power}{units}]")
+            cells.append([_interval(v, 10.0**exponent, "{:.2f}") for v in values])
+    heads = [
+        (
+            styles[name].label,
+            f"{score.networks} × {score.members}",
+            f"{len(score.blow_ups)} of {score.runs}",
+        )
+        for name, score in scores.items()
+    ]
     return ReportTable(
         "Online: free runs from held-out states",
-        "Root-mean-square error of the spectra below the cut (KE in m³ s⁻², enstrophy in m s⁻²) "
-        "and its reduction relative to no closure, with 95 % bootstrap intervals over members and "
-        "networks.",
-        columns,
-        tuple(rows),
+        "Reduction of the error of the kinetic energy spectrum relative to no closure, and "
+        "root-mean-square errors of spectra below the cut, with 95 % bootstrap intervals over "
+        "networks × members (runs).",
+        tuple(columns),
+        tuple((*head, *row) for head, row in zip(heads, zip(*cells, strict=True), strict=True)),
     )
 
 
@@ -83,8 +85,8 @@ def offline_table(
                 _number(means["pooled_relative_l2"]),
                 _with_spread(samples["relative_spectral_l2"]),
                 _number(means["pooled_relative_spectral_l2"]),
-                *(_number(value) for value in means["r_squared"]),
-                *(_number(value) for value in means["correlation"]),
+                _pair(means["r_squared"]),
+                _pair(means["correlation"]),
                 str(sum(int(data["masked_samples"]) for data in sets)),
             )
         )
@@ -99,11 +101,9 @@ def offline_table(
             "pooled",
             "relative spectral ℓ2",
             "pooled",
-            "R² upper",
-            "R² lower",
-            "correlation upper",
-            "correlation lower",
-            "masked samples",
+            "R², upper / lower",
+            "correlation",
+            "masked",
         ),
         tuple(rows),
     )
@@ -119,7 +119,7 @@ def similarity_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Loo
         "then root-mean-square errors of spectra; means over networks.",
         ("quantity", *(styles[name].label for name in shown)),
         tuple(
-            (key.replace("_", " "), *(f"{s.similarity[key]:.2f}" for s in shown.values()))
+            (key.replace("_", " "), *(_fixed(s.similarity[key]) for s in shown.values()))
             for key in keys
         ),
     )
@@ -168,18 +168,23 @@ def _with_spread(values: Any) -> str:
     return f"{_number(np.mean(values))} ({_number(np.std(values))})" if len(values) else "-"
 
 
-def _interval(value: Interval) -> str:
-    if not np.isfinite(value.estimate):
-        return "-"
-    if not np.isfinite(value.low):
-        return _number(value.estimate)
-    return f"{_number(value.estimate)} [{_number(value.low)}, {_number(value.high)}]"
-
-
-def _percent(value: Interval | None) -> str:
+def _interval(value: Interval | None, unit: float, form: str) -> str:
+    """Return an estimate and its interval in multiples of `unit`."""
     if value is None or not np.isfinite(value.estimate):
         return "-"
-    text = f"{100 * value.estimate:.0f} %"
-    if not np.isfinite(value.low):
-        return text
-    return f"{text} [{100 * value.low:.0f}, {100 * value.high:.0f}]"
+    estimate, low, high = (form.format(x / unit) for x in value[:3])
+    return f"{estimate} [{low}, {high}]" if np.isfinite(value.low) else estimate
+
+
+def _common_exponent(values: list[float]) -> int:
+    """Return the power of ten that makes the largest value lie between 1 and 1000, in threes."""
+    finite = [abs(v) for v in values if np.isfinite(v) and v != 0]
+    return 3 * int(np.floor(np.log10(max(finite)) / 3)) if finite else 0
+
+
+def _pair(values: Any) -> str:
+    return " / ".join(_fixed(value) for value in values)
+
+
+def _fixed(value: Any) -> str:
+    return f"{float(value):.2f}" if np.isfinite(value) else "-"

@@ -1,0 +1,86 @@
+"""Small real runs that several tests look at: 32² truth, 16² coarse models, two members."""
+
+import jax
+import pytest
+
+from subgrid.closures import AbstractClosure, Smagorinsky
+from subgrid.coarsening import Operator1
+from subgrid.evaluation import RunPlan, fine_runs, free_runs
+from subgrid.systems import TwoLayerQG
+
+
+class Runaway(AbstractClosure):
+    """Amplifies the state until it leaves its bounds: growth by e in 1/`rate` seconds."""
+
+    rate: float = 1e-4
+
+    def __call__(self, state, memory=None, forcing=None):
+        """Return the growth and the memory it got."""
+        return jax.tree.map(lambda field: self.rate * field, state), memory
+
+
+@pytest.fixture(scope="package")
+def dt():
+    """Return the time step of all runs, s."""
+    return 7200.0
+
+
+@pytest.fixture(scope="package")
+def plan():
+    """Return the plan of all runs: 12 frames in 4 segments."""
+    return RunPlan(steps=48, save_every=4, snapshots=2)
+
+
+@pytest.fixture(scope="package")
+def runaway():
+    """Return a closure that blows up."""
+    return Runaway()
+
+
+@pytest.fixture(scope="package")
+def fine():
+    """Return the system of the truth."""
+    return TwoLayerQG(32)
+
+
+@pytest.fixture(scope="package")
+def coarse(fine):
+    """Return the coarse system."""
+    return fine.with_grid(16)
+
+
+@pytest.fixture(scope="package")
+def coarsener(fine, coarse):
+    """Return the map from fine to coarse."""
+    return Operator1(fine.grid, coarse.grid)
+
+
+@pytest.fixture(scope="package")
+def fine_states(fine):
+    """Return two stacked fine states, strong enough to do something within days."""
+    states = jax.vmap(lambda key: fine.initial_state(key=key))(
+        jax.random.split(jax.random.key(0), 2)
+    )
+    return jax.tree.map(lambda field: 20 * field, states)
+
+
+@pytest.fixture(scope="package")
+def coarse_states(fine_states, coarsener):
+    """Return the same states on the coarse grid."""
+    return jax.vmap(coarsener)(fine_states)
+
+
+@pytest.fixture(scope="package")
+def truth(fine, coarse, coarsener, fine_states, dt, plan):
+    """Return the statistics of the truth."""
+    return fine_runs(fine.model(dt), fine_states, plan, system=coarse, coarsener=coarsener)
+
+
+@pytest.fixture(scope="package")
+def runs(coarse, coarse_states, runaway, dt, plan):
+    """Return runs without a closure, with a classical one, and with one that blows up."""
+    closures = {"none": None, "smagorinsky": Smagorinsky(coarse), "runaway": runaway}
+    return {
+        name: [free_runs(coarse.model(dt, closure), coarse_states, plan)]
+        for name, closure in closures.items()
+    }

@@ -1,0 +1,107 @@
+"""Offline scores against cases small enough to compute by hand."""
+
+import jax
+import numpy as np
+import pytest
+
+from subgrid.closures import AbstractClosure
+from subgrid.errors import ShapeError
+from subgrid.evaluation import evaluate_offline, join_sums, offline, offline_scores, sample_sums
+from subgrid.grids import PeriodicGrid
+
+GRID = PeriodicGrid(4, length_x=4.0)
+
+
+def _waves(*amplitudes):
+    """Return [sample, level=1, 4, 4] fields a·cos(2πx/L), whose mean square is a²/2."""
+    wave = np.tile(np.cos(2 * np.pi * np.arange(4) / 4), (4, 1))
+    return np.array(amplitudes, np.float64)[:, None, None, None] * wave
+
+
+def test_scores_of_waves_by_hand():
+    truth, prediction = _waves(2.0, 4.0), _waves(1.0, 4.0)
+    sums = sample_sums(prediction, truth, GRID)
+    # errors: amplitudes 1 and 0; ⟨cos²⟩ = 1/2
+    assert offline.mse(sums) == pytest.approx(0.25)
+    np.testing.assert_allclose(offline.relative_l2(sums), [0.5, 0.0], atol=1e-15)
+    assert offline.pooled_relative_l2(sums) == pytest.approx(np.sqrt(1 / 20))
+    # spectra go with the amplitude squared: (4 - 1)/4 and 0; pooled (4 + 16 - 1 - 16)/(4 + 16)
+    np.testing.assert_allclose(offline.relative_spectral_l2(sums), [0.75, 0.0], atol=1e-15)
+    assert offline.pooled_relative_spectral_l2(sums) == pytest.approx(3 / 20)
+    # the mean of the truth is 0 and its variance (4 + 16)/4 = 5
+    np.testing.assert_allclose(offline.r_squared(sums), [1 - 0.25 / 5])
+    # ⟨pt⟩ = (2 + 16)/4, ⟨p²⟩ = (1 + 16)/4, ⟨t²⟩ = 5
+    np.testing.assert_allclose(offline.correlation(sums), [4.5 / np.sqrt(4.25 * 5)])
+
+
+def test_scores_standardise_and_average_levels():
+    truth = np.concatenate([_waves(2.0), 10 * _waves(2.0)], axis=1)
+    prediction = np.concatenate([_waves(1.0), 10 * _waves(2.0)], axis=1)
+    sums = sample_sums(prediction, truth, GRID, scale=[1.0, 10.0])
+    assert offline.mse(sums) == pytest.approx((0.5 + 0.0) / 2)
+    assert offline.pooled_relative_l2(sums) == pytest.approx((0.5 + 0.0) / 2)
+    unscaled = sample_sums(prediction, truth, GRID)
+    assert offline.mse(unscaled) == pytest.approx((0.5 + 0.0) / 2)
+    np.testing.assert_allclose(offline.r_squared(sums), offline.r_squared(unscaled))
+
+
+def test_mean_of_the_truth_scores_zero_skill():
+    truth = 3.0 + _waves(1.0, 2.0)
+    sums = sample_sums(np.full_like(truth, truth.mean()), truth, GRID)
+    np.testing.assert_allclose(offline.r_squared(sums), [0.0], atol=1e-12)
+    assert np.isnan(offline.correlation(sums)[0])  # a constant has no correlation
+
+
+def test_batches_join_to_the_same_scores():
+    generator = np.random.default_rng(0)
+    p, t = generator.normal(size=(2, 7, 2, 4, 4))
+    whole = offline_scores(sample_sums(p, t, GRID))
+    parts = join_sums([sample_sums(p[:3], t[:3], GRID), sample_sums(p[3:], t[3:], GRID)])
+    for name, value in offline_scores(parts).items():
+        np.testing.assert_allclose(value, whole[name])
+
+
+def test_samples_with_nan_are_masked_and_counted():
+    truth, prediction = _waves(2.0, 4.0, 1.0), _waves(1.0, 4.0, 1.0)
+    prediction[2, 0, 1, 1] = np.nan
+    sums = sample_sums(prediction, truth, GRID)
+    assert sums.masked_samples == 1
+    assert offline.mse(sums) == pytest.approx(0.25)
+    nothing = offline_scores(sample_sums(np.full_like(truth, np.inf), truth, GRID))
+    assert int(nothing["masked_samples"]) == 3
+    assert np.isnan(float(nothing["mse"]))
+    assert np.isnan(nothing["r_squared"]).all()
+
+
+def test_wrong_shapes_and_empty_sets_are_refused():
+    with pytest.raises(ShapeError, match="prediction and truth"):
+        sample_sums(np.zeros((2, 2, 4, 4)), np.zeros((2, 2, 4, 6)), GRID)
+    with pytest.raises(ValueError, match="empty"):
+        join_sums([])
+
+
+class Halving(AbstractClosure):
+    """Returns half the state."""
+
+    def __call__(self, state, memory=None, forcing=None):
+        """Return half the state."""
+        return jax.tree.map(lambda field: 0.5 * field, state), memory
+
+
+def test_evaluate_offline_runs_the_closure_in_batches(coarse):
+    generator = np.random.default_rng(0)
+    q = generator.normal(size=(6, 2, 16, 16)).astype(np.float32)
+    seen = []
+    scores = evaluate_offline(
+        Halving(),
+        [(q[:4], q[:4]), (q[4:], q[4:])],
+        system=coarse,
+        scale=[1.0, 1.0],
+        progress=seen.append,
+    )
+    assert seen == [4, 6]
+    assert scores.sizes == {"sample": 6, "level": 2}
+    np.testing.assert_allclose(scores["relative_l2"], 0.5, rtol=1e-6)  # float32 closure
+    np.testing.assert_allclose(scores["correlation"], 1.0, rtol=1e-6)
+    # power is the amplitude squared
+    np.testing.assert_allclose(scores["pooled_relative_spectral_l2"], 0.75, rtol=1e-6)

@@ -1,0 +1,196 @@
+"""Free runs: what they record, how they mask, and that they resume to the same bits."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from subgrid.closures import Smagorinsky
+from subgrid.coarsening import subgrid_forcing
+from subgrid.errors import CorruptFileError, RunFolderError
+from subgrid.evaluation import (
+    QGObservables,
+    RunPlan,
+    free_runs,
+    reference_statistics,
+    step_cost,
+)
+from subgrid.evaluation.observables import BUDGET_SPECTRA, LAYER_SPECTRA
+from subgrid.stepping import rollout
+
+
+def test_energies_agree_with_the_system(truth, runs, coarse, coarse_states, dt, plan):
+    state = jax.tree.map(lambda field: field[0], coarse_states)
+    seen = QGObservables(coarse)(state)["series"]
+    expected = coarse.diagnostics(state)
+    # float32 sums in another order
+    np.testing.assert_allclose(seen["kinetic_energy"], expected["kinetic_energy_layers"], rtol=1e-5)
+    np.testing.assert_allclose(seen["total_kinetic_energy"], expected["kinetic_energy"], rtol=1e-5)
+    np.testing.assert_allclose(seen["enstrophy"], expected["enstrophy_layers"], rtol=1e-5)
+    last = rollout(coarse.model(dt), state, plan.steps, plan.steps).states
+    last = coarse.diagnostics(jax.tree.map(lambda field: field[-1], last))
+    # the same steps inside another scan, compiled to another order of sums
+    np.testing.assert_allclose(
+        runs["none"][0]["total_kinetic_energy"][0, -1], last["kinetic_energy"], rtol=1e-4
+    )
+
+
+def test_dataset_has_dimensions_units_and_dates(truth, dt, plan):
+    assert truth.sizes["member"] == 2
+    assert truth.sizes["time"] == plan.frames == 12
+    assert truth.sizes["snapshot"] == 2
+    np.testing.assert_array_equal(truth["time"], dt * plan.save_every * np.arange(1, 13))
+    np.testing.assert_array_equal(truth["averaged_frames"], [6, 6])
+    for name in truth.variables:
+        assert {"units", "long_name"} <= set(truth[name].attrs), name
+    for name in (*LAYER_SPECTRA, *BUDGET_SPECTRA):
+        assert np.isfinite(truth[name]).all(), name
+
+
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, coarse, coarse_states, runs, dt, plan):
+    file, model = tmp_path / "run.safetensors", coarse.model(dt, Smagorinsky(coarse))
+
+    class Killed(Exception):
+        pass
+
+    def kill(done, total):
+        if done > total / 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        free_runs(model, coarse_states, plan, file=file, progress=kill)
+    reports = []
+    resumed = free_runs(
+        model, coarse_states, plan, file=file, progress=lambda *done: reports.append(done)
+    )
+    assert reports[-1] == (plan.steps, plan.steps)
+    assert len(reports) < len(plan.segments())
+    assert resumed.identical(runs["smagorinsky"][0])
+    finished = free_runs(model, coarse_states, plan, file=file, progress=kill)
+    assert finished.identical(resumed)
+
+
+def test_a_file_of_another_run_or_a_damaged_one_is_refused(tmp_path, coarse, coarse_states, dt):
+    file = tmp_path / "run.safetensors"
+    short = RunPlan(steps=4, save_every=4)
+    free_runs(coarse.model(dt), coarse_states, short, file=file)
+    before = file.read_bytes()
+    with pytest.raises(RunFolderError, match="other settings"):
+        free_runs(coarse.model(dt / 2), coarse_states, short, file=file)
+    assert file.read_bytes() == before
+    file.write_bytes(before[:-7])
+    with pytest.raises(CorruptFileError, match=file.name):
+        free_runs(coarse.model(dt), coarse_states, short, file=file)
+
+
+def test_a_blown_up_member_is_dated_and_masked(runs, dt, plan):
+    data = runs["runaway"][0]
+    when = data["blew_up_at"].values
+    assert (when > 0).all()
+    assert (when <= plan.steps).all()
+    steps = data["time"].values / dt
+    for member, step in enumerate(when):
+        alive = np.isfinite(data["total_kinetic_energy"].values[member])
+        np.testing.assert_array_equal(alive, steps < step)
+    assert np.isnan(data["snapshots"]).all()
+    np.testing.assert_array_equal(data["averaged_frames"], 0)
+    assert np.isnan(data["kinetic_energy_spectrum"]).all()
+
+
+def test_healthy_members_are_untouched_by_one_that_blows_up(
+    coarse, coarse_states, dt, plan, runaway
+):
+    # the second member starts so weak that it stays within bounds
+    scaled = jax.tree.map(
+        lambda field: field * jnp.array([1.0, 1e-6])[:, None, None, None], coarse_states
+    )
+    model = coarse.model(dt, runaway)
+    both = free_runs(model, scaled, plan)
+    alone = free_runs(model, jax.tree.map(lambda field: field[1:], scaled), plan)
+    assert both["blew_up_at"].values[0] > 0
+    assert both["blew_up_at"].values[1] == -1
+    # one member or two compile to other orders of sums
+    np.testing.assert_allclose(
+        both["kinetic_energy_spectrum"][1], alone["kinetic_energy_spectrum"][0], rtol=1e-3
+    )
+
+
+def test_the_truth_of_a_data_set_equals_the_truth_rolled_out(
+    truth, fine, coarse, coarsener, fine_states, dt, plan
+):
+    def coarse_pair(state):
+        frames = rollout(fine.model(dt), state, plan.steps, plan.save_every).states
+        forcing = jax.vmap(lambda s: subgrid_forcing(fine, coarse, coarsener, s))(frames)
+        return jax.vmap(coarsener)(frames).q, forcing.q
+
+    q, forcing = jax.vmap(coarse_pair)(fine_states)
+    found = reference_statistics(
+        coarse,
+        np.asarray(q),
+        np.asarray(forcing),
+        save_every=plan.save_every,
+        dt=dt,
+        snapshots=2,
+        chunk=5,
+    )
+    assert found.sizes == truth.sizes
+    for name in ("total_kinetic_energy", *LAYER_SPECTRA, *BUDGET_SPECTRA):
+        scale = float(np.abs(truth[name]).max())
+        # float32 rounding of another compilation, grown over 48 steps
+        np.testing.assert_allclose(found[name], truth[name], atol=1e-3 * scale, err_msg=name)
+
+
+def test_a_data_set_with_nan_is_masked_from_there(coarse, dt):
+    q = np.random.default_rng(0).normal(size=(2, 6, 2, 16, 16)).astype(np.float32) * 1e-6
+    q[1, 4, 0, 3, 3] = np.nan
+    found = reference_statistics(coarse, q, None, save_every=10, dt=dt, snapshots=2, chunk=3)
+    np.testing.assert_array_equal(found["blew_up_at"], [-1, 50])
+    np.testing.assert_array_equal(found["averaged_frames"], [3, 1])
+    assert np.isfinite(found["kinetic_energy_spectrum"]).all()
+    assert np.isnan(found["total_enstrophy"].values[1, 4:]).all()
+
+
+def test_the_closure_enters_the_budget(coarse, coarse_states):
+    state = jax.tree.map(lambda field: field[0], coarse_states)
+    closure, observables = Smagorinsky(coarse), QGObservables(coarse)
+    without = observables(state)["power"]
+    increment, _ = closure(state)
+    with_closure = observables(state, increment)["power"]
+    work = coarse.spectral_budget(state, increment)["closure"]
+    gained = sum(
+        with_closure[name] - without[name]
+        for name in ("kinetic_energy_flux", "potential_energy_flux")
+    )
+    scale = float(jnp.abs(with_closure["kinetic_energy_flux"]).max())
+    np.testing.assert_allclose(gained, work, atol=1e-5 * scale)  # float32 sums of larger terms
+    assert float(jnp.sum(with_closure["kinetic_energy_flux"] - without["kinetic_energy_flux"])) < 0
+
+
+def test_cost_is_relative_to_the_coarse_model(coarse, coarse_states, dt):
+    state = jax.tree.map(lambda field: field[0], coarse_states)
+    models = {"none": coarse.model(dt), "smagorinsky": coarse.model(dt, Smagorinsky(coarse))}
+    costs = step_cost(models, state, steps=4, repeats=3)
+    assert costs["none"].ratio == 1.0
+    assert all(cost.seconds > 0 and cost.ratio > 0 for cost in costs.values())
+    with pytest.raises(KeyError, match="baseline"):
+        step_cost(models, state, baseline="nothing")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"steps": 10, "save_every": 3},
+        {"steps": 0, "save_every": 1},
+        {"steps": 10, "save_every": 1, "snapshots": 0},
+        {"steps": 10, "save_every": 1, "average_from": 10},
+    ],
+)
+def test_plans_that_do_not_fit_are_refused(settings):
+    with pytest.raises(ValueError, match="must be"):
+        RunPlan(**settings)
+
+
+def test_segments_cover_the_run_and_end_in_equal_ones():
+    plan = RunPlan(steps=230, save_every=10, snapshots=3)
+    assert sum(plan.segments()) == plan.frames == 23
+    assert len(set(plan.segments()[1:])) == 1

@@ -1,0 +1,95 @@
+"""Distances and similarity scores against values known by hand."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from subgrid.evaluation import (
+    distances,
+    filter_cut,
+    similarity,
+    spectral_rmse,
+    two_thirds_cut,
+    wasserstein,
+)
+from subgrid.evaluation.similarity import POOLED_QUANTITIES, member_mean, pooled_quantities
+from subgrid.grids import PeriodicGrid, isotropic_spectrum
+
+
+def test_wasserstein_by_hand():
+    assert wasserstein([0.0, 1.0], [2.0, 3.0]) == 2.0  # a shift by 2
+    assert wasserstein([0.0, 0.0, 3.0, 3.0], [0.0, 3.0]) == 0.0  # the same distribution
+    assert wasserstein([0.0], [0.0, 1.0]) == 0.5
+    assert wasserstein([0.0, np.nan], [0.0, 1.0]) == 0.5
+    assert np.isnan(wasserstein([np.nan], [0.0]))
+
+
+@pytest.mark.parametrize("sizes", [(50, 50), (50, 73)])
+def test_wasserstein_agrees_with_scipy(sizes):
+    generator = np.random.default_rng(0)
+    a, b = generator.normal(size=sizes[0]), generator.normal(0.3, 2, size=sizes[1])
+    assert wasserstein(a, b) == pytest.approx(scipy.stats.wasserstein_distance(a, b), rel=1e-12)
+
+
+def test_spectral_rmse_stops_at_the_cut():
+    spectrum = np.array([[1.0, 2.0, 3.0, 99.0], [0.0, 0.0, 0.0, 0.0]])
+    reference = np.array([0.0, 0.0, 0.0, 0.0])
+    found = spectral_rmse(spectrum, reference, [1.0, 2.0, 3.0, 4.0], cut=3.5)
+    np.testing.assert_allclose(found, [np.sqrt(14 / 3), 0.0])
+    with pytest.raises(ValueError, match="no ring lies below"):
+        spectral_rmse(spectrum, reference, [1.0, 2.0, 3.0, 4.0], cut=0.5)
+
+
+@pytest.mark.parametrize(("nx", "index", "bins"), [(128, 42, 30), (96, 32, 23), (64, 21, 15)])
+def test_the_filter_cut_keeps_the_published_rings(nx, index, bins):
+    grid = PeriodicGrid(nx)
+    assert filter_cut(grid) == grid.k[index]
+    centres, _ = isotropic_spectrum(np.zeros(grid.spectral_shape), grid)
+    assert np.sum(centres < filter_cut(grid)) == bins
+    assert two_thirds_cut(grid) == pytest.approx(2 / 3 * np.pi / grid.dx)
+
+
+def test_similarity_by_hand():
+    model, baseline = {"a": 1.0, "b": 3.0, "c": 1.0}, {"a": 2.0, "b": 2.0, "c": 0.0}
+    found = similarity(model, baseline)
+    assert found["a"] == 0.5
+    assert found["b"] == -0.5
+    assert np.isnan(found["c"])
+
+
+def test_members_without_values_are_left_out_of_means():
+    values = np.array([[1.0, 2.0], [np.nan, np.nan], [3.0, 4.0]])
+    np.testing.assert_array_equal(member_mean(values), [2.0, 3.0])
+    assert np.isnan(member_mean(values[1:2])).all()
+
+
+def test_pooled_quantities_of_a_plane_wave(coarse):
+    # ψ = A cos(kx) in both layers: q = -k² ψ, u = 0, v = -A k sin(kx), vorticity = q
+    grid, amplitude = coarse.grid, 1e4
+    k = float(grid.k[1])
+    psi = amplitude * np.cos(k * grid.x)[None, :] * np.ones((2, grid.ny, 1))
+    found = pooled_quantities(coarse, np.asarray(-(k**2) * psi, np.float32)[None])
+    assert list(found) == list(POOLED_QUANTITIES)
+    velocity = amplitude * k
+    upper = float(jnp.ravel(coarse.background_velocity)[0])
+    # float32 transforms: 1e-5 of the amplitude
+    np.testing.assert_allclose(found["u"][0], upper, atol=1e-5 * velocity)
+    assert found["v"].max() == pytest.approx(velocity * np.sin(k * grid.x).max(), rel=1e-5)
+    assert found["enstrophy"].max() == pytest.approx(
+        (k**2 * amplitude * np.cos(k * grid.x).max()) ** 2, rel=1e-4
+    )
+
+
+def test_distances_are_the_eighteen_and_vanish_for_the_truth(truth, runs, coarse):
+    cut = filter_cut(coarse.grid)
+    found = distances(runs["none"][0], truth, coarse, cut)
+    assert len(found) == 18
+    assert all(np.isfinite(value) and value > 0 for value in found.values())
+    assert set(distances(truth, truth, coarse, cut).values()) == {0.0}
+    assert set(similarity(found, found).values()) == {0.0}
+
+
+def test_a_model_that_blew_up_has_no_distance(truth, runs, coarse):
+    found = distances(runs["runaway"][0], truth, coarse, filter_cut(coarse.grid))
+    assert all(np.isnan(value) for value in found.values())
