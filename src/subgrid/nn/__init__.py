@@ -1,9 +1,10 @@
-"""Networks: maps from fields to fields of one sample, knowing neither systems nor units."""
+"""Networks on periodic grids: convolutions, stacks by name, the multiscale cascade, scaling."""
 
 from subgrid.nn.cascade import Cascade, Stacked, build_cascade
-from subgrid.nn.catalogue import NETWORKS, build
-from subgrid.nn.cnn import ConvNet, flops, parameter_count
+from subgrid.nn.cnn import ConvNet, named_builder
 from subgrid.nn.convolution import Conv2d
+from subgrid.nn.counting import flops, parameter_count, trainable
+from subgrid.nn.registry import NETWORKS, build
 from subgrid.nn.scaling import Scaler
 
 __all__ = [
@@ -16,5 +17,7 @@ __all__ = [
     "build",
     "build_cascade",
     "flops",
+    "named_builder",
     "parameter_count",
+    "trainable",
 ]

@@ -1,174 +1,248 @@
-"""Networks over several scales: the multiscale cascade, and the stack of equal size at one scale.
+"""Networks of several scales: the residual cascade and its single-scale twin of equal size."""
 
-    stage 0:  S̃₀ = D₀ net₀(x)                                 the coarsest size, from the finest state
-    stage j:  S̃_j = D†S̃_{j-1} + net_j(D_j x, D†S̃₀, …, D†S̃_{j-1})     up to the finest size
-
-x and S are standardised fields at the finest size, D_j and D† the spectral resampling pair of
-`subgrid.grids`. Stages are trained one after the other, each on what the frozen earlier ones leave:
-the target of stage j is D_j S - D†S̃_{j-1} (Otness, Zanna & Bruna 2025, section 3).
-"""
-
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
+from numpy.typing import ArrayLike
 
 from subgrid.errors import ConfigError, ShapeError
-from subgrid.grids import downscale, upscale
-from subgrid.nn.catalogue import build
-from subgrid.nn.cnn import flops
+from subgrid.grids.resampling import downscale, upscale
+from subgrid.nn.scaling import Scaler
+
+Network = Callable[[Array], Array]
 
 
 class Cascade(eqx.Module):
-    """A multiscale network: `networks` in the order they are evaluated, the coarsest scale first.
+    """Predicts the large scales of a field first and builds the smaller ones up on them.
 
-    `sizes`: the sides of the square grids in the order of the stages' results reversed, finest
-    first: (64, 48, 32) goes with three networks, whose results live at 32, 48 and 64. Network 0
-    works at the finest size and its result is cut to the coarsest; the others work at their own
-    size. Network j has state channels + j · out channels in, and the out channels out. `scales`
-    [stage] multiplies each network's output, so that it can be trained in units of its own target;
-    all 1 is the published form. Cost: the sum over the stages of their network at its size, stage
-    0 at the finest. Raises ConfigError for sizes that do not decrease.
+    With D the spectral truncation to a coarser grid, D† the padding back, x the state at high
+    resolution and levels j = 0 (coarsest) … J (high resolution):
+
+        S_0 = D[s_0 · net_0(x)]
+        S_j = s_j · net_j(D x, D† S_0, …, D† S_{j-1}) + D† S_{j-1}
+
+    where each resampling goes to the grid of level j. S_J is the output. Network 0 works at high
+    resolution, network j on the grid of level j; so an intermediate level costs less, by the ratio
+    of the grid points, than the last one. Predictions of all levels are in the standardised units
+    of the high-resolution target, where the large scales alone can be small (a hundredth of the
+    variance from 128² to 64²): the stage scales s_j let a network learn in units of its own.
+
+    `networks` are in the order of evaluation, coarsest first, and carry `in_channels` and
+    `out_channels`; network j takes the state's channels and then j · out_channels predictions,
+    coarsest first. `sizes` are the points along x of the levels, FINEST FIRST as in a config: (64,
+    48, 32); points along y keep the aspect of the input. `scales[j, channel]`, one for each network,
+    default 1; constants, not weights. After Otness, Zanna & Bruna (2025), section 3.2, with any
+    number of levels. Raises ConfigError if networks, sizes and channels do not fit.
     """
 
-    networks: tuple[Any, ...]
+    networks: tuple[Network, ...]
+    scalers: tuple[Scaler, ...]
     sizes: tuple[int, ...] = eqx.field(static=True)
-    scales: Float[Array, " stage"]
+    in_channels: int = eqx.field(static=True)
+    out_channels: int = eqx.field(static=True)
 
     def __init__(
         self,
-        networks: tuple[Any, ...],
-        sizes: tuple[int, ...],
-        scales: Float[Array, " stage"] | None = None,
+        networks: Sequence[Any],
+        sizes: Sequence[int],
+        scales: ArrayLike | None = None,
     ):
-        if len(networks) != len(sizes) or not networks:
-            raise ConfigError(
-                f"a cascade has one network per size, got {len(networks)} and {len(sizes)}"
-            )
-        if any(fine <= coarse for fine, coarse in zip(sizes, sizes[1:], strict=False)):
-            raise ConfigError(f"the sizes of a cascade decrease, finest first, got {sizes}")
         self.networks = tuple(networks)
         self.sizes = tuple(int(size) for size in sizes)
-        self.scales = jnp.ones(len(sizes)) if scales is None else scales
+        _check_sizes(self.sizes, len(self.networks))
+        self.in_channels = networks[0].in_channels
+        self.out_channels = networks[0].out_channels
+        _check_channels(self.networks, self.in_channels, self.out_channels)
+        shape = (len(self.sizes), self.out_channels)
+        scales = np.ones(shape) if scales is None else jnp.asarray(scales)
+        if scales.shape != shape:
+            raise ShapeError(f"scales must be [level, channel] = {shape}, got {scales.shape}.")
+        self.scalers = tuple(Scaler(np.zeros(shape[1]), scale) for scale in scales)
 
-    def __call__(self, field: Float[Array, "channel y x"]) -> Float[Array, "out y x"]:
-        """Return S̃ at the finest size from the state there."""
-        return self.predict(field, len(self.networks) - 1)
+    def __call__(self, state: Float[Array, "channel y x"]) -> Float[Array, "out y x"]:
+        """Return the prediction at high resolution. Raises ShapeError if x is not sizes[0] long."""
+        return self.predict(state, len(self.sizes) - 1)
 
-    def stage_size(self, stage: int) -> int:
-        """Return the side of the grid on which a stage's result lives."""
-        return self.sizes[len(self.sizes) - 1 - stage]
+    def predict(self, state: Float[Array, "channel y x"], level: int) -> Float[Array, "out m n"]:
+        """Return the prediction S_level on the grid of that level, 0 being the coarsest.
 
-    def predict(self, field: Float[Array, "channel y x"], stage: int) -> Float[Array, "out n n"]:
-        """Return S̃ of a stage, at its size; the last stage is the cascade's output."""
-        return self._predictions(field, stage)[-1]
+        Differentiable through all stages up to `level`. Raises ShapeError as the call does.
+        """
+        return self._predictions(state, level + 1)[level]
 
     def stage_input(
-        self, field: Float[Array, "channel y x"], stage: int
-    ) -> Float[Array, "more n n"]:
-        """Return what a stage's network sees; the earlier stages are held fixed (no gradient)."""
-        earlier = self._predictions(field, stage - 1)
-        return self._input(field, stage, [jax.lax.stop_gradient(s) for s in earlier])
+        self, state: Float[Array, "channel y x"], level: int
+    ) -> Float[Array, "inputs m n"]:
+        """Return what network `level` sees, with the earlier stages frozen.
+
+        At level 0 the state itself, at high resolution; else, on the grid of the level, the state
+        and then the predictions of the earlier stages, coarsest first.
+        """
+        return self._inputs(state, self._frozen(state, level), level)
 
     def stage_output(
-        self, field: Float[Array, "channel y x"], stage: int
-    ) -> Float[Array, "out n n"]:
-        """Return a stage's own contribution, with gradients to its network only."""
-        return self._contribution(self.stage_input(field, stage), stage)
+        self, state: Float[Array, "channel y x"], level: int
+    ) -> Float[Array, "out m n"]:
+        """Return the output of network `level` on the grid of its level, earlier stages frozen.
+
+        In the units of the stage, without its scale: what is compared with `stage_target`.
+        """
+        output = self.networks[level](self.stage_input(state, level))
+        return downscale(output, *self._shape(state, level))
 
     def stage_target(
-        self, forcing: Float[Array, "out y x"], field: Float[Array, "channel y x"], stage: int
-    ) -> Float[Array, "out n n"]:
-        """Return what a stage's contribution should be: D S minus what the frozen stages predict.
+        self,
+        target: Float[Array, "out y x"],
+        state: Float[Array, "channel y x"],
+        level: int,
+    ) -> Float[Array, "out m n"]:
+        """Return what network `level` has to learn: (D target - D† S_{level-1})/s_level.
 
-        `forcing`: S at the finest size, in the same standard units as the predictions.
+        `target` is the standardised truth at high resolution, `state` the standardised state it
+        belongs to. S_{level-1} is the frozen earlier stages' own prediction and not the truth, so
+        that the stage also learns to correct their errors.
         """
-        size = self.stage_size(stage)
-        target = downscale(forcing, size, size)
-        if stage == 0:
-            return target
-        return target - jax.lax.stop_gradient(upscale(self.predict(field, stage - 1), size, size))
+        shape = self._shape(state, level)
+        residual = downscale(target, *shape)
+        if level > 0:
+            residual = residual - upscale(self._frozen(state, level)[-1], *shape)
+        return self.scalers[level].normalise(residual)
+
+    def with_stage(
+        self, level: int, network: Any = None, scale: ArrayLike | None = None
+    ) -> "Cascade":
+        """Return the cascade with another network or scale[channel] at one level."""
+        networks = [*self.networks]
+        networks[level] = networks[level] if network is None else network
+        scales = [scaler.scale for scaler in self.scalers]
+        scales[level] = scales[level] if scale is None else jnp.asarray(scale)
+        return Cascade(networks, self.sizes, jnp.stack(scales))
 
     def flops(self, ny: int, nx: int) -> int:
-        """Return the floating-point operations of one sample, without the transforms."""
-        self._check(ny, nx)
-        sides = (self.sizes[0], *(self.stage_size(j) for j in range(1, len(self.sizes))))
-        return sum(flops(net, n, n) for net, n in zip(self.networks, sides, strict=True))
-
-    def _predictions(self, field: Array, last: int) -> list[Array]:
-        self._check(*field.shape[-2:])
-        found: list[Array] = []
-        for stage in range(last + 1):
-            own = self._contribution(self._input(field, stage, found), stage)
-            size = self.stage_size(stage)
-            found.append(own + upscale(found[-1], size, size) if found else own)
-        return found
-
-    def _input(self, field: Array, stage: int, earlier: list[Array]) -> Array:
-        if stage == 0:
-            return field
-        size = self.stage_size(stage)
-        return jnp.concatenate(
-            [downscale(field, size, size), *(upscale(s, size, size) for s in earlier)]
+        """Return the floating-point operations of the networks for one sample of ny × nx points."""
+        grids = [self.sizes[0], *self.sizes[-2::-1]]
+        return sum(
+            network.flops(ny * size // self.sizes[0], nx * size // self.sizes[0])  # type: ignore[attr-defined]
+            for network, size in zip(self.networks, grids, strict=True)
         )
 
-    def _contribution(self, seen: Array, stage: int) -> Array:
-        own = self.networks[stage](seen) * self.scales[stage].astype(seen.dtype)
-        size = self.stage_size(stage)
-        return downscale(own, size, size)
+    def _predictions(self, state: Array, count: int) -> list[Array]:
+        """Return the predictions S_0 … S_{count-1}, each on its own grid."""
+        predictions: list[Array] = []
+        for level in range(count):
+            shape = self._shape(state, level)
+            output = self.networks[level](self._inputs(state, predictions, level))
+            prediction = downscale(self.scalers[level].denormalise(output), *shape)
+            if predictions:
+                prediction = prediction + upscale(predictions[-1], *shape)
+            predictions.append(prediction)
+        return predictions
 
-    def _check(self, ny: int, nx: int) -> None:
-        if (ny, nx) != (self.sizes[0], self.sizes[0]):
+    def _frozen(self, state: Array, level: int) -> list[Array]:
+        return [jax.lax.stop_gradient(s) for s in self._predictions(state, level)]
+
+    def _inputs(self, state: Array, predictions: Sequence[Array], level: int) -> Array:
+        """Return the channels of network `level` from the state and the earlier predictions."""
+        shape = self._shape(state, level)
+        if level == 0:
+            return state
+        resampled = [upscale(prediction, *shape) for prediction in predictions]
+        return jnp.concatenate([downscale(state, *shape), *resampled])
+
+    def _shape(self, state: Array, level: int) -> tuple[int, int]:
+        """Return (ny, nx) of a level for this state; raises ShapeError where it does not fit."""
+        ny, nx = state.shape[-2:]
+        size = self.sizes[len(self.sizes) - 1 - level]
+        rows, remainder = divmod(ny * size, nx)
+        if nx != self.sizes[0] or remainder or rows % 2:
             raise ShapeError(
-                f"this cascade works on {self.sizes[0]} × {self.sizes[0]} grids (sizes "
-                f"{self.sizes}), got a field of {ny} × {nx}"
+                f"a cascade of sizes {self.sizes} takes states with {self.sizes[0]} points along x "
+                f"and an even number of rows at each size, got {ny} × {nx} (y × x)."
             )
+        return rows, size
 
 
 class Stacked(eqx.Module):
-    """Two networks at one scale, the second correcting the first: A(x) + B([x, A(x)]).
+    """Adds to a first network's output a second's, which sees the state and that output.
 
-    The single-scale baseline of a two-stage cascade of the same networks: same number of
-    parameters, trained end to end.
+        r_1 = first(x),    r = second([x, r_1]) + r_1
+
+    All at one resolution and trained together: the single-scale twin, of the same number of
+    weights, of a cascade of the same two networks. Raises ConfigError if their channels do not fit.
     """
 
-    first: Any
-    second: Any
+    first: Network
+    second: Network
+    in_channels: int = eqx.field(static=True)
+    out_channels: int = eqx.field(static=True)
 
-    def __call__(self, field: Float[Array, "channel y x"]) -> Float[Array, "out y x"]:
-        """Return the output for one sample."""
-        guess = self.first(field)
-        return guess + self.second(jnp.concatenate([field, guess]))
+    def __init__(self, first: Any, second: Any):
+        self.first, self.second = first, second
+        self.in_channels, self.out_channels = first.in_channels, first.out_channels
+        _check_channels((first, second), self.in_channels, self.out_channels)
+
+    def __call__(self, state: Float[Array, "channel y x"]) -> Float[Array, "out y x"]:
+        """Return the corrected output of the first network."""
+        guess = self.first(state)
+        return self.second(jnp.concatenate([state, guess])) + guess
 
     def flops(self, ny: int, nx: int) -> int:
-        """Return the floating-point operations of one sample."""
-        return flops(self.first, ny, nx) + flops(self.second, ny, nx)
+        """Return the floating-point operations of both networks for one sample."""
+        return self.first.flops(ny, nx) + self.second.flops(ny, nx)  # type: ignore[attr-defined]
 
 
 def build_cascade(
-    names: tuple[str, ...] | list[str],
-    sizes: tuple[int, ...] | list[int],
+    names: Sequence[str],
+    sizes: Sequence[int],
     *,
     state_channels: int,
     out_channels: int,
     key: PRNGKeyArray,
     width: float = 1.0,
 ) -> Cascade:
-    """Return an untrained cascade of named networks, in the order of evaluation (coarsest first).
+    """Return a cascade of networks by name, coarsest first, on `sizes`, finest first.
 
-    ["psm4", "pmd8"] with sizes [64, 48] is the paper's psm4pmd8 at 64←48.
+    `width` multiplies the hidden channels of each. Raises UnknownNameError for an unknown name and
+    ConfigError where names and sizes differ in number.
     """
+    from subgrid.nn.registry import build  # a cascade of names needs names, a cascade does not
+
     keys = jax.random.split(key, len(names))
-    networks = tuple(
+    networks = [
         build(
             name,
-            in_channels=state_channels + stage * out_channels,
+            in_channels=state_channels + level * out_channels,
             out_channels=out_channels,
-            key=keys[stage],
+            key=keys[level],
             width=width,
         )
-        for stage, name in enumerate(names)
-    )
-    return Cascade(networks, tuple(sizes))
+        for level, name in enumerate(names)
+    ]
+    return Cascade(networks, sizes)
+
+
+def _check_sizes(sizes: tuple[int, ...], count: int) -> None:
+    if count != len(sizes) or count == 0:
+        raise ConfigError(f"a cascade needs one network per size, got {count} for sizes {sizes}.")
+    falling = all(fine > coarse for fine, coarse in itertools.pairwise(sizes))
+    if not falling or any(size < 2 or size % 2 for size in sizes):
+        raise ConfigError(
+            f"sizes {sizes}: must be even and fall, finest first, as in (64, 48, 32)."
+        )
+
+
+def _check_channels(networks: Sequence[Any], state_channels: int, out_channels: int) -> None:
+    for level, network in enumerate(networks):
+        wanted = (state_channels + level * out_channels, out_channels)
+        if (network.in_channels, network.out_channels) != wanted:
+            raise ConfigError(
+                f"network {level} maps {network.in_channels} to {network.out_channels} channels, "
+                f"but here it must map {wanted[0]} to {wanted[1]}: the state's {state_channels} "
+                f"and {out_channels} of each earlier network."
+            )

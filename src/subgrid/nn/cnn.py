@@ -1,6 +1,6 @@
 """Plain stacks of periodic convolutions and their names in Otness, Zanna & Bruna (2025).
 
-doi:10.1088/2632-2153 (Mach. Learn.: Sci. Technol. 6 045072), tables 4 and 5.
+Mach. Learn.: Sci. Technol. 6 045072, tables 4 and 5.
 """
 
 import re

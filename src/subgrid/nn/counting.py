@@ -1,0 +1,43 @@
+"""Which arrays of a network are weights, how many numbers they hold and what a call costs."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import PyTree
+
+from subgrid.nn.scaling import Scaler
+
+
+def trainable(network: PyTree) -> PyTree:
+    """Return a tree like `network`, True at its weights: floating arrays outside any Scaler.
+
+    Made for `eqx.partition(network, trainable(network))`.
+    """
+
+    def mark(part: Any) -> PyTree:
+        if isinstance(part, Scaler):
+            return jax.tree.map(lambda _: False, part)
+        return eqx.is_inexact_array(part)
+
+    return jax.tree.map(mark, network, is_leaf=lambda part: isinstance(part, Scaler))
+
+
+def parameter_count(network: PyTree) -> int:
+    """Return the number of weights, biases included, constants of a Scaler not."""
+    weights = eqx.filter(network, trainable(network))
+    return sum(leaf.size for leaf in jax.tree.leaves(weights))
+
+
+def flops(network: Any, ny: int, nx: int) -> int:
+    """Return the floating-point operations of one forward pass of one ny × nx sample.
+
+    Two per multiply-add of the convolutions; activations and resampling are not counted. A gradient
+    costs about three times as much. Raises TypeError for a network that does not say its cost.
+    """
+    if not hasattr(network, "flops"):
+        raise TypeError(
+            f"{type(network).__name__} does not say what it costs: give it a method "
+            "flops(ny, nx) that returns the operations of one sample."
+        )
+    return network.flops(ny, nx)
