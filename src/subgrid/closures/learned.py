@@ -69,13 +69,23 @@ class LearnedClosure(AbstractClosure):
         scaled = self.input_scaler.normalise(fields).astype(_precision(self.network, fields.dtype))
         output = self.network(scaled)
         self._check_output(output, fields)
-        increment = self.output_scaler.denormalise(output.astype(fields.dtype))
+        increment = self.increment_of(output.astype(fields.dtype), self.grid)
+        return channels_to_state(increment.astype(fields.dtype), state), memory
+
+    def increment_of(
+        self, output: Float[Array, "out y x"], grid: PeriodicGrid | None
+    ) -> Float[Array, "channel y x"]:
+        """Return the increment that a network output on `grid` stands for, per second.
+
+        `grid` matters to `flux_form` alone. Training takes it on a cascade's coarser grids too.
+        """
+        increment = self.output_scaler.denormalise(output)
         if self.flux_form:
             flux_x, flux_y = jnp.split(increment, 2)
-            increment = -divergence(flux_x, flux_y, self.grid)  # type: ignore[arg-type]
+            increment = -divergence(flux_x, flux_y, grid)  # type: ignore[arg-type]
         if self.zero_mean:
             increment = increment - jnp.mean(increment, axis=(-2, -1), keepdims=True)
-        return channels_to_state(increment.astype(fields.dtype), state), memory
+        return increment
 
     def _check_input(self, fields: Float[Array, "channel y x"]) -> None:
         wanted = jnp.shape(getattr(self.input_scaler, "mean", fields))[0]
