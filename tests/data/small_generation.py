@@ -23,14 +23,18 @@ def settings(system=None, sizes=(8,), **changes):
     return values | changes
 
 
-def main(path: str) -> None:
-    """Generate one longer trajectory: a process for the tests to kill."""
-    from subgrid.data import generate
+def main(path: str, where: str) -> None:
+    """Generate one longer trajectory, here or in a worker: a process for the tests to kill."""
+    from subgrid.data import generate, process_map
 
-    generate(path, **settings(frames=60, trajectories=1))
+    if where == "here":
+        generate(path, **settings(frames=60, trajectories=1))
+        return
+    with process_map(1) as over_processes:
+        generate(path, **settings(frames=60, trajectories=1), map=over_processes)
 
 
 if __name__ == "__main__":
     import sys
 
-    main(sys.argv[1])
+    main(*sys.argv[1:])

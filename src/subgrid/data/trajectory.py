@@ -1,5 +1,6 @@
 """One trajectory of the truth: spin-up, frames to the store segment by segment, kill-proof."""
 
+import contextlib
 import errno
 import itertools
 import json
@@ -85,7 +86,8 @@ def run_trajectory(job: TrajectoryJob) -> TrajectoryResult:
     ):
         done = records.result(job.index)
         if done is None:
-            done = _clear_errors(_Run(job, records))
+            with _explained(job), contextlib.closing(_Run(job, records)) as run:
+                done = run.to_the_end()
         shutil.rmtree(records.work(job.index), ignore_errors=True)
         return done
 
@@ -137,17 +139,18 @@ class _Run:
         """Run attempts until one stays healthy or there are no more."""
         carry, done = self._load() if self.restart.exists() else self._begin()
         while True:
-            try:
-                blew_up_at = self._attempt(carry, done)
-            finally:
-                for writer in self.writers.values():
-                    writer.close()
+            blew_up_at = self._attempt(carry, done)
             if blew_up_at < 0:
                 return self._finish()
             self.blow_ups.append(blew_up_at)
             if len(self.blow_ups) == ATTEMPTS:
                 return self._end(None)
             carry, done = self._begin()
+
+    def close(self) -> None:
+        """Close the files."""
+        for writer in self.writers.values():
+            writer.close()
 
     def _attempt(self, carry: PyTree, done: int) -> int:
         """Run the segments from number `done` on; return the step of the blow-up, or -1."""
@@ -199,6 +202,7 @@ class _Run:
         job = self.job
         key = trajectory_key(job.seed, job.split, job.index, len(self.blow_ups))
         carry = self.model.init(job.system.initial_state(key=key))
+        self.close()
         self.writers = {name: self._writer(name) for name in self.dimensions}
         self._save_restart(carry, 0)
         self._tell("spin-up" if job.spinup_steps else "production", 0)
@@ -224,7 +228,8 @@ class _Run:
                 )
             leaves.append(jnp.asarray(leaf))
         lengths = {name: arrays[f"lengths/{name}"] for name in self.dimensions}
-        self.writers = {name: self._writer(name, lengths[name]) for name in self.dimensions}
+        for name in self.dimensions:
+            self.writers[name] = self._writer(name, lengths[name])
         return jax.tree.unflatten(jax.tree.structure(shapes), leaves), int(notes["segments"])
 
     def _writer(self, name: str, lengths: Any = ()) -> ShardWriter:
@@ -276,15 +281,16 @@ def _by_path(tree: PyTree) -> list[tuple[str, Any]]:
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
 
 
-def _clear_errors(run: _Run) -> TrajectoryResult:
-    """Run to the end; say of a full disk what it means for this trajectory."""
+@contextlib.contextmanager
+def _explained(job: TrajectoryJob) -> Iterator[None]:
+    """Say of a full disk what it means for this trajectory."""
     try:
-        return run.to_the_end()
+        yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise OSError(
             error.errno,
-            f"no space left while writing trajectory {run.job.index} of {run.job.store}. Finished "
+            f"no space left while writing trajectory {job.index} of {job.store}. Finished "
             "trajectories and saved segments are intact: free some space and run the same again",
         ) from error

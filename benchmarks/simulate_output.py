@@ -1,0 +1,104 @@
+"""Cost of writing a dataset, and what a second worker brings.
+
+Run: python benchmarks/simulate_output.py [fine size] [frames]     (default 128 256)
+
+(a) `generate` (coarse states and forcings at two scales every 24 steps, Zarr on disk) against the
+bare compiled scan of the same steps, in one process, interleaved. (b) Trajectories per hour with
+two worker processes against one, both warm. Prints Markdown tables of the fastest of several
+repeats and their ratios.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+
+from subgrid.coarsening import Operator1
+from subgrid.data import generate, process_map
+from subgrid.stepping import advance_segment
+from subgrid.systems import TwoLayerQG
+
+REPEATS = 3
+SAVE_EVERY = 24
+SEGMENT = 16
+SCALES = {64: (48, 32), 128: (64, 48), 256: (64, 48)}
+
+
+def settings(nx: int, frames: int, trajectories: int = 1, seed: int = 0) -> dict:
+    system = TwoLayerQG(nx)
+    coarse = {size: system.with_grid(size) for size in SCALES[nx]}
+    return {
+        "system": system,
+        "coarse_systems": coarse,
+        "coarseners": {n: Operator1(system.grid, s.grid) for n, s in coarse.items()},
+        "dt": 3600.0,
+        "trajectories": trajectories,
+        "spinup_steps": 0,
+        "frames": frames,
+        "save_every": SAVE_EVERY,
+        "seed": seed,
+        "segment_frames": SEGMENT,
+    }
+
+
+def nothing(state) -> None:
+    """The bare scan sees nothing of the states."""
+
+
+def bare(nx: int, frames: int):
+    model = TwoLayerQG(nx).model(3600.0)
+    start = model.init(model.system.initial_state(key=jax.random.key(0)))
+
+    def run():
+        carry = start
+        for _ in range(frames // SEGMENT):
+            carry, _ = advance_segment(model, carry, SEGMENT, SAVE_EVERY, nothing)
+        jax.block_until_ready(carry)
+
+    return run
+
+
+def written(given: dict, **how):
+    def run():
+        with tempfile.TemporaryDirectory() as folder:
+            generate(Path(folder) / "train.zarr", **given, **how)
+
+    return run
+
+
+def seconds(run) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def best(*runs) -> list[float]:
+    """Return the fastest of several interleaved repeats of each, after one call that compiles."""
+    for run in runs:
+        run()
+    times = [[seconds(run) for run in runs] for _ in range(REPEATS)]
+    return [min(column) for column in zip(*times, strict=True)]
+
+
+def main(nx: int = 128, frames: int = 256) -> None:
+    steps = frames * SAVE_EVERY
+    plain, output = best(bare(nx, frames), written(settings(nx, frames)))
+    print(f"truth {nx}², {steps} steps, scales {SCALES[nx]}, a frame every {SAVE_EVERY} steps\n")
+    print("| | s | ms per step | ratio |\n|---|---|---|---|")
+    print(f"| bare scan | {plain:.2f} | {plain / steps * 1e3:.3f} | 1 |")
+    print(f"| with output | {output:.2f} | {output / steps * 1e3:.3f} | {output / plain:.3f} |\n")
+    given = settings(nx, frames, trajectories=4)
+    with process_map(1) as one, process_map(2) as two:
+        alone, first, second = best(
+            written(given), written(given, map=one), written(given, map=two)
+        )
+    print("| 4 trajectories | s | speed |\n|---|---|---|")
+    print(f"| this process, all threads | {alone:.2f} | {first / alone:.2f} |")
+    print(f"| 1 worker | {first:.2f} | 1 |")
+    print(f"| 2 workers | {second:.2f} | {first / second:.2f} |")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
