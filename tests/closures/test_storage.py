@@ -1,5 +1,6 @@
 """Closures in folders: the same bits back, and every damage named."""
 
+import errno
 import json
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from subgrid.closures import (
     load_closure,
     load_metadata,
     save_closure,
+    storage,
 )
 from subgrid.errors import ConfigError, CorruptFileError
 from subgrid.systems import TwoLayerQG
@@ -55,7 +57,7 @@ class Own(eqx.Module):
 
 NETWORKS = {
     "ConvNet": lambda: psm4(2, KEYS[0]),
-    "Cascade": lambda: nn.Cascade((psm4(4, KEYS[0]), psm4(2, KEYS[1])), (16, 12)),
+    "Cascade": lambda: nn.Cascade((psm4(2, KEYS[0]), psm4(4, KEYS[1])), (16, 12)),
     "Stacked": lambda: nn.Stacked(psm4(2, KEYS[0]), psm4(4, KEYS[1])),
     "own": lambda: Own(KEYS[2]),
 }
@@ -162,6 +164,20 @@ def test_nothing_is_overwritten_unasked(tmp_path):
     save_closure(learned(Own(KEYS[1])), tmp_path, {"run": 2}, overwrite=True)
     assert load_metadata(tmp_path)["metadata"] == {"run": 2}
     assert (tmp_path / "weights.safetensors").read_bytes() != before
+
+
+@pytest.mark.parametrize("writer", ["save_arrays", "write_atomic"])
+def test_a_full_disk_leaves_the_older_closure(writer, tmp_path, monkeypatch):
+    save_closure(learned(Own(KEYS[2])), tmp_path, {"run": 1})
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(storage, writer, full)
+    with pytest.raises(OSError, match="No space left"):
+        save_closure(learned(Own(KEYS[1])), tmp_path, {"run": 2}, overwrite=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
 
 
 def test_what_cannot_be_named_is_refused_before_anything_is_written(tmp_path):

@@ -41,8 +41,8 @@ class BackscatterBiharmonic(AbstractClosure):
         backscatter_constant: ArrayLike = 1.2,
     ):
         self.system = checked_system(system, "BackscatterBiharmonic")
-        self.smagorinsky_constant = as_parameter(smagorinsky_constant, system)
-        self.backscatter_constant = as_parameter(backscatter_constant, system)
+        self.smagorinsky_constant = as_parameter(smagorinsky_constant, self.system)
+        self.backscatter_constant = as_parameter(backscatter_constant, self.system)
 
     def __call__(
         self, state: QGState, memory: PyTree = None, forcing: PyTree = None

@@ -46,7 +46,7 @@ class HybridSymbolic(AbstractClosure):
 
     def __init__(self, system: AbstractSystem, weights: ArrayLike = PUBLISHED_WEIGHTS):
         self.system = checked_system(system, "HybridSymbolic")
-        self.weights = as_parameter(weights, system)
+        self.weights = as_parameter(weights, self.system)
         if self.weights.shape != (7, 2):
             raise ValueError(f"weights must be [7, 2] (term, level), got {self.weights.shape}")
 

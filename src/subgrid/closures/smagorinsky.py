@@ -32,7 +32,7 @@ class Smagorinsky(AbstractClosure):
 
     def __init__(self, system: AbstractSystem, constant: ArrayLike = 0.15):
         self.system = checked_system(system, "Smagorinsky")
-        self.constant = as_parameter(constant, system)
+        self.constant = as_parameter(constant, self.system)
 
     def __call__(
         self, state: QGState, memory: PyTree = None, forcing: PyTree = None

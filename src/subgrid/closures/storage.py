@@ -41,8 +41,9 @@ def save_closure(
 
     Raises FileExistsError if the folder holds a closure already and `overwrite` is not given,
     ConfigError, before anything is written, if some part cannot be named (a lambda, a class defined
-    inside a function or in `__main__`). `model.json` is written last and counts: a kill in between
-    leaves a folder without a closure, never a wrong one.
+    inside a function or in `__main__`), OSError if the disk is full, with an older closure still in
+    place. `model.json` counts and is put in place last: a kill in between leaves a folder without a
+    closure, never a wrong one.
     """
     folder = Path(folder)
     model_file = folder / MODEL_FILE
@@ -60,10 +61,18 @@ def save_closure(
     }
     document = json.loads(_to_json(document))  # as it will be read: hashes agree
     folder.mkdir(parents=True, exist_ok=True)
-    model_file.unlink(missing_ok=True)
-    save_arrays(folder / WEIGHTS_FILE, arrays)
-    document["weights_sha256"] = file_hash(folder / WEIGHTS_FILE)
-    write_atomic(model_file, _to_json({**document, "sha256": config_hash(document)}))
+    new_weights, new_model = folder / f".{WEIGHTS_FILE}.new", folder / f".{MODEL_FILE}.new"
+    try:
+        save_arrays(new_weights, arrays)
+        document["weights_sha256"] = file_hash(new_weights)
+        write_atomic(new_model, _to_json({**document, "sha256": config_hash(document)}))
+        # both are on disk: from here only renames, and model.json, which counts, is the last
+        model_file.unlink(missing_ok=True)
+        new_weights.replace(folder / WEIGHTS_FILE)
+        new_model.replace(model_file)
+    finally:
+        new_weights.unlink(missing_ok=True)
+        new_model.unlink(missing_ok=True)
 
 
 def load_closure(folder: str | Path) -> AbstractClosure:

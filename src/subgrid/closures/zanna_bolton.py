@@ -35,7 +35,7 @@ class ZannaBolton2020(AbstractClosure):
 
     def __init__(self, system: AbstractSystem, kappa: ArrayLike = -46761284.0):
         self.system = checked_system(system, "ZannaBolton2020")
-        self.kappa = as_parameter(kappa, system)
+        self.kappa = as_parameter(kappa, self.system)
 
     def __call__(
         self, state: QGState, memory: PyTree = None, forcing: PyTree = None
