@@ -7,13 +7,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from subgrid.errors import ConfigError, ShapeError
 from subgrid.grids.resampling import downscale, upscale
-from subgrid.nn.scaling import Scaler
 
 Network = Callable[[Array], Array]
 
@@ -36,13 +34,14 @@ class Cascade(eqx.Module):
     `networks` are in the order of evaluation, coarsest first, and carry `in_channels` and
     `out_channels`; network j takes the state's channels and then j · out_channels predictions,
     coarsest first. `sizes` are the points along x of the levels, FINEST FIRST as in a config: (64,
-    48, 32); points along y keep the aspect of the input. `scales[j, channel]`, one for each network,
-    default 1; constants, not weights. After Otness, Zanna & Bruna (2025), section 3.2, with any
-    number of levels. Raises ConfigError if networks, sizes and channels do not fit.
+    48, 32); points along y keep the aspect of the input. `scales[level]`, default 1, are constants
+    and no weights: `trainable` and `parameter_count` leave them out. After Otness, Zanna & Bruna
+    (2025), section 3, here with any number of levels. Raises ConfigError if networks, sizes and
+    channels do not fit.
     """
 
     networks: tuple[Network, ...]
-    scalers: tuple[Scaler, ...]
+    scales: Float[Array, " level"]
     sizes: tuple[int, ...] = eqx.field(static=True)
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
@@ -59,15 +58,18 @@ class Cascade(eqx.Module):
         self.in_channels = networks[0].in_channels
         self.out_channels = networks[0].out_channels
         _check_channels(self.networks, self.in_channels, self.out_channels)
-        shape = (len(self.sizes), self.out_channels)
-        scales = np.ones(shape) if scales is None else jnp.asarray(scales)
-        if scales.shape != shape:
-            raise ShapeError(f"scales must be [level, channel] = {shape}, got {scales.shape}.")
-        self.scalers = tuple(Scaler(np.zeros(shape[1]), scale) for scale in scales)
+        levels = len(self.sizes)
+        self.scales = jnp.ones(levels) if scales is None else jnp.asarray(scales)
+        if self.scales.shape != (levels,):
+            raise ShapeError(f"{levels} levels need {levels} scales, got {self.scales.shape}.")
 
     def __call__(self, state: Float[Array, "channel y x"]) -> Float[Array, "out y x"]:
         """Return the prediction at high resolution. Raises ShapeError if x is not sizes[0] long."""
         return self.predict(state, len(self.sizes) - 1)
+
+    def stage_size(self, level: int) -> int:
+        """Return the points along x of a level, 0 being the coarsest."""
+        return self.sizes[len(self.sizes) - 1 - level]
 
     def predict(self, state: Float[Array, "channel y x"], level: int) -> Float[Array, "out m n"]:
         """Return the prediction S_level on the grid of that level, 0 being the coarsest.
@@ -112,17 +114,7 @@ class Cascade(eqx.Module):
         residual = downscale(target, *shape)
         if level > 0:
             residual = residual - upscale(self._frozen(state, level)[-1], *shape)
-        return self.scalers[level].normalise(residual)
-
-    def with_stage(
-        self, level: int, network: Any = None, scale: ArrayLike | None = None
-    ) -> "Cascade":
-        """Return the cascade with another network or scale[channel] at one level."""
-        networks = [*self.networks]
-        networks[level] = networks[level] if network is None else network
-        scales = [scaler.scale for scaler in self.scalers]
-        scales[level] = scales[level] if scale is None else jnp.asarray(scale)
-        return Cascade(networks, self.sizes, jnp.stack(scales))
+        return residual / self.scales[level].astype(residual.dtype)
 
     def flops(self, ny: int, nx: int) -> int:
         """Return the floating-point operations of the networks for one sample of ny × nx points."""
@@ -138,7 +130,7 @@ class Cascade(eqx.Module):
         for level in range(count):
             shape = self._shape(state, level)
             output = self.networks[level](self._inputs(state, predictions, level))
-            prediction = downscale(self.scalers[level].denormalise(output), *shape)
+            prediction = downscale(output * self.scales[level].astype(output.dtype), *shape)
             if predictions:
                 prediction = prediction + upscale(predictions[-1], *shape)
             predictions.append(prediction)
@@ -158,7 +150,7 @@ class Cascade(eqx.Module):
     def _shape(self, state: Array, level: int) -> tuple[int, int]:
         """Return (ny, nx) of a level for this state; raises ShapeError where it does not fit."""
         ny, nx = state.shape[-2:]
-        size = self.sizes[len(self.sizes) - 1 - level]
+        size = self.stage_size(level)
         rows, remainder = divmod(ny * size, nx)
         if nx != self.sizes[0] or remainder or rows % 2:
             raise ShapeError(
@@ -232,9 +224,7 @@ def _check_sizes(sizes: tuple[int, ...], count: int) -> None:
         raise ConfigError(f"a cascade needs one network per size, got {count} for sizes {sizes}.")
     falling = all(fine > coarse for fine, coarse in itertools.pairwise(sizes))
     if not falling or any(size < 2 or size % 2 for size in sizes):
-        raise ConfigError(
-            f"sizes {sizes}: must be even and fall, finest first, as in (64, 48, 32)."
-        )
+        raise ConfigError(f"sizes {sizes}: must be even and fall, finest first, as (64, 48, 32).")
 
 
 def _check_channels(networks: Sequence[Any], state_channels: int, out_channels: int) -> None:

@@ -142,7 +142,8 @@ def _gather(field: Float[Array, "y x c"], taps: int, axis: int) -> Float[Array, 
 def _scatter(products: Float[Array, "y x d"], taps: int, axis: int) -> Float[Array, "y x c"]:
     """Return the sum of the k parts of the channel axis, each shifted by its tap along the axis."""
     reach, channels = taps // 2, products.shape[-1] // taps
-    return sum(
-        jnp.roll(products[..., tap * channels : (tap + 1) * channels], reach - tap, axis)
-        for tap in range(taps)
-    )
+    total = jnp.zeros((*products.shape[:-1], channels), products.dtype)
+    for tap in range(taps):
+        part = products[..., tap * channels : (tap + 1) * channels]
+        total = total + jnp.roll(part, reach - tap, axis)
+    return total

@@ -1,9 +1,9 @@
 """Scales the channels of a field to mean zero and unit size, and back."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
@@ -29,7 +29,7 @@ class Scaler(eqx.Module):
                 f"a scaler needs one mean and one scale per channel, got shapes {self.mean.shape} "
                 f"and {self.scale.shape}."
             )
-        if isinstance(self.scale, jax.core.Tracer) or isinstance(self.mean, jax.core.Tracer):
+        if isinstance(self.scale, Tracer) or isinstance(self.mean, Tracer):
             return  # values are known only when the compiled function runs
         if not (np.all(np.isfinite(self.mean)) and np.all(np.isfinite(self.scale))):
             raise ConfigError(f"means {self.mean} and scales {self.scale} must be finite.")
@@ -60,4 +60,5 @@ class Scaler(eqx.Module):
                 f"the scaler takes one sample of shape [{self.mean.shape[0]}, y, x], got "
                 f"{list(field.shape)}. Batches go through jax.vmap."
             )
-        return tuple(v.astype(field.dtype)[:, None, None] for v in (self.mean, self.scale))
+        mean, scale = self.mean.astype(field.dtype), self.scale.astype(field.dtype)
+        return mean[:, None, None], scale[:, None, None]
