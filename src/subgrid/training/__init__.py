@@ -1,5 +1,6 @@
 """Training: a resumable loop, optimisers, schedules, trackers, offline and cascade training."""
 
+from subgrid.training.cascade import train_cascade
 from subgrid.training.loop import fit, load_best
 from subgrid.training.offline import OfflineResult, train_offline
 from subgrid.training.optimisers import OPTIMISERS, Adam, AdamW, Optimiser
@@ -28,5 +29,6 @@ __all__ = [
     "fit",
     "load_best",
     "read_records",
+    "train_cascade",
     "train_offline",
 ]

@@ -1,0 +1,166 @@
+"""Training of a multiscale cascade: one network after the other, on what the earlier ones leave."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from subgrid.closures import LearnedClosure
+from subgrid.errors import ConfigError
+from subgrid.grids import PeriodicGrid, downscale, upscale
+from subgrid.nn import Cascade
+from subgrid.training.offline import OfflineResult
+from subgrid.training.plan import Plan
+from subgrid.training.scaling import (
+    FORCING,
+    SampleSource,
+    Standardisation,
+    channels,
+    make_closure,
+    standardisation,
+)
+from subgrid.training.tasks import Sources, Task, train_task
+from subgrid.training.trackers import Callback
+
+_SCALE_SAMPLES = 256  # enough for a standard deviation to three digits
+
+
+def train_cascade(
+    cascade: Cascade,
+    samples_train: SampleSource,
+    samples_validation: SampleSource,
+    plan: Plan | Sequence[Plan],
+    *,
+    folder: str | Path,
+    seed: int,
+    zero_mean: bool = False,
+    flux_form: bool = False,
+    grid: PeriodicGrid | None = None,
+    scale_stages: bool = True,
+    callbacks: Sequence[Callback] = (),
+    label: str = "",
+) -> OfflineResult:
+    """Return a closure whose cascade was trained stage by stage, the coarsest first.
+
+        loss of stage j = mean of ((P S̃_j(x) - D_j S)/s_j)²
+
+    S̃_j = the cascade's prediction at the size of stage j (see `subgrid.nn.Cascade`), made of net_j
+    and the earlier networks, which stay fixed; P = what `zero_mean` or `flux_form` make of it; S =
+    standardised forcing. Since S̃_j = D†S̃_{j-1} + net_j, this is net_j against the residual that the
+    earlier networks leave on the training data (Otness, Zanna & Bruna 2025). s_j = standard
+    deviation of that residual if `scale_stages`, which also multiplies the network's output; else
+    1, the published form. Validation losses are in units of the standardised forcing at that size,
+    so the last stage's is the loss of the whole closure.
+
+    `plan`: one for all stages or one per stage. Stage j trains in `folder`/stage_j and reports as
+    "`label` stage_j". A single-scale baseline gets the same budget with `updates` of the result.
+    The fixed networks run inside the loss, so that they see each sample's noise.
+
+    Raises ConfigError for another number of plans than stages or samples of another size than the
+    cascade's finest, and what `fit` raises.
+    """
+    stages = len(cascade.networks)
+    plans = [plan] * stages if isinstance(plan, Plan) else list(plan)
+    _check(cascade, samples_train, plans, stages)
+    scales = standardisation(samples_train)
+    sources = Sources(samples_train, samples_validation, scales)
+    closure = make_closure(cascade, scales, zero_mean=zero_mean, flux_form=flux_form, grid=grid)
+    fits, work = [], []
+    for stage in range(stages):
+        unit = _residual_size(closure, stage, sources, seed) if scale_stages else 1.0
+        closure = eqx.tree_at(_scales, closure, _scales(closure).at[stage].set(unit))
+        result, gflop = train_task(
+            closure,
+            stage_task(scales, cascade, stage, grid, unit),
+            sources,
+            plans[stage],
+            where=_network(stage),
+            folder=Path(folder) / f"stage_{stage}",
+            seed=seed,
+            settings={"stage": stage, "sizes": list(cascade.sizes), "scale_stages": scale_stages}
+            | {"zero_mean": zero_mean, "flux_form": flux_form},
+            callbacks=callbacks,
+            label=f"{label} stage_{stage}".strip(),
+        )
+        closure = result.network
+        fits.append(result)
+        work.append(gflop)
+    return OfflineResult(closure, tuple(fits), tuple(work))
+
+
+def stage_task(
+    scales: Standardisation, cascade: Cascade, stage: int, grid: PeriodicGrid | None, unit: float
+) -> Task:
+    """Return the task of one stage: the closure's increment at that stage's size against D S."""
+    size = cascade.stage_size(stage)
+    coarse = None
+    if grid is not None:
+        coarse = PeriodicGrid(size, _rows(grid.shape, size), grid.length_x, grid.length_y)
+
+    def predict(closure: LearnedClosure, fields: Array) -> Array:
+        seen = closure.input_scaler.normalise(fields)
+        output = _cascade(closure).predict(seen, stage)
+        return scales.targets.normalise(closure.increment_of(output, coarse))
+
+    def target(forcing: Array) -> Array:
+        return downscale(scales.targets.normalise(forcing), _rows(forcing.shape, size), size)
+
+    return Task(predict, target, unit)
+
+
+def _residual_size(closure: LearnedClosure, stage: int, sources: Sources, seed: int) -> float:
+    """Return the standard deviation of what the earlier stages leave to this one.
+
+    Rounded to three digits, so that a resumed run finds the same number on any machine.
+    """
+    cascade, scales = _cascade(closure), sources.scales
+    count = min(_SCALE_SAMPLES, len(sources.train))
+    random = np.random.default_rng([seed, 3])
+    chosen = np.sort(random.choice(len(sources.train), count, replace=False))
+    batch = sources.train.batch(chosen)
+    names = scales.variables
+    task = stage_task(scales, cascade, stage, closure.grid, 1.0)
+
+    @eqx.filter_jit
+    def square(closure, fields, forcing):
+        residual = task.target(forcing)
+        if stage > 0:
+            before = stage_task(scales, cascade, stage - 1, closure.grid, 1.0)
+            ny, nx = residual.shape[-2:]
+            residual = residual - upscale(before.predict(closure, fields), ny, nx)
+        return jnp.mean(jnp.square(residual))
+
+    fields, forcing = (channels(batch, [name + end for name in names]) for end in ("", FORCING))
+    squares = [float(square(closure, one, s)) for one, s in zip(fields, forcing, strict=True)]
+    return float(f"{np.sqrt(np.mean(squares)):.3g}")
+
+
+def _rows(shape: Sequence[int], size: int) -> int:
+    """Return the rows of a level with `size` points along x, with the aspect of `shape`."""
+    return shape[-2] * size // shape[-1]
+
+
+def _cascade(closure: LearnedClosure) -> Any:
+    return closure.network
+
+
+def _scales(closure: LearnedClosure) -> Any:
+    return _cascade(closure).scales
+
+
+def _network(stage: int) -> Callable[[LearnedClosure], Any]:
+    return lambda closure: _cascade(closure).networks[stage]
+
+
+def _check(cascade: Cascade, samples: SampleSource, plans: Sequence[Plan], stages: int) -> None:
+    if len(plans) != stages:
+        raise ConfigError(f"{len(plans)} plans for {stages} stages; give one for all or one each.")
+    if samples.scale != cascade.sizes[0]:
+        raise ConfigError(
+            f"the samples of {samples.path} are of size {samples.scale}, but the cascade's finest "
+            f"size is {cascade.sizes[0]}; open them with Samples(path, {cascade.sizes[0]})."
+        )
