@@ -22,6 +22,7 @@ from subgrid.evaluation.style import Look, looks
 from subgrid.evaluation.tables import (
     blow_up_table,
     cost_table,
+    enstrophy_table,
     offline_table,
     online_table,
     similarity_table,
@@ -84,7 +85,7 @@ def assemble_report(
     if curves:
         panels = plot_learning_curves(curves, styles)
         figures.append(report_figure("Learning curves", "Loss during training.", panels))
-    tables = [online_table(scores, styles)]
+    tables = [online_table(scores, styles), enstrophy_table(scores, styles)]
     if offline:
         tables.append(offline_table(offline, styles))
     tables += [similarity_table(scores, styles), cost_table(scores, styles)]

@@ -34,13 +34,13 @@ def bootstrap_interval(
 ) -> Interval:
     """Return an estimate and its percentile bootstrap interval over networks and members.
 
-    `statistic(network_counts, member_counts)` returns one number per draw from two arrays of counts,
-    [draw, network] and [draw, member]: how often each was drawn. All networks start from the same
-    members, so the two are crossed, not nested: networks and members are each drawn with
-    replacement, and all that is compared (model, no closure, truth) uses the same member draws
-    (Owen 2007, Annals of Applied Statistics 1, 386: the pigeonhole bootstrap). With one
-    network the interval covers members only, and the other way round; with one of each it is empty:
-    its ends are NaN. `seed` fixes the draws. Draws whose statistic is not finite are left out.
+    `statistic(network_counts, member_counts)` returns one number per draw from two arrays of
+    counts, [draw, network] and [draw, member]: how often each was drawn. All networks start from
+    the same members, so the two are crossed, not nested: networks and members are each drawn with
+    replacement, and all that is compared (model, no closure, truth) uses the same draws of members
+    (Owen 2007, Annals of Applied Statistics 1, 386: the pigeonhole bootstrap). With one network the
+    interval covers members only, and the other way round; with one of each it is empty: its ends
+    are NaN. `seed` fixes the draws. Draws whose statistic is not finite are left out.
 
     Raises ValueError for no networks, no members or a level outside (0, 1).
     """

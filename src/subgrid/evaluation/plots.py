@@ -16,7 +16,7 @@ from subgrid.evaluation.style import (
     blown_up_note,
     new_panel,
     scientific,
-    write_notes,
+    styled,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ Runs = Mapping[str, Sequence["xr.Dataset"]]
 _YEAR = 365.0  # days, of the time axes only
 
 
+@styled
 def plot_fields(q: ArrayLike, grid: Any) -> list[Panel]:
     """Return a panel per layer of the true coarse potential vorticity `q` [level, y, x], 1/s."""
     panels = []
@@ -40,6 +41,7 @@ def plot_fields(q: ArrayLike, grid: Any) -> list[Panel]:
     return panels
 
 
+@styled
 def plot_forcings(
     truth: ArrayLike, predictions: Mapping[str, ArrayLike], grid: Any, styles: Mapping[str, Look]
 ) -> list[Panel]:
@@ -70,6 +72,7 @@ def plot_forcings(
     return panels
 
 
+@styled
 def plot_energy(reference: "xr.Dataset", runs: Runs, styles: Mapping[str, Look]) -> list[Panel]:
     """Return panels of kinetic energy and enstrophy over time: mean and range of the members."""
     return [
@@ -78,6 +81,7 @@ def plot_energy(reference: "xr.Dataset", runs: Runs, styles: Mapping[str, Look])
     ]
 
 
+@styled
 def plot_spectra(
     reference: "xr.Dataset", runs: Runs, styles: Mapping[str, Look], cut: float
 ) -> list[Panel]:
@@ -126,8 +130,7 @@ def _series_panel(
     axes.set_ylabel(text)
     axes.set_ylim(0, 1.08 * top if top else None)
     axes.ticklabel_format(axis="y", scilimits=(-2, 3), useMathText=True)
-    write_notes(axes, notes)
-    add_legend(figure, axes)
+    add_legend(figure, axes, notes)
     return Panel(name, figure, f"{name.replace('_', ' ')} over time")
 
 
@@ -175,8 +178,7 @@ def _spectrum_panel(
     axes.set_ylabel(text)
     layer = LEVEL_NAMES[index]
     axes.set_title(f"{layer} layer")
-    write_notes(axes, notes)
-    add_legend(figure, axes)
+    add_legend(figure, axes, notes)
     return Panel(f"{name}_{layer}", figure, f"{name.replace('_', ' ')}, {layer} layer")
 
 

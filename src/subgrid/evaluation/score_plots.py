@@ -15,15 +15,16 @@ from subgrid.evaluation.style import (
     add_legend,
     blown_up_note,
     new_panel,
-    write_notes,
+    styled,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_TALL = (4.8, 6.4)
+_TALL = (4.8, 6.0)
 
 
+@styled
 def plot_error_boxes(
     scores: Mapping[str, OnlineScore],
     styles: Mapping[str, Look],
@@ -36,12 +37,12 @@ def plot_error_boxes(
     panels = []
     for layer in LEVEL_NAMES:
         figure, (axes,) = new_panel()
-        notes = []
+        empty = []
         for place, (name, score) in enumerate(scores.items()):
             values = score.member_errors[f"{quantity}_{layer}"].ravel()
             values, look = values[np.isfinite(values)], styles[name]
             if not values.size:
-                notes.append(blown_up_note(look, score.runs))
+                empty.append((place, f"all {score.runs} members\nblew up", look.colour))
                 continue
             _box(axes, place, values, look)
         axes.set_xticks(range(len(scores)), [styles[name].label for name in scores])
@@ -50,13 +51,24 @@ def plot_error_boxes(
         axes.set_ylim(bottom=0)
         axes.set_ylabel("RMSE of KE spectrum [m³ s⁻²]")
         axes.set_title(f"{layer} layer")
-        write_notes(axes, notes)
+        for place, text, colour in empty:
+            axes.text(
+                place,
+                0.05 * axes.get_ylim()[1],
+                text,
+                rotation=90,
+                ha="center",
+                va="bottom",
+                color=colour,
+                fontsize=8.5,
+            )
         panels.append(
             Panel(f"error_{layer}", figure, f"box plots of spectral error, {layer} layer")
         )
     return panels
 
 
+@styled
 def plot_learning_curves(
     curves: Mapping[str, Sequence[Mapping[str, Any]]], styles: Mapping[str, Look]
 ) -> list[Panel]:
@@ -90,6 +102,7 @@ def plot_learning_curves(
     return [Panel("learning_curves", figure, "learning curves")]
 
 
+@styled
 def plot_similarity(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> list[Panel]:
     """Return panels of similarity bars: distances between distributions, and between spectra.
 
@@ -118,28 +131,21 @@ def plot_similarity(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look
                 color=look.colour,
                 label=look.label,
             )
-            beyond = places[np.nan_to_num(values) < -1]
-            axes.plot(
-                np.full(len(beyond), -1.035),
-                beyond,
-                ls="none",
-                marker="<",
-                ms=4,
-                color=look.colour,
-                clip_on=False,
-            )
+            for place in places[np.nan_to_num(values) < -1]:
+                axes.plot(-1.035, place, marker="<", ms=4, color=look.colour, clip_on=False)
         axes.axvline(0, color="#444444", lw=0.9)
         axes.set_yticks(range(len(keys)), [_readable(key) for key in keys], fontsize=9)
         axes.invert_yaxis()
         axes.set_xlim(-1.0, 1.0)
+        axes.set_xticks([-1.0, -0.5, 0.0, 0.5, 1.0])
         axes.set_xlabel("similarity: 1 truth, 0 no closure")
         axes.set_title(title)
-        write_notes(axes, notes)
-        add_legend(figure, axes)
+        add_legend(figure, axes, notes)
         panels.append(Panel(f"similarity_{title}", figure, f"bars of similarity of {title}"))
     return panels
 
 
+@styled
 def plot_skill_cost(
     scores: Mapping[str, OnlineScore],
     styles: Mapping[str, Look],
@@ -180,8 +186,7 @@ def plot_skill_cost(
         axes.set_xlabel("cost per step [coarse model alone = 1]")
         axes.set_ylabel("RMSE of KE spectrum [m³ s⁻²]")
         axes.set_title(f"{layer} layer")
-        write_notes(axes, notes)
-        add_legend(figure, axes)
+        add_legend(figure, axes, notes)
         panels.append(Panel(f"skill_cost_{layer}", figure, f"error against cost, {layer} layer"))
     return panels
 

@@ -5,13 +5,17 @@ side by side or, on a telephone, one below the other, with letters that stay leg
 """
 
 import base64
+import functools
 import io
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 TRUTH, BASELINE = "truth", "none"
 PANEL_INCHES = (4.8, 3.6)
@@ -82,50 +86,49 @@ def looks(names: Iterable[str], labels: dict[str, str] | None = None) -> dict[st
     return found
 
 
+def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Return a drawing function that draws in our style and leaves matplotlib's settings alone."""
+
+    @functools.wraps(draw)
+    def drawn(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        import matplotlib as mpl
+
+        with mpl.rc_context(_SETTINGS):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
 def new_panel(
     rows: int = 1, columns: int = 1, inches: tuple[float, float] = PANEL_INCHES
 ) -> tuple["Figure", list["Axes"]]:
-    """Return an empty figure in our style, without pyplot's global state, and its axes by rows."""
-    import matplotlib as mpl
+    """Return an empty figure, without pyplot's global state, and its axes by rows."""
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_SETTINGS):
-        figure = Figure(figsize=inches, layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False)
+    figure = Figure(figsize=inches, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
     return figure, list(axes.ravel())
 
 
-def add_legend(figure: "Figure", axes: "Axes", columns: int = 3) -> None:
-    """Put the legend of `axes` below the panel, where it hides nothing."""
+def add_legend(figure: "Figure", axes: "Axes", notes: Sequence[str] = (), columns: int = 3) -> None:
+    """Put the legend of `axes` below the panel, where it hides nothing, headed by `notes`.
+
+    Notes say what is not drawn: models whose members blew up.
+    """
     handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        figure.legend(
-            handles,
-            labels,
-            loc="outside lower center",
-            ncols=min(columns, len(handles)),
-            frameon=False,
-            fontsize=9,
-            handlelength=2.6,
-            columnspacing=1.4,
-        )
-
-
-def write_notes(axes: "Axes", notes: list[str]) -> None:
-    """Write what cannot be drawn (models whose members all blew up) into the panel itself."""
-    if notes:
-        axes.text(
-            0.5,
-            0.03,
-            "\n".join(notes),
-            transform=axes.transAxes,
-            ha="center",
-            va="bottom",
-            fontsize=8.5,
-            color="#8a1c00",
-            zorder=10,
-            bbox={"facecolor": "white", "edgecolor": "#d9b3a8", "alpha": 0.9, "pad": 3},
-        )
+    if not handles and not notes:
+        return
+    legend = figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=max(1, min(columns, len(handles))),
+        handlelength=2.6,
+        columnspacing=1.4,
+        title="\n".join(notes) or None,
+        title_fontsize=8.5,
+    )
+    legend.get_title().set_color("#8a1c00")
 
 
 def blown_up_note(look: Look, count: int) -> str:

@@ -19,27 +19,14 @@ _POOLED = ("mse", "pooled_relative_l2", "pooled_relative_spectral_l2", "r_square
 
 
 def online_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> ReportTable:
-    """Return spectral errors, reductions and blow-ups of every model, with intervals."""
+    """Return blow-ups, spectral errors and their reductions of every model, with intervals."""
     columns, cells = ["model", "runs", "blown up"], []
     for layer in LEVEL_NAMES:
         columns.append(f"reduction, {layer}")
         values = [score.reductions.get(f"{KE_SPECTRUM}_{layer}") for score in scores.values()]
-        cells.append(
-            [
-                _interval(v, 0.01, "{:.0f}")
-                + (" %" if v is not None and np.isfinite(v.estimate) else "")
-                for v in values
-            ]
-        )
-    for quantity, units in ((KE_SPECTRUM, "m³ s⁻²"), ("enstrophy_spectrum", "m s⁻²")):
-        for layer in LEVEL_NAMES:
-            values = [score.errors[f"{quantity}_{layer}"] for score in scores.values()]
-            exponent = _common_exponent([v.estimate for v in values])
-            power = f"10{str(exponent).translate(_POWERS)} " if exponent else ""
-            short = "KE" if quantity == KE_SPECTRUM else "enstrophy"
-            columns.append(f"{short} error, {layer} [{power}{units}]")
-            cells.append([_interval(v, 10.0**exponent, "{:.2f}") for v in values])
-    heads = [
+        cells.append([_interval(value, 0.01, "{:.0f}", " %") for value in values])
+    heads, errors = _error_columns(scores, KE_SPECTRUM, "m³ s⁻²")
+    firsts = [
         (
             styles[name].label,
             f"{score.networks} × {score.members}",
@@ -47,14 +34,40 @@ def online_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) 
         )
         for name, score in scores.items()
     ]
+    rows = zip(firsts, zip(*cells, *errors, strict=True), strict=True)
     return ReportTable(
         "Online: free runs from held-out states",
-        "Reduction of the error of the kinetic energy spectrum relative to no closure, and "
-        "root-mean-square errors of spectra below the cut, with 95 % bootstrap intervals over "
-        "networks × members (runs).",
-        tuple(columns),
-        tuple((*head, *row) for head, row in zip(heads, zip(*cells, strict=True), strict=True)),
+        "Root-mean-square error of the kinetic energy spectrum below the cut and its reduction "
+        "relative to no closure, with 95 % bootstrap intervals over networks × members (runs).",
+        (*columns, *heads),
+        tuple((*first, *row) for first, row in rows),
     )
+
+
+def enstrophy_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> ReportTable:
+    """Return the errors of the enstrophy spectra of every model, with intervals."""
+    heads, errors = _error_columns(scores, "enstrophy_spectrum", "m s⁻²")
+    rows = zip(scores, zip(*errors, strict=True), strict=True)
+    return ReportTable(
+        "Online: enstrophy",
+        "Root-mean-square error of the enstrophy spectrum below the cut, with 95 % intervals.",
+        ("model", *heads),
+        tuple((styles[name].label, *row) for name, row in rows),
+    )
+
+
+def _error_columns(
+    scores: Mapping[str, OnlineScore], quantity: str, units: str
+) -> tuple[list[str], list[list[str]]]:
+    """Return head and cells of a column per layer, in a power of ten common to the column."""
+    heads, cells = [], []
+    for layer in LEVEL_NAMES:
+        values = [score.errors[f"{quantity}_{layer}"] for score in scores.values()]
+        exponent = _common_exponent([value.estimate for value in values])
+        power = f"10{str(exponent).translate(_POWERS)} " if exponent else ""
+        heads.append(f"error, {layer} [{power}{units}]")
+        cells.append([_interval(value, 10.0**exponent, "{:.2f}") for value in values])
+    return heads, cells
 
 
 def offline_table(
@@ -168,12 +181,12 @@ def _with_spread(values: Any) -> str:
     return f"{_number(np.mean(values))} ({_number(np.std(values))})" if len(values) else "-"
 
 
-def _interval(value: Interval | None, unit: float, form: str) -> str:
+def _interval(value: Interval | None, unit: float, form: str, after: str = "") -> str:
     """Return an estimate and its interval in multiples of `unit`."""
     if value is None or not np.isfinite(value.estimate):
         return "-"
     estimate, low, high = (form.format(x / unit) for x in value[:3])
-    return f"{estimate} [{low}, {high}]" if np.isfinite(value.low) else estimate
+    return (f"{estimate} [{low}, {high}]" if np.isfinite(value.low) else estimate) + after
 
 
 def _common_exponent(values: list[float]) -> int:

@@ -1,0 +1,108 @@
+"""The report: whole, self-contained, and honest about what is missing."""
+
+import re
+
+import numpy as np
+import pytest
+
+from subgrid.evaluation import (
+    RunInfo,
+    Snapshot,
+    StepCost,
+    assemble_report,
+    offline_scores,
+    render_html,
+    render_markdown,
+    sample_sums,
+    score_online,
+    two_thirds_cut,
+    write_markdown,
+    write_report,
+)
+from subgrid.evaluation.style import BASELINE, TRUTH, looks
+
+
+@pytest.fixture(scope="module")
+def data(runs, truth, coarse):
+    cut = two_thirds_cut(coarse.grid)
+    costs = {name: StepCost(1e-3, 1.0) for name in runs}
+    scores = score_online(runs, truth, coarse, cut=cut, costs=costs, samples=50)
+    fields = np.random.default_rng(0).normal(size=(2, 2, 16, 16))
+    return assemble_report(
+        RunInfo(
+            title="A <small> run",
+            facts={"Run": {"preset": "quickstart", "seed": "0"}},
+            commands=["subgrid run quickstart"],
+            labels={"smagorinsky": "Smagorinsky"},
+        ),
+        coarse,
+        truth,
+        runs,
+        scores,
+        cut=cut,
+        offline={"smagorinsky": [offline_scores(sample_sums(fields, fields, coarse.grid))]},
+        curves={
+            "smagorinsky": [
+                {"update": 0, "loss": None, "validation": {"loss": 1.0}},
+                {"update": 10, "loss": 0.5, "validation": {"loss": 0.6}},
+            ]
+        },
+        snapshot=Snapshot(fields[0], fields[1], {"smagorinsky": fields[1]}),
+    )
+
+
+def test_the_page_needs_nothing_else(data):
+    page = render_html(data)
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert "url(" not in page
+    assert "@import" not in page
+    assert "<script" not in page
+    assert 'name="viewport"' in page
+    assert "A &lt;small&gt; run" in page
+    assert page.count("<img") == sum(len(figure.images) for figure in data.figures)
+    assert all(image.alt for figure in data.figures for image in figure.images)
+
+
+def test_the_page_says_what_happened(data):
+    page = render_html(data)
+    for text in ("Smagorinsky", "2 of 2 members blew up", "subgrid run quickstart", "quickstart"):
+        assert text in page
+    titles = [table.title for table in data.tables]
+    assert "Members that blew up" in titles
+    assert "Offline: predicted against true forcing" in titles
+    assert any("Only 2 members" in warning for warning in data.warnings)
+    assert [verdict.outcome for verdict in data.verdicts][::2] == ["baseline", "unstable"]
+
+
+def test_tables_are_rectangular(data):
+    for table in data.tables:
+        assert table.rows
+        assert {len(row) for row in table.rows} == {len(table.columns)}
+
+
+def test_markdown_has_the_same_tables_and_writes_the_images(data, tmp_path):
+    images = write_markdown(data, tmp_path / "report.md")
+    text = (tmp_path / "report.md").read_text()
+    assert text == render_markdown(
+        data, {i.stem.removeprefix("report-"): f"figures/{i.name}" for i in images}
+    )
+    for table in data.tables:
+        assert f"### {table.title}" in text
+        assert "| " + " | ".join(table.rows[0]) + " |" in text
+    for image in images:
+        assert image.read_bytes().startswith(b"\x89PNG")
+        assert f"(figures/{image.name})" in text
+    assert "![" not in render_markdown(data)
+
+
+def test_writing_again_gives_the_same_bytes(data, tmp_path):
+    write_report(data, tmp_path / "a.html")
+    write_report(data, tmp_path / "b.html")
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_every_model_has_a_look_of_its_own():
+    styles = looks([BASELINE, "a", "b", "c", "d", "e", "f"])
+    assert len({look.colour for look in styles.values()}) == 8
+    assert styles[TRUTH].colour == "#000000"
+    assert looks(["a", BASELINE])["a"] == styles["a"]

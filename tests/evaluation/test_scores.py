@@ -1,0 +1,110 @@
+"""Scores with intervals, verdicts and blow-ups."""
+
+import json
+
+import numpy as np
+import pytest
+
+from subgrid.evaluation import (
+    METRICS,
+    Interval,
+    OnlineScore,
+    StepCost,
+    outcome,
+    score_online,
+    score_record,
+    two_thirds_cut,
+    verdict,
+)
+
+
+@pytest.fixture(scope="module")
+def scores(runs, truth, coarse):
+    # two "networks" of one closure: the same run twice
+    doubled = {**runs, "smagorinsky": runs["smagorinsky"] * 2}
+    costs = {"none": StepCost(1e-3, 1.0), "smagorinsky": StepCost(2e-3, 2.0)}
+    cut = two_thirds_cut(coarse.grid)
+    return score_online(doubled, truth, coarse, cut=cut, costs=costs, samples=200)
+
+
+def test_errors_are_those_of_the_mean_spectra(scores, runs, truth, coarse):
+    keep = truth["wavenumber"].values < two_thirds_cut(coarse.grid)
+    for index, layer in enumerate(("upper", "lower")):
+        mean, reference = (
+            data["kinetic_energy_spectrum"].values.mean(axis=0)[index, keep]
+            for data in (runs["none"][0], truth)
+        )
+        found = scores["none"].errors[f"kinetic_energy_spectrum_{layer}"]
+        assert found.estimate == pytest.approx(np.sqrt(np.mean((mean - reference) ** 2)))
+        assert found.low <= found.estimate <= found.high
+
+
+def test_reduction_is_relative_to_no_closure(scores):
+    key = "kinetic_energy_spectrum_upper"
+    ratio = scores["smagorinsky"].errors[key].estimate / scores["none"].errors[key].estimate
+    assert scores["smagorinsky"].reductions[key].estimate == pytest.approx(1 - ratio)
+    assert scores["smagorinsky"].networks == 2
+    assert scores["smagorinsky"].runs == 4
+    assert scores["none"].reductions == {}
+    assert set(scores["none"].similarity.values()) == {0.0}
+
+
+def test_blow_ups_are_counted_and_dated(scores, runs):
+    score = scores["runaway"]
+    assert len(score.blow_ups) == score.runs == 2
+    first = score.blow_ups[0]
+    assert first.step == runs["runaway"][0]["blew_up_at"].values[0]
+    assert first.days == pytest.approx(first.step * 7200 / 86400)
+    assert outcome(score) == "unstable"
+    assert "2 of 2 members blew up" in verdict(score)
+    assert np.isnan(score.errors["kinetic_energy_spectrum_upper"].estimate)
+
+
+def test_records_are_plain_json(scores):
+    text = json.dumps({name: score_record(score) for name, score in scores.items()})
+    assert "NaN" not in text
+    assert json.loads(text)["runaway"]["blow_ups"][0]["network"] == 0
+
+
+def test_a_missing_baseline_is_refused(runs, truth, coarse):
+    with pytest.raises(KeyError, match="baseline"):
+        score_online(runs, truth, coarse, cut=1e-4, baseline="nothing")
+
+
+def _score(upper, lower, blow_ups=()):
+    reductions = {
+        "kinetic_energy_spectrum_upper": Interval(*upper),
+        "kinetic_energy_spectrum_lower": Interval(*lower),
+    }
+    return OnlineScore("net", 1, 8, blow_ups, reductions, reductions, {}, {}, StepCost(1e-3, 12.0))
+
+
+def test_the_verdict_says_what_the_numbers_say():
+    better = _score((0.43, 0.30, 0.52), (0.2, 0.1, 0.3))
+    assert verdict(better) == (
+        "reduces the KE-spectrum error of the upper layer by 43 % (95 % interval 30 to 52 %) and "
+        "that of the lower layer by 20 % (95 % interval 10 to 30 %) at 12 times the cost per step; "
+        "0 of 8 members blew up."
+    )
+    assert outcome(better) == "better"
+
+
+@pytest.mark.parametrize(
+    ("upper", "lower", "word", "expected"),
+    [
+        ((-0.43, -0.52, -0.30), (0.0, -0.1, 0.1), "increases", "worse"),
+        ((0.05, -0.1, 0.2), (0.05, -0.1, 0.2), "does not clearly change", "unclear"),
+        ((0.4, 0.3, 0.5), (-0.4, -0.5, -0.3), "increases that of the lower", "unclear"),
+        ((0.4, np.nan, np.nan), (0.4, np.nan, np.nan), "one run: no interval", "unclear"),
+    ],
+)
+def test_outcomes_follow_the_intervals(upper, lower, word, expected):
+    score = _score(upper, lower)
+    assert word in verdict(score)
+    assert outcome(score) == expected
+
+
+def test_every_metric_is_found_and_described():
+    described = METRICS.describe()
+    assert len(described) >= 10
+    assert all(callable(METRICS.get(name)) and text for name, text in described)
