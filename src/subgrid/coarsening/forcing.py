@@ -35,9 +35,10 @@ def subgrid_forcing(
     (QG: `q[level, y, x]`, 1/s²). With it the coarse tendency at C x equals the coarsened fine one.
     Pure and without arrays of its own: jit and vmap it freely.
 
-    Both systems must have the same constants: make the coarse one by `fine.with_grid(nx, ny)`. (The
-    published generator of Otness, Zanna & Bruna 2025 did not, so its `jet` forcings are 25 % off in
-    the upper and 160 % in the lower layer.)
+    Both systems must have the constants of the model that made `state`: make the coarse one with
+    `fine.with_grid(nx, ny)`. (The generator of Otness, Zanna & Bruna 2025 used eddy constants for
+    jet states: its stored jet forcings are off by about 25 % in the upper and 150 % in the lower
+    layer.)
 
     The difference of two tendencies loses digits; docs/coarsening.md has the error of float32.
     Raises ShapeError if a system is not on the coarsener's grid.
