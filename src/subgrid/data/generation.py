@@ -14,9 +14,9 @@ import jax
 import numpy as np
 
 from subgrid.data.description import describe
-from subgrid.data.observing import layouts
+from subgrid.data.observing import ScaleLayout, layouts
 from subgrid.data.records import Progress, Records, TrajectoryResult, locked
-from subgrid.data.store import attributes_of, create_store, extend_store, finalise_store
+from subgrid.data.store import attributes_of, create_store, extend_store, finalise_store, group_name
 from subgrid.data.trajectory import ATTEMPTS, TrajectoryJob, run_trajectory
 from subgrid.errors import ConfigError, CorruptFileError, RunFolderError, UnstableRunError
 from subgrid.provenance import config_hash, versions
@@ -90,6 +90,7 @@ def generate(
         path.stem if split is None else split,
         seed,
         "",
+        {},
         system,
         dict(coarse_systems),
         dict(coarseners),
@@ -102,26 +103,37 @@ def generate(
         bool(jax.config.jax_enable_x64),  # type: ignore[attr-defined]
     )
     _check(job, trajectories)
-    config = _config(job)
-    job = dataclasses.replace(job, config_hash=config_hash(config))
+    summary = _generate(job, trajectories, map, progress)
+    if len(summary.failed) == summary.trajectories:
+        raise UnstableRunError(
+            f"{path}: all {summary.trajectories} trajectories blew up in each of {ATTEMPTS} "
+            f"attempts, first at step {min(min(r.blow_ups) for r in summary.results)}. Use a "
+            f"smaller dt (it is {job.dt} s)."
+        )
+    return summary
+
+
+def _generate(
+    job: TrajectoryJob,
+    trajectories: int,
+    map: Callable[..., Iterable[Any]],
+    progress: Callable[[Progress], None] | None,
+) -> GenerationSummary:
+    """Make what is missing of the store that `job` belongs to, and return what it holds."""
+    config, arrays = _config(job), layouts(job.observer)
+    job = dataclasses.replace(job, config_hash=config_hash(config), dimensions=_dimensions(arrays))
     records = Records(job.store)
-    with locked(records.folder / "lock", str(path)):
-        present = _prepare(job, records, config, trajectories)
+    with locked(records.folder / "lock", job.store):
+        present = _prepare(job, records, config, arrays, trajectories)
         every = [dataclasses.replace(job, index=index) for index in range(present)]
         left = [one for one in every if records.result(one.index) is None]
         with _watch(records, [one.index for one in left], job, progress):
             for _ in map(run_trajectory, left):
                 pass
-        results = tuple(records.result(one.index) for one in every)
-        summary = _summarise(path, results, len(left), job.config_hash)  # type: ignore[arg-type]
+        results = tuple(filter(None, (records.result(one.index) for one in every)))
+        summary = _summarise(records.store, results, len(left), job.config_hash)
         finalise_store(records.store, _outcome(summary))
         records.tidy()
-    if len(summary.failed) == present:
-        raise UnstableRunError(
-            f"{path}: all {present} trajectories blew up in each of {ATTEMPTS} attempts, first at "
-            f"step {min(min(result.blow_ups) for result in summary.results)}. Use a smaller dt "
-            f"(it is {job.dt} s)."
-        )
     return summary
 
 
@@ -144,13 +156,17 @@ def _check(job: TrajectoryJob, trajectories: int) -> None:
 
 def _config(job: TrajectoryJob) -> dict[str, Any]:
     """Return what decides the numbers of a store, except how many trajectories it has."""
-    left_out = ("store", "index", "config_hash")
+    left_out = ("store", "index", "config_hash", "dimensions")
     fields = [f.name for f in dataclasses.fields(job) if f.name not in left_out]
     return {name: describe(getattr(job, name)) for name in fields}
 
 
 def _prepare(
-    job: TrajectoryJob, records: Records, config: dict[str, Any], trajectories: int
+    job: TrajectoryJob,
+    records: Records,
+    config: dict[str, Any],
+    arrays: Mapping[int, ScaleLayout],
+    trajectories: int,
 ) -> int:
     """Make or extend the store and return its number of trajectories."""
     if not records.store.exists():
@@ -158,7 +174,7 @@ def _prepare(
         times = (job.spinup_steps + np.arange(1, job.frames + 1) * job.save_every) * job.dt
         create_store(
             records.store,
-            layouts(job.observer),
+            arrays,
             trajectories=trajectories,
             times=times,
             attributes=_attributes(job, config),
@@ -176,6 +192,15 @@ def _prepare(
     if trajectories > found["trajectories"]:
         extend_store(records.store, trajectories)
     return max(trajectories, found["trajectories"])
+
+
+def _dimensions(arrays: Mapping[int, ScaleLayout]) -> dict[str, int]:
+    """Return how many axes each array of the store has: trajectory, time and a frame's."""
+    return {
+        f"{group_name(size)}/{array.name}": 2 + len(array.dims)
+        for size, layout in arrays.items()
+        for array in layout.arrays
+    }
 
 
 def _refuse_leftovers(records: Records) -> None:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
-from subgrid.data.observing import Observer, layouts, state_shapes
+from subgrid.data.observing import Observer, state_shapes
 from subgrid.data.records import Progress, Records, TrajectoryResult, locked
 from subgrid.data.shards import ShardWriter
 from subgrid.data.store import group_name
@@ -34,6 +34,7 @@ class TrajectoryJob:
 
     `store`: path of the Zarr store, made before. `split` and `seed` choose the stream of random
     numbers, `index` the trajectory within it. `config_hash`: of the generation it belongs to.
+    `dimensions`: per array of the store ("scale_64/q") how many axes it has there.
     `dt` in seconds; a frame every `save_every` steps after `spinup_steps`; `segment_frames`: frames
     between two saves. `x64`: whether to run with 64-bit types enabled.
     """
@@ -43,6 +44,7 @@ class TrajectoryJob:
     split: str
     seed: int
     config_hash: str
+    dimensions: dict[str, int]
     system: Any
     coarse_systems: dict[int, Any]
     coarseners: dict[int, Any]
@@ -127,11 +129,6 @@ class _Run:
         self.restart = self.folder / "restart.safetensors"
         self.model = job.system.model(job.dt)
         self.observer = job.observer
-        self.dimensions = {  # array → how many axes it has in the store
-            f"{group_name(size)}/{array.name}": 2 + len(array.shape)
-            for size, layout in layouts(self.observer).items()
-            for array in layout.arrays
-        }
         self.writers: dict[str, ShardWriter] = {}
         self.blow_ups: list[int] = []
 
@@ -203,7 +200,7 @@ class _Run:
         key = trajectory_key(job.seed, job.split, job.index, len(self.blow_ups))
         carry = self.model.init(job.system.initial_state(key=key))
         self.close()
-        self.writers = {name: self._writer(name) for name in self.dimensions}
+        self.writers = {name: self._writer(name) for name in self.job.dimensions}
         self._save_restart(carry, 0)
         self._tell("spin-up" if job.spinup_steps else "production", 0)
         return carry, 0
@@ -227,8 +224,8 @@ class _Run:
                     "was written by another version. Remove it to start this trajectory again."
                 )
             leaves.append(jnp.asarray(leaf))
-        lengths = {name: arrays[f"lengths/{name}"] for name in self.dimensions}
-        for name in self.dimensions:
+        lengths = {name: arrays[f"lengths/{name}"] for name in self.job.dimensions}
+        for name in self.job.dimensions:
             self.writers[name] = self._writer(name, lengths[name])
         return jax.tree.unflatten(jax.tree.structure(shapes), leaves), int(notes["segments"])
 
@@ -240,7 +237,7 @@ class _Run:
             path
             for name, writer in self.writers.items()
             for path in writer.finish(
-                self.records.store / name, self.dimensions[name], self.job.index
+                self.records.store / name, self.job.dimensions[name], self.job.index
             )
         ]
         return self._end(shards)
