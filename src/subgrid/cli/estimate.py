@@ -25,8 +25,8 @@ def print_plan(config: Config, out: Path, workers: int) -> None:
     total = sum(plan.seconds for plan in plans)
     disk = sum(plan.disk for plan in plans)
     print(
-        f"\nabout {duration(total)} and {_bytes(disk)} of disk, besides compiling (some ten seconds) "
-        "and the figures"
+        f"\nabout {duration(total)} and {_bytes(disk)} of disk, besides compiling (some ten "
+        "seconds) and the figures"
     )
     folder = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
     free = shutil.disk_usage(folder).free

@@ -1,8 +1,9 @@
 """Turns the names and numbers of a config into objects: the only place that does."""
 
+import math
 from typing import Any
 
-from subgrid.config.sections import ClosureConfig
+from subgrid.config.sections import ClosureConfig, LearnedConfig
 from subgrid.config.settings import Config
 from subgrid.errors import ConfigError, SubgridError
 
@@ -79,6 +80,68 @@ def build_closure(model: ClosureConfig, coarse_system: Any) -> Any:
         closure = CLOSURES.get(model.closure)(coarse_system, **model.arguments)
     check_closure(closure, coarse_system)
     return closure
+
+
+def build_network(config: Config, model: LearnedConfig, coarse_system: Any, key: Any) -> Any:
+    """Return the untrained network of a learned model: a named one, a `Stacked` or a `Cascade`.
+
+    It maps the channels of a state to those of its increment (with `flux_form` to two fluxes each).
+    """
+    import jax
+
+    from subgrid.nn import Stacked, build, build_cascade
+
+    state = jax.eval_shape(lambda: coarse_system.initial_state(key=jax.random.key(0)))
+    channels = sum(math.prod(leaf.shape[:-2]) for leaf in jax.tree.leaves(state))
+    out = 2 * channels if model.flux_form else channels
+    with _naming(f"models.{model.name}"):
+        if model.arrangement == "multiscale":
+            return build_cascade(
+                model.networks,
+                config.coarse.sizes,
+                state_channels=channels,
+                out_channels=out,
+                key=key,
+                width=model.width,
+            )
+        # the second of a stack sees the state and what the first made of it
+        inputs = [channels, channels + out]
+        keys = jax.random.split(key, len(model.networks))
+        networks = [
+            build(name, in_channels=count, out_channels=out, key=part, width=model.width)
+            for name, count, part in zip(model.networks, inputs, keys, strict=False)
+        ]
+        return Stacked(*networks) if model.arrangement == "stacked" else networks[0]
+
+
+def build_plan(config: Config, model: LearnedConfig) -> Any:
+    """Return the training plan of a learned model: [training] with the model's own changes."""
+    from subgrid.training import OPTIMISERS, SCHEDULES, Noise, Plan
+
+    settings = config.training_of(model)
+    rates: dict[str, Any] = {"peak": settings.learning_rate}
+    if settings.schedule == "cosine":
+        rates |= {"updates": settings.updates, "warmup": settings.warmup}
+        rates["end"] = settings.end_learning_rate
+    decay = {"weight_decay": settings.weight_decay} if settings.optimiser == "adamw" else {}
+    optimiser = OPTIMISERS.get(settings.optimiser)(
+        SCHEDULES.get(settings.schedule)(**rates),
+        epsilon=settings.epsilon,
+        clip=settings.clip,
+        clip_at=settings.clip_at,
+        **decay,
+    )
+    return Plan(
+        optimiser=optimiser,
+        updates=settings.updates,
+        batch_size=settings.batch_size,
+        validation_samples=settings.validation_samples,
+        validate_every=settings.validate_every,
+        checkpoint_every=settings.checkpoint_every,
+        noise=Noise(settings.noise, settings.clean_fraction, settings.noise_from),
+        ema=settings.ema,
+        chunk=settings.chunk,
+    )
 
 
 class _naming:

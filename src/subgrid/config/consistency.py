@@ -113,7 +113,7 @@ def _evaluation_problems(
     if evaluation.members > tests:
         problems.append(
             f"evaluation.members: got {evaluation.members}; must be at most "
-            f"data.trajectories.test = {tests}: each member starts from a test trajectory of its own"
+            f"data.trajectories.test = {tests}: each member has a test trajectory of its own"
         )
     if evaluation.steps % evaluation.save_every:
         problems.append(
@@ -137,8 +137,8 @@ def _reference_problems(
     stride = evaluation.save_every * dt / frame
     if stride < 0.5 or abs(stride - round(stride)) > 1e-9 * stride:
         return [
-            f"evaluation.save_every: free runs save every {evaluation.save_every * dt:g} s; must be "
-            f"a whole multiple of the truth's {frame:g} s (truth.save_every * truth.dt)"
+            f"evaluation.save_every: free runs save every {evaluation.save_every * dt:g} s; must "
+            f"be a whole multiple of the truth's {frame:g} s (truth.save_every * truth.dt)"
         ]
     frames = truth.frames if data.test_frames is None else data.test_frames
     longest = (frames - 1) // round(stride) * evaluation.save_every

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import tomli_w
 from pydantic import ValidationError
@@ -103,7 +103,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     for key, value in changes.items():
         old = merged.get(key)
         if _are_named_tables(old) and isinstance(value, Mapping):
-            value = _named_list(key, [entry["name"] for entry in old], value)
+            value = _named_list(key, [str(entry["name"]) for entry in old], value)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
             merged[key] = merge(old, value)
         elif _are_named_tables(old) and _are_named_tables(value):
@@ -113,7 +113,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _are_named_tables(value: Any) -> bool:
+def _are_named_tables(value: Any) -> TypeGuard[list[Mapping[str, Any]]]:
     return (
         isinstance(value, list)
         and bool(value)
@@ -121,7 +121,7 @@ def _are_named_tables(value: Any) -> bool:
     )
 
 
-def _named_list(key: str, known: list[str], changes: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _named_list(key: str, known: list[str], changes: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     for name, table in changes.items():
         if name not in known:
             raise UnknownNameError(unknown_name_message(f"entry of [[{key}]]", name, known))
@@ -147,6 +147,7 @@ def _override_table(override: str) -> dict[str, Any]:
         value = tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word such as adamw: quotes are easily lost in a shell
-    for part in reversed(parts):
-        value = {part: value}
-    return value
+    table = {parts[-1]: value}
+    for part in reversed(parts[:-1]):
+        table = {part: table}
+    return table

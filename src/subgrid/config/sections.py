@@ -82,22 +82,28 @@ class DataConfig(Section):
 class TrainingConfig(Section):
     """The optimisation of every network of a learned model.
 
-    `warmup`, `validate_every` and `checkpoint_every` count updates. `noise` is the standard
-    deviation of the Gaussian noise added to the standardised inputs, and `clean_fraction` the
-    share of samples that stay without it. `chunk` is the number of samples whose gradient is
-    computed at once (large batches fall out of the CPU cache). `clip` bounds each element of the
-    gradient. `ema` is the decay of the running mean of the weights.
+    `warmup`, `noise_from`, `validate_every` and `checkpoint_every` count updates. The rate rises to
+    `learning_rate` and, with "cosine", falls to `end_learning_rate`. `clip` is "norm" (the gradient
+    is scaled down to the norm `clip_at`) or "legacy" (each element is cut to ±`clip_at`). `noise`
+    is the standard deviation of the Gaussian noise added to the standardised inputs from update
+    `noise_from` on, and `clean_fraction` the share of samples that stay without it. `ema` is the
+    decay of the running mean of the weights. `chunk` is the number of samples whose gradient is
+    computed at once (large batches fall out of the CPU cache).
     """
 
     updates: Count
     batch_size: Count = 64
     learning_rate: Positive = 1e-3
+    end_learning_rate: PositiveOrZero = 0.0
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: CountOrZero = 0
     optimiser: Literal["adam", "adamw"] = "adam"
     weight_decay: PositiveOrZero = 0.0
-    clip: Positive | None = None
+    epsilon: Positive = 1e-8
+    clip: Literal["norm", "legacy"] | None = None
+    clip_at: Positive = 1.0
     noise: PositiveOrZero = 0.0
+    noise_from: CountOrZero = 0
     clean_fraction: Fraction = 0.25
     ema: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     validate_every: Count = 100
@@ -110,6 +116,11 @@ class TrainingConfig(Section):
         if self.warmup >= self.updates and self.warmup > 0:
             raise ValueError(
                 f"warmup = {self.warmup} must be smaller than updates = {self.updates}"
+            )
+        if self.end_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"end_learning_rate = {self.end_learning_rate} must be at most learning_rate = "
+                f"{self.learning_rate}"
             )
         if self.weight_decay > 0 and self.optimiser == "adam":
             raise ValueError(
@@ -137,11 +148,12 @@ class ClosureConfig(Section):
 class LearnedConfig(Section):
     """A closure learned from the data of this run.
 
-    `arrangement` is "single" (one network), "stacked" (two networks at the finest coarse size, the
-    second correcting the first, trained together) or "multiscale" (one network per coarse size, in
-    the order of `coarse.sizes`, trained from the coarsest size up with the earlier ones frozen).
-    `width` multiplies the channels of each network. `seeds` is the number of independent
-    initialisations. `training` changes single settings of [training] for this model.
+    `networks` are in the order in which they work. `arrangement` is "single" (one network),
+    "stacked" (two networks at the finest coarse size, the second correcting the first, trained
+    together) or "multiscale" (one network per coarse size, the one for the coarsest size first,
+    trained one after another with the earlier ones frozen). `width` multiplies the channels of each
+    network. `seeds` is the number of independent initialisations. `training` changes single
+    settings of [training] for this model.
     """
 
     name: Name

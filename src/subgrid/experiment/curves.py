@@ -9,8 +9,8 @@ from subgrid.training import read_records
 def learning_curves(folder: RunFolder) -> dict[str, list[dict[str, Any]]]:
     """Return the records of the last network of each learned model, of its first seed.
 
-    In a multiscale model that is the one that adds the finest scale; the others learn other targets,
-    whose losses do not compare.
+    In a multiscale model that is the one that adds the finest scale; the others learn other
+    targets, whose losses do not compare.
     """
     curves = {}
     for model in folder.config.learned():

@@ -1,4 +1,4 @@
-"""The stage that tests every closure, offline and online, on the test trajectories: used once, here."""
+"""The stage that tests every closure, offline and online: the one use of the test trajectories."""
 
 import json
 import shutil
@@ -33,8 +33,8 @@ def evaluate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) 
     """Write evaluation/*.zarr and scores.json.
 
     Each closure's offline scores and free runs are a store of their own; those already written are
-    kept, and free runs that were interrupted go on from their last segment. Raises ConfigError for a
-    time step above the limit and whatever a closure raises.
+    kept, and free runs that were interrupted go on from their last segment. Raises ConfigError for
+    a time step above the limit and whatever a closure raises.
     """
     test = _TestSet(folder)
     check_online_step(folder.config, folder.split("test"))
@@ -163,7 +163,7 @@ class _TestSet:
             progress.note(f"online {candidate.label}: {died} of {len(runs.member)} members blew up")
 
     def write_costs(self, found: list[Candidate], progress: Progress) -> None:
-        """Write the time per step of each model: measured once, since it is never the same twice."""
+        """Write the time per step of each model; kept, since it is never the same twice."""
         path = self.folder.evaluation / "costs.json"
         if path.exists():
             return

@@ -159,7 +159,7 @@ class RunFolder:
 
 
 def _mark(file: Path) -> str:
-    """Return what tells whether a file is still as it was: its SHA-256, or the size of a large one."""
+    """Return what tells whether a file is as it was: its SHA-256, or the size of a large one."""
     size = file.stat().st_size
     return file_hash(file) if size <= _LARGEST_HASHED else f"{size} bytes"
 

@@ -16,9 +16,10 @@ from subgrid.config import (
     LearnedConfig,
     build_closure,
     build_coarse_systems,
-    build_networks,
+    build_network,
     build_system,
 )
+from subgrid.nn import parameter_count
 from subgrid.stepping import advance_segment
 
 _TIMED_STEPS = 20
@@ -44,11 +45,11 @@ class StagePlan:
 def plan_run(config: Config, workers: int = 1) -> list[StagePlan]:
     """Return what each stage of a run takes; compiles and times its kernels, some seconds."""
     system = build_system(config)
-    coarse = build_coarse_systems(config, system)
+    coarse = build_coarse_systems(config, system)[0]
     return [
         _plan_simulation(config, system, workers),
         _plan_training(config, coarse),
-        _plan_evaluation(config, coarse[0]),
+        _plan_evaluation(config, coarse),
     ]
 
 
@@ -83,22 +84,25 @@ def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
     )
 
 
-def _plan_training(config: Config, coarse: tuple[Any, ...]) -> StagePlan:
+def _plan_training(config: Config, system: Any) -> StagePlan:
     operations, seconds, updates, memory, disk = 0.0, 0.0, 0, 0.0, 0.0
+    shape = system.grid.shape
     for model in config.learned():
         training = config.training_of(model)
-        for network, system in _networks(config, model, coarse):
-            weights = _weights(network)
-            samples = training.updates * training.batch_size * model.seeds
-            operations += 3 * 2 * weights * system.grid.size * samples
-            seconds += samples * _seconds_per_gradient(network, system, training.chunk)
-            updates += training.updates * model.seeds
-            memory = max(memory, training.chunk * weights**0.5 * system.grid.size * 8 * _FLOATS)
-            # the closure, the best weights, and a checkpoint with two moments
-            disk += 5 * weights * _FLOATS * model.seeds
+        network = build_network(config, model, system, jax.random.key(0))
+        weights = parameter_count(network)
+        # a cascade trains one network after another: the whole is an upper bound for each
+        rounds = len(model.networks) if model.arrangement == "multiscale" else 1
+        samples = training.updates * training.batch_size * model.seeds
+        operations += 3 * network.flops(*shape) * samples
+        seconds += samples * _seconds_per_gradient(network, shape, training.chunk)
+        updates += rounds * training.updates * model.seeds
+        memory = max(memory, training.chunk * network.flops(*shape) / weights * weights**0.5)
+        # the closure, the best weights, and a checkpoint with two moments
+        disk += 5 * weights * _FLOATS * model.seeds
     counts = config.data.trajectories
     held = (counts.train + counts.validation) * config.truth.frames
-    memory += held * 2 * 2 * coarse[0].grid.size * _FLOATS
+    memory += held * 2 * 2 * system.grid.size * _FLOATS
     work = f"{updates:,} updates of {len(config.learned())} learned closures"
     return StagePlan("train", work, operations, memory, disk, seconds)
 
@@ -106,7 +110,6 @@ def _plan_training(config: Config, coarse: tuple[Any, ...]) -> StagePlan:
 def _plan_evaluation(config: Config, system: Any) -> StagePlan:
     settings = config.evaluation
     operations, seconds, runs = 0.0, 0.0, 0
-    coarse = build_coarse_systems(config, build_system(config))
     for model in config.models:
         networks = model.seeds if isinstance(model, LearnedConfig) else 1
         steps = settings.steps * settings.members * networks
@@ -114,9 +117,9 @@ def _plan_evaluation(config: Config, system: Any) -> StagePlan:
         operations += steps * step_operations(system)
         seconds += steps * _seconds_per_step(system, config.coarse_dt, closure)
         if isinstance(model, LearnedConfig):
-            for network, level in _networks(config, model, coarse):
-                operations += steps * 2 * _weights(network) * level.grid.size
-                seconds += steps * _seconds_per_forward(network, level)
+            network = build_network(config, model, system, jax.random.key(0))
+            operations += steps * network.flops(*system.grid.shape)
+            seconds += steps * _seconds_per_forward(network, system.grid.shape)
         runs += settings.members * networks
     frame = system.grid.size * 2 * _FLOATS
     return StagePlan(
@@ -129,17 +132,6 @@ def _plan_evaluation(config: Config, system: Any) -> StagePlan:
     )
 
 
-def _networks(config: Config, model: LearnedConfig, coarse: tuple[Any, ...]) -> list[Any]:
-    """Return (network, system of the grid that it works on) of a learned model."""
-    networks = build_networks(model, coarse[0], jax.random.key(0))
-    systems = [coarse[0]] * len(networks) if model.arrangement == "stacked" else coarse
-    return list(zip(networks, systems, strict=False))
-
-
-def _weights(network: Any) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(network, eqx.is_inexact_array)))
-
-
 def _some_state(system: Any) -> Any:
     return system.initial_state(key=jax.random.key(0))
 
@@ -150,8 +142,8 @@ def _seconds_per_step(system: Any, dt: float, closure: Any) -> float:
     return _timed(lambda: advance_segment(model, carry, 1, _TIMED_STEPS, _nothing)) / _TIMED_STEPS
 
 
-def _seconds_per_gradient(network: Any, system: Any, chunk: int) -> float:
-    batch = jnp.ones((chunk, network.in_channels, *system.grid.shape), jnp.float32)
+def _seconds_per_gradient(network: Any, shape: tuple[int, int], chunk: int) -> float:
+    batch = jnp.ones((chunk, network.in_channels, *shape), jnp.float32)
 
     @eqx.filter_jit
     @eqx.filter_grad
@@ -161,8 +153,8 @@ def _seconds_per_gradient(network: Any, system: Any, chunk: int) -> float:
     return _timed(lambda: gradient(network, batch)) / chunk
 
 
-def _seconds_per_forward(network: Any, system: Any) -> float:
-    field = jnp.ones((network.in_channels, *system.grid.shape), jnp.float32)
+def _seconds_per_forward(network: Any, shape: tuple[int, int]) -> float:
+    field = jnp.ones((network.in_channels, *shape), jnp.float32)
     apply = eqx.filter_jit(network)
     return _timed(lambda: apply(field))
 

@@ -33,12 +33,13 @@ class Task:
         self.done, self.remark = 0, ""
         self.handle: Any = None
         self.began = time.monotonic()
-        self._first_done: int | None = None
+        self._first_done, self._updates = 0, 0
 
     def update(self, done: int, remark: str = "") -> None:
         """Take the number of units done so far and a remark such as the current loss."""
-        if self._first_done is None:  # what an earlier process did says nothing about speed
+        if self._updates < 2:  # neither what an earlier process did nor compiling tells the pace
             self._first_done, self.began = done, time.monotonic()
+            self._updates += 1
         self.done, self.remark = done, remark
         self.progress.show(self, finished=False)
 
@@ -53,7 +54,7 @@ class Task:
 
     def seconds_left(self) -> float | None:
         """Return the time left at the pace so far, or None before there is one."""
-        worked = self.done - (self._first_done or 0)
+        worked = self.done - self._first_done
         if worked <= 0 or self.done >= self.total:
             return None
         return (time.monotonic() - self.began) * (self.total - self.done) / worked

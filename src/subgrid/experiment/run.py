@@ -44,7 +44,8 @@ def run_experiment(
     A stage that is done for this config is skipped, and one that was interrupted goes on where it
     stopped, whatever stopped it. `stages`: some of "simulate", "train", "evaluate", "report"; those
     before the first must be done. `workers`, `dask`: see `worker_map`. `data_from`: a finished run
-    whose data are copied instead of simulated. `force`: remove what the stages made and make it again.
+    whose data are copied instead of simulated. `force`: remove what the stages made and make it
+    again.
 
     Raises ConfigError for names that are in no registry, RunFolderError for a folder of another
     config, RunLockedError if another process has it, and whatever a stage raises; what was finished
@@ -64,8 +65,8 @@ def run_experiment(
         for stage in STAGES[: STAGES.index(wanted[0])]:
             if not folder.is_done(stage):
                 raise RunFolderError(
-                    f"the stage {stage!r} of {out} is not finished, and {wanted[0]!r} needs it: run "
-                    f"`subgrid {stage} {out}` first, or `subgrid run {out}` for all stages"
+                    f"the stage {stage!r} of {out} is not finished, and {wanted[0]!r} needs it: "
+                    f"run `subgrid {stage} {out}` first, or `subgrid run {out}` for all stages"
                 )
         if force:
             _remove_outputs(folder, wanted[0])

@@ -23,8 +23,8 @@ SPLITS = ("train", "validation", "test")
 def simulate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) -> dict[str, Any]:
     """Write the data of every split and return what the manifest keeps of them.
 
-    Finished trajectories and saved segments of an interrupted run are kept. Raises ConfigError for a
-    time step above the limit, UnstableRunError if no trajectory of a split stays healthy.
+    Finished trajectories and saved segments of an interrupted run are kept. Raises ConfigError for
+    a time step above the limit, UnstableRunError if no trajectory of a split stays healthy.
     """
     config = folder.config
     system = build_system(config)
@@ -96,6 +96,6 @@ def _shown(task: Task) -> Callable[[TrajectoryProgress], None]:
 def _tell_blow_ups(progress: Progress, split: str, summary: Any) -> None:
     if summary.blow_ups:
         progress.note(
-            f"simulate {split}: {summary.blow_ups} attempts blew up and were repeated with new seeds; "
-            f"{len(summary.failed)} of {summary.trajectories} trajectories are missing"
+            f"simulate {split}: {summary.blow_ups} attempts blew up and were repeated with new "
+            f"seeds; {len(summary.failed)} of {summary.trajectories} trajectories are missing"
         )

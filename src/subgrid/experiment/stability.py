@@ -12,9 +12,9 @@ from subgrid.errors import ConfigError
 def check_time_step(key: str, dt: float, system: Any, states: Any = None) -> None:
     """Raise ConfigError, with the largest safe dt, if `dt` is above the limit of a system.
 
-    `key`: the config's name of dt; `states`: stacked states [member, ...] whose fastest flow counts.
-    Without states the system at rest is taken: the background flow alone then sets the limit, which
-    is necessary but not sufficient. A system without `max_stable_dt` is not checked.
+    `key`: the config's name of dt; `states`: stacked states [member, ...] whose fastest flow
+    counts. Without states the system at rest is taken: the background flow alone then sets the
+    limit, which is necessary but not sufficient. A system without `max_stable_dt` is not checked.
     """
     if not hasattr(system, "max_stable_dt"):
         return
@@ -28,8 +28,8 @@ def check_time_step(key: str, dt: float, system: Any, states: Any = None) -> Non
     largest = float(jnp.min(limits))
     if dt > largest:
         raise ConfigError(
-            f"{key}: got {dt:g} s, above the stability limit; the largest safe step on this grid is "
-            f"{_rounded_down(largest):g} s {reason}"
+            f"{key}: got {dt:g} s, above the stability limit; the largest safe step on this grid "
+            f"is {_rounded_down(largest):g} s {reason}"
         )
 
 

@@ -14,9 +14,9 @@ Map = Callable[..., Any]
 def worker_map(workers: int = 1, dask: str | None = None) -> Iterator[Map]:
     """Give the map that simulates trajectories.
 
-    `workers` = 1: the built-in one; more: that many processes of one thread each; `dask`: the address
-    of a dask.distributed scheduler. Raises ConfigError for a number below 1, a missing package, or an
-    address that does not answer.
+    `workers` = 1: the built-in one; more: that many processes of one thread each; `dask`: the
+    address of a dask.distributed scheduler. Raises ConfigError for a number below 1, a missing
+    package, or an address that does not answer.
     """
     if workers < 1:
         raise ConfigError(f"--workers {workers}: must be at least 1")

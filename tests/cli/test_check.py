@@ -1,0 +1,83 @@
+"""`subgrid check` finds what is wrong with a user's class."""
+
+import pytest
+
+CLOSURES = """
+import equinox as eqx
+import jax.numpy as jnp
+from subgrid.closures import AbstractClosure
+
+
+class Drag(AbstractClosure):
+    rate: float
+
+    def __init__(self, system, rate=1e-7):
+        self.rate = rate
+
+    def __call__(self, state, memory=None, forcing=None):
+        return type(state)(-self.rate * state.q), memory
+
+
+class Shapeless(Drag):
+    def __call__(self, state, memory=None, forcing=None):
+        return type(state)(state.q[:1]), memory
+
+
+class Undefined(Drag):
+    def __call__(self, state, memory=None, forcing=None):
+        return type(state)(jnp.log(state.q)), memory
+
+
+class Raising(Drag):
+    def __call__(self, state, memory=None, forcing=None):
+        raise RuntimeError("no coefficients were fitted")
+
+
+class Unshifted(Drag):
+    def __call__(self, state, memory=None, forcing=None):
+        return type(state)(1e-9 * state.q * jnp.arange(state.q.shape[-1])[None, None]), memory
+"""
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    (tmp_path / "my_closures.py").write_text(CLOSURES)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_a_lawful_closure_passes(cli, mine):
+    code, out, err = cli("check", "my_closures:Drag", "--nx", "16")
+    assert code == 0, out + err
+    assert "every law holds" in out
+    assert "shifts with the state" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [("Shapeless", "interface"), ("Undefined", "finite"), ("Raising", "no coefficients")],
+)
+def test_a_broken_law_is_named_and_exits_with_1(cli, mine, name, broken):
+    code, out, _ = cli("check", f"my_closures:{name}", "--nx", "16")
+    assert code == 1
+    assert any("BROKEN" in line and broken in line for line in out.splitlines())
+
+
+def test_a_symmetry_that_is_not_required_is_only_reported(cli, mine):
+    code, out, err = cli("check", "my_closures:Unshifted", "--nx", "16")
+    assert code == 0, out + err
+    assert "does not shift with the state" in out
+
+
+def test_a_shipped_system_passes(cli):
+    code, out, err = cli("check", "qg", "--nx", "16")
+    assert code == 0, out + err
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [("no_such_module:Drag", "cannot import"), ("my_closures:Drug", "has no 'Drug'")],
+)
+def test_what_cannot_be_imported_is_named(cli, mine, reference, message):
+    code, _, err = cli("check", reference)
+    assert code == 2
+    assert message in err

@@ -1,0 +1,136 @@
+"""The commands that need no run, and what every command says about bad usage."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def test_help_imports_no_jax():
+    # the time itself is measured in benchmarks; here only what it depends on
+    code = (
+        "import sys\nfrom subgrid.cli import main\nmain(['--help'])\nmain(['run', '--help'])\n"
+        "heavy = {'jax', 'equinox', 'xarray', 'zarr', 'matplotlib', 'dask'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "simulate" in done.stdout
+    assert "--dry-run" in done.stdout
+
+
+def test_version(cli):
+    import subgrid
+
+    assert cli("--version") == (0, f"{subgrid.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("presets", "quickstart"),
+        ("systems", "qg"),
+        ("closures", "smagorinsky"),
+        ("networks", "psm4"),
+        ("coarseners", "operator1"),
+        ("metrics", "mse"),
+    ],
+)
+def test_list_names_what_a_config_can_name(cli, kind, name):
+    code, out, _ = cli("list", kind)
+    assert code == 0
+    rows = [line.split(maxsplit=1) for line in out.splitlines()]
+    assert name in [row[0] for row in rows]
+    assert all(len(row) == 2 for row in rows), "every entry says in a line what it is"
+
+
+def test_new_writes_a_config_that_runs_and_never_overwrites(cli, tmp_path):
+    assert cli("new", "quickstart", "mine.toml")[0] == 0
+    before = (tmp_path / "mine.toml").read_text()
+    code, _, err = cli("new", "quickstart", "mine.toml")
+    assert code == 2
+    assert "not overwritten" in err
+    assert (tmp_path / "mine.toml").read_text() == before
+    assert cli("cite", "mine.toml")[0] == 0
+
+
+def test_cite_names_the_papers_of_what_is_used(cli):
+    code, out, _ = cli("cite", "quickstart")
+    assert code == 0
+    for key in ("subgrid", "otness2025", "ross2023", "smagorinsky1963", "jansen2014", "pyqg"):
+        assert f"{{{key}," in out
+
+
+def test_doctor_tells_versions_devices_and_speed(cli):
+    code, out, _ = cli("doctor")
+    assert code == 0
+    for word in ("python", "jax", "device 0", "memory", "disk free", "GFLOP/s", "FFT"):
+        assert word in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("rnu",), "run"),
+        (("run",), "SOURCE"),
+        (("list", "closure"), "closures"),
+        (("run", "quickstrt"), "Did you mean 'quickstart'"),
+        (("run", "absent.toml"), "no config file"),
+        (("run", "quickstart", "--profile", "tny"), "Did you mean 'tiny'"),
+        (
+            ("run", "quickstart", "--profile", "tiny", "--set", "training.updtes=3"),
+            "Did you mean 'updates'",
+        ),
+        (
+            ("run", "quickstart", "--profile", "tiny", "--set", "truth.system=qq"),
+            "unknown system 'qq'",
+        ),
+        (
+            (
+                "run",
+                "quickstart",
+                "--profile",
+                "tiny",
+                "--set",
+                "models.smagorinsky.closure=smagorinski",
+            ),
+            "models.smagorinsky.closure: unknown closure 'smagorinski'. Did you mean 'smagorinsky'",
+        ),
+        (
+            (
+                "run",
+                "quickstart",
+                "--profile",
+                "tiny",
+                "--set",
+                "models.multiscale.networks=['psm4', 'pms4']",
+            ),
+            "models.multiscale.networks: unknown network 'pms4'. Did you mean 'psm4'",
+        ),
+        (
+            ("run", "quickstart", "--profile", "tiny", "--workers", "0"),
+            "--workers 0: must be at least 1",
+        ),
+        (("run", "quickstart", "--profile", "tiny", "--workers", "many"), "many"),
+        (
+            ("run", "quickstart", "--profile", "tiny", "--set", "truth.dt=1e7"),
+            "truth.dt: got 1e+07 s, above the stability limit; the largest safe step",
+        ),
+        (("report", "nothing-here"), "unknown preset"),
+    ],
+)
+def test_bad_usage_exits_with_2_and_one_clear_message(cli, arguments, message):
+    code, _, err = cli(*arguments)
+    assert code == 2
+    assert message in " ".join(err.replace("│", " ").split())
+    assert "Traceback" not in err
+
+
+def test_debug_shows_the_traceback(cli):
+    assert "Traceback" in cli("run", "quickstrt", "--debug")[2]
+
+
+def test_a_stage_asks_for_the_stage_before_it(cli):
+    code, _, err = cli("evaluate", "quickstart", "--profile", "tiny")
+    assert code == 2
+    assert "stage 'simulate' of runs/quickstart-tiny is not finished" in err

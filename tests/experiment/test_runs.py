@@ -1,0 +1,157 @@
+"""A whole run: what it leaves, what it does when asked again, and how it meets damage."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import xarray
+from experiment_runs import SMALLEST, digests, finish, start
+
+from subgrid.closures import load_closure
+from subgrid.config import load_config
+from subgrid.errors import ConfigError, CorruptFileError, RunFolderError
+from subgrid.experiment import RunFolder, run_experiment
+
+
+def messages():
+    from subgrid.experiment import Progress
+
+    class Notes(Progress):
+        def __init__(self):
+            self.lines = []
+
+        def note(self, text):
+            self.lines.append(text)
+
+    return Notes()
+
+
+def test_a_run_leaves_what_the_design_promises(finished):
+    for name in (
+        "config.toml",
+        "manifest.json",
+        "data/train.zarr",
+        "data/validation.zarr",
+        "data/test.zarr",
+        "models/cascade/seed_0/model.json",
+        "models/cascade/seed_0/weights.safetensors",
+        "models/stacked/seed_1/weights.safetensors",
+        "models/stacked/seed_1/card.md",
+        "evaluation/reference.zarr",
+        "evaluation/online/none.zarr",
+        "evaluation/online/stacked-seed1.zarr",
+        "evaluation/offline/smagorinsky.zarr",
+        "scores.json",
+        "report.html",
+    ):
+        assert (finished / name).exists(), name
+    assert not (finished / "evaluation/partial").exists()
+    stages = json.loads((finished / "manifest.json").read_text())["stages"]
+    assert list(stages) == ["simulate", "train", "evaluate", "report"]
+    assert all(record["seconds"] >= 0 for record in stages.values())
+
+
+def test_the_data_open_with_xarray_alone(finished):
+    data = xarray.open_zarr(finished / "data/train.zarr", group="scale_12", consolidated=False)
+    assert data.q.dims == ("trajectory", "time", "level", "y", "x")
+    assert data.q.attrs["units"] == "s-1"
+    assert np.isfinite(data.q_forcing.values).all()
+
+
+def test_the_scores_cover_every_model_and_no_member_blew_up(finished):
+    scores = json.loads((finished / "scores.json").read_text())
+    assert list(scores["online"]) == ["none", "smagorinsky", "cascade", "stacked"]
+    assert scores["online"]["stacked"]["networks"] == 2
+    assert all(score["blow_ups"] == [] for score in scores["online"].values())
+    assert list(scores["offline"]) == ["smagorinsky", "cascade", "stacked"]
+
+
+def test_the_report_needs_no_other_file_and_no_network(finished):
+    page = (finished / "report.html").read_text()
+    links = re.findall(r"""(?:src|href)=["']([^"'#][^"']*)""", page)
+    assert links
+    assert all(link.startswith("data:") for link in links)
+    for name in ("smagorinsky", "cascade", "stacked", "subgrid run"):
+        assert name in page
+
+
+def test_a_finished_run_does_nothing_when_run_again(finished):
+    before = digests(finished), (finished / "report.html").read_bytes()
+    notes = messages()
+    run_experiment(load_config(SMALLEST), finished, progress=notes)
+    assert [line for line in notes.lines if "begins" in line] == []
+    assert before == (digests(finished), (finished / "report.html").read_bytes())
+
+
+def test_a_learned_closure_loads_from_its_folder_alone(finished):
+    system = __import__("subgrid").systems.TwoLayerQG(12)
+    state = system.initial_state(key=__import__("jax").random.key(0))
+    for seed in (0, 1):
+        increment, _ = load_closure(finished / "models/stacked" / f"seed_{seed}")(state)
+        assert increment.q.shape == (2, 12, 12)
+        assert np.isfinite(increment.q).all()
+
+
+def test_an_altered_data_chunk_is_named_and_nothing_overwritten(a_copy):
+    manifest = RunFolder.open(a_copy).manifest()
+    shard = next(
+        f for f in sorted((a_copy / "data/test.zarr/scale_12/q/c").rglob("*")) if f.is_file()
+    )
+    damage(shard)
+    before = digests(a_copy)
+    with pytest.raises(CorruptFileError, match=re.escape(str(shard))):
+        run_experiment(load_config(SMALLEST), a_copy)
+    assert digests(a_copy) == before
+    assert RunFolder.open(a_copy).manifest() == manifest
+
+
+def test_altered_weights_are_named_and_can_be_made_again(a_copy):
+    weights = a_copy / "models/cascade/seed_0/weights.safetensors"
+    wanted = digests(a_copy)
+    damage(weights)
+    with pytest.raises(CorruptFileError, match=r"cascade/seed_0/weights\.safetensors was altered"):
+        run_experiment(load_config(SMALLEST), a_copy)
+    run_experiment(load_config(SMALLEST), a_copy, stages=("train", "evaluate"), force=True)
+    assert digests(a_copy) == wanted
+
+
+def test_another_config_may_take_over_the_data_only_of_the_same_truth(finished, tmp_path):
+    one = ["models.cascade.width=0.0625"]
+    config = load_config(SMALLEST, overrides=one)
+    with pytest.raises(RunFolderError, match=r"models\.cascade\.width: there 0\.03125"):
+        run_experiment(config, finished)
+    folder = run_experiment(config, tmp_path / "a", stages=("simulate",), data_from=finished)
+    theirs = digests(finished)
+    assert {name: value for name, value in digests(folder.path).items()} == {
+        name: value for name, value in theirs.items() if name.startswith("data/")
+    }
+    other = load_config(SMALLEST, overrides=["truth.spinup_steps=9"])
+    with pytest.raises(ConfigError, match="other settings in truth"):
+        run_experiment(other, tmp_path / "b", stages=("simulate",), data_from=finished)
+
+
+def test_two_workers_write_the_same_bits_as_one(finished, tmp_path):
+    code, output = finish(start("simulate", SMALLEST, "--out", tmp_path / "run", "--workers", "2"))
+    assert code == 0, output
+    theirs = {n: d for n, d in digests(finished).items() if n.startswith("data/")}
+    assert digests(tmp_path / "run") == theirs
+
+
+def test_a_time_step_too_long_for_the_coarse_model_is_refused_before_the_training(a_copy):
+    target = a_copy.parent / "run"
+    config = load_config(
+        SMALLEST,
+        overrides=["evaluation.dt=720000.0", "evaluation.steps=2", "evaluation.save_every=1"],
+    )
+    shutil.rmtree(target, ignore_errors=True)
+    with pytest.raises(ConfigError, match=r"evaluation\.(dt|save_every)"):
+        run_experiment(config, target, data_from=a_copy)
+
+
+def damage(file):
+    """Flip one bit in the middle of a file."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)

@@ -1,0 +1,67 @@
+"""Runs that are killed, interrupted or started twice end with the same bits."""
+
+import random
+import signal
+
+import pytest
+from experiment_runs import SMALLEST, digests, finish, signal_when, start
+
+STAGES = ("simulate", "train", "evaluate")
+
+
+def test_a_run_killed_in_every_stage_ends_with_the_same_bits(finished, tmp_path):
+    folder = tmp_path / "run"
+    moments = random.Random(11)
+    for stage in STAGES:
+        delay = moments.uniform(0.0, 1.5)
+        signal_when(
+            start("run", SMALLEST, "--out", folder), f"{stage}: begins", signal.SIGKILL, delay
+        )
+    code, output = finish(start("run", SMALLEST, "--out", folder))
+    assert code == 0, output
+    assert digests(folder) == digests(finished)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_a_run_killed_at_random_moments_ends_with_the_same_bits(finished, tmp_path, seed):
+    print(f"seed {seed}")
+    folder = tmp_path / "run"
+    moments = random.Random(seed)
+    for _ in range(4):
+        process = start("run", SMALLEST, "--out", folder)
+        signal_when(
+            process,
+            moments.choice(("run folder", "begins")),
+            signal.SIGKILL,
+            moments.uniform(0.0, 12.0),
+        )
+    code, output = finish(start("run", SMALLEST, "--out", folder))
+    assert code == 0, output
+    assert digests(folder) == digests(finished)
+
+
+def test_ctrl_c_stops_cleanly_with_130_and_says_how_to_go_on(finished, tmp_path):
+    folder = tmp_path / "run"
+    process = start("simulate", SMALLEST, "--out", folder)
+    code, output = signal_when(process, "simulate train", signal.SIGINT, 0.3)
+    assert code == 130, output
+    assert "run the same command again" in output
+    assert "Traceback" not in output
+    code, output = finish(start("simulate", SMALLEST, "--out", folder))
+    assert code == 0, output
+    theirs = {n: d for n, d in digests(finished).items() if n.startswith("data/")}
+    assert digests(folder) == theirs
+
+
+def test_a_second_run_in_one_folder_is_refused_and_the_first_goes_on(tmp_path):
+    folder = tmp_path / "run"
+    first = start("simulate", SMALLEST, "--out", folder)
+    for line in first.stdout:
+        if "begins" in line:
+            break
+    code, output = finish(start("simulate", SMALLEST, "--out", folder))
+    assert code == 1
+    assert f"is in use by process {first.pid}" in output
+    code, output = finish(first)
+    assert code == 0, output
