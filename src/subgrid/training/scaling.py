@@ -22,9 +22,21 @@ FORCING = "_forcing"  # the name of a variable's subgrid forcing ends so
 class SampleSource(Protocol):
     """What training needs of `subgrid.data.Samples`."""
 
-    path: Path
-    scale: int
-    variables: Sequence[str]
+    # properties, since a plain attribute of a protocol would have to be writable
+    @property
+    def path(self) -> Path:
+        """Return the store."""
+        ...
+
+    @property
+    def scale(self) -> int:
+        """Return the coarse size, in points along x."""
+        ...
+
+    @property
+    def variables(self) -> Sequence[str]:
+        """Return the names of the arrays in a batch."""
+        ...
 
     def __len__(self) -> int: ...
 
