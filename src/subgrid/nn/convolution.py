@@ -14,6 +14,7 @@ On other devices `jax.lax.conv_general_dilated` is used. Its float32 products fo
 `jax_default_matmul_precision`: on recent NVIDIA GPUs the default rounds the factors to TF32.
 """
 
+import functools
 import math
 
 import equinox as eqx
@@ -90,6 +91,7 @@ def check_sample(field: Array, channels: int) -> None:
         )
 
 
+@functools.partial(jax.jit, inline=True)  # one compilation, not one per operation, outside of jit
 @jax.checkpoint  # keeps the input for the gradient, not its k shifted copies
 def correlate(
     field: Float[Array, "y x in"], weight: Float[Array, "k k in out"]
