@@ -9,6 +9,7 @@ two worker processes against one, both warm. Prints Markdown tables of the faste
 repeats and their ratios.
 """
 
+import functools
 import sys
 import tempfile
 import time
@@ -84,6 +85,24 @@ def best(*runs) -> list[tuple[float, ...]]:
     return [tuple(map(min, zip(*column, strict=True))) for column in zip(*times, strict=True)]
 
 
+def timed(function, job) -> float:
+    """Return the processor time that a job takes in its worker."""
+    busy = time.process_time()
+    function(job)
+    return time.process_time() - busy
+
+
+def timing(mapped, noted: list[float]):
+    """Return a map like `mapped` that notes the least processor time of its jobs."""
+
+    def over(function, jobs):
+        found = list(mapped(functools.partial(timed, function), jobs))
+        noted.append(min(found))
+        return found
+
+    return over
+
+
 def main(nx: int = 128, frames: int = 256) -> None:
     steps = frames * SAVE_EVERY
     plain, output = best(bare(nx, frames), written(settings(nx, frames)))
@@ -96,13 +115,16 @@ def main(nx: int = 128, frames: int = 256) -> None:
         flush=True,
     )
     given = settings(nx, frames, trajectories=4)
+    busy: tuple[list[float], ...] = ([], [], [])
     with process_map(1) as one, process_map(2) as two:
-        runs = written(given), written(given, map=one), written(given, map=two)
-        alone, first, second = (wall for wall, _ in best(*runs))
-    print("| 4 trajectories | s | speed |\n|---|---|---|")
-    print(f"| this process, all threads | {alone:.2f} | {first / alone:.2f} |")
-    print(f"| 1 worker | {first:.2f} | 1 |")
-    print(f"| 2 workers | {second:.2f} | {first / second:.2f} |")
+        maps = (map, one, two)
+        times = best(*(written(given, map=timing(*each)) for each in zip(maps, busy, strict=True)))
+    slowest = times[1][0]
+    print("| 4 trajectories | s | speed | processor s per trajectory |\n|---|---|---|---|")
+    for name, (wall, _), each in zip(
+        ("this process, all threads", "1 worker", "2 workers"), times, busy, strict=True
+    ):
+        print(f"| {name} | {wall:.2f} | {slowest / wall:.2f} | {min(each):.2f} |", flush=True)
 
 
 if __name__ == "__main__":
