@@ -12,7 +12,7 @@ from subgrid.nn import Conv2d
 from subgrid.training import Adam, Constant, Noise, Plan, read_records, train_offline
 from subgrid.training.offline import closure_task
 from subgrid.training.scaling import channels, standardisation
-from subgrid.training.tasks import Sources, Task, make_batches, make_loss, make_validation
+from subgrid.training.tasks import Sources, make_batches, make_validation
 
 
 def plan(**changes):
@@ -41,7 +41,7 @@ def test_loss_falls_and_the_closure_runs_what_was_trained(data, tmp_path):
     # the validation loss again, from the closure as it runs online
     chosen = np.sort(np.random.default_rng([1, 2]).choice(16, 8, replace=False))
     batch = validation.batch(chosen)
-    increment = jax.vmap(lambda q: result.closure((q,))[0][0])(jnp.asarray(batch["q"]))
+    increment = jax.jit(jax.vmap(lambda q: result.closure((q,))[0][0]))(batch["q"])
     scale = np.asarray(standardisation(train).targets.scale)[:, None, None]
     error = np.mean(((np.asarray(increment) - batch["q_forcing"]) / scale) ** 2)
     np.testing.assert_allclose(error, result.fits[0].best_loss, rtol=1e-4)  # float32
@@ -94,23 +94,26 @@ def test_scalers_are_not_trained(data, tmp_path):
 
 def test_noise_leaves_the_wanted_fraction_clean():
     noise = Noise(level=0.5, clean_fraction=0.25, from_update=3)
-    assert not np.any(noise.levels(1000, seed=0, update=2))
-    levels = np.concatenate([noise.levels(1000, seed=0, update=n) for n in range(3, 13)])
-    assert set(levels) == {0.0, 0.5}
+    shape = (1000, 1, 2, 2)
+    assert noise.draw(shape, seed=0, update=2) is None
+    drawn = np.concatenate([noise.draw(shape, seed=0, update=n) for n in range(3, 13)])
+    clean = np.all(drawn == 0, axis=(1, 2, 3))
     # 10,000 draws: standard error 0.0043
-    np.testing.assert_allclose(np.mean(levels == 0), 0.25, atol=0.02)
-    assert np.all(Noise(0.5, clean_fraction=0.0).levels(100, seed=0, update=0) == 0.5)
+    np.testing.assert_allclose(np.mean(clean), 0.25, atol=0.02)
+    # 30,000 draws: standard error 0.4 %
+    np.testing.assert_allclose(np.std(drawn[~clean]), 0.5, rtol=0.02)
+    assert np.all(Noise(0.5, clean_fraction=0.0).draw(shape, seed=0, update=0) != 0)
 
 
 def test_noise_level_is_the_standard_deviation_of_standardised_inputs(data):
-    scales = standardisation(data[0])
-    task = Task(lambda network, fields: scales.inputs.normalise(fields), scales.inputs.normalise)
+    sources = Sources(*data, standardisation(data[0]))
     wanted = plan(noise=Noise(0.3, clean_fraction=0.0), batch_size=64)
-    batch = make_batches(Sources(*data, scales), wanted, 0)(0)
-    batch["forcing"] = batch["fields"]
-    loss = make_loss(task, scales, noisy=True)(None, batch, jax.random.split(jax.random.key(0), 64))
-    # the mean square of 32,768 draws: standard error 0.8 %
-    np.testing.assert_allclose(loss, 0.3**2, rtol=0.04)
+    noisy, clean = (make_batches(sources, one, 0)(5) for one in (wanted, plan(batch_size=64)))
+    added = (noisy["fields"] - clean["fields"]) / Q
+    # 32,768 draws: standard error 0.4 %; the two levels' scales are within 10 % of Q
+    np.testing.assert_allclose(np.std(added), 0.3, rtol=0.1)
+    np.testing.assert_array_equal(noisy["forcing"], clean["forcing"])
+    np.testing.assert_array_equal(make_batches(sources, wanted, 0)(5)["fields"], noisy["fields"])
 
 
 def test_validation_subset_is_fixed_by_the_seed(data, tmp_path):

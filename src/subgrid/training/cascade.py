@@ -58,7 +58,7 @@ def train_cascade(
 
     `plan`: one for all stages or one per stage. Stage j trains in `folder`/stage_j and reports as
     "`label` stage_j". A single-scale baseline gets the same budget with `updates` of the result.
-    The fixed networks run inside the loss, so that they see each sample's noise.
+    The fixed networks run inside the loss, so that they see the noise of each sample.
 
     Raises ConfigError for another number of plans than stages or samples of another size than the
     cascade's finest, and what `fit` raises.

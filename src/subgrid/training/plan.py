@@ -35,11 +35,20 @@ class Noise:
                 f"noise from_update is {self.from_update!r}; it must not be negative."
             )
 
-    def levels(self, size: int, *, seed: int, update: int) -> Float[np.ndarray, " batch"]:
-        """Return the noise level of each sample of a batch: 0 or `level`."""
-        clean = np.random.default_rng([seed, 1, update]).random(size) < self.clean_fraction
-        level = self.level if update >= self.from_update else 0.0
-        return np.where(clean, 0.0, level).astype(np.float32)
+    def draw(
+        self, shape: tuple[int, ...], *, seed: int, update: int
+    ) -> Float[np.ndarray, "batch channel y x"] | None:
+        """Return the noise of a batch of this shape, or None if there is none.
+
+        A function of seed and update alone, computed where the batch is loaded: beside the device's
+        work, and the same on any number of devices.
+        """
+        if self.level == 0 or update < self.from_update:
+            return None
+        random = np.random.default_rng([seed, 1, update])
+        noisy = random.random(shape[0]) >= self.clean_fraction
+        noise = random.standard_normal(shape, np.float32)
+        return noise * np.float32(self.level) * noisy[:, None, None, None]
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def train_task(
     label: str,
 ) -> tuple[FitResult, float]:
     """Return the result of `fit` for a task, and the work per training sample [1e9 operations]."""
-    loss = make_loss(task, sources.scales, noisy=plan.noise.level > 0)
+    loss = make_loss(task)
     batches = make_batches(sources, plan, seed)
     work = gradient_work(loss, network, where, batches(0))
     told = {item.name: getattr(plan, item.name) for item in dataclasses.fields(plan)}
@@ -89,41 +89,34 @@ def train_task(
 
 
 def make_batches(sources: Sources, plan: Plan, seed: int) -> Callable[[int], dict[str, np.ndarray]]:
-    """Return update → batch: "fields" and "forcing" [sample, C, y, x], "noise" [sample] levels."""
+    """Return update → batch: "fields" (with noise) and "forcing", [sample, C, y, x] each."""
     load = sources.train.batches(seed, plan.batch_size)
     names = sources.scales.variables
+    scale = np.asarray(sources.scales.inputs.scale, np.float32)[:, None, None]
 
     def batches(update: int) -> dict[str, np.ndarray]:
         batch = load(update)
+        fields = channels(batch, names)
+        noise = plan.noise.draw(fields.shape, seed=seed, update=update)
         return {
-            "fields": channels(batch, names),
+            "fields": fields if noise is None else fields + scale * noise,
             "forcing": channels(batch, [name + FORCING for name in names]),
-            "noise": plan.noise.levels(plan.batch_size, seed=seed, update=update),
         }
 
     return batches
 
 
-def make_loss(task: Task, scales: Standardisation, *, noisy: bool) -> Loss:
-    """Return the mean squared error of a task over batch, channels and pixels, in its unit².
+def make_loss(task: Task) -> Loss:
+    """Return the mean squared error of a task over batch, channels and pixels, in its unit²."""
 
-    `noisy`: whether the inputs get the batch's noise; without it no random number is drawn.
-    """
+    def loss(network: Any, batch: Mapping[str, Any], keys: Any) -> Array:
+        del keys  # the noise is in the batch
 
-    def one(network, fields, forcing, level, key):
-        if noisy:
-            noise = level * jax.random.normal(key, fields.shape, fields.dtype)
-            fields = fields + noise * scales.inputs.scale[:, None, None]
-        error = (task.predict(network, fields) - task.target(forcing)) / task.unit
-        return jnp.mean(jnp.square(error))
+        def one(fields: Array, forcing: Array) -> Array:
+            error = (task.predict(network, fields) - task.target(forcing)) / task.unit
+            return jnp.mean(jnp.square(error))
 
-    def loss(network, batch, keys):
-        def of_sample(fields, forcing, level, key):
-            return one(network, fields, forcing, level, key)
-
-        return jnp.mean(
-            jax.vmap(of_sample)(batch["fields"], batch["forcing"], batch["noise"], keys)
-        )
+        return jnp.mean(jax.vmap(one)(batch["fields"], batch["forcing"]))
 
     return loss
 
