@@ -1,11 +1,9 @@
 """Makes the dataset of one split: any number of truth trajectories, coarse at several scales."""
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,9 @@ from subgrid.data.observing import ScaleLayout, layouts
 from subgrid.data.records import Progress, Records, TrajectoryResult, locked
 from subgrid.data.store import attributes_of, create_store, extend_store, finalise_store, group_name
 from subgrid.data.trajectory import ATTEMPTS, TrajectoryJob, run_trajectory
-from subgrid.errors import ConfigError, CorruptFileError, RunFolderError, UnstableRunError
+from subgrid.data.watching import watched
+from subgrid.errors import ConfigError, RunFolderError, UnstableRunError
 from subgrid.provenance import config_hash, versions
-
-_POLL = 0.5  # seconds between two looks at how far the trajectories are
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def _generate(
         present = _prepare(job, records, config, arrays, trajectories)
         every = [dataclasses.replace(job, index=index) for index in range(present)]
         left = [one for one in every if records.result(one.index) is None]
-        with _watch(records, [one.index for one in left], job, progress):
+        with watched(records, [one.index for one in left], job.steps, progress):
             for _ in map(run_trajectory, left):
                 pass
         results = tuple(filter(None, (records.result(one.index) for one in every)))
@@ -260,54 +257,3 @@ def _outcome(summary: GenerationSummary) -> dict[str, Any]:
         ),
         "content_hash": summary.content_hash,
     }
-
-
-@contextlib.contextmanager
-def _watch(
-    records: Records,
-    indices: list[int],
-    job: TrajectoryJob,
-    progress: Callable[[Progress], None] | None,
-) -> Iterator[None]:
-    """Call `progress` from a thread with whatever changed, as long as the block runs.
-
-    The trajectories note how far they are in small files: that reaches any process or cluster.
-    """
-    if progress is None or not indices:
-        yield
-        return
-    told: dict[int, Progress] = {}
-    stop = threading.Event()
-
-    def look() -> None:
-        for index in indices:
-            if index in told and told[index].phase in ("done", "failed"):
-                continue
-            now = _now(records, index, job)
-            if now is not None and told.get(index) != now:
-                told[index] = now
-                progress(now)
-
-    def watch() -> None:
-        while not stop.wait(_POLL):
-            look()
-
-    thread = threading.Thread(target=watch, daemon=True, name="progress")
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        look()
-
-
-def _now(records: Records, index: int, job: TrajectoryJob) -> Progress | None:
-    try:
-        result = records.result(index)
-    except CorruptFileError:  # raised, with its reason, where the results are collected
-        return None
-    if result is None:
-        return records.progress(index)
-    phase = "failed" if result.failed else "done"
-    return Progress(index, phase, job.steps, job.steps, result.attempts)
