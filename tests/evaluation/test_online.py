@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from subgrid.closures import Smagorinsky
+from subgrid.closures import AbstractClosure, Smagorinsky
 from subgrid.coarsening import subgrid_forcing
 from subgrid.errors import CorruptFileError, RunFolderError
 from subgrid.evaluation import (
@@ -91,6 +91,18 @@ def test_a_blown_up_member_is_dated_and_masked(runs, dt, plan):
     assert np.isnan(data["kinetic_energy_spectrum"]).all()
 
 
+class Poisoned(AbstractClosure):
+    def __call__(self, state, memory=None, forcing=None):
+        return jax.tree.map(lambda field: jnp.nan * field, state), memory
+
+
+def test_a_closure_that_returns_nan_is_masked_from_its_first_step(coarse, coarse_states, dt):
+    model = coarse.model(dt, Poisoned())
+    data = free_runs(model, coarse_states, RunPlan(steps=4, save_every=2, snapshots=1))
+    np.testing.assert_array_equal(data["blew_up_at"], 1)
+    assert np.isnan(data["kinetic_energy"]).all()
+
+
 def test_healthy_members_are_untouched_by_one_that_blows_up(coarse, coarse_states, dt, plan):
     # the first member starts beyond its bounds
     scaled = jax.tree.map(
@@ -125,6 +137,10 @@ def test_the_truth_of_a_data_set_equals_the_truth_rolled_out(
         chunk=5,
     )
     assert found.sizes == truth.sizes
+    np.testing.assert_array_equal(found["snapshot_time"], truth["snapshot_time"])
+    np.testing.assert_allclose(
+        found["snapshots"], truth["snapshots"], atol=1e-2 * float(truth["snapshots"].max())
+    )
     for name in ("total_kinetic_energy", *LAYER_SPECTRA, *BUDGET_SPECTRA):
         scale = float(np.abs(truth[name]).max())
         # float32 rounding of another compilation, grown over 48 steps
@@ -185,3 +201,15 @@ def test_segments_cover_the_run_and_end_in_equal_ones():
     plan = RunPlan(steps=230, save_every=10, snapshots=3)
     assert sum(plan.segments()) == plan.frames == 23
     assert len(set(plan.segments()[1:])) == 1
+    assert plan.snapshot_frames()[-1] == 22
+
+
+def test_long_spans_are_split_so_that_memory_is_bounded():
+    plan = RunPlan(steps=10800, save_every=1, snapshots=10)
+    segments, kept = plan.segments(), plan.snapshot_frames()
+    assert sum(segments) == 10800
+    assert max(segments) <= plan.segment_frames
+    assert len(set(segments)) <= 2
+    assert len(kept) == 10
+    assert set(kept) <= set(np.cumsum(segments) - 1)
+    assert kept[0] >= 10800 // 2 - 1

@@ -15,7 +15,8 @@ from subgrid.evaluation.offline import (
     offline_scores,
     sample_sums,
 )
-from subgrid.evaluation.online import RunPlan, fine_runs, free_runs
+from subgrid.evaluation.online import fine_runs, free_runs
+from subgrid.evaluation.plan import RunPlan
 from subgrid.evaluation.report import (
     ReportData,
     render_html,

@@ -101,7 +101,7 @@ def assemble_report(
         figures=tuple(figure for figure in figures if figure.images),
         tables=tuple(table for table in tables if table.rows),
         commands=tuple(info.commands),
-        warnings=(*info.warnings, *_own_warnings(scores)),
+        warnings=(*info.warnings, *_own_warnings(scores, learned=bool(curves))),
         footer=info.footer,
     )
 
@@ -117,13 +117,12 @@ def _summary(scores: Mapping[str, OnlineScore]) -> str:
     )
 
 
-def _own_warnings(scores: Mapping[str, OnlineScore]) -> list[str]:
+def _own_warnings(scores: Mapping[str, OnlineScore], learned: bool) -> list[str]:
     members = min(score.members for score in scores.values())
     found = []
     if members < 5:
         found.append(f"Only {members} members were run: the intervals over members are rough.")
-    learned = [score for score in scores.values() if score.networks > 1]
-    if scores and not learned:
+    if learned and all(score.networks == 1 for score in scores.values()):
         found.append(
             "Each learned closure was trained once: intervals do not cover training seeds."
         )
@@ -184,8 +183,9 @@ def _score_figures(
     made = [
         report_figure(
             "Spectral error of every member",
-            "Root-mean-square error of the kinetic energy spectrum below the cut, one point per "
-            "member and network. Boxes: quartiles and median; whiskers: smallest and largest.",
+            "Root-mean-square error of the kinetic energy spectrum below the cut, against the "
+            "truth from the same state; one point per member and network. Boxes: "
+            "quartiles and median; whiskers: smallest and largest.",
             plot_error_boxes(scores, styles),
         ),
         report_figure(

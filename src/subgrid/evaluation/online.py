@@ -1,13 +1,12 @@
 """Free runs: members stepped together in segments, observed on device, masked when they blow up.
 
 A run is a chain of segments, each one compiled scan over all members. After a segment the host adds
-the spectra to its float64 sums, keeps the end states as snapshots and, given a file, saves all it
+the spectra to its float64 sums, keeps some end states as snapshots and, given a file, saves all it
 needs to go on. A run that was killed and started again ends with the same bits.
 """
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from subgrid.evaluation.observables import (
     ModelObserver,
     QGObservables,
 )
+from subgrid.evaluation.plan import RunPlan
 from subgrid.evaluation.statistics import RunSums, run_dataset
 from subgrid.provenance import config_hash, load_arrays, save_arrays
 from subgrid.stepping import AbstractModel, Carry, advance_segment
@@ -32,56 +32,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Progress = Callable[[int, int], None]
-_MIDDLE = 0.5  # default share of a run that is left out of time means as spin-up
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """How long a free run is and what of it is kept.
-
-    `steps`: steps of dt, a multiple of `save_every`; `save_every`: steps between frames;
-    `average_from`: first step whose frame enters the mean spectra (default: the second half);
-    `snapshots`: end states of the last segments that are kept, `snapshot_every` frames apart
-    (default: evenly over the second half). A segment is `snapshot_every` frames.
-    Raises ValueError for lengths that do not fit.
-    """
-
-    steps: int
-    save_every: int
-    average_from: int = -1
-    snapshots: int = 10
-    snapshot_every: int = 0
-
-    def __post_init__(self):
-        if self.save_every < 1 or self.steps < 1 or self.steps % self.save_every:
-            raise ValueError(
-                "steps must be a positive multiple of save_every, got "
-                f"{self.steps} and {self.save_every}"
-            )
-        if self.snapshots < 1 or self.snapshot_every < 0:
-            raise ValueError(
-                "snapshots must be at least 1 and snapshot_every not negative, got "
-                f"{self.snapshots} and {self.snapshot_every}"
-            )
-        if self.average_from < 0:
-            object.__setattr__(self, "average_from", int(self.steps * _MIDDLE))
-        if self.average_from >= self.steps:
-            raise ValueError(
-                f"average_from must be below steps = {self.steps}, got {self.average_from}"
-            )
-        if not self.snapshot_every:
-            every = max(1, round(self.frames * (1 - _MIDDLE) / self.snapshots))
-            object.__setattr__(self, "snapshot_every", every)
-
-    @property
-    def frames(self) -> int:
-        """Number of frames."""
-        return self.steps // self.save_every
-
-    def segments(self) -> list[int]:
-        """Return the frames of each segment; a short one comes first so that the last are equal."""
-        whole, rest = divmod(self.frames, self.snapshot_every)
-        return ([rest] if rest else []) + [self.snapshot_every] * whole
 
 
 def free_runs(
@@ -115,15 +65,16 @@ def free_runs(
     sums, carry, done = RunSums(), start, 0
     if file is not None and Path(file).exists():
         sums, carry, done = _restored(Path(file), start, mark)
-    system = observer.observables.system
+    system, kept = observer.observables.system, set(plan.snapshot_frames())
     for index, frames in enumerate(plan.segments()):
         if index < done:
             continue
         carry, seen = _segment(model, carry, frames, plan.save_every, observer)
-        coarse = _coarse_states(model, observer, carry)
         steps = sums.steps_done + plan.save_every * np.arange(1, frames + 1)
         sums = sums.with_frames(seen, steps, np.asarray(carry.blew_up_at), plan.average_from)
-        sums = sums.with_snapshot(np.asarray(coarse), plan.snapshots)
+        if len(sums.steps) - 1 in kept:
+            coarse = _coarse_states(model, observer, carry)
+            sums = sums.with_snapshot(np.asarray(coarse), plan.snapshots)
         if file is not None:
             _save(Path(file), sums, carry, index + 1, mark)
         if progress is not None:

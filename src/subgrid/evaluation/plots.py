@@ -123,7 +123,15 @@ def _series_panel(
             time, low, high, color=look.colour, alpha=0.12, lw=0, zorder=look.order - 2
         )
         mean = np.nanmean(shown, axis=0)
-        axes.plot(time, mean, color=look.colour, ls=look.dash, label=look.label, zorder=look.order)
+        axes.plot(
+            time,
+            mean,
+            color=look.colour,
+            ls=look.dash,
+            lw=look.width,
+            label=look.label,
+            zorder=look.order,
+        )
         if not dead.size:  # a model on its way out does not set the scale
             top = max(top, float(high.max()))
     axes.set_xlabel(f"time since the initial state [{unit}]")
@@ -164,12 +172,19 @@ def _spectrum_panel(
             zorder=look.order - 2,
         )
         axes.plot(
-            wavenumber, mean, color=look.colour, ls=look.dash, label=look.label, zorder=look.order
+            wavenumber,
+            mean,
+            color=look.colour,
+            ls=look.dash,
+            lw=look.width,
+            label=look.label,
+            zorder=look.order,
         )
         seen.append(mean[wavenumber < 1.15 * cut])
     axes.axvline(cut, color="#444444", ls=":", lw=1.1, label="cut of the error")
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.tick_params(which="minor", labelbottom=False, labelleft=False)
     if seen:
         everything = np.concatenate(seen)
         everything = everything[everything > 0]

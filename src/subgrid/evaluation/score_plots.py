@@ -14,6 +14,7 @@ from subgrid.evaluation.style import (
     Panel,
     add_legend,
     blown_up_note,
+    label_decades,
     new_panel,
     styled,
 )
@@ -37,7 +38,7 @@ def plot_error_boxes(
     panels = []
     for layer in LEVEL_NAMES:
         figure, (axes,) = new_panel()
-        empty = []
+        empty, largest = [], 0.0
         for place, (name, score) in enumerate(scores.items()):
             values = score.member_errors[f"{quantity}_{layer}"].ravel()
             values, look = values[np.isfinite(values)], styles[name]
@@ -45,12 +46,11 @@ def plot_error_boxes(
                 empty.append((place, f"all {score.runs} members\nblew up", look.colour))
                 continue
             _box(axes, place, values, look)
+            largest = max(largest, float(values.max()))
         axes.set_xticks(range(len(scores)), [styles[name].label for name in scores])
         axes.tick_params(axis="x", labelrotation=30 if len(scores) > 3 else 0)
         axes.set_xlim(-0.6, len(scores) - 0.4)
-        axes.set_ylim(bottom=0)
-        axes.set_ylabel("RMSE of KE spectrum [m³ s⁻²]")
-        axes.set_title(f"{layer} layer")
+        _error_axis(axes, layer, largest)
         for place, text, colour in empty:
             axes.text(
                 place,
@@ -95,7 +95,10 @@ def plot_learning_curves(
                     label=f"{look.label}, {text}",
                     lw=1.6 if dash == "-" else 1.0,
                 )
-    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if low > 0 and high > 2 * low:
+        axes.set_yscale("log")
+        label_decades(axes.yaxis)
     axes.set_xlabel("updates")
     axes.set_ylabel("loss [variance of the target]")
     add_legend(figure, axes, columns=2)
@@ -155,7 +158,7 @@ def plot_skill_cost(
     panels = []
     for layer in LEVEL_NAMES:
         figure, (axes,) = new_panel()
-        notes, ratios = [], []
+        notes, ratios, largest = [], [], 0.0
         for name, score in scores.items():
             look, error = styles[name], score.errors[f"{quantity}_{layer}"]
             if score.cost is None:
@@ -178,17 +181,24 @@ def plot_skill_cost(
                 label=look.label,
             )
             ratios.append(score.cost.ratio)
+            largest = max(largest, float(np.nanmax([error.estimate, error.high])))
         axes.set_xscale("log")
         if ratios:
             axes.set_xlim(min(0.8, 0.8 * min(ratios)), max(2.0, 1.6 * max(ratios)))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.set_ylim(bottom=0)
+        label_decades(axes.xaxis)
         axes.set_xlabel("cost per step [coarse model alone = 1]")
-        axes.set_ylabel("RMSE of KE spectrum [m³ s⁻²]")
-        axes.set_title(f"{layer} layer")
+        _error_axis(axes, layer, largest)
         add_legend(figure, axes, notes)
         panels.append(Panel(f"skill_cost_{layer}", figure, f"error against cost, {layer} layer"))
     return panels
+
+
+def _error_axis(axes: "Axes", layer: str, largest: float) -> None:
+    """Let the axis of the errors start at zero and hold the largest value."""
+    axes.set_ylim(0, 1.08 * largest if largest > 0 else 1.0)
+    axes.ticklabel_format(axis="y", scilimits=(-2, 3), useMathText=True)
+    axes.set_ylabel("RMSE of KE spectrum [m³ s⁻²]")
+    axes.set_title(f"{layer} layer")
 
 
 def _box(axes: "Axes", place: int, values: NDArray, look: Look) -> None:

@@ -38,9 +38,9 @@ class OnlineScore:
     """The online scores of one model, over its networks (training seeds) and members.
 
     `errors` and `reductions` map "kinetic_energy_spectrum_upper" and its like to the spectral RMSE
-    and to 1 - error/error without closure; `member_errors` the same errors of single members
-    [network, member]; `similarity` the scores of Ross et al. 2023, means over networks; `cost` may
-    be None.
+    and to 1 - error/error without closure; `member_errors` those of single members against the
+    truth from the same state [network, member]; `similarity` the scores of Ross et al. 2023, means
+    over networks; `cost` may be None.
     """
 
     name: str
@@ -83,6 +83,7 @@ def score_online(
         raise KeyError(f"baseline {baseline!r} is not among the models {', '.join(runs)}")
     spectra = {name: _spectra(sets) for name, sets in runs.items()}
     truth = {name: values[0] for name, values in _spectra([reference]).items()}
+    means = {name: member_mean(values) for name, values in truth.items()}
     wavenumber = np.asarray(reference["wavenumber"].values)
     base = [distances(data, reference, system, cut) for data in runs[baseline]]
     worst = {name: float(np.mean([table[name] for table in base])) for name in base[0]}
@@ -100,7 +101,8 @@ def score_online(
             if name != baseline:
                 statistic = _reduction_statistic(values, spectra[baseline][quantity], *against)
                 reductions[quantity] = bootstrap_interval(statistic, *counts, **options)
-            singles[quantity] = spectral_rmse(values, member_mean(truth[quantity]), wavenumber, cut)
+            paired = truth[quantity] if len(truth[quantity]) == counts[1] else means[quantity]
+            singles[quantity] = spectral_rmse(values, paired, wavenumber, cut)
         tables = [similarity(distances(data, reference, system, cut), worst) for data in sets]
         scores[name] = OnlineScore(
             name,
@@ -137,7 +139,7 @@ def verdict(score: OnlineScore, quantity: str = KE_SPECTRUM) -> str:
     counted = f"{dead} of {score.runs} members blew up"
     if dead:
         counted += f", the first after {min(b.days for b in score.blow_ups):.0f} days"
-    cost = "" if score.cost is None else f" at {score.cost.ratio:.3g} times the cost per step"
+    cost = "" if score.cost is None else f" at {score.cost.ratio:.2g} times the cost per step"
     if dead == score.runs:
         return f"is unstable{cost}: {counted}; its spectra are not scored."
     clauses = [

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from subgrid.evaluation.observables import QUANTITIES, QGObservables
+from subgrid.evaluation.plan import RunPlan
 from subgrid.grids import isotropic_spectrum
 
 if TYPE_CHECKING:
@@ -184,9 +185,8 @@ def reference_statistics(
     `states`, `forcings` [member, time, level, y, x]: q (1/s) on the grid of `system`, and the true
     subgrid forcing (1/s²; None leaves the closure's part out of the budget). Anything that slices
     like an array, for example a Zarr variable: `chunk` frames are in memory at a time. Frame i
-    counts as step (i + 1) · `save_every` of `dt` seconds. `average_from`: see `RunPlan`;
-    `snapshots`: kept evenly over the averaged frames. A member is masked from the first frame that
-    is not finite.
+    counts as step (i + 1) · `save_every` of `dt` seconds. `average_from` and
+    `snapshots`: see `RunPlan`. A member is masked from the first frame that is not finite.
     """
     import equinox as eqx
     import jax.numpy as jnp
@@ -203,8 +203,8 @@ def reference_statistics(
 
     shape = np.shape(states)
     frames = shape[1]
-    first = frames // 2 if average_from < 0 else average_from // save_every
-    kept = np.unique(np.linspace(first, frames - 1, snapshots).round().astype(int))
+    plan = RunPlan(frames * save_every, save_every, average_from, snapshots)
+    kept = np.array(plan.snapshot_frames())
     blew_up_at = np.full(shape[0], -1, np.int64)
     sums, fields = RunSums(), []
     for begin in range(0, frames, chunk):
@@ -214,10 +214,10 @@ def reference_statistics(
         steps = save_every * np.arange(part.start + 1, part.stop + 1)
         blew_up_at = _first_bad(q, s, steps, blew_up_at)
         seen = observe(observables, jnp.asarray(q), None if s is None else jnp.asarray(s))
-        sums = sums.with_frames(seen, steps, blew_up_at, first * save_every)
+        sums = sums.with_frames(seen, steps, blew_up_at, plan.average_from)
         fields += [q[:, i - begin] for i in kept if part.start <= i < part.stop]
     sums = replace(sums, snapshots=np.stack(fields), snapshot_steps=save_every * (kept + 1))
-    return run_dataset(sums, system, dt, blew_up_at, first * save_every)
+    return run_dataset(sums, system, dt, blew_up_at, plan.average_from)
 
 
 def _first_bad(

@@ -47,13 +47,14 @@ _SETTINGS: Any = {
 
 
 class Look(NamedTuple):
-    """How a model is drawn, everywhere: colour, dash pattern, marker, label and drawing order."""
+    """How a model is drawn everywhere: colour, dashes, marker, label, drawing order, width."""
 
     colour: str
     dash: Any
     marker: str
     label: str
     order: float
+    width: float = 1.6
 
 
 class Panel(NamedTuple):
@@ -68,8 +69,8 @@ def looks(names: Iterable[str], labels: dict[str, str] | None = None) -> dict[st
     """Return the look of the truth (black), no closure (grey) and each model, in their order."""
     labels = {TRUTH: "truth", BASELINE: "no closure", **(labels or {})}
     found = {
-        TRUTH: Look("#000000", "-", "*", labels[TRUTH], 5.0),
-        BASELINE: Look("#767676", (0, (4, 2)), "X", labels[BASELINE], 2.0),
+        TRUTH: Look("#000000", "-", "*", labels[TRUTH], 2.5, 2.8),
+        BASELINE: Look("#767676", (0, (4, 2)), "X", labels[BASELINE], 2.9),
     }
     count = 0
     for name in names:
@@ -134,6 +135,15 @@ def add_legend(figure: "Figure", axes: "Axes", notes: Sequence[str] = (), column
 def blown_up_note(look: Look, count: int) -> str:
     """Return the text that stands in a panel for a model without a member to draw."""
     return f"{look.label}: all {count} members blew up"
+
+
+def label_decades(axis: Any) -> None:
+    """Label 1, 2 and 5 of each decade of a logarithmic axis with plain numbers, nothing between."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def scientific(axis: Any) -> None:
