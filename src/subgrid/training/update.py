@@ -44,15 +44,16 @@ def initial_state(
     names: tuple[str, ...],
 ) -> TrainState:
     """Return the state before the first update, with sums called `names` besides the loss's."""
-    zero = jnp.zeros((), jnp.int32)
+    skipped, skipped_in_row, count = (jnp.zeros((), jnp.int32) for _ in range(3))
     return TrainState(
         parameters=parameters,
         optimiser=transformation.init(parameters),
-        average=None if ema is None else parameters,
-        skipped=zero,
-        skipped_in_row=zero,
+        # a copy: the buffers of the state are donated, so no two may be the same
+        average=None if ema is None else jax.tree.map(jnp.copy, parameters),
+        skipped=skipped,
+        skipped_in_row=skipped_in_row,
         sums={name: jnp.zeros(()) for name in ("loss", "gradient_norm", *names)},
-        count=zero,
+        count=count,
     )
 
 
