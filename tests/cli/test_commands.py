@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+TINY = ("run", "quickstart", "--profile", "tiny")
+
 
 def test_help_imports_no_jax():
     # the time itself is measured in benchmarks; here only what it depends on
@@ -78,11 +80,11 @@ def test_doctor_tells_versions_devices_and_speed(cli):
         (("run", "absent.toml"), "no config file"),
         (("run", "quickstart", "--profile", "tny"), "Did you mean 'tiny'"),
         (
-            ("run", "quickstart", "--profile", "tiny", "--set", "training.updtes=3"),
+            (*TINY, "--set", "training.updtes=3"),
             "Did you mean 'updates'",
         ),
         (
-            ("run", "quickstart", "--profile", "tiny", "--set", "truth.system=qq"),
+            (*TINY, "--set", "truth.system=qq"),
             "unknown system 'qq'",
         ),
         (
@@ -108,12 +110,12 @@ def test_doctor_tells_versions_devices_and_speed(cli):
             "models.multiscale.networks: unknown network 'pms4'. Did you mean 'psm4'",
         ),
         (
-            ("run", "quickstart", "--profile", "tiny", "--workers", "0"),
+            (*TINY, "--workers", "0"),
             "--workers 0: must be at least 1",
         ),
-        (("run", "quickstart", "--profile", "tiny", "--workers", "many"), "many"),
+        ((*TINY, "--workers", "many"), "many"),
         (
-            ("run", "quickstart", "--profile", "tiny", "--set", "truth.dt=1e7"),
+            (*TINY, "--set", "truth.dt=1e7"),
             "truth.dt: got 1e+07 s, above the stability limit; the largest safe step",
         ),
         (("report", "nothing-here"), "unknown preset"),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from subgrid.config import build_coarse_systems, build_online_system, build_system
@@ -186,8 +187,8 @@ class _TestSet:
     def _initial_states(self) -> Any:
         data = open_dataset(self.store, self.size)
         members = self._members()
-        arrays = {name: data[name][members, 0].values for name in self.names}
-        return jax.tree.map(jax.numpy.asarray, self.system.State(**arrays))
+        arrays = {name: jnp.asarray(data[name][members, 0].values) for name in self.names}
+        return self.system.State(**arrays)
 
 
 def _batches(samples: Samples, chosen: np.ndarray, name: str) -> Iterator[tuple[Any, Any]]:
@@ -199,7 +200,8 @@ def _batches(samples: Samples, chosen: np.ndarray, name: str) -> Iterator[tuple[
 def _plain(scores: Any) -> dict[str, Any]:
     """Return the offline scores as numbers: means and standard deviations of those per sample."""
     plain: dict[str, Any] = {}
-    for name, values in scores.data_vars.items():
+    for name in sorted(scores.data_vars):  # a store lists them in the order of its directory
+        values = scores[name]
         if values.dims == ("sample",):
             plain[name] = {"mean": float(values.mean()), "std": float(values.std())}
         else:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
+
 from subgrid.config import (
     Config,
     build_coarse_systems,
@@ -61,8 +63,8 @@ def simulate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) 
             "blow_ups": summary.blow_ups,
             "failed": list(summary.failed),
         }
-    for size in config.coarse.sizes:
-        statistics(folder.split("train"), size)  # kept beside the store, which is then complete
+        for size in config.coarse.sizes:
+            statistics(folder.split(split), size)  # kept beside the store, which is then complete
     return {"splits": notes}
 
 
@@ -76,7 +78,7 @@ def check_online_step(config: Config, test: Path) -> None:
     names = [variable.name for variable in system.variables]
     samples = Samples(test, config.coarse.sizes[0], names, in_memory=False)
     first = [i for i in range(len(samples)) if samples.origin(i)[1] == 0]
-    states = system.State(**samples.batch(first))
+    states = system.State(**{n: jnp.asarray(v) for n, v in samples.batch(first).items()})
     key = "truth.dt" if config.evaluation.dt is None else "evaluation.dt"
     check_time_step(key, config.coarse_dt, system, states)
 
