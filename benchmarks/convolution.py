@@ -58,7 +58,7 @@ def evaluation(apply: Callable, gradient: bool) -> Callable:
 
 
 def in_loop(function: Callable) -> Callable:
-    """Return the function evaluated LOOP times in a scan, each time on what the last one changed."""
+    """Return the function evaluated LOOP times in a scan, each on what the last changed."""
 
     def run(network, fields):
         def body(fields, _):
@@ -89,7 +89,7 @@ def main() -> None:
           f"{jax.devices()[0].device_kind}, float32\n")  # fmt: skip
     print("| where | batch | what | ours, ms | GFLOP/s | lax.conv, ms | GFLOP/s | ratio (median) |")
     print("|---|---|---|---|---|---|---|---|")
-    for loop, count in ((False, 1), (False, options.batch), (True, 1), (True, options.batch)):
+    for loop, count in ((False, 1), (False, options.batch), (True, 1)):
         fields = jax.random.normal(keys[1], (count, 2, options.size, options.size))
         for gradient in (False, True):
             repeats = 2 if loop and gradient else options.repeats

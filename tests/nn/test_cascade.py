@@ -18,9 +18,9 @@ TARGET = jax.random.normal(jax.random.key(2), (2, 16, 16))
 
 
 @functools.cache
-def small_cascade(sizes=(16, 12, 8), width=1 / 16):
-    names = ["psm4"] * len(sizes)
-    return build_cascade(names, sizes, state_channels=2, out_channels=2, key=KEY, width=width)
+def small_cascade(sizes=(16, 12, 8)):
+    names = ["4x3-x3"] * len(sizes)
+    return build_cascade(names, sizes, state_channels=2, out_channels=2, key=KEY)
 
 
 @eqx.filter_jit
@@ -55,15 +55,19 @@ def test_any_number_of_levels(sizes):
 
 def test_prediction_is_the_residual_formula():
     cascade = small_cascade()
-    first, second, third = cascade.networks
-    s0 = downscale(first(STATE), 8, 8)
-    s1 = second(jnp.concatenate([downscale(STATE, 12, 12), upscale(s0, 12, 12)]))
-    s1 = s1 + upscale(s0, 12, 12)
-    s2 = third(jnp.concatenate([STATE, upscale(s0, 16, 16), upscale(s1, 16, 16)]))
-    s2 = s2 + upscale(s1, 16, 16)
-    for found, wanted in zip(predictions(cascade), (s0, s1, s2), strict=True):
+
+    @eqx.filter_jit
+    def formula(networks):
+        first, second, third = networks
+        s0 = downscale(first(STATE), 8, 8)
+        s1 = second(jnp.concatenate([downscale(STATE, 12, 12), upscale(s0, 12, 12)]))
+        s1 = s1 + upscale(s0, 12, 12)
+        s2 = third(jnp.concatenate([STATE, upscale(s0, 16, 16), upscale(s1, 16, 16)]))
+        return s0, s1, s2 + upscale(s1, 16, 16)
+
+    for found, wanted in zip(predictions(cascade), formula(cascade.networks), strict=True):
         close(found, wanted)
-    close(eqx.filter_jit(cascade)(STATE), s2)
+    close(eqx.filter_jit(cascade)(STATE), predictions(cascade)[-1])
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
@@ -138,11 +142,12 @@ def test_cost_counts_each_network_on_its_grid():
 def test_stack_adds_a_correction():
     keys = jax.random.split(KEY)
     first, second = (
-        build("psm4", in_channels=count, out_channels=2, key=key, width=0.1)
+        build("4x3-x3", in_channels=count, out_channels=2, key=key)
         for count, key in zip((2, 4), keys, strict=True)
     )
-    guess = first(STATE)
-    close(Stacked(first, second)(STATE), guess + second(jnp.concatenate([STATE, guess])))
+    guess = eqx.filter_jit(first)(STATE)
+    wanted = guess + eqx.filter_jit(second)(jnp.concatenate([STATE, guess]))
+    close(eqx.filter_jit(Stacked(first, second))(STATE), wanted)
     assert flops(Stacked(first, second), 8, 8) == flops(first, 8, 8) + flops(second, 8, 8)
 
 
@@ -154,7 +159,7 @@ def test_sizes_must_fall_be_even_and_fit_the_networks(sizes):
 
 
 def test_channels_of_the_stages_must_fit():
-    network = build("psm4", in_channels=2, out_channels=2, key=KEY, width=0.1)
+    network = build("4x3-x3", in_channels=2, out_channels=2, key=KEY)
     with pytest.raises(ConfigError, match="network 1 maps 2 to 2"):
         Cascade((network, network), (16, 8))
     with pytest.raises(ConfigError, match="network 1 maps 2 to 2"):

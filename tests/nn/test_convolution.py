@@ -1,6 +1,5 @@
 """The convolution against its definition, the library's own, and the laws it must obey."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,13 +103,16 @@ def test_any_sizes_also_kernels_larger_than_the_grid(ny, nx, inputs, out, taps, 
     np.testing.assert_allclose(found, by_definition(field, weight), rtol=0, atol=1e-4)
 
 
+LAYER = Conv2d(2, 3, 5, key=jax.random.key(0))
+run_layer = jax.jit(lambda field: LAYER(field))
+
+
 @settings(max_examples=20, deadline=None)
 @given(dy=st.integers(-9, 9), dx=st.integers(-9, 9), seed=st.integers(0, 1000))
 def test_shift_of_the_input_shifts_the_output(dy, dx, seed):
-    layer = Conv2d(2, 3, 5, key=jax.random.key(0))
-    field = jnp.asarray(draw((2, 8, 10), seed, np.float32))
-    shifted = eqx.filter_jit(layer)(jnp.roll(field, (dy, dx), (1, 2)))
-    wanted = jnp.roll(eqx.filter_jit(layer)(field), (dy, dx), (1, 2))
+    field = draw((2, 8, 10), seed, np.float32)
+    shifted = run_layer(np.roll(field, (dy, dx), (1, 2)))
+    wanted = np.roll(run_layer(field), (dy, dx), (1, 2))
     # the same numbers are summed, but a matrix product may sum rows near its edge in another order
     np.testing.assert_allclose(shifted, wanted, rtol=0, atol=2e-6)
 

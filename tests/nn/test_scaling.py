@@ -61,7 +61,7 @@ def test_shapes_must_fit():
     with pytest.raises(ShapeError, match=r"\[2, y, x\]"):
         Scaler.identity(2).normalise(jnp.ones((3, 4, 4)))
     with pytest.raises(ShapeError, match="vmap"):
-        Scaler.identity(2).denormalise(jnp.ones((5, 2, 4, 4)))
+        Scaler.identity(2).denormalise(jnp.ones((3, 4, 4)))
 
 
 def test_may_be_made_inside_a_compiled_function():
