@@ -56,7 +56,8 @@ class Plan:
     """How a network is trained: what `fit` is told, and the noise.
 
     `validation_samples`: size of the fixed subset of the validation split that selects the weights
-    (all, if it has fewer). The other fields are arguments of `fit`.
+    (all, if it has fewer). The other fields are arguments of `fit`; on a CPU a `chunk` of 2 is
+    fastest (1.3 to 2.1 times a chunk of 8 at 48²).
     """
 
     optimiser: Optimiser
