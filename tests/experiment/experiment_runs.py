@@ -43,6 +43,7 @@ def signal_when(process, text, number, delay=0.0):
             timer.start()
             break
     lines.extend(process.stdout)
+    process.stdout.close()
     return process.wait(), "".join(lines)
 
 

@@ -3,15 +3,14 @@
 import hashlib
 import os
 import platform
-import signal
 import sys
 import traceback
 from pathlib import Path
-from types import FrameType
 
 from cyclopts import App, CycloptsError
 
 from subgrid import __version__
+from subgrid.cli.interrupt import Interrupts
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -39,7 +38,13 @@ _COMMANDS = {
 
 def build_app() -> App:
     """Return the app; the module of a command is imported when the command is used."""
-    app = App(name="subgrid", version=__version__, help=_HELP, help_format="markdown")
+    app = App(
+        name="subgrid",
+        version=__version__,
+        help=_HELP,
+        help_format="markdown",
+        suppress_keyboard_interrupt=False,  # `main` says how to go on
+    )
     for place, (name, (text, group)) in enumerate(_COMMANDS.items()):
         app.command(
             f"subgrid.cli.{name}:command", name=name, help=text, group=group, sort_key=place
@@ -55,7 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     _prepare_jax()
     if "" not in sys.path:
         sys.path.insert(0, "")  # a user's own module in the current folder, as `python -m` finds it
-    _end_on_sigterm()
+    interrupts = Interrupts()
+    interrupts.install()
     try:
         result = build_app()(
             tokens, exit_on_error=False, print_error=True, result_action="return_value"
@@ -64,6 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     except CycloptsError:  # cyclopts has printed it
         return BAD_USAGE
     except KeyboardInterrupt:
+        interrupts.taken()
         _say("interrupted. What is finished is kept: run the same command again to go on.")
         return INTERRUPTED
     except BrokenPipeError:  # for example `subgrid list | head -1`
@@ -115,15 +122,3 @@ def _explain(error: Exception, debug: bool) -> int:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _end_on_sigterm() -> None:
-    """Treat SIGTERM (a scheduler's notice) like Ctrl-C: a clean stop that can be resumed."""
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not in the main thread, as when a notebook calls main()
-        return
