@@ -138,6 +138,26 @@ def test_two_workers_write_the_same_bits_as_one(finished, tmp_path):
     assert digests(tmp_path / "run") == theirs
 
 
+@pytest.mark.slow
+def test_a_dask_cluster_writes_the_same_bits(finished, tmp_path):
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        code, output = finish(
+            start(
+                "simulate", SMALLEST, "--out", tmp_path / "run", "--dask", cluster.scheduler_address
+            )
+        )
+    assert code == 0, output
+    theirs = {n: d for n, d in digests(finished).items() if n.startswith("data/")}
+    assert digests(tmp_path / "run") == theirs
+
+
+def test_a_cluster_that_does_not_answer_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="--dask nowhere"):
+        run_experiment(load_config(SMALLEST), tmp_path / "run", dask="nowhere")
+
+
 def test_a_time_step_too_long_for_the_coarse_model_is_refused_before_the_training(tmp_path):
     # 60 days: the background flow of 0.025 m/s crosses a cell of 83 km in 39
     long = {"dt": 5184000.0, "steps": 1, "save_every": 1}

@@ -34,7 +34,7 @@ def print_plan(config: Config, out: Path, workers: int) -> None:
         print(f"the disk has only {_bytes(free)} free")
 
 
-def _bytes(count: float) -> str:
+def _bytes(count: float | int) -> str:
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.3g} {unit}"

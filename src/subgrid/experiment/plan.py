@@ -36,9 +36,9 @@ class StagePlan:
 
     stage: str
     work: str
-    operations: float
-    memory: float
-    disk: float
+    operations: float | int
+    memory: float | int
+    disk: float | int
     seconds: float
 
 
@@ -95,9 +95,10 @@ def _plan_training(config: Config, system: Any) -> StagePlan:
         rounds = len(model.networks) if model.arrangement == "multiscale" else 1
         samples = training.updates * training.batch_size * model.seeds
         operations += 3 * network.flops(*shape) * samples
-        seconds += samples * _seconds_per_gradient(network, shape, training.chunk)
+        per_sample, needed = _gradient_cost(network, shape, training.chunk)
+        seconds += samples * per_sample
         updates += rounds * training.updates * model.seeds
-        memory = max(memory, training.chunk * network.flops(*shape) / weights * weights**0.5)
+        memory = max(memory, needed)
         # the closure, the best weights, and a checkpoint with two moments
         disk += 5 * weights * _FLOATS * model.seeds
     counts = config.data.trajectories
@@ -142,15 +143,19 @@ def _seconds_per_step(system: Any, dt: float, closure: Any) -> float:
     return _timed(lambda: advance_segment(model, carry, 1, _TIMED_STEPS, _nothing)) / _TIMED_STEPS
 
 
-def _seconds_per_gradient(network: Any, shape: tuple[int, int], chunk: int) -> float:
+def _gradient_cost(network: Any, shape: tuple[int, int], chunk: int) -> tuple[float, float]:
+    """Return seconds per sample of a gradient over `chunk` samples, and its working memory."""
     batch = jnp.ones((chunk, network.in_channels, *shape), jnp.float32)
+    weights, rest = eqx.partition(network, eqx.is_inexact_array)
 
-    @eqx.filter_jit
-    @eqx.filter_grad
-    def gradient(network: Any, batch: Any) -> Any:
-        return jnp.mean(jax.vmap(network)(batch) ** 2)
+    @jax.grad
+    def gradient(weights: Any, batch: Any) -> Any:
+        return jnp.mean(jax.vmap(eqx.combine(weights, rest))(batch) ** 2)
 
-    return _timed(lambda: gradient(network, batch)) / chunk
+    compiled = jax.jit(gradient).lower(weights, batch).compile()
+    analysis = compiled.memory_analysis()
+    memory = 0.0 if analysis is None else float(analysis.temp_size_in_bytes)
+    return _timed(lambda: compiled(weights, batch)) / chunk, memory
 
 
 def _seconds_per_forward(network: Any, shape: tuple[int, int]) -> float:
