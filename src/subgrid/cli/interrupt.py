@@ -40,4 +40,4 @@ class Interrupts:
 
     def _repeat(self, number: int) -> None:
         while not self._taken.wait(_PATIENCE):
-            _thread.interrupt_main(number)
+            _thread.interrupt_main(signal.Signals(number))

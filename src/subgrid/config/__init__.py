@@ -8,6 +8,7 @@ from subgrid.config.builders import (
     build_online_system,
     build_plan,
     build_system,
+    check_closures,
     check_names,
 )
 from subgrid.config.loading import (
@@ -47,6 +48,7 @@ __all__ = [
     "build_online_system",
     "build_plan",
     "build_system",
+    "check_closures",
     "check_names",
     "config_from_dict",
     "config_to_toml",

@@ -8,6 +8,18 @@ from subgrid.config.settings import Config
 from subgrid.errors import ConfigError, SubgridError
 
 
+def check_closures(config: Config) -> None:
+    """Build every closure of a config once; raises what `build_closure` does.
+
+    So that a wrong argument or a wrong shape is found before hours of simulation.
+    """
+    chosen = [model for model in config.models if isinstance(model, ClosureConfig)]
+    if chosen:
+        coarse_system = build_coarse_systems(config, build_system(config))[0]
+        for model in chosen:
+            build_closure(model, coarse_system)
+
+
 def check_names(config: Config) -> None:
     """Raise ConfigError, naming the key, where a name of the config is in no registry."""
     from subgrid.closures import CLOSURES

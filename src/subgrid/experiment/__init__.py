@@ -1,7 +1,18 @@
 """Experiments: a config becomes a run folder, stage by stage, killed and resumed at will."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
+    from subgrid.experiment.citations import citations
+    from subgrid.experiment.folder import RunFolder
+    from subgrid.experiment.keys import STAGES, stage_keys
+    from subgrid.experiment.laws import closure_laws, system_laws
+    from subgrid.experiment.lock import RunLock
+    from subgrid.experiment.plan import plan_run
+    from subgrid.experiment.progress import Lines, Progress, Task
+    from subgrid.experiment.run import run_experiment
+    from subgrid.experiment.workers import worker_map
 
 # imported on first use: the command line shows its help and its progress without JAX
 _NAMES = {
@@ -20,7 +31,21 @@ _NAMES = {
     "citations": "citations",
 }
 
-__all__ = sorted(_NAMES)
+__all__ = [
+    "STAGES",
+    "Lines",
+    "Progress",
+    "RunFolder",
+    "RunLock",
+    "Task",
+    "citations",
+    "closure_laws",
+    "plan_run",
+    "run_experiment",
+    "stage_keys",
+    "system_laws",
+    "worker_map",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from subgrid.config import Config, check_names
+from subgrid.config import Config, check_closures, check_names
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.evaluate import evaluate
 from subgrid.experiment.folder import RunFolder, refuse_other_files
@@ -54,6 +54,7 @@ def run_experiment(
     progress = Progress() if progress is None else progress
     out = Path(out)
     check_names(config)
+    check_closures(config)
     refuse_other_files(out)
     out.mkdir(parents=True, exist_ok=True)
     with RunLock(out), worker_map(workers, dask) as mapped:
