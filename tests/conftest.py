@@ -4,7 +4,7 @@ import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-from jaxtyping import install_import_hook  # noqa: E402
+from jaxtyping import install_import_hook
 
 install_import_hook("subgrid", "beartype.beartype")
 
@@ -13,7 +13,8 @@ import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # a compiled program is the same for every test that asks for it: keep them between runs
-jax.config.update("jax_compilation_cache_dir", os.path.abspath(os.environ.get("SUBGRID_TEST_CACHE", ".cache/jax")))
+CACHE = os.path.abspath(os.environ.get("SUBGRID_TEST_CACHE", ".cache/jax"))
+jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 

@@ -1,4 +1,4 @@
-"""Turns names into objects: ours by name, installed ones by entry point, a user's by module:Class."""
+"""Turns names into objects: ours, those of installed packages, and a user's own module:Class."""
 
 import difflib
 import importlib

@@ -28,6 +28,7 @@ def _integrate(scheme, steps: int, length: float, warm: bool = False):
             for _ in range(20):
                 x, _ = fine.step(_pendulum, x, _pendulum(x), dt / 20, None, jnp.array(0))
         history, start = (past[1], past[0]), 2
+
     def body(carry, count):
         x, history = carry
         return scheme.step(_pendulum, x, _pendulum(x), dt, history, count), None

@@ -118,5 +118,6 @@ def check_increment(increment: PyTree, state: PyTree, name: str) -> None:
     if jax.tree.structure(increment) != jax.tree.structure(state) or wanted != got:
         raise ShapeError(
             f"closure {name} must return an increment shaped like the state, {wanted}, but "
-            f"returned {got}. Return type(state)(...) with one array per variable, in units per second."
+            f"returned {got}. Return type(state)(...) with one array per variable, in units per "
+            "second."
         )

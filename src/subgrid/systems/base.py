@@ -53,7 +53,12 @@ class AbstractSystem(eqx.Module):
         """Return the model that steps this system by `dt` seconds, with a closure if given."""
         if not dt > 0:
             raise ValueError(f"dt must be positive (seconds), got {dt!r}")
-        return Model(self, self.default_scheme() if scheme is None else scheme, dt, closure)
+        return Model(
+            system=self,
+            scheme=self.default_scheme() if scheme is None else scheme,
+            dt=dt,
+            closure=closure,
+        )
 
     def to_evolved(self, state: PyTree) -> PyTree:
         """Return the representation that a model steps."""
