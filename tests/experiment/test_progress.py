@@ -1,7 +1,5 @@
 """What progress tells, and that a long task is never silent."""
 
-import io
-
 import pytest
 
 from subgrid.experiment import Lines
@@ -26,14 +24,13 @@ def clock(monkeypatch):
     return found
 
 
-def test_lines_come_at_the_start_the_end_and_every_few_seconds_between(clock):
-    stream = io.StringIO()
-    task = Lines(stream, every=10.0).task("simulate", 100)
+def test_lines_come_at_the_start_the_end_and_every_few_seconds_between(clock, capsys):
+    task = Lines(every=10.0).task("simulate", 100)
     for done in range(0, 101, 2):
         clock.now += 1.0
         task.update(done, "fine")
     task.finish()
-    lines = stream.getvalue().splitlines()
+    lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "simulate: 100 steps"
     assert lines[-1] == "simulate: 100/100 steps, fine"
     assert len(lines) == 2 + 5  # 51 seconds of updates, one line per 10
@@ -53,7 +50,8 @@ def test_the_time_left_counts_neither_an_earlier_process_nor_compiling(clock):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59.4, "59 s"), (200.0, "3 min 20 s"), (7500.0, "2 h 5 min")],
 )
 def test_durations_read_like_a_person_would_say_them(seconds, text):
     assert duration(seconds) == text
