@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 .PHONY: demo test test-slow check format bench clean
 
 demo: $(VENV)/.installed
-	$(BIN)/subgrid run quickstart --profile laptop
+	$(BIN)/subgrid run quickstart --profile laptop --workers 2
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2

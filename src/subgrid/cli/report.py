@@ -1,10 +1,11 @@
 """`subgrid report`: one stage of a run."""
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from subgrid.cli.options import RunOptions
+from subgrid.cli.options import RunOptions, resolve
 from subgrid.cli.stage import run_stage
 
 _NO_OPTIONS = RunOptions()
@@ -16,6 +17,7 @@ def command(
     *,
     options: RunOptions = _NO_OPTIONS,
     force: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    markdown: Path | None = None,
 ) -> None:
     """Write report.html.
 
@@ -25,5 +27,11 @@ def command(
         A run folder, or a preset or config file that `subgrid run` would take.
     force
         Remove report.html and what was made from it, and make it again.
+    markdown
+        Write the report as this Markdown file too, its images in `figures` beside it.
     """
     run_stage("report", source, options, force)
+    if markdown is not None:
+        from subgrid.experiment import make_markdown
+
+        make_markdown(resolve(source, options)[1], markdown)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from subgrid.experiment.keys import STAGES, stage_keys
     from subgrid.experiment.laws import closure_laws, system_laws
     from subgrid.experiment.lock import RunLock
+    from subgrid.experiment.make_report import make_markdown
     from subgrid.experiment.plan import plan_run
     from subgrid.experiment.progress import Lines, Progress, Task
     from subgrid.experiment.run import run_experiment
@@ -23,6 +24,7 @@ _NAMES = {
     "Task": "progress",
     "RunFolder": "folder",
     "RunLock": "lock",
+    "make_markdown": "make_report",
     "run_experiment": "run",
     "worker_map": "workers",
     "plan_run": "plan",
@@ -40,6 +42,7 @@ __all__ = [
     "Task",
     "citations",
     "closure_laws",
+    "make_markdown",
     "plan_run",
     "run_experiment",
     "stage_keys",

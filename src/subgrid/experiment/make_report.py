@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -11,7 +12,15 @@ import numpy as np
 
 from subgrid.config import Config, preset_names
 from subgrid.data import Samples
-from subgrid.evaluation import RunInfo, Snapshot, assemble_report, write_report
+from subgrid.errors import RunFolderError
+from subgrid.evaluation import (
+    ReportData,
+    RunInfo,
+    Snapshot,
+    assemble_report,
+    write_markdown,
+    write_report,
+)
 from subgrid.experiment.candidates import BASELINE, candidates, labels
 from subgrid.experiment.curves import learning_curves
 from subgrid.experiment.evaluate import scores_of
@@ -27,9 +36,28 @@ def make_report(
     folder: RunFolder, progress: Progress, mapped: Callable[..., Any]
 ) -> dict[str, Any]:
     """Write report.html; nothing is computed but one moment of every closure and the figures."""
-    results = load_results(folder)
     progress.note("report: draws the figures")
-    data = assemble_report(
+    write_report(_report_data(folder), folder.report)
+    progress.note(f"report: {folder.report}")
+    return {}
+
+
+def make_markdown(path: str | Path, file: str | Path) -> list[Path]:
+    """Write the report of a finished run as Markdown, images in `figures` beside it.
+
+    `path`: the run folder; `file`: the Markdown file. Returns the images' paths. Raises
+    RunFolderError if the run is not evaluated.
+    """
+    folder = RunFolder.open(path)
+    if not folder.is_done("evaluate"):
+        raise RunFolderError(f"{path} is not evaluated yet: run `subgrid run {path}` first")
+    return write_markdown(_report_data(folder), file)
+
+
+def _report_data(folder: RunFolder) -> ReportData:
+    """Return what both forms of the report show."""
+    results = load_results(folder)
+    return assemble_report(
         _info(folder),
         results.system,
         results.reference,
@@ -40,9 +68,6 @@ def make_report(
         curves=learning_curves(folder),
         snapshot=_snapshot(folder, results),
     )
-    write_report(data, folder.report)
-    progress.note(f"report: {folder.report}")
-    return {}
 
 
 def _snapshot(folder: RunFolder, results: Results) -> Snapshot:
