@@ -41,11 +41,15 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bits(finished, tmp_pa
     assert digests(folder) == digests(finished)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+# long enough that it cannot end by itself before a test has done what it wants
+LONG = ("--set", "truth.spinup_steps=20000", "--set", "data.segment_frames=500")
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_run_stops_cleanly_with_130_and_says_how_to_go_on(tmp_path, number):
-    # long enough that it cannot end by itself before the signal is taken
-    command = ("simulate", SMALLEST, "--out", tmp_path / "run")
-    command += ("--set", "truth.spinup_steps=40000", "--set", "data.segment_frames=500")
+    command = ("simulate", SMALLEST, "--out", tmp_path / "run", *LONG)
     code, output = signal_when(start(*command), "simulate train", number, 0.5)
     assert code == 130, output
     assert "run the same command again" in output
@@ -56,13 +60,15 @@ def test_an_interrupted_run_stops_cleanly_with_130_and_says_how_to_go_on(tmp_pat
 
 
 def test_a_second_run_in_one_folder_is_refused_and_the_first_goes_on(tmp_path):
-    folder = tmp_path / "run"
-    first = start("simulate", SMALLEST, "--out", folder)
-    for line in first.stdout:
-        if "begins" in line:
-            break
-    code, output = finish(start("simulate", SMALLEST, "--out", folder))
-    assert code == 1
-    assert f"is in use by process {first.pid}" in output
-    code, output = finish(first)
-    assert code == 0, output
+    command = ("simulate", SMALLEST, "--out", tmp_path / "run", *LONG)
+    first = start(*command)
+    try:
+        while "begins" not in first.stdout.readline():
+            assert first.poll() is None
+        code, output = finish(start(*command))
+        assert code == 1
+        assert f"is in use by process {first.pid}" in output
+        assert first.poll() is None
+    finally:
+        first.kill()
+        first.communicate()
