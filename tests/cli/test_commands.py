@@ -138,3 +138,16 @@ def test_a_stage_asks_for_the_stage_before_it(cli):
     code, _, err = cli("evaluate", "quickstart", "--profile", "tiny")
     assert code == 2
     assert "stage 'simulate' of runs/quickstart-tiny is not finished" in err
+
+
+def test_a_full_disk_is_said_to_be_full_and_to_cost_nothing_finished(cli, monkeypatch):
+    from subgrid.cli import new
+
+    def full(path, content):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(new, "write_atomic", full)
+    code, _, err = cli("new", "quickstart", "mine.toml")
+    assert code == 1
+    assert "No space left on device: 'mine.toml'" in err
+    assert "free some space and run the same command again" in err

@@ -1,5 +1,6 @@
 """The command line: its commands, exit codes and how errors are shown."""
 
+import errno
 import hashlib
 import os
 import platform
@@ -60,17 +61,15 @@ def main(arguments: list[str] | None = None) -> int:
     _prepare_jax()
     if "" not in sys.path:
         sys.path.insert(0, "")  # a user's own module in the current folder, as `python -m` finds it
-    interrupts = Interrupts()
-    interrupts.install()
     try:
-        result = build_app()(
-            tokens, exit_on_error=False, print_error=True, result_action="return_value"
-        )
+        with Interrupts():
+            result = build_app()(
+                tokens, exit_on_error=False, print_error=True, result_action="return_value"
+            )
         return result if isinstance(result, int) else DONE
     except CycloptsError:  # cyclopts has printed it
         return BAD_USAGE
     except KeyboardInterrupt:
-        interrupts.taken()
         _say("interrupted. What is finished is kept: run the same command again to go on.")
         return INTERRUPTED
     except BrokenPipeError:  # for example `subgrid list | head -1`
@@ -111,6 +110,8 @@ def _explain(error: Exception, debug: bool) -> int:
     from subgrid.errors import ConfigError, RunFolderError, RunLockedError, SubgridError
 
     notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", []))
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        notes += "\n  What is finished is kept: free some space and run the same command again."
     if isinstance(error, SubgridError | OSError):
         _say(f"error: {error}{notes}")
     else:

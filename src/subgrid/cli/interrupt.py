@@ -4,40 +4,43 @@ import _thread
 import signal
 import threading
 from types import FrameType
+from typing import Any
 
 _PATIENCE = 1.0  # seconds
 
 
 class Interrupts:
-    """Raises KeyboardInterrupt in the main thread at SIGINT and SIGTERM until it is taken.
+    """Raises KeyboardInterrupt in the main thread at SIGINT and SIGTERM: `with Interrupts(): ...`.
 
     An exception that happens to be raised inside a callback of another library (a destructor, a
     hook of the compiler) is printed or dropped there, and the run would go on. So the signal is
-    repeated every few seconds until `taken` is called. SIGTERM is what schedulers send first.
+    repeated every second until the block ends. SIGTERM is what schedulers send first. Does nothing
+    outside the main thread, as in a notebook's server.
     """
 
     def __init__(self) -> None:
-        self._taken = threading.Event()
-        self._started = False
+        self._over = threading.Event()
+        self._began = False
+        self._before: dict[signal.Signals, Any] = {}
 
-    def install(self) -> None:
-        """Take over the two signals; does nothing outside the main thread, as in a notebook."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-                signal.signal(number, self._handle)
+    def __enter__(self) -> "Interrupts":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                    self._before[number] = signal.signal(number, self._handle)
+        return self
 
-    def taken(self) -> None:
-        """Take that the interruption has been noticed."""
-        self._taken.set()
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if not self._started:
-            self._started = True
+        if not self._began:
+            self._began = True
             threading.Thread(target=self._repeat, args=(number,), daemon=True).start()
         raise KeyboardInterrupt
 
     def _repeat(self, number: int) -> None:
-        while not self._taken.wait(_PATIENCE):
+        while not self._over.wait(_PATIENCE):
             _thread.interrupt_main(signal.Signals(number))
