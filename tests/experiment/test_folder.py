@@ -5,17 +5,18 @@ import subprocess
 import sys
 
 import pytest
+from experiment_runs import SMALLEST
 
 from subgrid.config import load_config
 from subgrid.errors import CorruptFileError, RunFolderError, RunLockedError
 from subgrid.experiment import RunFolder, RunLock
 from subgrid.experiment.keys import stage_keys
 
-TINY = load_config("quickstart", "tiny")
+TINY = load_config(SMALLEST)
 
 
 def with_set(*overrides):
-    return load_config("quickstart", "tiny", overrides)
+    return load_config(SMALLEST, overrides=overrides)
 
 
 def test_a_folder_opens_again_with_the_same_config(tmp_path):
@@ -26,10 +27,10 @@ def test_a_folder_opens_again_with_the_same_config(tmp_path):
 
 def test_another_config_is_refused_and_the_difference_named(tmp_path):
     RunFolder.create(tmp_path, TINY)
-    with pytest.raises(RunFolderError, match=r"training\.updates: there 12, here 13"):
+    with pytest.raises(RunFolderError, match=r"training\.updates: there 6, here 13"):
         RunFolder.create(tmp_path, with_set("training.updates=13"))
-    with pytest.raises(RunFolderError, match=r"models\.multiscale\.width"):
-        RunFolder.create(tmp_path, with_set("models.multiscale.width=1.0"))
+    with pytest.raises(RunFolderError, match=r"models\.cascade\.width"):
+        RunFolder.create(tmp_path, with_set("models.cascade.width=1.0"))
     assert RunFolder.open(tmp_path).config == TINY
 
 
@@ -43,7 +44,7 @@ def test_another_format_is_refused(tmp_path):
 def test_a_config_edited_by_hand_is_refused(tmp_path):
     RunFolder.create(tmp_path, TINY)
     file = tmp_path / "config.toml"
-    file.write_text(file.read_text().replace("updates = 12", "updates = 14"))
+    file.write_text(file.read_text().replace("updates = 6", "updates = 14"))
     with pytest.raises(RunFolderError, match="was changed after the run began"):
         RunFolder.open(tmp_path)
 
@@ -100,11 +101,11 @@ def test_the_manifest_records_machine_versions_and_seed(tmp_path):
 def test_a_stage_key_changes_with_its_own_part_of_the_config_only():
     base = stage_keys(TINY)
     for override, first in (
-        ("truth.dt=3600.0", "simulate"),
+        ("truth.spinup_steps=9", "simulate"),
         ("training.updates=13", "train"),
-        ("models.multiscale.seeds=2", "train"),
-        ("models.smagorinsky.arguments={constant=0.1}", "evaluate"),
-        ("evaluation.samples=4", "evaluate"),
+        ("models.cascade.seeds=3", "train"),
+        ("models.smagorinsky.arguments={constant=0.2}", "evaluate"),
+        ("evaluation.samples=3", "evaluate"),
         ("description=other", "report"),
     ):
         keys = stage_keys(with_set(override))
