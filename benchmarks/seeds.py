@@ -36,9 +36,7 @@ def main(folders: list[Path]) -> None:
         cells = " | ".join(cell(run[name], without) for name in models)
         print(f"| {manifest.get('seed', folder.name)} | {plain} | {cells} |")
     for name in models:
-        wins = sum(
-            all(error(run[name], x) < error(run["none"], x) for x in LAYERS) for run in runs
-        )
+        wins = sum(all(error(run[name], x) < error(run["none"], x) for x in LAYERS) for run in runs)
         lost = sum(len(run[name]["blow_ups"]) for run in runs)
         members = sum(run[name]["members"] for run in runs)
         print(

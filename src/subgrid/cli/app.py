@@ -14,6 +14,7 @@ from subgrid import __version__
 from subgrid.cli.interrupt import Interrupts
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+_LONG_COMMANDS = {"run", "simulate", "train", "evaluate", "report"}
 
 _HELP = """Learn what a model does not resolve: truth, data, closures, online tests, report.
 
@@ -74,7 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:  # for example `subgrid list | head -1`
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - Python flushes it at exit
-        return DONE
+        # a stage that could not tell its progress has not finished; a cut list is done
+        return FAILED if set(tokens) & _LONG_COMMANDS else DONE
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -1,5 +1,6 @@
 """`subgrid new`: a preset as a file of your own."""
 
+import re
 from pathlib import Path
 
 from subgrid.config import preset_text
@@ -23,5 +24,9 @@ def command(preset: str, file: Path, /) -> None:
         raise ConfigError(f"{file} exists and is not overwritten. Choose another name.")
     if not file.parent.is_dir():
         raise ConfigError(f"{file}: the folder {file.parent} does not exist")
-    write_atomic(file, preset_text(preset))
+    # the name decides the run folder: yours must not be the preset's
+    text = re.sub(
+        r'^name = ".*"$', f'name = "{file.stem}"', preset_text(preset), count=1, flags=re.M
+    )
+    write_atomic(file, text)
     print(f"wrote {file}. Run it with: subgrid run {file}")

@@ -92,8 +92,8 @@ def _check_grids(fine: Any, coarse: Any, coarsener: AbstractCoarsener) -> None:
         ("fine", fine, coarsener.fine_grid),
         ("coarse", coarse, coarsener.coarse_grid),
     ):
-        if system.grid.shape != grid.shape:
+        if system.grid != grid:
             raise ShapeError(
-                f"the {word} system lives on a grid of (ny, nx) = {system.grid.shape}, but the "
-                f"coarsener's {word} grid has {grid.shape}"
+                f"the {word} system lives on {system.grid}, but the coarsener's {word} grid is "
+                f"{grid}"
             )

@@ -8,7 +8,7 @@ from subgrid.config.builders import (
     build_online_system,
     build_plan,
     build_system,
-    check_closures,
+    check_builds,
     check_names,
 )
 from subgrid.config.loading import (
@@ -48,7 +48,7 @@ __all__ = [
     "build_online_system",
     "build_plan",
     "build_system",
-    "check_closures",
+    "check_builds",
     "check_names",
     "config_from_dict",
     "config_to_toml",

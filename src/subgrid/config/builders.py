@@ -8,16 +8,25 @@ from subgrid.config.settings import Config
 from subgrid.errors import ConfigError, SubgridError
 
 
-def check_closures(config: Config) -> None:
-    """Build every closure of a config once; raises what `build_closure` does.
+def check_builds(config: Config) -> None:
+    """Build every object of a config once; raises what the builders do.
 
-    So that a wrong argument or a wrong shape is found before hours of simulation.
+    So that a wrong constant, argument or shape is found before a folder is made and hours are
+    simulated. Networks are traced only, not filled with numbers.
     """
-    chosen = [model for model in config.models if isinstance(model, ClosureConfig)]
-    if chosen:
-        coarse_system = build_coarse_systems(config, build_system(config))[0]
-        for model in chosen:
-            build_closure(model, coarse_system)
+    import equinox as eqx
+    import jax
+
+    system = build_system(config)
+    coarse = build_coarse_systems(config, system)
+    build_coarseners(config, system, coarse)
+    build_online_system(config, coarse[0])
+    for model in config.models:
+        if isinstance(model, ClosureConfig):
+            build_closure(model, coarse[0])
+    for model in config.learned():
+        key = jax.random.key(0)
+        eqx.filter_eval_shape(lambda key, m=model: build_network(config, m, coarse[0], key), key)
 
 
 def check_names(config: Config) -> None:

@@ -85,8 +85,9 @@ def dask_map(cluster: Any) -> Iterator[Map]:
 
     def over_cluster(function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
         # not pure: a job writes files, so its result may not be taken from an earlier, equal one
-        futures.extend(client.map(function, list(jobs), pure=False))
-        for future in futures:
+        asked = client.map(function, list(jobs), pure=False)
+        futures.extend(asked)
+        for future in asked:
             yield future.result()
 
     try:

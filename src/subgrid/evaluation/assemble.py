@@ -17,7 +17,7 @@ from subgrid.evaluation.score_plots import (
     plot_similarity,
     plot_skill_cost,
 )
-from subgrid.evaluation.scores import DAY, OnlineScore, outcome, verdict
+from subgrid.evaluation.scores import DAY, FEWEST_MEMBERS, OnlineScore, outcome, verdict
 from subgrid.evaluation.style import Look, looks
 from subgrid.evaluation.tables import (
     blow_up_table,
@@ -111,17 +111,22 @@ def _summary(scores: Mapping[str, OnlineScore]) -> str:
     dead = sum(len(score.blow_ups) for score in scores.values())
     runs = sum(score.runs for score in scores.values())
     better = sum(outcome(score) == "better" for score in closures)
+    members = min(score.members for score in scores.values())
+    sure = "beyond chance" if members >= FEWEST_MEMBERS else f"over all {members} members"
     return (
         f"{better} of {len(closures)} closures reduced the error of the kinetic energy spectrum "
-        f"beyond chance in free runs from held-out states; {dead} of {runs} runs blew up."
+        f"{sure} in free runs from held-out states; {dead} of {runs} runs blew up."
     )
 
 
 def _own_warnings(scores: Mapping[str, OnlineScore], learned: bool) -> list[str]:
     members = min(score.members for score in scores.values())
     found = []
-    if members < 5:
-        found.append(f"Only {members} members were run: the intervals over members are rough.")
+    if members < FEWEST_MEMBERS:
+        found.append(
+            f"Only {members} members were run: their spread is given, but fewer than "
+            f"{FEWEST_MEMBERS} cannot exclude chance at the 95 % level."
+        )
     if learned and all(score.networks == 1 for score in scores.values()):
         found.append(
             "Each learned closure was trained once: intervals do not cover training seeds."

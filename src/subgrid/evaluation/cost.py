@@ -45,10 +45,11 @@ def step_cost(
             jax.block_until_ready(carry)
             timings[turn, column] = (time.perf_counter() - begin) / steps
     medians = np.median(timings[1:], axis=0)  # the first turn compiles
-    alone = medians[list(models).index(baseline)]
+    alone = timings[1:, [list(models).index(baseline)]]
+    ratios = np.median(timings[1:] / alone, axis=0)
     return {
-        name: StepCost(float(seconds), float(seconds / alone))
-        for name, seconds in zip(models, medians, strict=True)
+        name: StepCost(float(seconds), float(ratio))
+        for name, seconds, ratio in zip(models, medians, ratios, strict=True)
     }
 
 

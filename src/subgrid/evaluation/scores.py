@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 DAY = 86400.0
 KE_SPECTRUM = "kinetic_energy_spectrum"
+# with n members of equal sign a sign test reaches 2 · 2⁻ⁿ: below 5 % from six on
+FEWEST_MEMBERS = 6
 
 
 class BlowUp(NamedTuple):
@@ -143,7 +145,7 @@ def verdict(score: OnlineScore, quantity: str = KE_SPECTRUM) -> str:
     if dead == score.runs:
         return f"is unstable{cost}: {counted}; its spectra are not scored."
     clauses = [
-        _change(score.reductions[f"{quantity}_{name}"], name)
+        _change(score.reductions[f"{quantity}_{name}"], name, score.members)
         for name in LEVEL_NAMES
         if f"{quantity}_{name}" in score.reductions
     ]
@@ -180,7 +182,7 @@ def outcome(score: OnlineScore) -> str:
     return "better" if all(clear) else "worse"
 
 
-def _change(reduction: Interval, layer: str) -> tuple[str, str, str]:
+def _change(reduction: Interval, layer: str, members: int) -> tuple[str, str, str]:
     """Return verb, layer and amount of the clause on one layer."""
     value, low, high = (100 * x for x in reduction[:3])
     verb = "reduces" if value > 0 else "increases"
@@ -189,6 +191,8 @@ def _change(reduction: Interval, layer: str) -> tuple[str, str, str]:
     if not np.isfinite(low):
         return verb, layer, f"by {abs(value):.0f} % (one run: no interval)"
     interval = f"{100 * reduction.level:.0f} % interval"
+    if members < FEWEST_MEMBERS:
+        interval = f"resampling the {members} members:"
     if not reduction.excludes_zero:
         span = f"{-high:+.0f} to {-low:+.0f} %"
         return "does not clearly change", layer, f"({-value:+.0f} %, {interval} {span})"

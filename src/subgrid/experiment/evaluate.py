@@ -203,7 +203,13 @@ def _plain(scores: Any) -> dict[str, Any]:
     for name in sorted(scores.data_vars):  # a store lists them in the order of its directory
         values = scores[name]
         if values.dims == ("sample",):
-            plain[name] = {"mean": float(values.mean()), "std": float(values.std())}
+            plain[name] = {"mean": _number(values.mean()), "std": _number(values.std())}
         else:
-            plain[name] = values.values.tolist()
+            plain[name] = [_number(value) for value in np.ravel(values.values)]
+            plain[name] = plain[name] if values.ndim else plain[name][0]
     return plain
+
+
+def _number(value: Any) -> float | None:
+    """Return a number that JSON knows: None where it is not finite."""
+    return float(value) if np.isfinite(value) else None

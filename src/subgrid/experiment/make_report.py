@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from subgrid.config import Config, preset_names
+from subgrid.config import Config, load_config, preset_names
 from subgrid.data import Samples
 from subgrid.errors import RunFolderError
 from subgrid.evaluation import (
@@ -164,7 +164,7 @@ def _training_facts(config: Config) -> dict[str, str]:
 
 def _commands(config: Config) -> list[str]:
     exact = "subgrid run config.toml --out again  # in the run folder: the exact settings"
-    if config.name not in preset_names():
+    if config.name not in preset_names() or config != load_config(config.name, config.profile):
         return [exact]
     profile = f" --profile {config.profile}" if config.profile else ""
     return [f"subgrid run {config.name}{profile}", exact]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from subgrid.config import Config, check_closures, check_names
+from subgrid.config import Config, build_system, check_builds, check_names
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.evaluate import evaluate
 from subgrid.experiment.folder import RunFolder, refuse_other_files
@@ -15,6 +15,7 @@ from subgrid.experiment.lock import RunLock
 from subgrid.experiment.make_report import make_report
 from subgrid.experiment.progress import Progress, duration
 from subgrid.experiment.simulate import simulate
+from subgrid.experiment.stability import check_time_step
 from subgrid.experiment.train import train
 from subgrid.experiment.workers import Map, worker_map
 
@@ -54,7 +55,8 @@ def run_experiment(
     progress = Progress() if progress is None else progress
     out = Path(out)
     check_names(config)
-    check_closures(config)
+    check_builds(config)
+    check_time_step("truth.dt", config.truth.dt, build_system(config))
     refuse_other_files(out)
     out.mkdir(parents=True, exist_ok=True)
     with RunLock(out), worker_map(workers, dask) as mapped:

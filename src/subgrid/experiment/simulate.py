@@ -32,7 +32,6 @@ def simulate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) 
     system = build_system(config)
     coarse = build_coarse_systems(config, system)
     coarseners = build_coarseners(config, system, coarse)
-    check_time_step("truth.dt", config.truth.dt, system)
     (folder.path / "data").mkdir(exist_ok=True)
     notes: dict[str, Any] = {}
     for split in SPLITS:

@@ -21,7 +21,7 @@ def check_time_step(key: str, dt: float, system: Any, states: Any = None) -> Non
     if states is None:
         shapes = jax.eval_shape(lambda: system.initial_state(key=jax.random.key(0)))
         states = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), shapes)
-        reason = "for the background flow alone"
+        reason = "for the background flow alone; eddies will need a smaller one"
     else:
         reason = "for the speeds in its initial states"
     limits = eqx.filter_jit(eqx.filter_vmap(system.max_stable_dt))(states)

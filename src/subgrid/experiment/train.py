@@ -3,6 +3,7 @@
 import shutil
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -60,6 +61,7 @@ def _train_one(
     notes = {"seed": seed}
     if (target / "model.json").exists():
         load_closure(target)  # raises if it was damaged
+        _remove_checkpoints(target)
         progress.note(f"train {label}: done already")
         return notes
     coarse = build_coarse_systems(config, build_system(config))
@@ -83,11 +85,17 @@ def _train_one(
         grid=coarse[0].grid,
         callbacks=(_Watch(progress, label),),
     )
-    save_closure(result.closure, target, {"experiment": config.label, "seed": seed})
+    # the closure comes last: a folder that holds it is complete
     write_atomic(target / "card.md", model_card(folder, model, number, result))
-    for checkpoints in target.rglob("checkpoints"):
-        shutil.rmtree(checkpoints)  # the training is complete and its best weights are saved
+    save_closure(result.closure, target, {"experiment": config.label, "seed": seed})
+    _remove_checkpoints(target)
     return notes
+
+
+def _remove_checkpoints(target: Path) -> None:
+    """Remove what a training needs to go on, once its best weights are saved as a closure."""
+    for checkpoints in target.rglob("checkpoints"):
+        shutil.rmtree(checkpoints)
 
 
 class _Watch:

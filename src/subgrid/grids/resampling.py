@@ -18,7 +18,7 @@ from subgrid.errors import ShapeError
 
 
 def truncate_spectrum(
-    hat: Complex[Array, "*batch l k"], ny: int, nx: int, legacy: bool = True
+    hat: Complex[Array, "*batch l k"], ny: int, nx: int, legacy: bool = False
 ) -> Complex[Array, "*batch m n"]:
     """Cut a half-plane spectrum to the wavenumbers of an ny × nx grid, unscaled.
 

@@ -112,6 +112,8 @@ def rollout(
 
     `steps`: a multiple of `save_every`; `forcing`: None or a PyTree with a leading axis of `steps`;
     `key`: for closures with randomness; `checkpoint`: trade time for memory in the gradient.
+    The gradient of a member that blew up is not finite, even where its frames are masked: drop such
+    members before differentiating, or skip the update.
     Raises ValueError if `steps` is not a positive multiple of `save_every`.
     """
     if save_every < 1 or steps < 1 or steps % save_every:

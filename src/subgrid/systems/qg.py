@@ -277,10 +277,10 @@ class TwoLayerQG(AbstractSystem):
         return courant / jnp.maximum(speed_x, speed_y)
 
     def diagnostics(self, state: QGState) -> dict[str, Array]:
-        """Return domain means: kinetic energy per layer and total, APE (m²/s²), enstrophy (1/s²).
+        """Return domain means: kinetic energy, APE (m²/s²), enstrophy (1/s²), total and by layer.
 
-        `kinetic_energy` is the layer-weighted mean of ½(u² + v²), eddy velocities; `enstrophy` is
-        ½ q² per layer; APE = ½ r_d⁻² δ₁ δ₂ (ψ₁ - ψ₂)², δ_i = H_i/H.
+        `kinetic_energy` is the layer-weighted mean of ½(u² + v²), eddy velocities; `enstrophy` that
+        of ½ q²; APE = ½ r_d⁻² δ₁ δ₂ (ψ₁ - ψ₂)², δ_i = H_i/H.
         """
         east, north = self.velocity(state)
         psi = self.streamfunction(state)
@@ -288,11 +288,13 @@ class TwoLayerQG(AbstractSystem):
         layers = 0.5 * jnp.mean(east**2 + north**2, axis=(-2, -1))
         shear = jnp.mean((psi[0] - psi[1]) ** 2)
         ape = 0.5 * self.constants["deformation_radius"] ** -2 * weights[0] * weights[1] * shear
+        enstrophy = 0.5 * jnp.mean(state.q**2, axis=(-2, -1))
         return {
             "kinetic_energy": jnp.sum(weights * layers),
             "kinetic_energy_layers": layers,
             "available_potential_energy": ape,
-            "enstrophy_layers": 0.5 * jnp.mean(state.q**2, axis=(-2, -1)),
+            "enstrophy": jnp.sum(weights * enstrophy),
+            "enstrophy_layers": enstrophy,
         }
 
     def spectral_budget(

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from subgrid.grids import two_thirds_mask
+
 if TYPE_CHECKING:
     from subgrid.systems.qg import QGState, TwoLayerQG
 
@@ -82,9 +84,11 @@ def _advection(system: "TwoLayerQG", state: "QGState", hat: Array) -> Array:
     """Return the transform of ∇·(u a), u the eddy velocity, from the transform of a."""
     east, north = system.velocity(state)
     field = jnp.fft.irfft2(hat, s=system.grid.shape)
+    mask = two_thirds_mask(system.grid)[None] if system.dealias else 1.0
     k = jnp.asarray(system.grid.k, system.dtype)[None, None, :]
     l = jnp.asarray(system.grid.l, system.dtype)[None, :, None]
-    return 1j * k * jnp.fft.rfft2(east * field) + 1j * l * jnp.fft.rfft2(north * field)
+    flux = 1j * k * jnp.fft.rfft2(east * field) + 1j * l * jnp.fft.rfft2(north * field)
+    return flux * mask
 
 
 def _filtered_away(
