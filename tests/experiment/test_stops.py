@@ -6,20 +6,30 @@ import signal
 import pytest
 from experiment_runs import SMALLEST, digests, finish, signal_when, start
 
-STAGES = ("simulate", "train", "evaluate")
+STAGES = ("simulate", "train", "evaluate", "report")
 
 
 def test_a_run_killed_in_every_stage_ends_with_the_same_bits(finished, tmp_path):
     folder = tmp_path / "run"
     moments = random.Random(11)
     for stage in STAGES:
-        delay = moments.uniform(0.0, 1.5)
-        signal_when(
-            start("run", SMALLEST, "--out", folder), f"{stage}: begins", signal.SIGKILL, delay
-        )
+        # every stage takes longer than this, if only by its compilations
+        delay = moments.uniform(0.0, 0.5)
+        process = start("run", SMALLEST, "--out", folder)
+        code, output = signal_when(process, f"{stage}: begins", signal.SIGKILL, delay)
+        assert code == -signal.SIGKILL, f"{stage} was over before it was killed: {output}"
+    _assert_ends_like(folder, finished)
+
+
+def _assert_ends_like(folder, finished):
+    """Run to the end and compare every result with those of the run that nobody stopped."""
     code, output = finish(start("run", SMALLEST, "--out", folder))
     assert code == 0, output
     assert digests(folder) == digests(finished)
+    names = [f.relative_to(finished) for f in finished.rglob("card.md")]
+    assert names
+    assert all((folder / name).is_file() for name in (*names, "report.html"))
+    assert not list(folder.rglob("checkpoints"))
 
 
 @pytest.mark.slow
@@ -28,17 +38,14 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bits(finished, tmp_pa
     print(f"seed {seed}")
     folder = tmp_path / "run"
     moments = random.Random(seed)
+    codes = []
     for _ in range(4):
         process = start("run", SMALLEST, "--out", folder)
-        signal_when(
-            process,
-            moments.choice(("run folder", "begins")),
-            signal.SIGKILL,
-            moments.uniform(0.0, 12.0),
-        )
-    code, output = finish(start("run", SMALLEST, "--out", folder))
-    assert code == 0, output
-    assert digests(folder) == digests(finished)
+        text = moments.choice(("run folder", "begins"))
+        code, _ = signal_when(process, text, signal.SIGKILL, moments.uniform(0.0, 12.0))
+        codes.append(code)
+    assert -signal.SIGKILL in codes  # the first at least: a whole run takes longer than 12 s
+    _assert_ends_like(folder, finished)
 
 
 # long enough that it cannot end by itself before a test has done what it wants
