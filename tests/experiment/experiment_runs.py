@@ -19,7 +19,11 @@ def start(*arguments, cwd=None):
     cache = os.environ.get("SUBGRID_TEST_CACHE", ".cache/jax")
     environment["JAX_COMPILATION_CACHE_DIR"] = os.path.abspath(cache)
     environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
-    code = "import sys; from subgrid.cli import main; sys.exit(main())"
+    # a suite started in the background ignores Ctrl-C, and its children inherit that
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from subgrid.cli import main; sys.exit(main())"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE,
