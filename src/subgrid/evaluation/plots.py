@@ -119,19 +119,7 @@ def _series_panel(
             continue
         time, shown = sets[0]["time"].values[alive] / per, values[:, alive]
         low, high = np.nanmin(shown, axis=0), np.nanmax(shown, axis=0)
-        axes.fill_between(
-            time, low, high, color=look.colour, alpha=0.12, lw=0, zorder=look.order - 2
-        )
-        mean = np.nanmean(shown, axis=0)
-        axes.plot(
-            time,
-            mean,
-            color=look.colour,
-            ls=look.dash,
-            lw=look.width,
-            label=look.label,
-            zorder=look.order,
-        )
+        _draw_curve(axes, time, np.nanmean(shown, axis=0), (low, high), look)
         if not dead.size:  # a model on its way out does not set the scale
             top = max(top, float(high.max()))
     axes.set_xlabel(f"time since the initial state [{unit}]")
@@ -162,24 +150,7 @@ def _spectrum_panel(
             notes.append(blown_up_note(look, sum(data.sizes["member"] for data in sets)))
             continue
         mean = values.mean(axis=0)
-        axes.fill_between(
-            wavenumber,
-            values.min(axis=0),
-            values.max(axis=0),
-            color=look.colour,
-            alpha=0.12,
-            lw=0,
-            zorder=look.order - 2,
-        )
-        axes.plot(
-            wavenumber,
-            mean,
-            color=look.colour,
-            ls=look.dash,
-            lw=look.width,
-            label=look.label,
-            zorder=look.order,
-        )
+        _draw_curve(axes, wavenumber, mean, (values.min(axis=0), values.max(axis=0)), look)
         seen.append(mean[wavenumber < 1.15 * cut])
     axes.axvline(cut, color="#444444", ls=":", lw=1.1, label="cut of the error")
     axes.set_xscale("log")
@@ -230,3 +201,17 @@ def _limit(field: NDArray) -> float:
 
 def _flat(runs: Runs) -> list["xr.Dataset"]:
     return [data for sets in runs.values() for data in sets]
+
+
+def _draw_curve(axes: Any, x: NDArray, mean: NDArray, span: tuple[Any, Any], look: Look) -> None:
+    """Draw a model's mean as its line, over the band between the ends of its members' range."""
+    axes.fill_between(x, *span, color=look.colour, alpha=0.12, lw=0, zorder=look.order - 2)
+    axes.plot(
+        x,
+        mean,
+        color=look.colour,
+        ls=look.dash,
+        lw=look.width,
+        label=look.label,
+        zorder=look.order,
+    )
