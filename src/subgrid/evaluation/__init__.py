@@ -24,7 +24,14 @@ from subgrid.evaluation.report import (
     write_markdown,
     write_report,
 )
-from subgrid.evaluation.scores import OnlineScore, outcome, score_online, score_record, verdict
+from subgrid.evaluation.scores import (
+    OnlineScore,
+    json_number,
+    outcome,
+    score_online,
+    score_record,
+    verdict,
+)
 from subgrid.evaluation.similarity import (
     distances,
     filter_cut,
@@ -77,6 +84,7 @@ __all__ = [
     "fine_runs",
     "free_runs",
     "join_sums",
+    "json_number",
     "offline_scores",
     "outcome",
     "reference_statistics",

@@ -200,14 +200,16 @@ def _change(reduction: Interval, layer: str, members: int) -> tuple[str, str, st
     return verb, layer, f"by {abs(value):.0f} % ({interval} {ends[0]:.0f} to {ends[1]:.0f} %)"
 
 
+def json_number(value: Any) -> float | None:
+    """Return a number that JSON knows: None where it is not finite."""
+    return float(value) if np.isfinite(value) else None
+
+
 def score_record(score: OnlineScore) -> dict[str, Any]:
     """Return a score as plain numbers and lists, for scores.json; NaN becomes None."""
 
-    def number(value: float) -> float | None:
-        return float(value) if np.isfinite(value) else None
-
     def interval(value: Interval) -> dict[str, float | None]:
-        return {name: number(x) for name, x in zip(Interval._fields, value, strict=True)}
+        return {name: json_number(x) for name, x in zip(Interval._fields, value, strict=True)}
 
     return {
         "networks": score.networks,
@@ -215,7 +217,7 @@ def score_record(score: OnlineScore) -> dict[str, Any]:
         "blow_ups": [blow_up._asdict() for blow_up in score.blow_ups],
         "spectral_rmse": {name: interval(value) for name, value in score.errors.items()},
         "reduction": {name: interval(value) for name, value in score.reductions.items()},
-        "similarity": {name: number(value) for name, value in score.similarity.items()},
+        "similarity": {name: json_number(value) for name, value in score.similarity.items()},
         "cost": None if score.cost is None else score.cost._asdict(),
         "verdict": verdict(score),
     }

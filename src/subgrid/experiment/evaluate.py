@@ -15,6 +15,7 @@ from subgrid.evaluation import (
     RunPlan,
     evaluate_offline,
     free_runs,
+    json_number,
     reference_statistics,
     score_online,
     score_record,
@@ -203,13 +204,8 @@ def _plain(scores: Any) -> dict[str, Any]:
     for name in sorted(scores.data_vars):  # a store lists them in the order of its directory
         values = scores[name]
         if values.dims == ("sample",):
-            plain[name] = {"mean": _number(values.mean()), "std": _number(values.std())}
+            plain[name] = {"mean": json_number(values.mean()), "std": json_number(values.std())}
         else:
-            plain[name] = [_number(value) for value in np.ravel(values.values)]
+            plain[name] = [json_number(value) for value in np.ravel(values.values)]
             plain[name] = plain[name] if values.ndim else plain[name][0]
     return plain
-
-
-def _number(value: Any) -> float | None:
-    """Return a number that JSON knows: None where it is not finite."""
-    return float(value) if np.isfinite(value) else None
