@@ -9,12 +9,15 @@ from subgrid.grids.filters import (
 from subgrid.grids.periodic import PeriodicGrid
 from subgrid.grids.resampling import downscale, truncate_spectrum, upscale
 from subgrid.grids.spectra import isotropic_spectrum, ring_edges
+from subgrid.grids.transforms import forward_of_each, inverse_of_each
 
 __all__ = [
     "PeriodicGrid",
     "downscale",
     "exponential_filter",
+    "forward_of_each",
     "gaussian_filter",
+    "inverse_of_each",
     "isotropic_spectrum",
     "ring_edges",
     "scaled_wavenumber",

@@ -10,7 +10,13 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from subgrid.errors import ConfigError
-from subgrid.grids import PeriodicGrid, exponential_filter, two_thirds_mask
+from subgrid.grids import (
+    PeriodicGrid,
+    exponential_filter,
+    forward_of_each,
+    inverse_of_each,
+    two_thirds_mask,
+)
 from subgrid.registry import unknown_name_message
 from subgrid.stepping import AB3, AbstractScheme
 from subgrid.systems.base import AbstractSystem
@@ -226,11 +232,10 @@ class TwoLayerQG(AbstractSystem):
         """Return ∂q̂/∂t = -[i k F((u+U)q) + i l F(v q)] - i k Q_y ψ̂ + [i = 2] r κ² ψ̂."""
         c = self._coefficients
         psi = self._invert(evolved)
-        flux = self._pv_flux(evolved, psi)
-        advection_k, advection_l = flux[:2], flux[2:]
+        east, north = self._pv_flux(evolved, psi)
         # -i k a = k Im a - i k Re a
-        along = c.k * advection_k.imag + c.l * advection_l.imag + c.pv_gradient_k * psi.imag
-        across = c.k * advection_k.real + c.l * advection_l.real + c.pv_gradient_k * psi.real
+        along = c.k * east.imag + c.l * north.imag + c.pv_gradient_k * psi.imag
+        across = c.k * east.real + c.l * north.real + c.pv_gradient_k * psi.real
         bottom = jnp.array([0.0, 1.0], self.dtype)[:, None, None] * c.drag
         rate = QGSpectrum(along + bottom * psi.real, bottom * psi.imag - across)
         if forcing is None:
@@ -317,17 +322,26 @@ class TwoLayerQG(AbstractSystem):
 
         return jax.tree.map(both, q)
 
-    def _pv_flux(self, q: QGSpectrum, psi: QGSpectrum) -> Array:
-        """Return the spectra of (u₁+U₁)q₁, (u₂+U₂)q₂, v₁q₁, v₂q₂ [4, l, k], complex."""
-        c = self._coefficients
-        # one batched transform of u = -∂ψ/∂y, v = ∂ψ/∂x and q for both layers: 6 fields
-        real = jnp.concatenate([c.l * psi.imag, -c.k * psi.imag, q.real])
-        imag = jnp.concatenate([-c.l * psi.real, c.k * psi.real, q.imag])
-        fields = self._inverse(real, imag)
-        pv = fields[4:]
-        flux = jnp.concatenate([(fields[:2] + self.background_velocity) * pv, fields[2:4] * pv])
-        hat = jnp.fft.rfft2(flux)
-        return hat * two_thirds_mask(self.grid)[None].astype(self.dtype) if self.dealias else hat
+    def _pv_flux(self, q: QGSpectrum, psi: QGSpectrum) -> tuple[Array, Array]:
+        """Return the spectra of (u+U) q and v q, complex [level, l, k] each."""
+        k, l = self._coefficients.k[0], self._coefficients.l[0]
+        spectra = []
+        for i in range(2):  # u = -∂ψ/∂y, v = ∂ψ/∂x and q, layer by layer
+            spectra += [
+                jax.lax.complex(l * psi.imag[i], -l * psi.real[i]),
+                jax.lax.complex(-k * psi.imag[i], k * psi.real[i]),
+                jax.lax.complex(q.real[i], q.imag[i]),
+            ]
+        fields = inverse_of_each(spectra, self.grid.shape)
+        flux = []
+        for i in range(2):
+            east, north, pv = fields[3 * i : 3 * i + 3]
+            flux += [(east + self.background_velocity[i]) * pv, north * pv]
+        hats = forward_of_each(flux)
+        if self.dealias:
+            mask = jnp.asarray(two_thirds_mask(self.grid), self.dtype)
+            hats = [hat * mask for hat in hats]
+        return jnp.stack(hats[0::2]), jnp.stack(hats[1::2])
 
     def _inverse(self, real: Array, imag: Array) -> Array:
         return jnp.fft.irfft2(jax.lax.complex(real, imag), s=self.grid.shape)
