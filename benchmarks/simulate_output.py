@@ -1,6 +1,6 @@
 """Cost of writing a dataset, and what a second worker brings.
 
-Run: python benchmarks/simulate_output.py [fine size] [frames]     (default 128 256)
+Run: python benchmarks/simulate_output.py [fine size] [frames]     (default 128 512)
 
 (a) `generate` (coarse states and forcings at two scales every 24 steps, Zarr on disk) against the
 bare compiled scan of the same steps, in one process, interleaved; on a machine that others use the
@@ -103,7 +103,7 @@ def timing(mapped, noted: list[float]):
     return over
 
 
-def main(nx: int = 128, frames: int = 256) -> None:
+def main(nx: int = 128, frames: int = 512) -> None:
     steps = frames * SAVE_EVERY
     plain, output = best(bare(nx, frames), written(settings(nx, frames)))
     print(f"truth {nx}², {steps} steps, scales {SCALES[nx]}, a frame every {SAVE_EVERY} steps\n")

@@ -2,11 +2,18 @@
 
 from subgrid.coarsening.forcing import (
     SubgridFlux,
+    coarse_state_and_forcing,
     flux_divergence,
     subgrid_flux,
     subgrid_forcing,
 )
-from subgrid.coarsening.operators import AbstractCoarsener, Operator1, Operator2, Operator3
+from subgrid.coarsening.operators import (
+    AbstractCoarsener,
+    AbstractSpectralCoarsener,
+    Operator1,
+    Operator2,
+    Operator3,
+)
 from subgrid.registry import Registry
 
 COARSENERS = Registry(
@@ -16,10 +23,12 @@ COARSENERS = Registry(
 __all__ = [
     "COARSENERS",
     "AbstractCoarsener",
+    "AbstractSpectralCoarsener",
     "Operator1",
     "Operator2",
     "Operator3",
     "SubgridFlux",
+    "coarse_state_and_forcing",
     "flux_divergence",
     "subgrid_flux",
     "subgrid_forcing",

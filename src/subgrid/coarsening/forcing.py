@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from subgrid.coarsening.operators import AbstractCoarsener
+from subgrid.coarsening.operators import AbstractCoarsener, AbstractSpectralCoarsener
 from subgrid.errors import ShapeError
 from subgrid.grids import PeriodicGrid
 from subgrid.systems import AbstractSystem
@@ -43,10 +43,27 @@ def subgrid_forcing(
     The difference of two tendencies loses digits; docs/coarsening.md has the error of float32.
     Raises ShapeError if a system is not on the coarsener's grid.
     """
+    return coarse_state_and_forcing(fine, coarse, coarsener, state)[1]
+
+
+def coarse_state_and_forcing(
+    fine: AbstractSystem, coarse: AbstractSystem, coarsener: AbstractCoarsener, state: PyTree
+) -> tuple[PyTree, PyTree]:
+    """Return C x and S (see `subgrid_forcing`), both for little more than the price of S.
+
+    Where the systems step spectra and C multiplies them, nothing is transformed to the fine grid
+    and back: a third less time than by the definition, the same but for rounding.
+    """
     _check_grids(fine, coarse, coarsener)
-    exact = coarsener(fine.tendency(state))
-    resolved = coarse.tendency(coarsener(state))
-    return jax.tree.map(jnp.subtract, exact, resolved)
+    if not (fine.evolves_spectra and isinstance(coarsener, AbstractSpectralCoarsener)):
+        seen = coarsener(state)
+        exact, resolved = coarsener(fine.tendency(state)), coarse.tendency(seen)
+        return seen, jax.tree.map(jnp.subtract, exact, resolved)
+    evolved = fine.to_evolved(state)
+    seen = coarsener.coarsen_spectrum(evolved)
+    exact = coarsener.coarsen_spectrum(fine.evolved_tendency(evolved))
+    missing = jax.tree.map(jnp.subtract, exact, coarse.evolved_tendency(seen))
+    return coarse.to_state(seen), coarse.to_state(missing)
 
 
 def subgrid_flux(fine: Any, coarse: Any, coarsener: AbstractCoarsener, state: Any) -> SubgridFlux:

@@ -56,16 +56,48 @@ class AbstractCoarsener(eqx.Module):
         return jax.tree.map(self.coarsen, state)
 
 
-class Operator1(AbstractCoarsener):
+class AbstractSpectralCoarsener(AbstractCoarsener):
+    """A coarsener that cuts the spectrum to the coarse grid and multiplies it.
+
+        Cq = F⁻¹[ multiplier(k, l) q̂(k, l) / ρ² ]     for the wavenumbers of the coarse grid
+
+    ρ² is the ratio of cell counts. The coarse Nyquist waves are zeroed.
+    """
+
+    @property
+    @abc.abstractmethod
+    def multiplier(self) -> NDArray[np.float64]:
+        """The factor of each wave [ny, nx//2+1] of the coarse grid."""
+
+    def coarsen(self, field: Float[Array, "*batch Y X"]) -> Float[Array, "*batch y x"]:
+        """Return one field on the coarse grid."""
+        hat = self.coarsen_spectrum(jnp.fft.rfft2(field))
+        return jnp.fft.irfft2(hat, s=self.coarse_grid.shape).astype(field.dtype)
+
+    def coarsen_spectrum(self, hat: PyTree) -> PyTree:
+        """Return the rfft2 of the coarse fields from those of the fine ones, [..., L, K] arrays.
+
+        Real and imaginary parts may be arrays of their own: the factors are real.
+        """
+        grid = self.coarse_grid
+        scaled = self.multiplier * grid.size / self.fine_grid.size
+
+        def cut(part: Array) -> Array:
+            kept = truncate_spectrum(part, grid.ny, grid.nx)
+            return kept * jnp.broadcast_to(jnp.asarray(scaled, part.real.dtype), kept.shape)
+
+        return jax.tree.map(cut, hat)
+
+
+class Operator1(AbstractSpectralCoarsener):
     """Cuts the spectrum to the coarse grid and applies the coarse model's small-scale filter.
 
         Cq = F⁻¹[ filter(k, l) q̂(k, l) / ρ² ]     for the wavenumbers of the coarse grid
 
-    ρ² is the ratio of cell counts; the filter is `exponential_filter(coarse_grid)` with sharpness
-    1, also where the coarse model itself runs with another one (Otness, Zanna & Bruna 2025 do so).
-    It is 1 below 0.65 of the Nyquist wavenumber, so those waves are kept as they are, and 1e-15 at
-    it, so the Nyquist waves need no rule. It commutes with derivatives, the inversion and shifts by
-    coarse cells.
+    The multiplier is `exponential_filter(coarse_grid)` with sharpness 1, also where the coarse
+    model itself runs with another one (Otness, Zanna & Bruna 2025 do so). It is 1 below 0.65 of the
+    Nyquist wavenumber, so those waves are kept as they are, and 1e-15 at it, so the Nyquist waves
+    need no rule. It commutes with derivatives, the inversion and shifts by coarse cells.
     """
 
     fine_grid: PeriodicGrid = eqx.field(static=True)
@@ -75,12 +107,13 @@ class Operator1(AbstractCoarsener):
         _check_pair(fine_grid, coarse_grid)
         self.fine_grid, self.coarse_grid = fine_grid, coarse_grid
 
-    def coarsen(self, field: Float[Array, "*batch Y X"]) -> Float[Array, "*batch y x"]:
-        """Return one field on the coarse grid."""
-        return _truncate(field, exponential_filter(self.coarse_grid), self.coarse_grid)
+    @property
+    def multiplier(self) -> NDArray[np.float64]:
+        """The filter of the coarse grid."""
+        return exponential_filter(self.coarse_grid)
 
 
-class Operator2(AbstractCoarsener):
+class Operator2(AbstractSpectralCoarsener):
     """Cuts the spectrum to the coarse grid and multiplies by a Gaussian of twice the coarse cell.
 
         Cq = F⁻¹[ exp(-(k² (2Δx)² + l² (2Δy)²)/24) q̂(k, l) / ρ² ]
@@ -98,12 +131,12 @@ class Operator2(AbstractCoarsener):
         _check_pair(fine_grid, coarse_grid)
         self.fine_grid, self.coarse_grid = fine_grid, coarse_grid
 
-    def coarsen(self, field: Float[Array, "*batch Y X"]) -> Float[Array, "*batch y x"]:
-        """Return one field on the coarse grid."""
+    @property
+    def multiplier(self) -> NDArray[np.float64]:
+        """The Gaussian."""
         grid = self.coarse_grid
         scaled_k, scaled_l = grid.k[None, :] * grid.dx, grid.l[:, None] * grid.dy
-        gaussian = np.exp(-(scaled_k**2 + scaled_l**2) * _GAUSSIAN_WIDTH**2 / 24)
-        return _truncate(field, gaussian, grid)
+        return np.exp(-(scaled_k**2 + scaled_l**2) * _GAUSSIAN_WIDTH**2 / 24)
 
 
 class Operator3(AbstractCoarsener):
@@ -144,24 +177,11 @@ class Operator3(AbstractCoarsener):
         sine_x = 2 * np.sin(fine.k * fine.dx / 2)[None, :]
         sine_y = 2 * np.sin(fine.l * fine.dy / 2)[:, None]
         gaussian = np.exp(-((block_x * sine_x) ** 2 + (block_y * sine_y) ** 2) / 24)
-        smooth = _multiply(jnp.fft.rfft2(field), gaussian, fine).astype(field.dtype)
+        hat = jnp.fft.rfft2(field)
+        hat = hat * jnp.broadcast_to(jnp.asarray(gaussian, hat.real.dtype), hat.shape)
+        smooth = jnp.fft.irfft2(hat, s=fine.shape).astype(field.dtype)
         blocks = smooth.reshape(*field.shape[:-2], ny, block_y, nx, block_x)
         return blocks.mean(axis=(-3, -1))
-
-
-def _truncate(
-    field: Float[Array, "*batch Y X"], multiplier: NDArray[np.float64], grid: PeriodicGrid
-) -> Float[Array, "*batch y x"]:
-    """Return the field on `grid` with its spectrum multiplied; the coarse Nyquist is zeroed."""
-    ratio = field.shape[-2] * field.shape[-1] / grid.size
-    hat = truncate_spectrum(jnp.fft.rfft2(field), grid.ny, grid.nx, legacy=False)
-    return _multiply(hat, multiplier / ratio, grid).astype(field.dtype)
-
-
-def _multiply(hat: Array, multiplier: NDArray[np.float64], grid: PeriodicGrid) -> Array:
-    """Return the field whose spectrum is hat × multiplier, the latter cast to hat's precision."""
-    factor = jnp.asarray(multiplier, hat.real.dtype)
-    return jnp.fft.irfft2(hat * jnp.broadcast_to(factor, hat.shape), s=grid.shape)
 
 
 def _check_pair(fine: PeriodicGrid, coarse: PeriodicGrid) -> None:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from subgrid.coarsening import subgrid_flux, subgrid_forcing
+from subgrid.coarsening import coarse_state_and_forcing, subgrid_flux
 
 
 class Observer(eqx.Module):
@@ -31,8 +31,7 @@ class Observer(eqx.Module):
 
     def _one(self, size: int, state: PyTree) -> dict[str, Array]:
         coarse, coarsener = self.coarse_systems[size], self.coarseners[size]
-        seen = coarsener(state)
-        forcing = subgrid_forcing(self.system, coarse, coarsener, state)
+        seen, forcing = coarse_state_and_forcing(self.system, coarse, coarsener, state)
         names = [variable.name for variable in self.system.variables]
         arrays = {name: getattr(seen, name) for name in names}
         arrays |= {f"{name}_forcing": getattr(forcing, name) for name in names}

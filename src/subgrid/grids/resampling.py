@@ -12,15 +12,15 @@ one mode is halved in D D† and row and column Nyquist modes are treated differ
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Float, Inexact
 
 from subgrid.errors import ShapeError
 
 
 def truncate_spectrum(
-    hat: Complex[Array, "*batch l k"], ny: int, nx: int, legacy: bool = False
-) -> Complex[Array, "*batch m n"]:
-    """Cut a half-plane spectrum to the wavenumbers of an ny × nx grid, unscaled.
+    hat: Inexact[Array, "*batch l k"], ny: int, nx: int, legacy: bool = False
+) -> Inexact[Array, "*batch m n"]:
+    """Cut a half-plane spectrum (or its real part) to the wavenumbers of an ny × nx grid, unscaled.
 
     Keeps rows 0 … ny/2-1 and the last ny/2, and columns 0 … nx/2; without `legacy` the row and the
     column of the coarse Nyquist wavenumber are zeroed.
@@ -70,6 +70,6 @@ def upscale(
     return jnp.fft.irfft2(padded, s=(ny, nx)).astype(field.dtype)
 
 
-def _without_nyquist(hat: Complex[Array, "*batch l k"]) -> Complex[Array, "*batch l k"]:
+def _without_nyquist(hat: Inexact[Array, "*batch l k"]) -> Inexact[Array, "*batch l k"]:
     """Zero the row and the column of the Nyquist wavenumber."""
     return hat.at[..., hat.shape[-2] // 2, :].set(0).at[..., :, -1].set(0)

@@ -19,10 +19,12 @@ class AbstractSystem(eqx.Module):
     `State` is a frozen module with one array per entry of `variables`. `tendency` is the readable
     face: real space, units of the state per second. A system that steps faster in another
     representation (spectra) overrides the methods from `to_evolved` to `is_healthy`; by default the
-    state itself is evolved.
+    state itself is evolved. `evolves_spectra`: that representation is the rfft2 of the state's
+    arrays (in any linear packing), so a multiplier of wavenumbers can act on it directly.
     """
 
     State: ClassVar[Any]
+    evolves_spectra: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod

@@ -99,6 +99,7 @@ class TwoLayerQG(AbstractSystem):
     """
 
     State = QGState
+    evolves_spectra = True
 
     grid: PeriodicGrid = eqx.field(static=True)
     configuration: str = eqx.field(static=True)
