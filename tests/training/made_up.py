@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from subgrid.data import VariableStatistics
+from subgrid.data import Samples, VariableStatistics
 
 SIZE = 16
 Q, S = 8e-6, 7e-12  # standard deviations of a real q and its forcing, 1/s and 1/s²
@@ -35,11 +35,7 @@ class MadeUp:
         return {name: values[np.asarray(indices)] for name, values in self.arrays.items()}
 
     def batches(self, seed, batch_size):
-        def load(update):
-            random = np.random.default_rng([seed, update])
-            return self.batch(random.integers(len(self), size=batch_size))
-
-        return load
+        return Samples.batches(self, seed, batch_size)
 
     def statistics(self, path, scale):
         return {name: _summary(values) for name, values in self.arrays.items()}

@@ -137,6 +137,21 @@ def test_fluxes_conserve_the_mean_and_plans_may_differ(data, tmp_path):
     np.testing.assert_array_equal(result.closure.network.scales, np.ones(2))
 
 
+def test_no_two_draws_of_a_training_share_a_stream(data, tmp_path, monkeypatch):
+    make, made = np.random.default_rng, {}
+
+    def watched(entropy):
+        found = make(entropy)
+        made[tuple(entropy)] = tuple(found.bit_generator.seed_seq.generate_state(4))
+        return found
+
+    monkeypatch.setattr(np.random, "default_rng", watched)
+    noisy = plan(updates=20, noise=Noise(0.1))
+    train_cascade(cascade((SIZE,)), *data, noisy, folder=tmp_path, seed=1)
+    # 20 draws of noise, the order of 3 epochs of 8 batches, a validation subset, a stage scale
+    assert len(set(made.values())) == len(made) == 20 + 3 + 1 + 1
+
+
 def test_bad_input_is_named(data, tmp_path):
     with pytest.raises(ConfigError, match="3 plans for 2 stages"):
         train_cascade(cascade(), *data, [plan()] * 3, folder=tmp_path, seed=1)

@@ -174,6 +174,18 @@ class Descent:
         return {"name": "descent"}
 
 
+def test_keys_of_the_loss_are_none_that_networks_are_made_from(tmp_path):
+    def loss(network, batch, keys):
+        return jnp.mean(network["weight"]), {"drawn": jax.random.uniform(keys[0])}
+
+    training_problem.train(tmp_path, loss=loss, updates=3, validate_every=1)
+    drawn = [line["drawn"] for line in read_records(tmp_path / "metrics.jsonl")[1:]]
+    assert len(set(drawn)) == 3
+    for i in range(3):
+        layer = jax.random.split(jax.random.key(3), 3)[i]
+        assert drawn[i] != float(jax.random.uniform(jax.random.split(layer, 8)[0]))
+
+
 def spoiled(numbers):
     def batches(number):
         batch = training_problem.batches(number)

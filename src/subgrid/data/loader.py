@@ -12,6 +12,7 @@ from subgrid.data.shards import ShardReader
 from subgrid.data.statistics import array_names, statistics
 from subgrid.data.store import complete_attributes, group_name, listed, present_trajectories
 from subgrid.errors import ConfigError
+from subgrid.randomness import Stream, generator
 
 Batch = dict[str, np.ndarray]
 
@@ -96,7 +97,7 @@ class Samples:
 
         @lru_cache(maxsize=2)
         def order(epoch: int) -> np.ndarray:
-            return np.random.default_rng([seed, epoch]).permutation(len(self))
+            return generator(Stream.SAMPLE_ORDER, seed, epoch).permutation(len(self))
 
         def load(update: int) -> Batch:
             stream = np.arange(update * batch_size, (update + 1) * batch_size)

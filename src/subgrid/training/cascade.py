@@ -13,6 +13,7 @@ from subgrid.closures import LearnedClosure
 from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid, downscale, upscale
 from subgrid.nn import Cascade
+from subgrid.randomness import Stream, generator
 from subgrid.training.offline import OfflineResult
 from subgrid.training.plan import Plan
 from subgrid.training.scaling import (
@@ -119,7 +120,7 @@ def _residual_size(closure: LearnedClosure, stage: int, sources: Sources, seed: 
     """
     cascade, scales = _cascade(closure), sources.scales
     count = min(_SCALE_SAMPLES, len(sources.train))
-    random = np.random.default_rng([seed, 3])
+    random = generator(Stream.STAGE_SCALE, seed)
     chosen = np.sort(random.choice(len(sources.train), count, replace=False))
     batch = sources.train.batch(chosen)
     names = scales.variables

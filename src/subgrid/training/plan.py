@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from subgrid.errors import ConfigError
+from subgrid.randomness import Stream, generator
 from subgrid.training.optimisers import Optimiser
 
 
@@ -45,7 +46,7 @@ class Noise:
         """
         if self.level == 0 or update < self.from_update:
             return None
-        random = np.random.default_rng([seed, 1, update])
+        random = generator(Stream.INPUT_NOISE, seed, update)
         noisy = random.random(shape[0]) >= self.clean_fraction
         noise = random.standard_normal(shape, np.float32)
         return noise * np.float32(self.level) * noisy[:, None, None, None]

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from subgrid.randomness import Stream, generator
 from subgrid.training.loop import fit
 from subgrid.training.plan import Plan
 from subgrid.training.run import FitResult, Parts
@@ -130,7 +131,7 @@ def make_validation(
     forcing.
     """
     count = min(plan.validation_samples, len(sources.validation))
-    random = np.random.default_rng([seed, 2])
+    random = generator(Stream.VALIDATION_SUBSET, seed)
     chosen = np.sort(random.choice(len(sources.validation), count, replace=False))
     batch = sources.validation.batch(chosen)
     names = sources.scales.variables

@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec as Spec
 from jaxtyping import Array, Float, Int, Key
 
 from subgrid.errors import ShapeError
+from subgrid.randomness import Stream
 
 Loss = Callable[[Any, Any, Key[Array, "batch"]], Any]
 """loss(network, batch, keys): the mean over the batch, or (mean, dict of further scalars)."""
@@ -77,16 +78,17 @@ def make_update(
     `frozen` holds the arrays of the network that are not trained, `static` what is no array. The
     batch is divided over the devices of `mesh`, and on each into chunks of `chunk` samples whose
     gradients are added up in a scan: on a CPU a small chunk stays in cache. Sample b of update n
-    draws from split(fold_in(key(seed), n))[b], so that the draw depends on neither. The buffers of
+    draws from split(fold_in(stream, n))[b], so that the draw depends on neither. The buffers of
     the state are donated.
 
     A loss or gradient that is not finite changes nothing but the counters.
     """
     gradient = _parallel(_chunked_gradient(loss, static, chunk), mesh)
+    stream = jax.random.fold_in(jax.random.key(seed), np.uint32(Stream.LOSS))
 
     def update(state, frozen, batch, number):
         size = jax.tree.leaves(batch)[0].shape[0]
-        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), number), size)
+        keys = jax.random.split(jax.random.fold_in(stream, number), size)
         values, slope = gradient(state.parameters, frozen, batch, keys)
         values["gradient_norm"] = _norm(slope)
         finite = jnp.isfinite(values["loss"]) & jnp.isfinite(values["gradient_norm"])
