@@ -2,8 +2,10 @@
 
 import jax
 import numpy as np
+import pytest
 
-from subgrid.randomness import Stream, generator
+from subgrid.errors import ConfigError
+from subgrid.randomness import LARGEST_SEED, Stream, generator, require_seed
 
 
 def test_no_two_streams_of_a_seed_are_equal():
@@ -28,3 +30,17 @@ def test_tags_are_none_that_a_split_gives():
     folded = np.asarray([jax.random.key_data(jax.random.fold_in(key, i)) for i in range(100)])
     np.testing.assert_array_equal(split, folded)
     assert min(Stream) > 10**6
+
+
+def test_seeds_are_bounded_where_jax_cuts_them():
+    def words(seed):
+        return tuple(np.asarray(jax.random.key_data(jax.random.key(seed))).tolist())
+
+    assert words(LARGEST_SEED + 1 + 5) == words(5)  # the reason for the bound
+    allowed = (0, 5, 2**31, LARGEST_SEED)
+    assert len({words(seed) for seed in allowed}) == len(allowed)
+    for seed in allowed:
+        require_seed(seed)
+    for seed in (-1, LARGEST_SEED + 1, True, 1.0, None):
+        with pytest.raises(ConfigError, match=f"seed is {seed}; .* from 0 to {LARGEST_SEED}"):
+            require_seed(seed)

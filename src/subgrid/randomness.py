@@ -11,8 +11,13 @@ of their split (see `subgrid.data.trajectory_key`).
 
 import enum
 import zlib
+from typing import Any
 
 import numpy as np
+
+from subgrid.errors import ConfigError
+
+LARGEST_SEED = 2**32 - 1
 
 
 @enum.unique
@@ -29,3 +34,14 @@ class Stream(enum.IntEnum):
 def generator(stream: Stream, seed: int, number: int = 0) -> np.random.Generator:
     """Return the NumPy generator of a purpose; `number` (0 or more) counts its separate draws."""
     return np.random.default_rng([seed, int(stream), number])
+
+
+def require_seed(seed: Any) -> None:
+    """Raise ConfigError unless `seed` is a whole number from 0 to 2³² - 1.
+
+    JAX keeps the last 32 bits of a larger one, so that it would give the keys of another seed.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
+        raise ConfigError(
+            f"seed is {seed!r}; it must be a whole number (int) from 0 to {LARGEST_SEED}."
+        )

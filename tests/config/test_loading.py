@@ -67,6 +67,8 @@ def test_files_and_run_folders_are_sources(tmp_path):
         ("training.updates=-1", ("training.updates", "got -1", "at least 1")),
         ("training.updates=1.5", ("training.updates", "got 1.5", "integer")),
         ("training.updates=many", ("training.updates", "got 'many'", "integer")),
+        ("seed=-1", ("seed: got -1", "at least 0")),
+        ("seed=4294967296", ("seed: got 4294967296", "at most 4294967295")),
         ("truth.nx=true", ("truth.nx", "got True", "integer")),
         ("truth.dt=0", ("truth.dt", "got 0", "greater than 0")),
         ("truth.dt=inf", ("truth.dt", "got inf", "finite")),

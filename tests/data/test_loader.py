@@ -1,13 +1,18 @@
 """Statistics against numpy, and batches that depend on seed and number only."""
 
+import importlib
 import json
 
 import numpy as np
 import pytest
+import zarr
 
 from subgrid.data import Samples, open_dataset, statistics
 from subgrid.data.shards import ShardWriter
 from subgrid.errors import ConfigError
+
+# the package's name `statistics` is the function
+statistics_module = importlib.import_module("subgrid.data.statistics")
 
 
 def _rewrite(store, array, trajectory, frames):
@@ -31,16 +36,49 @@ def test_statistics_agree_with_numpy(copy):
         assert found[name].excluded == ()
 
 
-def test_statistics_are_kept_until_the_data_change(copy):
+def test_statistics_are_kept_until_the_data_change(copy, monkeypatch):
+    first = statistics(copy, 8)
+    reads = []
+    one_pass = statistics_module._one_pass
+    monkeypatch.setattr(
+        statistics_module, "_one_pass", lambda *given: reads.append(1) or one_pass(*given)
+    )
+    _assert_same(statistics(copy, 8), first)
+    assert not reads
+    root = zarr.open_group(copy, mode="r+")
+    root.update_attributes({"content_hash": "another"})
+    _assert_same(statistics(copy, 8), first)
+    assert len(reads) == len(first)
+
+
+@pytest.mark.parametrize("damage", ["value", "hash", "truncated", "no table", "not UTF-8"])
+def test_damaged_statistics_are_made_anew(copy, damage):
+    """Every way to alter the file ends in the numbers, and the bytes, it held before."""
     first = statistics(copy, 8)
     cache = copy.with_suffix(".statistics.json")
-    content = json.loads(cache.read_text())
-    content["scales"]["8"]["q"]["count"] = 7
-    cache.write_text(json.dumps(content))
-    assert statistics(copy, 8)["q"].count == 7
-    content["content_hash"] = "another"
-    cache.write_text(json.dumps(content))
-    assert statistics(copy, 8)["q"].count == first["q"].count
+    sound = cache.read_text()
+    content = json.loads(sound)
+    match damage:
+        case "value":  # still valid JSON: only the checksum tells
+            content["scales"]["8"]["q"]["mean"][0] += 1e-6
+        case "hash":
+            content["sha256"] = "0" * 64
+        case "no table":
+            content = [1, 2]
+    cache.write_text(sound[:-30] if damage == "truncated" else json.dumps(content, indent=1))
+    if damage == "not UTF-8":
+        cache.write_bytes(b"\xff" + sound.encode()[1:])
+    assert cache.read_bytes() != sound.encode()
+    _assert_same(statistics(copy, 8), first)
+    assert cache.read_text() == sound
+
+
+def _assert_same(found, wanted):
+    assert found.keys() == wanted.keys()
+    for name, values in found.items():
+        for part in ("mean", "variance", "minimum", "maximum"):
+            np.testing.assert_array_equal(getattr(values, part), getattr(wanted[name], part))
+        assert (values.count, values.excluded) == (wanted[name].count, wanted[name].excluded)
 
 
 def test_frames_that_are_not_finite_are_counted_and_left_out(copy):
@@ -98,3 +136,9 @@ def test_unknown_variable_and_empty_batches_are_refused(plain):
         Samples(plain.path, 8, variables=("psi",))
     with pytest.raises(ConfigError, match="at least 1"):
         Samples(plain.path, 8).batches(0, 0)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_gives_the_draws_of_another_is_refused(seed, plain):
+    with pytest.raises(ConfigError, match=f"seed is {seed}; .* from 0 to 4294967295"):
+        Samples(plain.path, 8).batches(seed, 1)

@@ -155,5 +155,7 @@ def test_no_two_draws_of_a_training_share_a_stream(data, tmp_path, monkeypatch):
 def test_bad_input_is_named(data, tmp_path):
     with pytest.raises(ConfigError, match="3 plans for 2 stages"):
         train_cascade(cascade(), *data, [plan()] * 3, folder=tmp_path, seed=1)
+    with pytest.raises(ConfigError, match="seed is -1"):
+        train_cascade(cascade(), *data, plan(), folder=tmp_path, seed=-1)
     with pytest.raises(ConfigError, match="of size 16, but the cascade's finest size is 12"):
         train_cascade(cascade((12, 8)), *data, plan(), folder=tmp_path, seed=1)

@@ -278,6 +278,7 @@ def test_full_disk_keeps_what_was_written(finished, tmp_path, monkeypatch):
     [
         ({"updates": 0}, "updates is 0"),
         ({"chunk": 0}, "chunk is 0"),
+        ({"seed": 2**32}, "seed is 4294967296"),
         ({"ema": 1.0}, "ema is 1.0"),
         ({"validate_every": True}, "validate_every is True"),
         ({"where": lambda network: ()}, "holds no floating-point array"),

@@ -144,6 +144,8 @@ def test_bad_input_is_named(data, tmp_path):
         Noise(-1.0)
     with pytest.raises(ConfigError, match="flux_form needs"):
         train_offline(small_network(4), *data, plan(), folder=tmp_path, seed=1, flux_form=True)
+    with pytest.raises(ConfigError, match="seed is 4294967296"):
+        train_offline(small_network(), *data, plan(), folder=tmp_path, seed=2**32)
     train.variables = ("q",)
     with pytest.raises(ConfigError, match="each variable with its forcing"):
         train_offline(small_network(), *data, plan(), folder=tmp_path, seed=1)

@@ -68,7 +68,8 @@ def _allowed(problem: Any) -> str:
     }
     if kind in bounds:
         name, words = bounds[kind]
-        return f"must be {words} {context[name]:g}"
+        limit = context[name]
+        return f"must be {words} {limit if isinstance(limit, int) else format(limit, 'g')}"
     if kind == "literal_error":
         return f"must be one of {context['expected']}"
     if kind == "string_pattern_mismatch":

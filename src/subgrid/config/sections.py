@@ -14,8 +14,11 @@ from pydantic import (
     model_validator,
 )
 
+from subgrid.randomness import LARGEST_SEED
+
 Count = Annotated[StrictInt, Field(ge=1)]
 CountOrZero = Annotated[StrictInt, Field(ge=0)]
+Seed = Annotated[StrictInt, Field(ge=0, le=LARGEST_SEED)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 PositiveOrZero = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]

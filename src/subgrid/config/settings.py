@@ -7,13 +7,13 @@ from pydantic import Field, Strict, model_validator
 from subgrid.config.consistency import consistency_problems
 from subgrid.config.sections import (
     CoarseConfig,
-    CountOrZero,
     DataConfig,
     EvaluationConfig,
     LearnedConfig,
     ModelConfig,
     Name,
     Section,
+    Seed,
     TrainingConfig,
     TruthConfig,
     merged_training,
@@ -26,7 +26,7 @@ class Config(Section):
     name: Name
     profile: str | None = None
     description: str = ""
-    seed: CountOrZero = 0
+    seed: Seed = 0
     truth: TruthConfig
     coarse: CoarseConfig
     data: DataConfig

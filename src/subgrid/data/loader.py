@@ -12,7 +12,7 @@ from subgrid.data.shards import ShardReader
 from subgrid.data.statistics import array_names, statistics
 from subgrid.data.store import complete_attributes, group_name, listed, present_trajectories
 from subgrid.errors import ConfigError
-from subgrid.randomness import Stream, generator
+from subgrid.randomness import Stream, generator, require_seed
 
 Batch = dict[str, np.ndarray]
 
@@ -87,8 +87,9 @@ class Samples:
         The stream of samples is one random permutation of all after another, so each is drawn once
         per epoch; batch n holds the positions n·batch_size to (n + 1)·batch_size of the stream. A
         run resumed at any update therefore sees the data it would have seen.
-        Raises ConfigError if there is no sample or `batch_size` is below 1.
+        Raises ConfigError if there is no sample, `batch_size` is below 1, or for a bad seed.
         """
+        require_seed(seed)
         if batch_size < 1 or not len(self):
             raise ConfigError(
                 f"batches need a size of at least 1 and samples, got {batch_size} and {len(self)} "

@@ -13,7 +13,7 @@ from subgrid.closures import LearnedClosure
 from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid, downscale, upscale
 from subgrid.nn import Cascade
-from subgrid.randomness import Stream, generator
+from subgrid.randomness import Stream, generator, require_seed
 from subgrid.training.offline import OfflineResult
 from subgrid.training.plan import Plan
 from subgrid.training.scaling import (
@@ -66,6 +66,7 @@ def train_cascade(
     """
     stages = len(cascade.networks)
     plans = [plan] * stages if isinstance(plan, Plan) else list(plan)
+    require_seed(seed)
     _check(cascade, samples_train, plans, stages)
     scales = standardisation(samples_train)
     sources = Sources(samples_train, samples_validation, scales)

@@ -10,6 +10,7 @@ import numpy as np
 
 from subgrid.errors import ConfigError
 from subgrid.provenance import load_arrays
+from subgrid.randomness import require_seed
 from subgrid.training.checkpoint import Checkpoints, fill, tree_hash
 from subgrid.training.optimisers import Optimiser
 from subgrid.training.run import FitResult, Parts, Run
@@ -59,6 +60,7 @@ def fit(
     CorruptFileError for a damaged one, and UnstableRunError if more than `most_skipped` updates in
     a row have a loss or gradient that is not finite, or if no validation loss is finite.
     """
+    require_seed(seed)
     _check(
         ema,
         chunk=chunk,

@@ -8,6 +8,7 @@ from jaxtyping import Array
 
 from subgrid.closures import LearnedClosure
 from subgrid.grids import PeriodicGrid
+from subgrid.randomness import require_seed
 from subgrid.training.plan import Plan
 from subgrid.training.run import FitResult
 from subgrid.training.scaling import (
@@ -77,6 +78,7 @@ def train_offline(
     network's own arrays are trained. The weights are those with the lowest loss, without noise, on
     a fixed subset of the validation split. Resumes in `folder`; errors are those of `fit`.
     """
+    require_seed(seed)
     scales = standardisation(samples_train)
     closure = make_closure(network, scales, zero_mean=zero_mean, flux_form=flux_form, grid=grid)
     result, work = train_task(
