@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from subgrid.data.shards import ShardReader
 from subgrid.data.store import check_scale, complete_attributes, group_name, present_trajectories
-from subgrid.provenance import write_atomic
+from subgrid.provenance import config_hash, write_atomic
 
 _BLOCK = 64  # frames read at once
 _SPACE = ("y", "x")  # averaged over, besides trajectory and time; other axes are channels
@@ -43,9 +43,10 @@ def statistics(path: str | Path, scale: int) -> dict[str, VariableStatistics]:
     """Return the statistics of every variable of one coarse size, over all healthy trajectories.
 
     Read once, block by block, and merged by Chan, Golub & LeVeque's update (1979, Stanford report
-    STAN-CS-79-773); then kept in train.statistics.json beside the store for as long as its content
-    hash is the same. Raises RunFolderError for an unfinished store, ConfigError for an unknown size
-    and CorruptFileError for a damaged chunk.
+    STAN-CS-79-773); then kept in train.statistics.json beside the store, with a checksum, for as
+    long as the content hash of the store is the same; a truncated or altered file is made anew.
+    Raises RunFolderError for an unfinished store, ConfigError for an unknown size and
+    CorruptFileError for a damaged chunk.
     """
     path = Path(path)
     check_scale(path, scale)
@@ -58,7 +59,9 @@ def statistics(path: str | Path, scale: int) -> dict[str, VariableStatistics]:
             for name in array_names(path, scale)
         }
         content = {"content_hash": attributes["content_hash"], "scales": kept}
-        write_atomic(cache, json.dumps(content, indent=1))
+        # the checksum is of the values read back, in which tuples are lists
+        signed = content | {"sha256": config_hash(json.loads(json.dumps(content)))}
+        write_atomic(cache, json.dumps(signed, indent=1))
     return {name: _from_plain(values) for name, values in kept[str(scale)].items()}
 
 
@@ -109,8 +112,9 @@ def _read(cache: Path, content_hash: str) -> dict[str, Any]:
     """Return what the cache holds for this content; a missing or damaged one holds nothing."""
     try:
         content = json.loads(cache.read_text())
-        return content["scales"] if content["content_hash"] == content_hash else {}
-    except (OSError, ValueError, KeyError, TypeError):
+        whole = content.pop("sha256") == config_hash(content)
+        return content["scales"] if whole and content["content_hash"] == content_hash else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
