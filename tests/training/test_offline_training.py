@@ -8,7 +8,7 @@ from made_up import SIZE, Q, S
 from subgrid.closures import LearnedClosure, load_closure, save_closure
 from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid
-from subgrid.nn import Conv2d
+from subgrid.nn import Cascade, Conv2d, Scaler, trainable
 from subgrid.randomness import Stream, generator
 from subgrid.training import Adam, Constant, Noise, Plan, read_records, train_offline
 from subgrid.training.offline import closure_task
@@ -91,6 +91,38 @@ def test_scalers_are_not_trained(data, tmp_path):
     np.testing.assert_allclose(scales.inputs.scale, Q, rtol=0.1)  # 64 correlated samples
     np.testing.assert_allclose(scales.inputs.mean, 0.1 * Q, rtol=0.5)  # as above
     np.testing.assert_allclose(scales.targets.scale, S, rtol=0.1)  # as above
+
+
+class Scaled(eqx.Module):
+    """A user's network: a cascade between scalers of its own."""
+
+    before: Scaler
+    cascade: Cascade
+    after: Scaler
+
+    def __call__(self, field):
+        return self.after.denormalise(self.cascade(self.before.normalise(field)))
+
+
+def test_constants_inside_a_network_are_not_trained(data, tmp_path):
+    keys = jax.random.split(jax.random.key(0))
+    networks = [Conv2d(2 + 2 * stage, 2, 3, key=keys[stage]) for stage in range(2)]
+    network = Scaled(
+        Scaler([0.1, 0.2], [0.9, 1.1]),
+        Cascade(networks, (SIZE, 8), scales=[0.3, 0.7]),
+        Scaler([-0.1, 0.1], [0.5, 2.0]),
+    )
+    result = train_offline(network, *data, plan(updates=5), folder=tmp_path, seed=1)
+    kept = jax.tree.leaves(eqx.partition(result.closure, trainable(result.closure))[1])
+    scales = standardisation(data[0])
+    constants = network.before, network.cascade.scales, network.after, scales.inputs, scales.targets
+    wanted = jax.tree.leaves(constants)
+    assert len(kept) == len(wanted) == 9
+    for ours, theirs in zip(kept, wanted, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    trained = [layer.weight for layer in result.closure.network.cascade.networks]
+    for stage in range(2):
+        assert bool(jnp.any(trained[stage] != networks[stage].weight))
 
 
 def test_noise_leaves_the_wanted_fraction_clean():

@@ -47,8 +47,9 @@ def fit(
     `batches(n)`: the batch of update n, a PyTree of arrays with equal first axes; it must depend on
     nothing else, for that is what makes a resumed run equal to an uninterrupted one.
     `validate(network)`: a dict with "loss", which selects the weights that are kept.
-    `where(network)`: the part to train; everything by default. `settings`: plain values that decide
-    the run's numbers beyond the arguments given here; a folder made with others is refused.
+    `where(network)`: the part whose weights are trained; all by default. `settings`: plain values
+    that decide the run's numbers beyond the arguments given here; a folder made with others is
+    refused.
     `validate_every`, `checkpoint_every`: in updates; metrics get a line at each validation.
     `ema`: decay of an exponential moving average of the weights, used for validation and kept.
     `chunk`: samples per gradient evaluation on each device (see `make_update`).

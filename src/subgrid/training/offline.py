@@ -75,8 +75,9 @@ def train_offline(
     M is the `LearnedClosure` that runs online, with its scalers and its `zero_mean` or `flux_form`
     (see there; `grid` is needed for the latter); x, S = state and forcing, σ their standard
     deviations over the training split; β = level of `plan.noise`, ξ ~ N(0, 1) per pixel. Only the
-    network's own arrays are trained. The weights are those with the lowest loss, without noise, on
-    a fixed subset of the validation split. Resumes in `folder`; errors are those of `fit`.
+    network's weights are trained (see `subgrid.nn.trainable`), and those with the lowest loss,
+    without noise, on a fixed subset of the validation split are kept. Resumes in `folder`; errors
+    are those of `fit`.
     """
     require_seed(seed)
     scales = standardisation(samples_train)

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from subgrid.errors import ConfigError, UnstableRunError
+from subgrid.nn import trainable
 from subgrid.provenance import load_arrays, save_arrays
 from subgrid.training.checkpoint import Checkpoint, Checkpoints, Position, arrays_by_path
 from subgrid.training.optimisers import Optimiser
@@ -64,17 +65,20 @@ class Parts:
 
     @staticmethod
     def split(network: Any, where: Callable[[Any], Any] | None) -> "Parts":
-        """Return the parts of `network`; raises ConfigError if there is nothing to train."""
-        chosen = jax.tree.map(lambda _: where is None, network)
+        """Return the parts of `network`, with the weights of the part `where` as parameters.
+
+        Constants (see `subgrid.nn.trainable`) are kept. Raises ConfigError if nothing is to train.
+        """
+        weights = trainable(network)
         if where is not None:
-            part = where(network)
-            chosen = eqx.tree_at(where, chosen, jax.tree.map(lambda _: True, part))
-        trained = jax.tree.map(
-            lambda yes, leaf: yes and eqx.is_inexact_array(leaf), chosen, network
-        )
-        parameters, rest = eqx.partition(network, trained)
+            nothing = jax.tree.map(lambda _: False, network)
+            weights = eqx.tree_at(where, nothing, where(weights))
+        parameters, rest = eqx.partition(network, weights)
         if not jax.tree.leaves(parameters):
-            raise ConfigError("the part of the network to train holds no floating-point array.")
+            raise ConfigError(
+                "the part of the network to train holds no floating-point array but constants "
+                "(those of a Scaler, the stage scales of a Cascade)."
+            )
         return Parts(parameters, *eqx.partition(rest, eqx.is_array))
 
     def join(self, parameters: Any) -> Any:
