@@ -51,6 +51,9 @@ def test_every_stage_learns_and_reports(trained):
         losses = [line["validation"]["loss"] for line in records]
         assert losses[-1] < losses[0], stage
     assert (result.updates, result.samples, len(result.fits)) == (60, 480, 2)
+    # 2 operations per weight and pixel, both networks at the finest size
+    first, second = (2 * 9 * channels * 2 * SIZE**2 / 1e9 for channels in (2, 4))
+    np.testing.assert_allclose(result.gflop_per_sample, [3 * first, first + 3 * second], rtol=1e-12)
 
 
 def test_the_last_loss_is_the_loss_of_the_closure(trained, data):

@@ -21,10 +21,11 @@ from subgrid.training.scaling import (
     SampleSource,
     Standardisation,
     channels,
+    frame_shape,
     make_closure,
     standardisation,
 )
-from subgrid.training.tasks import Sources, Task, train_task
+from subgrid.training.tasks import Sources, Task, forward_gflop, train_task
 from subgrid.training.trackers import Callback
 
 _SCALE_SAMPLES = 256  # enough for a standard deviation to three digits
@@ -51,47 +52,45 @@ def train_cascade(
 
     S̃_j = the cascade's prediction at the size of stage j (see `subgrid.nn.Cascade`), made of net_j
     and the earlier networks, which stay fixed; P = what `zero_mean` or `flux_form` make of it; S =
-    standardised forcing. Since S̃_j = D†S̃_{j-1} + net_j, this is net_j against the residual that the
-    earlier networks leave on the training data (Otness, Zanna & Bruna 2025). s_j = standard
-    deviation of that residual if `scale_stages`, which also multiplies the network's output; else
-    1, the published form. Validation losses are in units of the standardised forcing at that size,
-    so the last stage's is the loss of the whole closure.
+    standardised forcing. Since S̃_j = D†S̃_{j-1} + s_j net_j, this is net_j against the residual that
+    the earlier networks leave on the training data (Otness, Zanna & Bruna 2025), divided by s_j:
+    its standard deviation to three digits if `scale_stages`, else 1, the published form. Validation
+    losses are in units of the standardised forcing at that size: the last is the closure's own.
 
     `plan`: one for all stages or one per stage. Stage j trains in `folder`/stage_j and reports as
     "`label` stage_j". A single-scale baseline gets the same budget with `updates` of the result.
-    The fixed networks run inside the loss, so that they see the noise of each sample.
+    The fixed networks run inside the loss, so that they see the noise of each sample, which is the
+    same in every stage of equal plan, as is the order of the samples.
 
     Raises ConfigError for another number of plans than stages or samples of another size than the
     cascade's finest, and what `fit` raises.
     """
-    stages = len(cascade.networks)
-    plans = [plan] * stages if isinstance(plan, Plan) else list(plan)
-    require_seed(seed)
-    _check(cascade, samples_train, plans, stages)
+    plans = [plan] * len(cascade.networks) if isinstance(plan, Plan) else list(plan)
+    _check(cascade, samples_train, plans, seed)
     scales = standardisation(samples_train)
     sources = Sources(samples_train, samples_validation, scales)
     closure = make_closure(cascade, scales, zero_mean=zero_mean, flux_form=flux_form, grid=grid)
-    fits, work = [], []
-    for stage in range(stages):
+    settings = {"sizes": list(cascade.sizes), "scale_stages": scale_stages}
+    settings |= {"zero_mean": zero_mean, "flux_form": flux_form}
+    fits = []
+    for stage, stage_plan in enumerate(plans):
         unit = _residual_size(closure, stage, sources, seed) if scale_stages else 1.0
         closure = eqx.tree_at(_scales, closure, _scales(closure).at[stage].set(unit))
-        result, gflop = train_task(
+        result = train_task(
             closure,
             stage_task(scales, cascade, stage, grid, unit),
             sources,
-            plans[stage],
+            stage_plan,
             where=_network(stage),
             folder=Path(folder) / f"stage_{stage}",
             seed=seed,
-            settings={"stage": stage, "sizes": list(cascade.sizes), "scale_stages": scale_stages}
-            | {"zero_mean": zero_mean, "flux_form": flux_form},
+            settings={"stage": stage, **settings},
             callbacks=callbacks,
             label=f"{label} stage_{stage}".strip(),
         )
         closure = result.network
         fits.append(result)
-        work.append(gflop)
-    return OfflineResult(closure, tuple(fits), tuple(work))
+    return OfflineResult(closure, tuple(fits), _gflop_per_sample(cascade, samples_train))
 
 
 def stage_task(
@@ -141,6 +140,17 @@ def _residual_size(closure: LearnedClosure, stage: int, sources: Sources, seed: 
     return float(f"{np.sqrt(np.mean(squares)):.3g}")
 
 
+def _gflop_per_sample(cascade: Cascade, samples: SampleSource) -> tuple[float, ...]:
+    """Return, per stage, three forward passes of its network and one of each earlier one [1e9]."""
+    shape = frame_shape(samples)
+    sizes = [cascade.sizes[0], *cascade.sizes[-2::-1]]  # network 0 works at the finest size
+    forward = [
+        forward_gflop(network, _rows(shape, size), size)
+        for network, size in zip(cascade.networks, sizes, strict=True)
+    ]
+    return tuple(sum(forward[:stage]) + 3 * work for stage, work in enumerate(forward))
+
+
 def _rows(shape: Sequence[int], size: int) -> int:
     """Return the rows of a level with `size` points along x, with the aspect of `shape`."""
     return shape[-2] * size // shape[-1]
@@ -158,7 +168,9 @@ def _network(stage: int) -> Callable[[LearnedClosure], Any]:
     return lambda closure: _cascade(closure).networks[stage]
 
 
-def _check(cascade: Cascade, samples: SampleSource, plans: Sequence[Plan], stages: int) -> None:
+def _check(cascade: Cascade, samples: SampleSource, plans: Sequence[Plan], seed: int) -> None:
+    require_seed(seed)
+    stages = len(cascade.networks)
     if len(plans) != stages:
         raise ConfigError(f"{len(plans)} plans for {stages} stages; give one for all or one each.")
     if samples.scale != cascade.sizes[0]:

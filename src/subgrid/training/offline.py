@@ -14,10 +14,11 @@ from subgrid.training.run import FitResult
 from subgrid.training.scaling import (
     SampleSource,
     Standardisation,
+    frame_shape,
     make_closure,
     standardisation,
 )
-from subgrid.training.tasks import Sources, Task, train_task
+from subgrid.training.tasks import Sources, Task, forward_gflop, train_task
 from subgrid.training.trackers import Callback
 
 
@@ -27,8 +28,8 @@ class OfflineResult:
 
     `closure`: with the best weights and the scalers of the training data. `fits`: one result per
     network trained on its own. `gflop_per_sample`: floating-point operations of one training sample
-    [1e9], as XLA counts them, per fit; `gflop_per_second`: achieved, per fit (nan if the run was
-    already finished).
+    [1e9] per fit, three times the forward pass of its network (nan if that does not say its cost);
+    `gflop_per_second`: achieved, per fit (nan if the run was already finished).
     """
 
     closure: LearnedClosure
@@ -82,7 +83,7 @@ def train_offline(
     require_seed(seed)
     scales = standardisation(samples_train)
     closure = make_closure(network, scales, zero_mean=zero_mean, flux_form=flux_form, grid=grid)
-    result, work = train_task(
+    result = train_task(
         closure,
         closure_task(scales),
         Sources(samples_train, samples_validation, scales),
@@ -94,6 +95,7 @@ def train_offline(
         callbacks=callbacks,
         label=label,
     )
+    work = 3 * forward_gflop(network, *frame_shape(samples_train))
     return OfflineResult(result.network, (result,), (work,))
 
 

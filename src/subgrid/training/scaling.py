@@ -109,6 +109,12 @@ def channels(batch: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarra
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
+def frame_shape(samples: SampleSource) -> tuple[int, int]:
+    """Return (ny, nx) of the samples."""
+    ny, nx = next(iter(samples.batch([0]).values())).shape[-2:]
+    return ny, nx
+
+
 def _scaler(found: Mapping[str, VariableStatistics], names: Sequence[str], path: Path) -> Scaler:
     mean = np.concatenate([np.ravel(found[name].mean) for name in names])
     scale = np.concatenate([np.ravel(found[name].std) for name in names])

@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from subgrid.nn import flops
 from subgrid.randomness import Stream, generator
 from subgrid.training.loop import fit
 from subgrid.training.plan import Plan
-from subgrid.training.run import FitResult, Parts
+from subgrid.training.run import FitResult
 from subgrid.training.scaling import FORCING, SampleSource, Standardisation, channels
 from subgrid.training.trackers import Callback
 from subgrid.training.update import Loss
@@ -59,17 +60,14 @@ def train_task(
     settings: Mapping[str, Any],
     callbacks: Sequence[Callback],
     label: str,
-) -> tuple[FitResult, float]:
-    """Return the result of `fit` for a task, and the work per training sample [1e9 operations]."""
-    loss = make_loss(task)
-    batches = make_batches(sources, plan, seed)
-    work = gradient_work(loss, network, where, batches(0))
+) -> FitResult:
+    """Return the result of `fit` for a task."""
     told = {item.name: getattr(plan, item.name) for item in dataclasses.fields(plan)}
     of_the_data = ("batch_size", "validation_samples", "noise")
-    result = fit(
+    return fit(
         network,
-        loss=loss,
-        batches=batches,
+        loss=make_loss(task),
+        batches=make_batches(sources, plan, seed),
         validate=make_validation(task, sources, plan, seed),
         folder=folder,
         seed=seed,
@@ -86,7 +84,6 @@ def train_task(
         label=label,
         **{name: value for name, value in told.items() if name not in of_the_data},
     )
-    return result, work
 
 
 def make_batches(sources: Sources, plan: Plan, seed: int) -> Callable[[int], dict[str, np.ndarray]]:
@@ -157,19 +154,12 @@ def make_validation(
     return validate
 
 
-def gradient_work(
-    loss: Loss, network: Any, where: Callable[[Any], Any], batch: Mapping[str, np.ndarray]
-) -> float:
-    """Return the operations [1e9] of loss and gradient for one sample, as XLA counts them.
+def forward_gflop(network: Any, ny: int, nx: int) -> float:
+    """Return the operations of a forward pass of one sample [1e9]; nan if a network does not say.
 
-    Compiles nothing. A loop inside the network counts once, however often it runs.
+    Loss and gradient of a network cost about three times as much (see `subgrid.nn.flops`).
     """
-    parts = Parts.split(network, where)
-    one = jax.tree.map(lambda leaf: leaf[:1], dict(batch))
-    keys = jax.random.split(jax.random.key(0), 1)
-
-    def value(parameters, frozen):
-        return loss(eqx.combine(parameters, frozen, parts.static), one, keys)
-
-    lowered = jax.jit(jax.grad(value)).lower(parts.parameters, parts.frozen)
-    return (lowered.cost_analysis() or {}).get("flops", float("nan")) / 1e9
+    try:
+        return flops(network, ny, nx) / 1e9
+    except (TypeError, AttributeError):  # the latter where a part of it does not say
+        return float("nan")
