@@ -5,11 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from experiment_runs import SMALLEST
+from experiment_runs import SMALLEST, digests
 
 from subgrid.config import load_config
 from subgrid.errors import CorruptFileError, RunFolderError, RunLockedError
-from subgrid.experiment import RunFolder, RunLock
+from subgrid.experiment import RunFolder, RunLock, run_experiment
 from subgrid.experiment.keys import stage_keys
 
 TINY = load_config(SMALLEST)
@@ -39,6 +39,21 @@ def test_another_format_is_refused(tmp_path):
     folder.write_manifest({**folder.manifest(), "format": 999})
     with pytest.raises(RunFolderError, match="format 999"):
         RunFolder.open(tmp_path)
+
+
+def test_a_run_begun_by_another_version_is_not_mixed_with_this_one(a_copy):
+    folder = RunFolder.open(a_copy)
+    folder.write_manifest({**folder.manifest(), "subgrid": "0.0.1"})
+    before = digests(a_copy)
+    run_experiment(TINY, a_copy)  # all is done: the report may be drawn by any version
+    folder.forget("report")
+    run_experiment(TINY, a_copy, stages=["report"])
+    folder.forget("evaluate")
+    with pytest.raises(RunFolderError, match="begun by subgrid 0.0.1, this is .*'evaluate'"):
+        run_experiment(TINY, a_copy)
+    with pytest.raises(RunFolderError, match="begun by subgrid 0.0.1"):
+        run_experiment(TINY, a_copy, stages=["train"], force=True)
+    assert digests(a_copy) == before
 
 
 def test_a_config_edited_by_hand_is_refused(tmp_path):

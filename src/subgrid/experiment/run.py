@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from subgrid import __version__
 from subgrid.config import Config, build_system, check_builds, check_names
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.evaluate import evaluate
@@ -49,8 +50,8 @@ def run_experiment(
     again.
 
     Raises ConfigError for names that are in no registry, RunFolderError for a folder of another
-    config, RunLockedError if another process has it, and whatever a stage raises; what was finished
-    stays.
+    config or begun by another version, RunLockedError if another process has it, and whatever a
+    stage raises; what was finished stays.
     """
     progress = Progress() if progress is None else progress
     out = Path(out)
@@ -71,6 +72,7 @@ def run_experiment(
                     f"the stage {stage!r} of {out} is not finished, and {wanted[0]!r} needs it: "
                     f"run `subgrid {stage} {out}` first, or `subgrid run {out}` for all stages"
                 )
+        _refuse_other_version(folder, wanted, force)
         if force:
             _remove_outputs(folder, wanted[0])
         for stage in wanted:
@@ -92,6 +94,22 @@ def _run_stage(folder: RunFolder, stage: str, progress: Progress, mapped: Map) -
     progress.note(f"{stage}: done in {duration(seconds)}")
 
 
+def _refuse_other_version(folder: RunFolder, wanted: Sequence[str], force: bool) -> None:
+    """Raise RunFolderError if results of two versions would meet in one folder."""
+    manifest = folder.manifest()
+    if manifest["subgrid"] == __version__:
+        return
+    anew = force and wanted[0] == STAGES[0]
+    left = [] if anew else [stage for stage in wanted if force or not folder.is_done(stage)]
+    if left not in ([], ["report"]):
+        raise RunFolderError(
+            f"{folder.path} was begun by subgrid {manifest['subgrid']}, this is {__version__}: "
+            f"{left[0]!r} would mix results of two versions. Go on with the version that began it, "
+            f"make everything again with `subgrid run {folder.path} --force`, or choose another "
+            "--out."
+        )
+
+
 def _remove_outputs(folder: RunFolder, first: str) -> None:
     """Remove what a stage and those after it made; the records go first, so a kill is safe."""
     folder.forget(first)
@@ -102,6 +120,8 @@ def _remove_outputs(folder: RunFolder, first: str) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+    if first == STAGES[0]:  # nothing of the version that began it is left
+        folder.write_manifest({**folder.manifest(), "subgrid": __version__})
 
 
 def _files(path: Path) -> list[Path]:
