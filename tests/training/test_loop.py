@@ -118,6 +118,11 @@ def test_two_devices_give_the_result_of_one(finished, tmp_path):
     for name, value in theirs.items():
         # 60 updates of order 0.1 add up rounding of 1e-7 each, in another order of summation
         np.testing.assert_allclose(ours[name], value, atol=2e-5)
+    # the same but for rounding is not the same: one device must not go on for two
+    with pytest.raises(
+        RunFolderError, match=r"devices was '2 cpu', is '1 cpu'.*`devices`: as many"
+    ):
+        training_problem.train(tmp_path)
 
 
 def run_script(folder, how, count, environment=None):
@@ -232,6 +237,28 @@ def test_another_config_is_refused_and_named(finished, tmp_path):
         training_problem.train(tmp_path, seed=4)
     with pytest.raises(RunFolderError, match="data"):
         training_problem.train(tmp_path, settings={"data": "other"})
+    assert results(tmp_path) == results(finished[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"chunk": 2}, "chunk was None, is 2"),
+        ({"validate_every": 12}, "validate_every was 6, is 12"),
+        ({"ema": None}, r"ema was 0\.8, is None"),
+    ],
+)
+def test_another_plan_is_refused_for_what_it_changes(change, message, finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    with pytest.raises(RunFolderError, match=rf"\({message}\).* as they were .* start again"):
+        training_problem.train(tmp_path, **change)
+    assert results(tmp_path) == results(finished[0])
+
+
+def test_what_changes_no_numbers_may_differ_when_a_run_goes_on(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    (tmp_path / "checkpoints" / "00000060.safetensors").unlink()
+    training_problem.train(tmp_path, checkpoint_every=7, most_skipped=1)
     assert results(tmp_path) == results(finished[0])
 
 

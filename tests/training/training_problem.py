@@ -1,5 +1,6 @@
 """A small regression that trains in milliseconds, and a script that is killed while it trains."""
 
+import dataclasses
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from subgrid.training import Adam, WarmupCosine, fit
+from subgrid.training import Adam, Plan, WarmupCosine, fit
 
 UPDATES = 60
 _TRUTH = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
@@ -39,18 +40,18 @@ def validate(network):
 
 
 def train(folder, **changes):
-    arguments = {
-        "loss": loss,
-        "batches": batches,
-        "validate": validate,
+    """Return the result of `fit`; `changes` are arguments of it or fields of its plan."""
+    course = {
         "optimiser": Adam(WarmupCosine(0.1, UPDATES, 5), clip="norm"),
         "updates": UPDATES,
-        "seed": 3,
         "validate_every": 6,
         "checkpoint_every": 9,
         "ema": 0.8,
     }
-    return fit(network(), folder=folder, **{**arguments, **changes})
+    arguments = {"loss": loss, "batches": batches, "validate": validate, "seed": 3, **changes}
+    names = [item.name for item in dataclasses.fields(Plan) if item.name in arguments]
+    plan = Plan(**{**course, **{name: arguments.pop(name) for name in names}})
+    return fit(network(), plan, folder=folder, **arguments)
 
 
 class KilledAt:

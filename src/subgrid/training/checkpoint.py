@@ -120,8 +120,9 @@ class Checkpoints:
             f"{name} was {theirs.get(name)!r}, is {self._settings.get(name)!r}" for name in names
         )
         raise RunFolderError(
-            f"{path} was made with other settings ({changes}). Train in another folder, or remove "
-            "this one to start again."
+            f"{path} was made with other settings ({changes}), and a training goes on only to the "
+            "bits it would have had. Set them as they were (`devices`: as many, of that kind) to "
+            "go on, train in another folder, or remove this one to start again."
         )
 
 

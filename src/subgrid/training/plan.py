@@ -1,6 +1,8 @@
 """How a network is trained: optimiser, numbers of updates and samples, noise."""
 
+import dataclasses
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -8,6 +10,17 @@ from jaxtyping import Float
 from subgrid.errors import ConfigError
 from subgrid.randomness import Stream, generator
 from subgrid.training.optimisers import Optimiser
+
+_COUNTS = (
+    "updates",
+    "batch_size",
+    "validation_samples",
+    "validate_every",
+    "checkpoint_every",
+    "chunk",
+    "most_skipped",
+)
+_MAY_CHANGE = ("checkpoint_every", "most_skipped")  # when a run goes on
 
 
 @dataclass(frozen=True)
@@ -54,11 +67,20 @@ class Noise:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a network is trained: what `fit` is told, and the noise.
+    """How a network is trained.
 
-    `validation_samples`: size of the fixed subset of the validation split that selects the weights
-    (all, if it has fewer). The other fields are arguments of `fit`; on a CPU a `chunk` of 2 is
-    fastest (1.3 to 2.1 times a chunk of 8 at 48²).
+    `updates`: to be made. `validate_every`, `checkpoint_every`: in updates; the metrics get a line
+    at each validation. `ema`: decay of an exponential moving average of the weights, used for
+    validation and kept. `chunk`: samples per gradient evaluation on each device (see
+    `make_update`); on a CPU 2 is fastest (1.3 to 2.1 times a chunk of 8 at 48²). `most_skipped`:
+    updates in a row that may fail for a loss or gradient that is not finite.
+
+    Three more shape the data of `train_offline` and `train_cascade`; `fit` is given its batches and
+    its validation ready-made and does not look at them. `batch_size`: samples per update. `noise`:
+    on their inputs. `validation_samples`: size of the fixed subset of the validation split that
+    selects the weights (all, if it has fewer).
+
+    Raises ConfigError for a value out of range.
     """
 
     optimiser: Optimiser
@@ -70,3 +92,25 @@ class Plan:
     noise: Noise = field(default_factory=Noise)
     ema: float | None = None
     chunk: int | None = None
+    most_skipped: int = 100
+
+    def __post_init__(self):
+        for name in _COUNTS:
+            value = getattr(self, name)
+            if name == "chunk" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name} is {value!r}; it must be a whole number of at least 1.")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ConfigError(
+                f"ema is {self.ema!r}; it must lie between 0 and 1, for example 0.999."
+            )
+
+    def settings(self) -> dict[str, Any]:
+        """Return everything that decides the numbers, as plain values."""
+        names = [item.name for item in dataclasses.fields(self) if item.name not in _MAY_CHANGE]
+        return {
+            **{name: getattr(self, name) for name in names},
+            "optimiser": dict(self.optimiser.settings()),
+            "noise": dataclasses.asdict(self.noise),
+        }

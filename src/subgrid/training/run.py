@@ -16,7 +16,7 @@ from subgrid.errors import ConfigError, UnstableRunError
 from subgrid.nn import trainable
 from subgrid.provenance import load_arrays, save_arrays
 from subgrid.training.checkpoint import Checkpoint, Checkpoints, Position, arrays_by_path
-from subgrid.training.optimisers import Optimiser
+from subgrid.training.plan import Plan
 from subgrid.training.prefetch import Prefetch
 from subgrid.training.stopwatch import Stopwatch
 from subgrid.training.trackers import Callback, Event, EventKind
@@ -99,20 +99,14 @@ class Session(NamedTuple):
 class Run:
     """The pieces of one call of `fit`; its methods pass state and position along."""
 
+    plan: Plan
     parts: Parts
     loss: Loss
     batches: Callable[[int], Any]
     validate: Callable[[Any], Mapping[str, float]]
-    optimiser: Optimiser
-    updates: int
     seed: int
-    validate_every: int
-    checkpoint_every: int
-    ema: float | None
-    chunk: int | None
     callbacks: tuple[Callback, ...]
     label: str
-    most_skipped: int
     mesh: Mesh
     folder: Path
     checkpoints: Checkpoints
@@ -122,7 +116,10 @@ class Run:
         first = self.batches(0)
         size, names = self._describe(first)
         state = initial_state(
-            self.parts.parameters, self.optimiser.transformation(), ema=self.ema, names=names
+            self.parts.parameters,
+            self.plan.optimiser.transformation(),
+            ema=self.plan.ema,
+            names=names,
         )
         # Through the host, as after a resume: same types, no weak ones, hence the same program.
         state = jax.tree.map(np.asarray, state)
@@ -142,14 +139,14 @@ class Run:
         frozen = replicate(self.parts.frozen, self.mesh)
         update = make_update(
             self.loss,
-            self.optimiser.transformation(),
+            self.plan.optimiser.transformation(),
             self.parts.static,
             self.mesh,
             seed=self.seed,
-            chunk=self.chunk,
-            ema=self.ema,
+            chunk=self.plan.chunk,
+            ema=self.plan.ema,
         )
-        stream = Prefetch(self._load, position.update, self.updates)
+        stream = Prefetch(self._load, position.update, self.plan.updates)
         clock = time.perf_counter() - position.seconds
         watch, before = Stopwatch(), None
         for number, batch in enumerate(stream, start=position.update):
@@ -191,28 +188,28 @@ class Run:
 
     def _describe(self, batch: Any) -> tuple[int, tuple[str, ...]]:
         """Return the batch size and the names of the loss's further scalars, without computing."""
-        size = jax.tree.leaves(place_batch(batch, self.mesh, self.chunk))[0].shape[0]
+        size = jax.tree.leaves(place_batch(batch, self.mesh, self.plan.chunk))[0].shape[0]
         keys = jax.random.split(jax.random.key(0), size)
         network = self.parts.join(self.parts.parameters)
         _, values = eqx.filter_eval_shape(evaluate_loss, self.loss, network, batch, keys)
         return size, tuple(name for name in values if name != "loss")
 
     def _load(self, number: int) -> Any:
-        return place_batch(self.batches(number), self.mesh, self.chunk)
+        return place_batch(self.batches(number), self.mesh, self.plan.chunk)
 
     def _due(self, done: int) -> bool:
-        every = self.validate_every, self.checkpoint_every, self.updates
+        every = self.plan.validate_every, self.plan.checkpoint_every, self.plan.updates
         return any(done % interval == 0 for interval in every)
 
     def _at_interval(
         self, state: TrainState, checkpoint: Checkpoint, elapsed: float, done: int
     ) -> tuple[TrainState, Checkpoint]:
         """Validate and save if it is time for either."""
-        last = done == self.updates
-        if done % self.validate_every == 0 or last:
+        last = done == self.plan.updates
+        if done % self.plan.validate_every == 0 or last:
             checkpoint = self._record(state, checkpoint, elapsed, done)
             state = _with_zero_sums(state)
-        if done % self.checkpoint_every == 0 or last:
+        if done % self.plan.checkpoint_every == 0 or last:
             checkpoint = self._save(state, checkpoint, elapsed, done)
         return state, checkpoint
 
@@ -220,7 +217,7 @@ class Run:
         self, state: TrainState, checkpoint: Checkpoint, elapsed: float, done: int = 0
     ) -> Checkpoint:
         """Validate, keep the weights if they are the best so far, report a line of metrics."""
-        weights = jax.device_get(state.parameters if self.ema is None else state.average)
+        weights = jax.device_get(state.parameters if self.plan.ema is None else state.average)
         scores = self.validate(self.parts.join(jax.tree.map(jnp.asarray, weights)))
         scores = {name: float(value) for name, value in scores.items()}
         position = checkpoint.position
@@ -231,7 +228,7 @@ class Run:
         skipped = int(state.skipped)
         means = {name: float(total / state.count) for name, total in state.sums.items()}
         means = {"loss": means.pop("loss"), **means}
-        rate = float(self.optimiser.schedule(max(done - 1 - skipped, 0)))
+        rate = float(self.plan.optimiser.schedule(max(done - 1 - skipped, 0)))
         record = {
             "update": done,
             **means,
@@ -275,17 +272,18 @@ class Run:
         self._save_best(found)
 
     def _check_skipped(self, in_row: Any, done: int) -> None:
-        if in_row is not None and int(in_row) > self.most_skipped:
+        if in_row is not None and int(in_row) > self.plan.most_skipped:
             paths = self.checkpoints.paths()
             kept = f"The last checkpoint is {paths[-1]}. " if paths else ""
             raise UnstableRunError(
                 f"{int(in_row)} updates in a row, up to update {done}, had a loss or gradient that "
-                f"is not finite; at most {self.most_skipped} are allowed. {kept}Lower the learning "
-                "rate, clip the gradient, or look for non-finite values in the training data."
+                f"is not finite; at most {self.plan.most_skipped} are allowed. {kept}Lower the "
+                "learning rate, clip the gradient, or look for non-finite values in the training "
+                "data."
             )
 
     def _emit(self, kind: EventKind, update: int, record: Mapping[str, Any] | None = None) -> None:
-        event = Event(kind, update, self.updates, self.label, record or {})
+        event = Event(kind, update, self.plan.updates, self.label, record or {})
         for callback in self.callbacks:
             callback(event)
 

@@ -1,6 +1,5 @@
 """Tasks for one network: predict this of a state's channels, compared with that of its forcing."""
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +61,9 @@ def train_task(
     label: str,
 ) -> FitResult:
     """Return the result of `fit` for a task."""
-    told = {item.name: getattr(plan, item.name) for item in dataclasses.fields(plan)}
-    of_the_data = ("batch_size", "validation_samples", "noise")
     return fit(
         network,
+        plan,
         loss=make_loss(task),
         batches=make_batches(sources, plan, seed),
         validate=make_validation(task, sources, plan, seed),
@@ -74,15 +72,11 @@ def train_task(
         where=where,
         settings={
             **settings,
-            "batch_size": plan.batch_size,
-            "validation_samples": plan.validation_samples,
-            "noise": dataclasses.asdict(plan.noise),
             "samples": [len(sources.train), len(sources.validation)],
             "scale": sources.train.scale,
         },
         callbacks=callbacks,
         label=label,
-        **{name: value for name, value in told.items() if name not in of_the_data},
     )
 
 
