@@ -22,10 +22,14 @@ from jaxtyping import Array, Float, PyTree
 from numpy.typing import NDArray
 
 from subgrid.errors import ShapeError
-from subgrid.grids import PeriodicGrid, exponential_filter, truncate_spectrum
+from subgrid.grids import (
+    PeriodicGrid,
+    exponential_filter,
+    gaussian_filter,
+    truncate_spectrum,
+)
 
-# Of the coarse cell, in Operator2: twice the cell is the shortest resolved wave.
-_GAUSSIAN_WIDTH = 2.0
+_GAUSSIAN_CELLS = 2.0  # in Operator2: twice the coarse cell is the shortest resolved wave
 
 
 class AbstractCoarsener(eqx.Module):
@@ -134,9 +138,7 @@ class Operator2(AbstractSpectralCoarsener):
     @property
     def multiplier(self) -> NDArray[np.float64]:
         """The Gaussian."""
-        grid = self.coarse_grid
-        scaled_k, scaled_l = grid.k[None, :] * grid.dx, grid.l[:, None] * grid.dy
-        return np.exp(-(scaled_k**2 + scaled_l**2) * _GAUSSIAN_WIDTH**2 / 24)
+        return gaussian_filter(self.coarse_grid, _GAUSSIAN_CELLS)
 
 
 class Operator3(AbstractCoarsener):

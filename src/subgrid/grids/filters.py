@@ -32,6 +32,6 @@ def two_thirds_mask(grid: PeriodicGrid) -> NDArray[np.float64]:
     return np.outer(keep_y, keep_x).astype(np.float64)
 
 
-def gaussian_filter(grid: PeriodicGrid, width: float) -> NDArray[np.float64]:
-    """Return exp(-κ² width²/24): the Gaussian with the second moment of a box of `width` metres."""
-    return np.exp(-grid.wavenumber_squared * width**2 / 24)
+def gaussian_filter(grid: PeriodicGrid, cells: float) -> NDArray[np.float64]:
+    """Return exp(-w² cells²/24), the Gaussian with the second moment of a box of so many cells."""
+    return np.exp(-((scaled_wavenumber(grid) * cells) ** 2) / 24)
