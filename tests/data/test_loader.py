@@ -108,6 +108,7 @@ def test_batches_are_the_frames_of_the_store(plain, in_memory):
         assert batch[name].dtype == np.float32
     assert samples.in_memory == (in_memory is not False)
     assert samples.nbytes == 12 * 2 * 2 * 64 * 4
+    assert samples.content_hash == plain.content_hash
 
 
 def test_batches_depend_on_seed_and_number_only(plain):

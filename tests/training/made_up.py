@@ -1,5 +1,6 @@
 """Samples in memory whose forcing is a simple nonlinear function of the state's neighbours."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,11 @@ class MadeUp:
         s = np.maximum(slope, 0) - 0.5 * q[:, ::-1]
         s /= s.std()
         self.arrays = {"q": np.float32(Q * q + 0.1 * Q), "q_forcing": np.float32(S * s)}
+
+    @property
+    def content_hash(self):
+        content = b"".join(values.tobytes() for values in self.arrays.values())
+        return hashlib.sha256(content).hexdigest()
 
     def __len__(self):
         return len(self.arrays["q"])

@@ -6,7 +6,7 @@ import pytest
 from made_up import SIZE, Q, S
 
 from subgrid.closures import LearnedClosure, load_closure, save_closure
-from subgrid.errors import ConfigError
+from subgrid.errors import ConfigError, RunFolderError
 from subgrid.grids import PeriodicGrid
 from subgrid.nn import Cascade, Conv2d, Scaler, trainable
 from subgrid.randomness import Stream, generator
@@ -51,6 +51,15 @@ def test_loss_falls_and_the_closure_runs_what_was_trained(data, tmp_path):
     forward = 2 * (3 * 3 * 2 * 2) * SIZE**2 / 1e9
     np.testing.assert_allclose(result.gflop_per_sample, [3 * forward], rtol=1e-12)  # float64
     assert result.gflop_per_second[0] > 0
+
+
+@pytest.mark.parametrize("split", ["training", "validation"])
+def test_a_run_does_not_go_on_with_other_data(split, data, tmp_path):
+    train_offline(small_network(), *data, plan(updates=2), folder=tmp_path, seed=1)
+    samples = data[split == "validation"]
+    samples.arrays["q"][3, 0, 0, 0] *= 1.5
+    with pytest.raises(RunFolderError, match=rf"{split}_data was '[0-9a-f]{{64}}', is"):
+        train_offline(small_network(), *data, plan(updates=2), folder=tmp_path, seed=1)
 
 
 def test_trained_closure_survives_saving(data, tmp_path):

@@ -24,6 +24,7 @@ class Samples:
     finite are left out (see `statistics`, which lists them). Samples are numbered by trajectory,
     then time. `variables`: the arrays that a batch holds. `in_memory`: True, False, or "auto": if
     they take less than half of the available memory. Bytes from disk are checked in any case.
+    `content_hash` is the store's: the same for the same bits.
 
     Raises RunFolderError for an unfinished store, ConfigError for an unknown size or variable, and
     CorruptFileError for a damaged chunk.
@@ -47,7 +48,9 @@ class Samples:
         }
         excluded = {frame for name in self.variables for frame in found[name].excluded}
         times = self._readers[self.variables[0]].shape[1]
-        present = present_trajectories(complete_attributes(path))
+        attributes = complete_attributes(path)
+        self.content_hash: str = attributes["content_hash"]
+        present = present_trajectories(attributes)
         self._frames = np.array(
             [(i, t) for i in present for t in range(times) if (i, t) not in excluded], np.int64
         ).reshape(-1, 2)

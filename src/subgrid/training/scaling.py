@@ -34,6 +34,11 @@ class SampleSource(Protocol):
         ...
 
     @property
+    def content_hash(self) -> str:
+        """Return a hash of the store's data, the same for the same bits."""
+        ...
+
+    @property
     def variables(self) -> Sequence[str]:
         """Return the names of the arrays in a batch."""
         ...

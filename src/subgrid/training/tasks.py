@@ -72,8 +72,10 @@ def train_task(
         where=where,
         settings={
             **settings,
-            "samples": [len(sources.train), len(sources.validation)],
             "scale": sources.train.scale,
+            "variables": list(sources.scales.variables),
+            "training_data": sources.train.content_hash,
+            "validation_data": sources.validation.content_hash,
         },
         callbacks=callbacks,
         label=label,
