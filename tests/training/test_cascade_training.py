@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from made_up import SIZE, S
 
+from subgrid.closures import load_closure, save_closure
 from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid, downscale
 from subgrid.nn import Cascade, Conv2d
-from subgrid.training import Adam, Constant, Noise, Plan, read_records, train_cascade
+from subgrid.training import Adam, Constant, Noise, Plan, load_best, read_records, train_cascade
 from subgrid.training.cascade import stage_task
 from subgrid.training.scaling import make_closure, standardisation
 
@@ -83,6 +84,17 @@ def test_scales_are_the_size_of_what_is_left(trained, data):
     # rounded to three digits
     np.testing.assert_allclose(found[0], np.sqrt(np.mean(np.square(coarse))), rtol=6e-3)
     assert np.all((found > 0) & (found < 1))
+
+
+def test_scales_are_exact_in_every_file(trained, tmp_path):
+    result, folder = trained
+    scales = np.asarray(result.closure.network.scales)
+    # three digits, as near as float32 comes: what the loss divides by is what the cascade holds
+    np.testing.assert_array_equal(scales, np.float32([float(f"{scale:.3g}") for scale in scales]))
+    save_closure(result.closure, tmp_path / "closure")
+    best = load_best(folder / "stage_1", result.closure)
+    for read in (load_closure(tmp_path / "closure"), best):
+        np.testing.assert_array_equal(read.network.scales, scales)
 
 
 def test_task_is_the_residual_of_the_cascade(data):

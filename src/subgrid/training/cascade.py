@@ -116,7 +116,8 @@ def stage_task(
 def _residual_size(closure: LearnedClosure, stage: int, sources: Sources, seed: int) -> float:
     """Return the standard deviation of what the earlier stages leave to this one.
 
-    Rounded to three digits, so that a resumed run finds the same number on any machine.
+    Rounded to three digits, so that a resumed run finds the same number on a machine whose last
+    bits differ; at the rare border between two numbers its checkpoint is refused.
     """
     cascade, scales = _cascade(closure), sources.scales
     count = min(_SCALE_SAMPLES, len(sources.train))
