@@ -14,7 +14,8 @@ from subgrid import __version__
 from subgrid.cli.interrupt import Interrupts
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
-_LONG_COMMANDS = {"run", "simulate", "train", "evaluate", "report"}
+_STAGES = {"simulate", "train", "evaluate"}
+_LONG_COMMANDS = {"run", "report", *_STAGES}
 
 _HELP = """Learn what a model does not resolve: truth, data, closures, online tests, report.
 
@@ -48,9 +49,8 @@ def build_app() -> App:
         suppress_keyboard_interrupt=False,  # `main` says how to go on
     )
     for place, (name, (text, group)) in enumerate(_COMMANDS.items()):
-        app.command(
-            f"subgrid.cli.{name}:command", name=name, help=text, group=group, sort_key=place
-        )
+        where = f"stage:{name}" if name in _STAGES else f"{name}:command"
+        app.command(f"subgrid.cli.{where}", name=name, help=text, group=group, sort_key=place)
     return app
 
 

@@ -6,16 +6,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from subgrid.cli.options import RunOptions, resolve
-from subgrid.cli.stage import run_stage
-
-_NO_OPTIONS = RunOptions()
+from subgrid.cli.stage import NO_OPTIONS, run_stage
 
 
 def command(
     source: str,
     /,
     *,
-    options: RunOptions = _NO_OPTIONS,
+    options: RunOptions = NO_OPTIONS,
     force: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     markdown: Path | None = None,
 ) -> None:

@@ -6,15 +6,14 @@ from cyclopts import Parameter
 
 from subgrid.cli.options import RunOptions, resolve
 from subgrid.cli.screen import progress_display
-
-_NO_OPTIONS = RunOptions()
+from subgrid.cli.stage import NO_OPTIONS
 
 
 def command(
     source: str,
     /,
     *,
-    options: RunOptions = _NO_OPTIONS,
+    options: RunOptions = NO_OPTIONS,
     dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
 ) -> None:
     """Run an experiment from its config to its report, or go on with it.

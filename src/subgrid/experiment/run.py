@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from subgrid import __version__
-from subgrid.config import Config, build_system, check_builds, check_names
+from subgrid.config import Config, check_builds, check_names
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.evaluate import evaluate
 from subgrid.experiment.folder import RunFolder, refuse_other_files
@@ -16,7 +16,7 @@ from subgrid.experiment.lock import RunLock
 from subgrid.experiment.make_report import make_report
 from subgrid.experiment.progress import Progress, duration
 from subgrid.experiment.simulate import simulate
-from subgrid.experiment.stability import check_time_step
+from subgrid.experiment.stability import check_time_steps
 from subgrid.experiment.train import train
 from subgrid.experiment.workers import Map, worker_map
 
@@ -57,7 +57,7 @@ def run_experiment(
     out = Path(out)
     check_names(config)
     check_builds(config)
-    check_time_step("truth.dt", config.truth.dt, build_system(config))
+    check_time_steps(config)
     refuse_other_files(out)
     out.mkdir(parents=True, exist_ok=True)
     with RunLock(out), worker_map(workers, dask) as mapped:
@@ -104,9 +104,8 @@ def _refuse_other_version(folder: RunFolder, wanted: Sequence[str], force: bool)
     if left not in ([], ["report"]):
         raise RunFolderError(
             f"{folder.path} was begun by subgrid {manifest['subgrid']}, this is {__version__}: "
-            f"{left[0]!r} would mix results of two versions. Go on with the version that began it, "
-            f"make everything again with `subgrid run {folder.path} --force`, or choose another "
-            "--out."
+            f"{left[0]!r} would mix results of two versions. Go on with that version, make all "
+            f"again (first `subgrid simulate {folder.path} --force`), or choose another --out."
         )
 
 
