@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from subgrid.evaluation import bootstrap_interval
-from subgrid.evaluation.intervals import weighted_mean
+from subgrid.evaluation.intervals import fewest_members, percent, weighted_mean
 
 
 def _mean_of(values):
@@ -66,3 +66,13 @@ def test_weighted_mean_by_hand():
 def test_impossible_requests_are_refused(counts, level):
     with pytest.raises(ValueError, match=r"need at least|level must"):
         bootstrap_interval(lambda n, m: np.zeros(len(n)), *counts, level=level)
+
+
+@pytest.mark.parametrize(("level", "members"), [(0.5, 3), (0.9, 5), (0.95, 6), (0.99, 8)])
+def test_so_many_members_of_one_sign_exclude_chance(level, members):
+    assert 2 * 0.5**members < 1 - level <= 2 * 0.5 ** (members - 1)
+    assert fewest_members(level) == members
+
+
+def test_levels_read_like_a_person_would_write_them():
+    assert [percent(level) for level in (0.95, 0.683, 0.999)] == ["95 %", "68.3 %", "99.9 %"]

@@ -65,12 +65,22 @@ def test_samples_with_nan_are_masked_and_counted():
     truth, prediction = _waves(2.0, 4.0, 1.0), _waves(1.0, 4.0, 1.0)
     prediction[2, 0, 1, 1] = np.nan
     sums = sample_sums(prediction, truth, GRID)
-    assert sums.masked_samples == 1
+    assert (sums.masked_samples, sums.first_masked, sums.samples) == (1, 2, 3)
     assert offline.mse(sums) == pytest.approx(0.25)
     nothing = offline_scores(sample_sums(np.full_like(truth, np.inf), truth, GRID))
     assert int(nothing["masked_samples"]) == 3
     assert np.isnan(float(nothing["mse"]))
     assert np.isnan(nothing["r_squared"]).all()
+
+
+def test_the_first_masked_sample_is_numbered_within_the_whole_set():
+    truth = _waves(2.0, 4.0, 1.0)
+    whole, broken = sample_sums(truth, truth, GRID), truth.copy()
+    broken[1, 0, 0, 0] = np.inf
+    joined = join_sums([whole, sample_sums(broken, truth, GRID), sample_sums(broken, truth, GRID)])
+    assert (joined.masked_samples, joined.first_masked, joined.samples) == (2, 4, 9)
+    assert int(offline_scores(joined)["first_masked"]) == 4
+    assert join_sums([whole, whole]).first_masked == -1
 
 
 def test_wrong_shapes_and_empty_sets_are_refused():

@@ -112,10 +112,10 @@ def test_healthy_members_are_untouched_by_one_that_blows_up(coarse, coarse_state
     alone = free_runs(coarse.model(dt), jax.tree.map(lambda field: field[1:], scaled), plan)
     assert both["blew_up_at"].values[0] == 1
     assert both["blew_up_at"].values[1] == -1
-    # one member or two compile to other orders of sums, grown over 48 steps
-    np.testing.assert_allclose(
-        both["kinetic_energy_spectrum"][1], alone["kinetic_energy_spectrum"][0], rtol=1e-3
-    )
+    # one member or two compile to other orders of sums, grown over 48 steps; the last ring, which
+    # the filter empties, holds nothing but their squared rounding
+    ours, theirs = both["kinetic_energy_spectrum"][1], alone["kinetic_energy_spectrum"][0]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-12 * float(theirs.max()))
 
 
 def test_the_truth_of_a_data_set_equals_the_truth_rolled_out(

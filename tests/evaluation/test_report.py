@@ -5,10 +5,12 @@ import re
 import numpy as np
 import pytest
 
+import subgrid
 from subgrid.evaluation import (
     RunInfo,
     Snapshot,
     StepCost,
+    assemble,
     assemble_report,
     offline_scores,
     render_html,
@@ -99,6 +101,34 @@ def test_writing_again_gives_the_same_bytes(data, tmp_path):
     write_report(data, tmp_path / "a.html")
     write_report(data, tmp_path / "b.html")
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_every_level_shown_is_the_one_of_the_intervals(runs, truth, coarse):
+    cut = two_thirds_cut(coarse.grid)
+    costs = {name: StepCost(1e-3, 1.0) for name in runs}
+    scores = score_online(runs, truth, coarse, cut=cut, costs=costs, level=0.8, samples=50)
+    info = RunInfo(title="Other intervals", facts={}, commands=[])
+    page = render_html(assemble_report(info, coarse, truth, runs, scores, cut=cut))
+    found = re.findall(r"(\d+) % (?:bootstrap interval|interval|level)", page)
+    assert len(found) >= 4
+    assert set(found) == {"80"}
+    # 2 · 2⁻⁴ = 12.5 % is the first below 20 %
+    assert "fewer than 4 cannot exclude chance at the 80 % level" in page
+
+
+def test_the_page_names_the_version_and_commit(data, runs, truth, coarse, monkeypatch):
+    assert f"Written by subgrid {subgrid.__version__}" in render_html(data)
+    assert f"Written by subgrid {subgrid.__version__}" in render_markdown(data)
+    cut = two_thirds_cut(coarse.grid)
+    scores = score_online({"none": runs["none"]}, truth, coarse, cut=cut, samples=5)
+    info = RunInfo(title="Empty", facts={}, commands=[], footer="In a folder.")
+    for commit, text in (
+        ("abc123-dirty", f"Written by subgrid {subgrid.__version__}, commit abc123-dirty. In a"),
+        (None, f"Written by subgrid {subgrid.__version__}. In a folder."),
+    ):
+        monkeypatch.setattr(assemble, "commit", lambda commit=commit: commit)
+        report = assemble_report(info, coarse, truth, {}, scores, cut=cut)
+        assert text in render_html(report).partition("<footer>")[2]
 
 
 def test_every_model_has_a_look_of_its_own():

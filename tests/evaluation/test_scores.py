@@ -7,6 +7,7 @@ import pytest
 
 from subgrid.evaluation import (
     METRICS,
+    BlowUp,
     Interval,
     OnlineScore,
     StepCost,
@@ -76,7 +77,10 @@ def _score(upper, lower, blow_ups=()):
         "kinetic_energy_spectrum_upper": Interval(*upper),
         "kinetic_energy_spectrum_lower": Interval(*lower),
     }
-    return OnlineScore("net", 1, 8, blow_ups, reductions, reductions, {}, {}, StepCost(1e-3, 12.0))
+    scored = np.ones((1, 8), bool)
+    scored[0, [blow_up.member for blow_up in blow_ups]] = False
+    cost = StepCost(1e-3, 12.0)
+    return OnlineScore("net", blow_ups, scored, reductions, reductions, {}, {}, cost)
 
 
 def test_the_verdict_says_what_the_numbers_say():
@@ -87,6 +91,25 @@ def test_the_verdict_says_what_the_numbers_say():
         "0 of 8 members blew up."
     )
     assert outcome(better) == "better"
+
+
+def test_the_verdict_of_an_unstable_model_says_so_first():
+    dead = (BlowUp(0, 3, 5000, 212.4), BlowUp(0, 7, 9000, 375.0))
+    unstable = _score((0.43, 0.30, 0.52), (0.2, 0.1, 0.3), dead)
+    assert verdict(unstable) == (
+        "is unstable: 2 of 8 members blew up, first on day 212; over the surviving members it "
+        "reduces the KE-spectrum error of the upper layer by 43 % (95 % interval 30 to 52 %) and "
+        "that of the lower layer by 20 % (95 % interval 10 to 30 %) at 12 times the cost per step."
+    )
+    assert outcome(unstable) == "unstable"
+
+
+def test_the_verdict_names_the_level_of_its_intervals():
+    low = _score((0.43, 0.30, 0.52, 0.683), (0.2, 0.1, 0.3, 0.683))
+    assert "by 43 % (68.3 % interval 30 to 52 %)" in verdict(low)
+    # 8 members reach 2 · 2⁻⁸ = 0.8 %: not 0.1 %
+    high = _score((0.43, 0.30, 0.52, 0.999), (0.2, 0.1, 0.3, 0.999))
+    assert "by 43 % (resampling the 8 members: 30 to 52 %)" in verdict(high)
 
 
 @pytest.mark.parametrize(

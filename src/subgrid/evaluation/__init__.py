@@ -24,14 +24,7 @@ from subgrid.evaluation.report import (
     write_markdown,
     write_report,
 )
-from subgrid.evaluation.scores import (
-    OnlineScore,
-    json_number,
-    outcome,
-    score_online,
-    score_record,
-    verdict,
-)
+from subgrid.evaluation.scores import OnlineScore, score_online
 from subgrid.evaluation.similarity import (
     distances,
     filter_cut,
@@ -41,6 +34,8 @@ from subgrid.evaluation.similarity import (
     wasserstein,
 )
 from subgrid.evaluation.statistics import reference_statistics
+from subgrid.evaluation.survival import BlowUp, blow_ups
+from subgrid.evaluation.verdicts import json_number, outcome, score_record, verdict
 from subgrid.registry import Registry
 
 _OFFLINE, _SIMILAR = "subgrid.evaluation.offline", "subgrid.evaluation.similarity"
@@ -58,13 +53,14 @@ METRICS = Registry(
         "spectral_rmse": f"{_SIMILAR}:spectral_rmse",
         "wasserstein": f"{_SIMILAR}:wasserstein",
         "similarity": f"{_SIMILAR}:similarity",
-        "blow_ups": "subgrid.evaluation.scores:blow_ups",
+        "blow_ups": "subgrid.evaluation.survival:blow_ups",
         "step_cost": "subgrid.evaluation.cost:step_cost",
     },
 )
 
 __all__ = [
     "METRICS",
+    "BlowUp",
     "CoarsenedObserver",
     "Interval",
     "ModelObserver",
@@ -77,6 +73,7 @@ __all__ = [
     "Snapshot",
     "StepCost",
     "assemble_report",
+    "blow_ups",
     "bootstrap_interval",
     "distances",
     "evaluate_offline",

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from subgrid import __version__
+from subgrid.evaluation.intervals import fewest_members, percent
 from subgrid.evaluation.plots import plot_energy, plot_fields, plot_forcings, plot_spectra
 from subgrid.evaluation.report import (
     ReportData,
@@ -17,8 +19,9 @@ from subgrid.evaluation.score_plots import (
     plot_similarity,
     plot_skill_cost,
 )
-from subgrid.evaluation.scores import DAY, FEWEST_MEMBERS, OnlineScore, outcome, verdict
-from subgrid.evaluation.style import Look, looks
+from subgrid.evaluation.scores import OnlineScore
+from subgrid.evaluation.style import BASELINE, Look, looks
+from subgrid.evaluation.survival import DAY, BlowUp, blow_ups
 from subgrid.evaluation.tables import (
     blow_up_table,
     cost_table,
@@ -27,13 +30,12 @@ from subgrid.evaluation.tables import (
     online_table,
     similarity_table,
 )
+from subgrid.evaluation.verdicts import outcome, verdict
+from subgrid.provenance import commit
 
 if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import ArrayLike
-
-_KE = "kinetic_energy_spectrum"
-_POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class RunInfo:
 
     `facts`: groups of (label, value) under a heading each: preset, profile, seeds, commit, date,
     constants with units, sizes. `commands`: how to run it again. `labels`: model → name to show.
+    `footer` follows the version and commit of subgrid at the end of the page.
     """
 
     title: str
@@ -89,7 +92,14 @@ def assemble_report(
     if offline:
         tables.append(offline_table(offline, styles))
     tables += [similarity_table(scores, styles), cost_table(scores, styles)]
-    tables.append(blow_up_table(scores, styles))
+    lost = blow_ups([reference])
+    tables.append(blow_up_table(scores, styles, lost))
+    warnings = [
+        *info.warnings,
+        *_lost_truth(lost, reference.sizes["member"]),
+        *_masked_samples(offline or {}, styles),
+        *_own_warnings(scores, learned=bool(curves)),
+    ]
     return ReportData(
         title=info.title,
         summary=_summary(scores),
@@ -101,9 +111,15 @@ def assemble_report(
         figures=tuple(figure for figure in figures if figure.images),
         tables=tuple(table for table in tables if table.rows),
         commands=tuple(info.commands),
-        warnings=(*info.warnings, *_own_warnings(scores, learned=bool(curves))),
-        footer=info.footer,
+        warnings=tuple(warnings),
+        footer=f"{_written_by()} {info.footer}".strip(),
     )
+
+
+def _written_by() -> str:
+    """Return the sentence on the version that wrote the report, with its commit where known."""
+    known = commit()
+    return f"Written by subgrid {__version__}{f', commit {known}' if known else ''}."
 
 
 def _summary(scores: Mapping[str, OnlineScore]) -> str:
@@ -111,26 +127,77 @@ def _summary(scores: Mapping[str, OnlineScore]) -> str:
     dead = sum(len(score.blow_ups) for score in scores.values())
     runs = sum(score.runs for score in scores.values())
     better = sum(outcome(score) == "better" for score in closures)
-    members = min(score.members for score in scores.values())
-    sure = "beyond chance" if members >= FEWEST_MEMBERS else f"over all {members} members"
+    members = _fewest_scored(scores)
+    enough = members >= fewest_members(closures[0].level) if closures else False
+    sure = "beyond chance" if enough else f"over all {members} members scored"
     return (
         f"{better} of {len(closures)} closures reduced the error of the kinetic energy spectrum "
         f"{sure} in free runs from held-out states; {dead} of {runs} runs blew up."
     )
 
 
+def _fewest_scored(scores: Mapping[str, OnlineScore]) -> int:
+    """Return the members behind the scores of the stable model that has the fewest of them."""
+    stable = [score.scored_members for score in scores.values() if not score.blow_ups]
+    return min(stable or [score.scored_members for score in scores.values()])
+
+
 def _own_warnings(scores: Mapping[str, OnlineScore], learned: bool) -> list[str]:
-    members = min(score.members for score in scores.values())
+    members, level = _fewest_scored(scores), next(iter(scores.values())).level
     found = []
-    if members < FEWEST_MEMBERS:
+    alone = scores.get(BASELINE)
+    if alone is not None and alone.blow_ups:
         found.append(
-            f"Only {members} members were run: their spread is given, but fewer than "
-            f"{FEWEST_MEMBERS} cannot exclude chance at the 95 % level."
+            f"{len(alone.blow_ups)} of {alone.runs} members without a closure blew up: no model is "
+            "compared over them."
+        )
+    if members < fewest_members(level):
+        found.append(
+            f"Only {members} members are scored: their spread is given, but fewer than "
+            f"{fewest_members(level)} cannot exclude chance at the {percent(level)} level."
         )
     if learned and all(score.networks == 1 for score in scores.values()):
         found.append(
             "Each learned closure was trained once: intervals do not cover training seeds."
         )
+    return found
+
+
+def _lost_truth(lost: Sequence[BlowUp], members: int) -> list[str]:
+    """Return the warning of members whose truth holds values that are not finite."""
+    if not lost:
+        return []
+    dates = ", ".join(f"member {b.member} from day {b.days:.1f} on" for b in lost)
+    return [
+        f"The truth of {len(lost)} of {members} members is not finite ({dates}): these members are "
+        "not scored."
+    ]
+
+
+def _masked_samples(
+    offline: Mapping[str, Sequence["xr.Dataset"]], styles: Mapping[str, Look]
+) -> list[str]:
+    """Return a warning per closure and network with samples that are not finite, the first dated.
+
+    The date is known where the caller has added `first_masked_trajectory` and `first_masked_days`.
+    """
+    found = []
+    for name, sets in offline.items():
+        for network, data in enumerate(sets):
+            masked = int(data["masked_samples"])
+            if not masked:
+                continue
+            first = f"sample {int(data['first_masked'])}"
+            if "first_masked_days" in data:
+                first = (
+                    f"test trajectory {int(data['first_masked_trajectory'])}, "
+                    f"day {float(data['first_masked_days']):.1f}"
+                )
+            which = f" (network {network})" if len(sets) > 1 else ""
+            found.append(
+                f"{styles[name].label}{which}: {masked} of {masked + data.sizes['sample']} offline "
+                f"samples are not finite and left out, the first: {first}."
+            )
     return found
 
 
@@ -189,8 +256,8 @@ def _score_figures(
         report_figure(
             "Spectral error of every member",
             "Root-mean-square error of the kinetic energy spectrum below the cut, against the "
-            "truth from the same state; one point per member and network. Boxes: "
-            "quartiles and median; whiskers: smallest and largest.",
+            "truth from the same state; one point per member and network that survived, also "
+            "without a closure. Boxes: quartiles and median; whiskers: smallest and largest.",
             plot_error_boxes(scores, styles),
         ),
         report_figure(
@@ -201,11 +268,12 @@ def _score_figures(
         ),
     ]
     if any(score.cost is not None for score in scores.values()):
+        level = percent(next(iter(scores.values())).level)
         made.append(
             report_figure(
                 "Skill against cost",
-                "Error of the kinetic energy spectrum with its 95 % interval, against the cost per "
-                "step relative to the coarse model alone.",
+                f"Error of the kinetic energy spectrum with its {level} interval, against the cost "
+                "per step relative to the coarse model alone.",
                 plot_skill_cost(scores, styles),
             )
         )

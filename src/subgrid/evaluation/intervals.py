@@ -64,6 +64,28 @@ def bootstrap_interval(
     return Interval(estimate, float(low), float(high), level)
 
 
+def fewest_members(level: float) -> int:
+    """Return how few members can exclude chance at a confidence level.
+
+    n members of equal sign reach 2 · 2⁻ⁿ in a sign test: below 5 % from 6 on.
+    """
+    members = 1
+    while 2.0 ** (1 - members) >= 1 - level:
+        members += 1
+    return members
+
+
+def percent(level: float) -> str:
+    """Return a confidence level in words: 95 %."""
+    return f"{100 * level:.6g} %"
+
+
+def ratio(numerator: NDArray, denominator: NDArray) -> NDArray[np.float64]:
+    """Return the quotient, NaN where the denominator is not above zero: it has no meaning there."""
+    nothing = np.full(np.shape(numerator), np.nan)
+    return np.divide(numerator, denominator, out=nothing, where=np.asarray(denominator) > 0)
+
+
 def weighted_mean(values: NDArray, counts: NDArray) -> NDArray[np.float64]:
     """Return the mean of `values` [item, ...] for each draw, weighted with `counts` [draw, item].
 

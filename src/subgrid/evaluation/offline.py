@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from subgrid.errors import ShapeError
+from subgrid.evaluation.intervals import ratio
 from subgrid.grids import PeriodicGrid, isotropic_spectrum, ring_edges
 
 
@@ -24,7 +25,8 @@ class SampleSums:
     Arrays [sample, level], dimensionless after division by the scale: `error` ⟨(p-t)²⟩,
     `prediction` ⟨p⟩, `truth` ⟨t⟩, `prediction_squared` ⟨p²⟩, `truth_squared` ⟨t²⟩, `product` ⟨p t⟩;
     arrays [sample, level, bins]: `prediction_spectrum`, `truth_spectrum`. Samples with a value that
-    is not finite are left out and counted in `masked_samples`.
+    is not finite are left out, counted in `masked_samples`, the first one numbered in
+    `first_masked` (from 0, -1 for none).
     """
 
     error: NDArray[np.float64]
@@ -36,6 +38,12 @@ class SampleSums:
     prediction_spectrum: NDArray[np.float64]
     truth_spectrum: NDArray[np.float64]
     masked_samples: int = 0
+    first_masked: int = -1
+
+    @property
+    def samples(self) -> int:
+        """Number of samples, those left out included."""
+        return len(self.error) + self.masked_samples
 
 
 def sample_sums(
@@ -75,6 +83,7 @@ def sample_sums(
         prediction_spectrum=_power_spectrum(p, grid, definition),
         truth_spectrum=_power_spectrum(t, grid, definition),
         masked_samples=int(np.sum(~finite)),
+        first_masked=-1 if finite.all() else int(np.argmin(finite)),
     )
 
 
@@ -85,9 +94,16 @@ def join_sums(parts: Sequence[SampleSums]) -> SampleSums:
     joined = {
         field.name: np.concatenate([getattr(part, field.name) for part in parts])
         for field in fields(SampleSums)
-        if field.name != "masked_samples"
+        if field.name not in ("masked_samples", "first_masked")
     }
-    return SampleSums(**joined, masked_samples=sum(part.masked_samples for part in parts))
+    starts = np.cumsum([0, *(part.samples for part in parts)])
+    firsts = [
+        int(start) + part.first_masked
+        for start, part in zip(starts, parts, strict=False)
+        if part.masked_samples
+    ]
+    masked = sum(part.masked_samples for part in parts)
+    return SampleSums(**joined, masked_samples=masked, first_masked=firsts[0] if firsts else -1)
 
 
 def mse(sums: SampleSums) -> float:
@@ -97,12 +113,12 @@ def mse(sums: SampleSums) -> float:
 
 def relative_l2(sums: SampleSums) -> NDArray[np.float64]:
     """Relative ℓ2 error of each sample: mean over levels of √(⟨(p-t)²⟩ / ⟨t²⟩); array [sample]."""
-    return np.sqrt(_ratio(sums.error, sums.truth_squared)).mean(axis=-1)
+    return np.sqrt(ratio(sums.error, sums.truth_squared)).mean(axis=-1)
 
 
 def pooled_relative_l2(sums: SampleSums) -> float:
     """Relative ℓ2 error of all samples together: ⟨·⟩ over samples too, then a mean over levels."""
-    return _mean(np.sqrt(_ratio(_level_mean(sums.error), _level_mean(sums.truth_squared))))
+    return _mean(np.sqrt(ratio(_level_mean(sums.error), _level_mean(sums.truth_squared))))
 
 
 def relative_spectral_l2(sums: SampleSums) -> NDArray[np.float64]:
@@ -120,7 +136,7 @@ def pooled_relative_spectral_l2(sums: SampleSums) -> float:
 def r_squared(sums: SampleSums) -> NDArray[np.float64]:
     """Skill of each level, R² = 1 - ⟨(p-t)²⟩ / ⟨(t-⟨t⟩)²⟩: 1 perfect, 0 no better than the mean."""
     variance = _level_mean(sums.truth_squared) - _level_mean(sums.truth) ** 2
-    return 1 - _ratio(_level_mean(sums.error), variance)
+    return 1 - ratio(_level_mean(sums.error), variance)
 
 
 def correlation(sums: SampleSums) -> NDArray[np.float64]:
@@ -129,7 +145,7 @@ def correlation(sums: SampleSums) -> NDArray[np.float64]:
     variance_p = _level_mean(sums.prediction_squared) - mean_p**2
     variance_t = _level_mean(sums.truth_squared) - mean_t**2
     covariance = _level_mean(sums.product) - mean_p * mean_t
-    return _ratio(covariance, np.sqrt(np.maximum(variance_p * variance_t, 0)))
+    return ratio(covariance, np.sqrt(np.maximum(variance_p * variance_t, 0)))
 
 
 def evaluate_offline(
@@ -150,7 +166,7 @@ def evaluate_offline(
     of a stochastic closure. `progress(samples)` is called after each batch.
 
     The dataset holds `relative_l2`, `relative_spectral_l2` [sample], `mse`, the pooled errors,
-    `r_squared`, `correlation` [level] and `masked_samples`.
+    `r_squared`, `correlation` [level], `masked_samples` and `first_masked`.
     """
     predict = _predictor(closure, system, variable, key)
     parts, done = [], 0
@@ -183,6 +199,7 @@ def offline_scores(sums: SampleSums) -> Any:
         "r_squared": (("level",), r_squared(sums), "skill 1 - MSE/variance"),
         "correlation": (("level",), correlation(sums), "Pearson correlation"),
         "masked_samples": ((), sums.masked_samples, "samples left out: not finite"),
+        "first_masked": ((), sums.first_masked, "number of the first sample left out, or -1"),
     }
     return xr.Dataset(
         {
@@ -217,13 +234,7 @@ def _power_spectrum(field: NDArray, grid: PeriodicGrid, definition: str) -> NDAr
 
 
 def _spectral_l2(prediction: NDArray, truth: NDArray) -> NDArray:
-    return np.sqrt(_ratio(((prediction - truth) ** 2).sum(-1), (truth**2).sum(-1)))
-
-
-def _ratio(numerator: NDArray, denominator: NDArray) -> NDArray[np.float64]:
-    """Return the quotient, NaN where the denominator is zero: the score has no meaning there."""
-    nothing = np.full(np.shape(numerator), np.nan)
-    return np.divide(numerator, denominator, out=nothing, where=np.asarray(denominator) > 0)
+    return np.sqrt(ratio(((prediction - truth) ** 2).sum(-1), (truth**2).sum(-1)))
 
 
 def _level_mean(values: NDArray) -> NDArray[np.float64]:

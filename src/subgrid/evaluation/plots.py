@@ -7,17 +7,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from subgrid.evaluation.observables import LEVEL_NAMES
-from subgrid.evaluation.scores import DAY
 from subgrid.evaluation.style import (
     TRUTH,
     Look,
     Panel,
     add_legend,
-    blown_up_note,
+    lost_note,
     new_panel,
     scientific,
     styled,
 )
+from subgrid.evaluation.survival import DAY, blow_up_steps, blow_ups
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -107,12 +107,13 @@ def _series_panel(
     for key, sets in {TRUTH: [reference], **runs}.items():
         look = styles[key]
         values = np.concatenate([data[name].values for data in sets])
-        dates = np.concatenate([data["blew_up_at"].values * data.attrs["dt"] for data in sets])
-        dead = dates[dates >= 0] / DAY
-        if dead.size:
+        values = np.where(np.isfinite(values), values, np.nan)
+        dead = blow_ups(sets)
+        if dead:
+            first = min(blow_up.days for blow_up in dead)
             notes.append(
-                f"{look.label}: {dead.size} of {len(dates)} members blew up, "
-                f"first at day {dead.min():.0f}"
+                f"{look.label}: {len(dead)} of {len(values)} members blew up, "
+                f"first on day {first:.0f}"
             )
         alive = np.isfinite(values).any(axis=0)
         if not alive.any():
@@ -120,7 +121,7 @@ def _series_panel(
         time, shown = sets[0]["time"].values[alive] / per, values[:, alive]
         low, high = np.nanmin(shown, axis=0), np.nanmax(shown, axis=0)
         _draw_curve(axes, time, np.nanmean(shown, axis=0), (low, high), look)
-        if not dead.size:  # a model on its way out does not set the scale
+        if not dead:  # a model on its way out does not set the scale
             top = max(top, float(high.max()))
     axes.set_xlabel(f"time since the initial state [{unit}]")
     axes.set_ylabel(text)
@@ -144,10 +145,11 @@ def _spectrum_panel(
     notes, seen = [], []
     for key, sets in {TRUTH: [reference], **runs}.items():
         look = styles[key]
-        values = np.concatenate([data[name].values[:, index] for data in sets])
-        values = values[np.isfinite(values).all(axis=1)]
+        alive = np.concatenate([blow_up_steps(data) < 0 for data in sets])
+        values = np.concatenate([data[name].values[:, index] for data in sets])[alive]
+        if not alive.all():
+            notes.append(lost_note(look, int(np.sum(~alive)), len(alive), len(values)))
         if not len(values):
-            notes.append(blown_up_note(look, sum(data.sizes["member"] for data in sets)))
             continue
         mean = values.mean(axis=0)
         _draw_curve(axes, wavenumber, mean, (values.min(axis=0), values.max(axis=0)), look)

@@ -13,8 +13,8 @@ from subgrid.evaluation.style import (
     Look,
     Panel,
     add_legend,
-    blown_up_note,
     label_decades,
+    lost_note,
     new_panel,
     styled,
 )
@@ -39,11 +39,12 @@ def plot_error_boxes(
     for layer in LEVEL_NAMES:
         figure, (axes,) = new_panel()
         empty, largest = [], 0.0
+        notes = _lost_notes(scores, styles)
         for place, (name, score) in enumerate(scores.items()):
             values = score.member_errors[f"{quantity}_{layer}"].ravel()
             values, look = values[np.isfinite(values)], styles[name]
             if not values.size:
-                empty.append((place, f"all {score.runs} members\nblew up", look.colour))
+                empty.append((place, "no member\nto compare", look.colour))
                 continue
             _box(axes, place, values, look)
             largest = max(largest, float(values.max()))
@@ -62,6 +63,7 @@ def plot_error_boxes(
                 color=colour,
                 fontsize=8.5,
             )
+        add_legend(figure, axes, notes)
         panels.append(
             Panel(f"error_{layer}", figure, f"box plots of spectral error, {layer} layer")
         )
@@ -115,17 +117,16 @@ def plot_similarity(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look
     if not shown:
         return []
     names = list(shown[0].similarity)
+    notes = _lost_notes(scores, styles)
     spectral = [n for n in names if "spectrum" in n or n in BUDGET_SPECTRA]
     groups = {"distributions": [n for n in names if n not in spectral], "spectra": spectral}
     panels = []
     for title, keys in groups.items():
         figure, (axes,) = new_panel(inches=_TALL)
-        height, notes = 0.8 / len(shown), []
+        height = 0.8 / len(shown)
         for row, score in enumerate(shown):
             look = styles[score.name]
             values = np.array([score.similarity[key] for key in keys])
-            if not np.isfinite(values).any():
-                notes.append(blown_up_note(look, score.runs))
             places = np.arange(len(keys)) + (row - (len(shown) - 1) / 2) * height
             axes.barh(
                 places,
@@ -158,13 +159,12 @@ def plot_skill_cost(
     panels = []
     for layer in LEVEL_NAMES:
         figure, (axes,) = new_panel()
-        notes, ratios, largest = [], [], 0.0
+        ratios, largest = [], 0.0
         for name, score in scores.items():
             look, error = styles[name], score.errors[f"{quantity}_{layer}"]
             if score.cost is None:
                 continue
             if not np.isfinite(error.estimate):
-                notes.append(blown_up_note(look, score.runs))
                 continue
             ends = np.nan_to_num(
                 [[error.estimate - error.low], [error.high - error.estimate]], nan=0.0
@@ -188,9 +188,18 @@ def plot_skill_cost(
         label_decades(axes.xaxis)
         axes.set_xlabel("cost per step [coarse model alone = 1]")
         _error_axis(axes, layer, largest)
-        add_legend(figure, axes, notes)
+        add_legend(figure, axes, _lost_notes(scores, styles))
         panels.append(Panel(f"skill_cost_{layer}", figure, f"error against cost, {layer} layer"))
     return panels
+
+
+def _lost_notes(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> list[str]:
+    """Return a note for each model with members that are not scored."""
+    return [
+        lost_note(styles[name], len(score.blow_ups), score.runs, score.scored_runs)
+        for name, score in scores.items()
+        if score.scored_runs < score.runs
+    ]
 
 
 def _error_axis(axes: "Axes", layer: str, largest: float) -> None:

@@ -1,8 +1,8 @@
-"""Online scores of each model with confidence intervals, blow-ups with dates, and the verdict."""
+"""Online scores of each model with confidence intervals, over the members that survived."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,43 +12,33 @@ from subgrid.evaluation.intervals import (
     Interval,
     Statistic,
     bootstrap_interval,
+    ratio,
     weighted_mean,
 )
 from subgrid.evaluation.observables import LAYER_SPECTRA, LEVEL_NAMES
 from subgrid.evaluation.similarity import distances, member_mean, similarity, spectral_rmse
+from subgrid.evaluation.survival import BlowUp, blow_up_steps, blow_ups, scored_runs
 
 if TYPE_CHECKING:
     import xarray as xr
 
-DAY = 86400.0
 KE_SPECTRUM = "kinetic_energy_spectrum"
-# with n members of equal sign a sign test reaches 2 · 2⁻ⁿ: below 5 % from six on
-FEWEST_MEMBERS = 6
-
-
-class BlowUp(NamedTuple):
-    """A member that blew up: of which network, when (step and days since its initial state)."""
-
-    network: int
-    member: int
-    step: int
-    days: float
 
 
 @dataclass(frozen=True)
 class OnlineScore:
     """The online scores of one model, over its networks (training seeds) and members.
 
-    `errors` and `reductions` map "kinetic_energy_spectrum_upper" and its like to the spectral RMSE
-    and to 1 - error/error without closure; `member_errors` those of single members against the
-    truth from the same state [network, member]; `similarity` the scores of Ross et al. 2023, means
-    over networks; `cost` may be None.
+    `scored` [network, member]: the runs that enter all scores, see `survival.scored_runs`; without
+    a single one the scores are NaN. `errors` and `reductions` map "kinetic_energy_spectrum_upper"
+    and its like to the spectral RMSE and to 1 - error/error without closure of the same members;
+    `member_errors` those of single members against the truth from the same state [network, member];
+    `similarity` the scores of Ross et al. 2023, means over networks; `cost` may be None.
     """
 
     name: str
-    networks: int
-    members: int
     blow_ups: tuple[BlowUp, ...]
+    scored: NDArray[np.bool_] = field(repr=False)
     errors: dict[str, Interval]
     reductions: dict[str, Interval]
     similarity: dict[str, float]
@@ -56,9 +46,34 @@ class OnlineScore:
     cost: StepCost | None = None
 
     @property
+    def networks(self) -> int:
+        """Number of networks."""
+        return self.scored.shape[0]
+
+    @property
+    def members(self) -> int:
+        """Number of members that each network ran."""
+        return self.scored.shape[1]
+
+    @property
     def runs(self) -> int:
         """Number of runs: networks times members."""
-        return self.networks * self.members
+        return self.scored.size
+
+    @property
+    def scored_runs(self) -> int:
+        """Number of runs that enter the scores."""
+        return int(np.sum(self.scored))
+
+    @property
+    def scored_members(self) -> int:
+        """Number of members, each a test trajectory, of which a run enters the scores."""
+        return int(np.sum(self.scored.any(axis=0)))
+
+    @property
+    def level(self) -> float:
+        """Confidence level of the intervals."""
+        return next(iter(self.errors.values())).level
 
 
 def score_online(
@@ -78,196 +93,145 @@ def score_online(
     `runs`: model → one dataset of `free_runs` per network (one for a model without training), all
     from the same initial states; `reference`: the truth from the same states; `cut` [rad/m] of the
     spectral errors. A spectral error is the RMSE of a network's spectrum averaged over members,
-    then averaged over networks; intervals by `bootstrap_interval`. Raises KeyError without
-    `baseline` in `runs`.
+    then averaged over networks; intervals by `bootstrap_interval`. Whatever is compared is averaged
+    over the same members, those of `scored_runs`. Raises KeyError without `baseline` in `runs`.
     """
     if baseline not in runs:
         raise KeyError(f"baseline {baseline!r} is not among the models {', '.join(runs)}")
-    spectra = {name: _spectra(sets) for name, sets in runs.items()}
-    truth = {name: values[0] for name, values in _spectra([reference]).items()}
-    means = {name: member_mean(values) for name, values in truth.items()}
-    wavenumber = np.asarray(reference["wavenumber"].values)
-    base = [distances(data, reference, system, cut) for data in runs[baseline]]
-    worst = {name: float(np.mean([table[name] for table in base])) for name in base[0]}
-    options = {"level": level, "samples": samples, "seed": seed}
-    scores = {}
-    for name, sets in runs.items():
-        found = spectra[name]
-        errors, reductions, singles = {}, {}, {}
-        for quantity, values in found.items():
-            counts = values.shape[:2]
-            against = (truth[quantity], wavenumber, cut)
-            errors[quantity] = bootstrap_interval(
-                _error_statistic(values, *against), *counts, **options
+    against = _Against(
+        reference,
+        runs[baseline][0],
+        system,
+        cut,
+        {"level": level, "samples": samples, "seed": seed},
+    )
+    return {
+        name: _score(name, sets, against, name != baseline, (costs or {}).get(name))
+        for name, sets in runs.items()
+    }
+
+
+@dataclass(frozen=True)
+class _Against:
+    """What every model is measured against, and how."""
+
+    truth: "xr.Dataset"
+    without: "xr.Dataset"
+    system: Any
+    cut: float
+    options: dict[str, Any]
+
+    def rmse(self, spectra: NDArray, truth: NDArray) -> NDArray[np.float64]:
+        """Return the error of spectra [..., bins] below the cut."""
+        return spectral_rmse(spectra, truth, self.truth["wavenumber"].values, self.cut)
+
+
+def _score(
+    name: str, sets: Sequence["xr.Dataset"], against: _Against, compare: bool, cost: StepCost | None
+) -> OnlineScore:
+    """Return the score of a model; `compare`: with the runs without a closure."""
+    scored = scored_runs(sets, against.without, against.truth)
+    errors, reductions, singles = {}, {}, {}
+    for quantity in LAYER_SPECTRA:
+        for index, layer in enumerate(LEVEL_NAMES):
+            key = f"{quantity}_{layer}"
+            values = np.stack([data[quantity].values[:, index] for data in sets])
+            alone, truth = (
+                _side(data, quantity, index, values.shape)
+                for data in (against.without, against.truth)
             )
-            if name != baseline:
-                statistic = _reduction_statistic(values, spectra[baseline][quantity], *against)
-                reductions[quantity] = bootstrap_interval(statistic, *counts, **options)
-            paired = truth[quantity] if len(truth[quantity]) == counts[1] else means[quantity]
-            singles[quantity] = spectral_rmse(values, paired, wavenumber, cut)
-        tables = [similarity(distances(data, reference, system, cut), worst) for data in sets]
-        scores[name] = OnlineScore(
-            name,
-            len(sets),
-            sets[0].sizes["member"],
-            blow_ups(sets),
-            errors,
-            reductions,
-            {key: float(np.mean([table[key] for table in tables])) for key in tables[0]},
-            singles,
-            None if costs is None else costs.get(name),
-        )
-    return scores
+            values = np.where(scored[..., None], values, np.nan)
+            singles[key] = against.rmse(values, truth)
+            error = _error_statistic(values, truth, scored, against)
+            errors[key] = _interval(error, scored, against.options)
+            if compare:
+                other = _error_statistic(alone, truth, scored, against)
+                reductions[key] = _interval(_reduction(error, other), scored, against.options)
+    table = _similarity(sets, scored, against)
+    return OnlineScore(name, blow_ups(sets), scored, errors, reductions, table, singles, cost)
 
 
-def blow_ups(sets: Sequence["xr.Dataset"]) -> tuple[BlowUp, ...]:
-    """Members that blew up, of every network, with the step and the day on which they did."""
-    found = []
-    for network, data in enumerate(sets):
-        for member, step in enumerate(data["blew_up_at"].values):
-            if step >= 0:
-                found.append(
-                    BlowUp(network, member, int(step), float(step * data.attrs["dt"] / DAY))
-                )
-    return tuple(found)
-
-
-def verdict(score: OnlineScore, quantity: str = KE_SPECTRUM) -> str:
-    """Return the sentence that says what a model did to the KE-spectrum error, at what cost.
-
-    A change is claimed only where the confidence interval excludes zero.
-    """
-    dead = len(score.blow_ups)
-    counted = f"{dead} of {score.runs} members blew up"
-    if dead:
-        counted += f", the first after {min(b.days for b in score.blow_ups):.0f} days"
-    cost = "" if score.cost is None else f" at {score.cost.ratio:.2g} times the cost per step"
-    if dead == score.runs:
-        return f"is unstable{cost}: {counted}; its spectra are not scored."
-    clauses = [
-        _change(score.reductions[f"{quantity}_{name}"], name, score.members)
-        for name in LEVEL_NAMES
-        if f"{quantity}_{name}" in score.reductions
-    ]
-    if not clauses:
-        return f"is the coarse model that the others are measured against; {counted}."
-    sentence, last_verb = "", None
-    for verb, layer, amount in clauses:
-        if verb == last_verb:
-            sentence += f" and that of the {layer} layer {amount}"
-        else:
-            what = "that" if sentence else "the KE-spectrum error"
-            sentence += f"{' and ' if sentence else ''}{verb} {what} of the {layer} layer {amount}"
-        last_verb = verb
-    return f"{sentence}{cost}; {counted}."
-
-
-def outcome(score: OnlineScore) -> str:
-    """Return "better", "worse", "unclear", "unstable" or "baseline" for a model.
-
-    Better or worse: some layer's reduction of the KE-spectrum error has an interval on that side of
-    zero, and none on the other; unstable: at least one member blew up.
-    """
-    if not score.reductions:
-        return "baseline"
-    if score.blow_ups:
-        return "unstable"
-    clear = [
-        value.estimate > 0
-        for name in LEVEL_NAMES
-        if (value := score.reductions[f"{KE_SPECTRUM}_{name}"]).excludes_zero
-    ]
-    if not clear or (any(clear) and not all(clear)):
-        return "unclear"
-    return "better" if all(clear) else "worse"
-
-
-def _change(reduction: Interval, layer: str, members: int) -> tuple[str, str, str]:
-    """Return verb, layer and amount of the clause on one layer."""
-    value, low, high = (100 * x for x in reduction[:3])
-    verb = "reduces" if value > 0 else "increases"
-    if not np.isfinite(value):
-        return "leaves unmeasured", layer, "(no finite spectrum)"
-    if not np.isfinite(low):
-        return verb, layer, f"by {abs(value):.0f} % (one run: no interval)"
-    interval = f"{100 * reduction.level:.0f} % interval"
-    if members < FEWEST_MEMBERS:
-        interval = f"resampling the {members} members:"
-    if not reduction.excludes_zero:
-        span = f"{-high:+.0f} to {-low:+.0f} %"
-        return "does not clearly change", layer, f"({-value:+.0f} %, {interval} {span})"
-    ends = (low, high) if value > 0 else (-high, -low)
-    return verb, layer, f"by {abs(value):.0f} % ({interval} {ends[0]:.0f} to {ends[1]:.0f} %)"
-
-
-def json_number(value: Any) -> float | None:
-    """Return a number that JSON knows: None where it is not finite."""
-    return float(value) if np.isfinite(value) else None
-
-
-def score_record(score: OnlineScore) -> dict[str, Any]:
-    """Return a score as plain numbers and lists, for scores.json; NaN becomes None."""
-
-    def interval(value: Interval) -> dict[str, float | None]:
-        return {name: json_number(x) for name, x in zip(Interval._fields, value, strict=True)}
-
-    return {
-        "networks": score.networks,
-        "members": score.members,
-        "blow_ups": [blow_up._asdict() for blow_up in score.blow_ups],
-        "spectral_rmse": {name: interval(value) for name, value in score.errors.items()},
-        "reduction": {name: interval(value) for name, value in score.reductions.items()},
-        "similarity": {name: json_number(value) for name, value in score.similarity.items()},
-        "cost": None if score.cost is None else score.cost._asdict(),
-        "verdict": verdict(score),
-    }
-
-
-def _spectra(sets: Sequence["xr.Dataset"]) -> dict[str, NDArray[np.float64]]:
-    """Return the spectra of each quantity and layer [network, member, bins]."""
-    return {
-        f"{name}_{layer}": np.stack([data[name].values[:, index] for data in sets])
-        for name in LAYER_SPECTRA
-        for index, layer in enumerate(LEVEL_NAMES)
-    }
-
-
-def _network_errors(
-    values: NDArray, counts: NDArray, truth: NDArray, wavenumber: NDArray, cut: float
+def _side(
+    data: "xr.Dataset", quantity: str, index: int, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Return the error of each network's spectrum averaged over the members drawn, [network, draw].
+    """Return spectra of the truth or without a closure beside those of a model, of its `shape`.
 
-    `values` [network, member, bins]; `counts` [draw, member]; `truth` [member, bins]. A truth with
-    other members than the runs is not drawn with them.
+    [network, member, bins]: the same for every network. A truth with other members than the model
+    stands beside each of them as its mean.
     """
-    paired = len(truth) == values.shape[1]
-    drawn = counts if paired else np.ones((len(counts), len(truth)), np.int64)
-    reference = weighted_mean(truth, drawn)
-    means = np.stack([weighted_mean(network, counts) for network in values])
-    return spectral_rmse(means, reference, wavenumber, cut)
+    values = np.where(_alive(data)[:, None], data[quantity].values[:, index], np.nan)
+    if len(values) != shape[1]:
+        values = member_mean(values)
+    return np.broadcast_to(values, shape)
 
 
-def _error_statistic(values: NDArray, truth: NDArray, wavenumber: NDArray, cut: float) -> Statistic:
-    """Return the statistic: the spectral error, averaged over the networks drawn."""
-
-    def statistic(networks: NDArray, members: NDArray) -> NDArray[np.float64]:
-        errors = _network_errors(values, members, truth, wavenumber, cut)
-        weights = np.where(np.isfinite(errors), networks.T, 0)
-        total = weights.sum(axis=0)
-        summed = (weights * np.nan_to_num(errors)).sum(axis=0)
-        return np.divide(summed, total, out=np.full(len(total), np.nan), where=total > 0)
-
-    return statistic
+def _alive(data: "xr.Dataset") -> NDArray[np.bool_]:
+    return blow_up_steps(data) < 0
 
 
-def _reduction_statistic(
-    values: NDArray, base: NDArray, truth: NDArray, wavenumber: NDArray, cut: float
+def _interval(statistic: Statistic, scored: NDArray, options: dict[str, Any]) -> Interval:
+    """Return the interval over the networks and members that are scored; NaN without any."""
+    networks, members = (int(np.sum(scored.any(axis=axis))) for axis in (1, 0))
+    if not networks:
+        return Interval(float("nan"), float("nan"), float("nan"), options["level"])
+    return bootstrap_interval(statistic, networks, members, **options)
+
+
+def _error_statistic(
+    values: NDArray, truth: NDArray, scored: NDArray, against: _Against
 ) -> Statistic:
-    """Return the statistic: 1 - error / error of the first network of the baseline."""
-    model = _error_statistic(values, truth, wavenumber, cut)
-    alone = _error_statistic(base[:1], truth, wavenumber, cut)
+    """Return the statistic: the error of each network's mean spectrum, averaged over networks.
+
+    `values`, `truth` [network, member, bins]; of both the same runs `scored` [network, member] are
+    drawn. A draw of members of which a network has none leaves that network out.
+    """
+    rows, columns = scored.any(axis=1), scored.any(axis=0)
+    kept = scored[rows][:, columns, None]
+    ours, theirs = (
+        np.where(kept, side[rows][:, columns].astype(np.float64), np.nan)
+        for side in (values, truth)
+    )
 
     def statistic(networks: NDArray, members: NDArray) -> NDArray[np.float64]:
-        return 1 - model(networks, members) / alone(np.ones((len(members), 1), np.int64), members)
+        errors = np.stack(
+            [
+                against.rmse(weighted_mean(model, members), weighted_mean(reference, members))
+                for model, reference in zip(ours, theirs, strict=True)
+            ]
+        )
+        weights = np.where(np.isfinite(errors), networks.T, 0)
+        return ratio((weights * np.nan_to_num(errors)).sum(axis=0), weights.sum(axis=0))
 
     return statistic
+
+
+def _reduction(model: Statistic, alone: Statistic) -> Statistic:
+    """Return the statistic: 1 - error / error without a closure of the same runs."""
+
+    def statistic(networks: NDArray, members: NDArray) -> NDArray[np.float64]:
+        return 1 - ratio(model(networks, members), alone(networks, members))
+
+    return statistic
+
+
+def _similarity(
+    sets: Sequence["xr.Dataset"], scored: NDArray, against: _Against
+) -> dict[str, float]:
+    """Return the similarity scores, means over the networks that have runs to score."""
+    paired = against.truth.sizes["member"] == scored.shape[1]
+    known: dict[bytes, dict[str, float]] = {}  # members → distances without a closure
+    tables = []
+    chosen = [pair for pair in zip(sets, scored, strict=True) if pair[1].any()]
+    for data, members in chosen or [(sets[0], scored[0])]:
+        truth = _only(against.truth, members if paired else _alive(against.truth))
+        mark = members.tobytes()
+        if mark not in known:
+            alone = _only(against.without, members & _alive(against.without))
+            known[mark] = distances(alone, truth, against.system, against.cut)
+        found = distances(_only(data, members), truth, against.system, against.cut)
+        tables.append(similarity(found, known[mark]))
+    return {key: float(np.mean([table[key] for table in tables])) for key in tables[0]}
+
+
+def _only(data: "xr.Dataset", members: NDArray[np.bool_]) -> "xr.Dataset":
+    return data.isel(member=np.flatnonzero(members))

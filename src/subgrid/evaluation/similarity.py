@@ -84,10 +84,12 @@ def pooled_quantities(system: Any, snapshots: ArrayLike) -> dict[str, NDArray]:
     `snapshots` [..., level, y, x]: q of the last snapshots of all members, 1/s. q [1/s]; u, v
     [m/s], u with the background flow; kinetic_energy u² + v² [m²/s²]; enstrophy (∂v/∂x - ∂u/∂y)² of
     the eddies [1/s²]: squares without a half, as published. Snapshots of members that blew up are
-    NaN.
+    NaN; without members there are no values.
     """
     q = np.asarray(snapshots)
     q = q.reshape(-1, *q.shape[-3:])
+    if not len(q):
+        return {name: np.zeros((q.shape[1], 0)) for name in POOLED_QUANTITIES}
     values = [q, *(np.asarray(field) for field in _velocity_fields(system, jnp.asarray(q)))]
     return {
         name: np.moveaxis(value, 1, 0).reshape(q.shape[1], -1)
@@ -112,7 +114,8 @@ def distances(run: "xr.Dataset", truth: "xr.Dataset", system: Any, cut: float) -
     """Return the 18 distances between a run and the truth, by name.
 
     `run`, `truth`: datasets of `free_runs` or `reference_statistics` on the grid of `system`; `cut`
-    [rad/m]: spectra are compared on rings below it. Spectra are averaged over members first.
+    [rad/m]: spectra are compared on rings below it. Spectra are averaged over members first. NaN
+    where one of the two has no members.
     """
     found = {}
     pooled = [pooled_quantities(system, data["snapshots"].values) for data in (run, truth)]
@@ -148,5 +151,5 @@ def similarity(model: dict[str, float], baseline: dict[str, float]) -> dict[str,
 def member_mean(values: Any) -> NDArray[np.float64]:
     """Return the mean over members of values [member, ...], members without a value left out."""
     array = np.asarray(values, np.float64)
-    alive = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    alive = np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
     return array[alive].mean(axis=0) if alive.any() else np.full(array.shape[1:], np.nan)

@@ -132,9 +132,15 @@ def add_legend(figure: "Figure", axes: "Axes", notes: Sequence[str] = (), column
     legend.get_title().set_color("#8a1c00")
 
 
-def blown_up_note(look: Look, count: int) -> str:
-    """Return the text that stands in a panel for a model without a member to draw."""
-    return f"{look.label}: all {count} members blew up"
+def lost_note(look: Look, dead: int, runs: int, drawn: int) -> str:
+    """Return the text that stands in a panel for the members of a model that it does not show.
+
+    `dead` of `runs` members blew up, `drawn` are shown.
+    """
+    if dead == runs:
+        return f"{look.label}: all {runs} members blew up"
+    shown = f"{drawn} drawn" if drawn else "none to draw"
+    return f"{look.label}: {dead} of {runs} members blew up, {shown}"
 
 
 def label_decades(axis: Any) -> None:

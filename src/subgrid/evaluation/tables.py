@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from subgrid.evaluation.intervals import Interval
+from subgrid.evaluation.intervals import Interval, percent
 from subgrid.evaluation.observables import LEVEL_NAMES
 from subgrid.evaluation.report import ReportTable
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore
 from subgrid.evaluation.style import Look
+from subgrid.evaluation.survival import BlowUp
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,7 +21,7 @@ _POOLED = ("mse", "pooled_relative_l2", "pooled_relative_spectral_l2", "r_square
 
 def online_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> ReportTable:
     """Return blow-ups, spectral errors and their reductions of every model, with intervals."""
-    columns, cells = ["model", "runs", "blown up"], []
+    columns, cells = ["model", "runs", "blown up", "members scored"], []
     for layer in LEVEL_NAMES:
         columns.append(f"reduction, {layer}")
         values = [score.reductions.get(f"{KE_SPECTRUM}_{layer}") for score in scores.values()]
@@ -31,6 +32,7 @@ def online_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) 
             styles[name].label,
             f"{score.networks} × {score.members}",
             f"{len(score.blow_ups)} of {score.runs}",
+            _members_scored(score),
         )
         for name, score in scores.items()
     ]
@@ -38,7 +40,9 @@ def online_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) 
     return ReportTable(
         "Online: free runs from held-out states",
         "Root-mean-square error of the kinetic energy spectrum below the cut and its reduction "
-        "relative to no closure, with 95 % bootstrap intervals over networks × members (runs).",
+        f"relative to no closure, with {_level(scores)} bootstrap intervals over networks × "
+        "members (runs). Scored are the members that survived with the model and without a "
+        "closure: a reduction compares the same members on both sides.",
         (*columns, *heads),
         tuple((*first, *row) for first, row in rows),
     )
@@ -50,9 +54,10 @@ def enstrophy_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look
     rows = zip(scores, zip(*errors, strict=True), strict=True)
     return ReportTable(
         "Online: enstrophy",
-        "Root-mean-square error of the enstrophy spectrum below the cut, with 95 % intervals.",
-        ("model", *heads),
-        tuple((styles[name].label, *row) for name, row in rows),
+        "Root-mean-square error of the enstrophy spectrum below the cut, with "
+        f"{_level(scores)} intervals.",
+        ("model", "members scored", *heads),
+        tuple((styles[name].label, _members_scored(scores[name]), *row) for name, row in rows),
     )
 
 
@@ -80,16 +85,9 @@ def offline_table(
             key: np.concatenate([data[key].values for data in sets])
             for key in ("relative_l2", "relative_spectral_l2")
         }
-        means = {
-            key: np.mean([data[key].values for data in sets], axis=0)
-            for key in (
-                "mse",
-                "pooled_relative_l2",
-                "pooled_relative_spectral_l2",
-                "r_squared",
-                "correlation",
-            )
-        }
+        means = {key: np.mean([data[key].values for data in sets], axis=0) for key in _POOLED}
+        masked = sum(int(data["masked_samples"]) for data in sets)
+        total = masked + sum(data.sizes["sample"] for data in sets)
         rows.append(
             (
                 styles[name].label,
@@ -100,7 +98,7 @@ def offline_table(
                 _number(means["pooled_relative_spectral_l2"]),
                 _pair(means["r_squared"]),
                 _pair(means["correlation"]),
-                str(sum(int(data["masked_samples"]) for data in sets)),
+                f"{masked} of {total}" if masked else "0",
             )
         )
     return ReportTable(
@@ -129,8 +127,9 @@ def similarity_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Loo
     return ReportTable(
         "Similarity to the truth",
         "1 is the truth, 0 as without a closure, negative worse. Wasserstein distances of values, "
-        "then root-mean-square errors of spectra; means over networks.",
-        ("quantity", *(styles[name].label for name in shown)),
+        "then root-mean-square errors of spectra; means over networks. The distances with and "
+        "without the closure are those of the same members.",
+        ("quantity", *(_head(score, styles[name]) for name, score in shown.items())),
         tuple(
             (key.replace("_", " "), *(_fixed(s.similarity[key]) for s in shown.values()))
             for key in keys
@@ -152,18 +151,39 @@ def cost_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) ->
     )
 
 
-def blow_up_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> ReportTable:
-    """Return one row per member that blew up, with its date."""
+def blow_up_table(
+    scores: Mapping[str, OnlineScore],
+    styles: Mapping[str, Look],
+    truth: Sequence[BlowUp] = (),
+) -> ReportTable:
+    """Return one row per member that blew up, with its date; `truth`: its members not finite."""
+    lost = {"truth (not finite)": truth}
+    lost |= {styles[name].label: score.blow_ups for name, score in scores.items()}
     return ReportTable(
         "Members that blew up",
         "A member that leaves its bounds or stops being finite is masked from then on.",
         ("model", "network", "member", "step", "days"),
         tuple(
-            (styles[name].label, str(b.network), str(b.member), str(b.step), f"{b.days:.1f}")
-            for name, score in scores.items()
-            for b in score.blow_ups
+            (label, str(b.network), str(b.member), str(b.step), f"{b.days:.1f}")
+            for label, found in lost.items()
+            for b in found
         ),
     )
+
+
+def _members_scored(score: OnlineScore) -> str:
+    return f"{score.scored_runs} of {score.runs}"
+
+
+def _head(score: OnlineScore, look: Look) -> str:
+    """Return the head of a model's column, with its members where some are not scored."""
+    whole = score.scored_runs == score.runs
+    return look.label if whole else f"{look.label} ({_members_scored(score)} members)"
+
+
+def _level(scores: Mapping[str, OnlineScore]) -> str:
+    """Return the confidence level of the intervals in words."""
+    return percent(next(iter(scores.values())).level)
 
 
 def _number(value: Any) -> str:
@@ -186,7 +206,8 @@ def _interval(value: Interval | None, unit: float, form: str, after: str = "") -
     if value is None or not np.isfinite(value.estimate):
         return "-"
     estimate, low, high = (form.format(x / unit) for x in value[:3])
-    return (f"{estimate} [{low}, {high}]" if np.isfinite(value.low) else estimate) + after
+    known = np.isfinite([value.low, value.high]).all()
+    return (f"{estimate} [{low}, {high}]" if known else estimate) + after
 
 
 def _common_exponent(values: list[float]) -> int:

@@ -13,6 +13,7 @@ from subgrid.config import build_coarse_systems, build_online_system, build_syst
 from subgrid.data import Samples, open_dataset, statistics
 from subgrid.evaluation import (
     RunPlan,
+    blow_ups,
     evaluate_offline,
     free_runs,
     json_number,
@@ -51,6 +52,10 @@ def evaluate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) 
     results = load_results(folder)
     scores = scores_of(folder, results)
     record = {
+        "truth": {
+            "members": results.reference.sizes["member"],
+            "blow_ups": [lost._asdict() for lost in blow_ups([results.reference])],
+        },
         "online": {name: score_record(score) for name, score in scores.items()},
         "offline": {
             name: [_plain(dataset) for dataset in sets] for name, sets in results.offline.items()
@@ -140,6 +145,14 @@ class _TestSet:
             key=jax.random.key(self.config.seed),
             progress=task.update,
         )
+        if masked := int(scores["masked_samples"]):
+            trajectory, frame = samples.origin(int(chosen[int(scores["first_masked"])]))
+            days = frame * self.config.truth.save_every * self.config.truth.dt / 86400
+            scores = _with_date(scores, trajectory, days)
+            progress.note(
+                f"offline {candidate.label}: {masked} of {len(chosen)} samples are not finite and "
+                f"left out, the first in test trajectory {trajectory}, day {days:.1f}"
+            )
         write_dataset(path, scores)
         task.finish()
 
@@ -160,9 +173,11 @@ class _TestSet:
         )
         write_dataset(path, runs)
         task.finish()
-        died = int(np.sum(runs["blew_up_at"].values >= 0))
-        if died:
-            progress.note(f"online {candidate.label}: {died} of {len(runs.member)} members blew up")
+        if died := blow_ups([runs]):
+            progress.note(
+                f"online {candidate.label}: {len(died)} of {runs.sizes['member']} members blew up, "
+                f"first on day {min(blow_up.days for blow_up in died):.0f}"
+            )
 
     def write_costs(self, found: list[Candidate], progress: Progress) -> None:
         """Write the time per step of each model; kept, since it is never the same twice."""
@@ -196,6 +211,15 @@ def _batches(samples: Samples, chosen: np.ndarray, name: str) -> Iterator[tuple[
     for first in range(0, len(chosen), _BATCH):
         batch = samples.batch(chosen[first : first + _BATCH])
         yield batch[name], batch[f"{name}_forcing"]
+
+
+def _with_date(scores: Any, trajectory: int, days: float) -> Any:
+    """Return offline scores that say where in the test set the first masked sample is."""
+    where = {"units": "1", "long_name": "test trajectory of the first sample left out"}
+    when = {"units": "days", "long_name": "time of that sample since the first frame"}
+    return scores.assign(
+        first_masked_trajectory=((), trajectory, where), first_masked_days=((), days, when)
+    )
 
 
 def _plain(scores: Any) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def _info(folder: RunFolder) -> RunInfo:
         },
         commands=_commands(config),
         labels=shown,
-        footer=f"Written by subgrid {manifest['subgrid']}. Everything shown is in {folder.path}.",
+        footer=f"Everything shown is in {folder.path}.",
     )
 
 
@@ -117,7 +117,8 @@ def _run_facts(config: Config, manifest: dict[str, Any]) -> dict[str, str]:
         "experiment": config.label,
         "date": time.strftime("%Y-%m-%d"),
         "seed": str(config.seed),
-        "commit": str(machine["commit"]),
+        "subgrid": machine["versions"]["subgrid"],
+        "commit": machine["commit"] or "unknown",
         "device": f"{machine['device']}, {machine['cpu_count']} CPUs",
         "JAX": machine["versions"]["jax"],
         **{

@@ -1,0 +1,74 @@
+"""Which members of free runs blew up, when, and which runs enter the scores of a model."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subgrid.evaluation.observables import QUANTITIES
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+DAY = 86400.0
+
+
+class BlowUp(NamedTuple):
+    """A member that blew up: of which network, when (step and days since its initial state)."""
+
+    network: int
+    member: int
+    step: int
+    days: float
+
+
+def blow_up_steps(data: "xr.Dataset") -> NDArray[np.int64]:
+    """Return the step at which each member of a run blew up, -1 for those that did not.
+
+    `data`: see `statistics.run_dataset`. A member that its `blew_up_at` calls healthy, but whose
+    record is not finite somewhere, counts from the first frame that is not; by its mean spectra
+    alone, which have no date, from the last frame.
+    """
+    marked = np.asarray(data["blew_up_at"].values, np.int64)
+    frames = np.rint(data["time"].values / data.attrs["dt"]).astype(np.int64)
+    bad = np.zeros((len(marked), len(frames)), bool)
+    for name in QUANTITIES:
+        if name not in data:
+            continue
+        values = np.asarray(data[name].values)
+        timed = "time" in data[name].dims
+        finite = np.isfinite(values).all(axis=tuple(range(2 if timed else 1, values.ndim)))
+        if timed:
+            bad |= ~finite
+        else:
+            bad[:, -1] |= ~finite
+    found = np.where(bad.any(axis=1), frames[np.argmax(bad, axis=1)], -1)
+    return np.where(marked >= 0, marked, found)
+
+
+def blow_ups(sets: Sequence["xr.Dataset"]) -> tuple[BlowUp, ...]:
+    """Members that blew up, of every network, with the step and the day on which they did."""
+    return tuple(
+        BlowUp(network, member, int(step), float(step * data.attrs["dt"] / DAY))
+        for network, data in enumerate(sets)
+        for member, step in enumerate(blow_up_steps(data))
+        if step >= 0
+    )
+
+
+def scored_runs(
+    sets: Sequence["xr.Dataset"], without: "xr.Dataset", reference: "xr.Dataset"
+) -> NDArray[np.bool_]:
+    """Return which runs [network, member] enter the scores of a model.
+
+    Those that survived, whose member survived `without` a closure too, and whose truth is finite:
+    a mean over other members on the two sides of a comparison would measure the members. Where all
+    members without a closure blew up there is no comparison, and they are not asked for; neither is
+    a `reference` with other members than the runs.
+    """
+    alive = np.stack([blow_up_steps(data) < 0 for data in sets])
+    alone, truth = blow_up_steps(without) < 0, blow_up_steps(reference) < 0
+    if alone.any():
+        alive &= alone
+    return alive & truth if len(truth) == alive.shape[1] else alive

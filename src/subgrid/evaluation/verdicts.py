@@ -1,0 +1,123 @@
+"""What a score says: as a word, as a sentence, and as plain numbers."""
+
+from typing import Any
+
+import numpy as np
+
+from subgrid.evaluation.intervals import Interval, fewest_members, percent
+from subgrid.evaluation.observables import LEVEL_NAMES
+from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore
+
+
+def verdict(score: OnlineScore, quantity: str = KE_SPECTRUM) -> str:
+    """Return the sentence that says what a model did to the KE-spectrum error, at what cost.
+
+    A change is claimed only where the confidence interval excludes zero. The sentence of a model
+    with members that blew up begins with "is unstable" and speaks of the others.
+    """
+    dead = len(score.blow_ups)
+    counted = f"{dead} of {score.runs} members blew up"
+    finding = _finding(score, quantity)
+    if not dead:
+        some = f" (over the {_scored(score)})" if 0 < score.scored_runs < score.runs else ""
+        return f"{finding}{some}; {counted}."
+    first = min(blow_up.days for blow_up in score.blow_ups)
+    unstable = f"is unstable: {counted}, first on day {first:.0f}"
+    if dead == score.runs:
+        return f"{unstable}; its spectra are not scored."
+    survivors = "surviving members"
+    if 0 < score.scored_runs < score.runs - dead:
+        survivors = _scored(score)
+    return f"{unstable}; over the {survivors} it {finding}."
+
+
+def _scored(score: OnlineScore) -> str:
+    return f"{score.scored_runs} of {score.runs} members that can be compared"
+
+
+def _finding(score: OnlineScore, quantity: str) -> str:
+    """Return what the model did to the error over the members that are scored, at what cost."""
+    if not score.scored_runs:
+        return "cannot be scored: none of them has a truth and survived without a closure too"
+    reductions = [
+        (name, score.reductions[f"{quantity}_{name}"])
+        for name in LEVEL_NAMES
+        if f"{quantity}_{name}" in score.reductions
+    ]
+    if not reductions:
+        return "is the coarse model that the others are measured against"
+    if not any(np.isfinite(reduction.estimate) for _, reduction in reductions):
+        return "cannot be compared: without a closure every member blew up"
+    sentence, last_verb = "", None
+    for name, reduction in reductions:
+        verb, amount = _change(reduction, score.scored_members)
+        if verb == last_verb:
+            sentence += f" and that of the {name} layer {amount}"
+        else:
+            what = "that" if sentence else "the KE-spectrum error"
+            sentence += f"{' and ' if sentence else ''}{verb} {what} of the {name} layer {amount}"
+        last_verb = verb
+    cost = "" if score.cost is None else f" at {score.cost.ratio:.2g} times the cost per step"
+    return sentence + cost
+
+
+def outcome(score: OnlineScore) -> str:
+    """Return "better", "worse", "unclear", "unstable" or "baseline" for a model.
+
+    Better or worse: some layer's reduction of the KE-spectrum error has an interval on that side of
+    zero, and none on the other; unstable: at least one member blew up.
+    """
+    if score.blow_ups:
+        return "unstable"
+    if not score.reductions:
+        return "baseline"
+    clear = [
+        value.estimate > 0
+        for name in LEVEL_NAMES
+        if (value := score.reductions[f"{KE_SPECTRUM}_{name}"]).excludes_zero
+    ]
+    if not clear or (any(clear) and not all(clear)):
+        return "unclear"
+    return "better" if all(clear) else "worse"
+
+
+def _change(reduction: Interval, members: int) -> tuple[str, str]:
+    """Return verb and amount of the clause on one layer."""
+    value, low, high = (100 * x for x in reduction[:3])
+    verb = "reduces" if value > 0 else "increases"
+    if not np.isfinite(value):
+        return "leaves unmeasured", "(no finite spectrum)"
+    if not np.isfinite([low, high]).all():
+        return verb, f"by {abs(value):.0f} % (one run: no interval)"
+    interval = f"{percent(reduction.level)} interval"
+    if members < fewest_members(reduction.level):
+        interval = f"resampling the {members} members:"
+    if not reduction.excludes_zero:
+        span = f"{-high:+.0f} to {-low:+.0f} %"
+        return "does not clearly change", f"({-value:+.0f} %, {interval} {span})"
+    ends = (low, high) if value > 0 else (-high, -low)
+    return verb, f"by {abs(value):.0f} % ({interval} {ends[0]:.0f} to {ends[1]:.0f} %)"
+
+
+def json_number(value: Any) -> float | None:
+    """Return a number that JSON knows: None where it is not finite."""
+    return float(value) if np.isfinite(value) else None
+
+
+def score_record(score: OnlineScore) -> dict[str, Any]:
+    """Return a score as plain numbers and lists, for scores.json; NaN becomes None."""
+
+    def interval(value: Interval) -> dict[str, float | None]:
+        return {name: json_number(x) for name, x in zip(Interval._fields, value, strict=True)}
+
+    return {
+        "networks": score.networks,
+        "members": score.members,
+        "blow_ups": [blow_up._asdict() for blow_up in score.blow_ups],
+        "scored_runs": score.scored_runs,
+        "spectral_rmse": {name: interval(value) for name, value in score.errors.items()},
+        "reduction": {name: interval(value) for name, value in score.reductions.items()},
+        "similarity": {name: json_number(value) for name, value in score.similarity.items()},
+        "cost": None if score.cost is None else score.cost._asdict(),
+        "verdict": verdict(score),
+    }
