@@ -5,7 +5,8 @@ once its temporaries leave the cache: at 256² ten separate transforms make a QG
 fast as two batched ones, at 64² a third slower (docs/performance.md). Elsewhere, batches win.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,21 +17,23 @@ SEPARATE_FROM = 96 * 96  # points of a field
 
 def forward_of_each(fields: Sequence[Array]) -> list[Array]:
     """Return the unnormalised rfft2 [..., ny, nx//2+1] of each field [..., ny, nx]."""
-    return _of_each(jnp.fft.rfft2, fields, fields[0].shape[-2:])
+    return _of_each(jnp.fft.rfft2, fields, math.prod(fields[0].shape[-2:]))
 
 
 def inverse_of_each(spectra: Sequence[Array], shape: tuple[int, int]) -> list[Array]:
     """Return the field [..., ny, nx] of each spectrum [..., ny, nx//2+1]; `shape` is (ny, nx)."""
-    return _of_each(lambda hat: jnp.fft.irfft2(hat, s=shape), spectra, shape)
+    return _of_each(lambda hat: jnp.fft.irfft2(hat, s=shape), spectra, math.prod(shape))
 
 
-def _of_each(transform, arrays: Sequence[Array], shape: tuple[int, int]) -> list[Array]:
+def _of_each(
+    transform: Callable[[Array], Array], arrays: Sequence[Array], points: int
+) -> list[Array]:
     def batched(*parts):
         return list(transform(jnp.stack(parts)))
 
     def separate(*parts):
         return [transform(part) for part in parts]
 
-    if shape[0] * shape[1] < SEPARATE_FROM:
+    if points < SEPARATE_FROM:
         return batched(*arrays)
     return jax.lax.platform_dependent(*arrays, cpu=separate, default=batched)
