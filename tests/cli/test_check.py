@@ -69,8 +69,9 @@ def test_a_symmetry_that_is_not_required_is_only_reported(cli, mine):
 
 
 def test_a_shipped_system_passes(cli):
-    code, out, err = cli("check", "qg", "--nx", "16")
+    code, out, err = cli("check", "qg", "--nx", "64")
     assert code == 0, out + err
+    assert "largest safe dt      31000 s for developed flow" in out
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 
 import jax
 import numpy as np
@@ -11,10 +10,9 @@ import xarray
 from experiment_runs import SMALLEST, digests, finish, start
 
 from subgrid.closures import load_closure
-from subgrid.config import config_from_dict, load_config
+from subgrid.config import load_config
 from subgrid.errors import ConfigError, CorruptFileError, RunFolderError
 from subgrid.experiment import Progress, RunFolder, run_experiment
-from subgrid.experiment.stability import check_time_step
 from subgrid.systems import TwoLayerQG
 
 
@@ -156,19 +154,6 @@ def test_a_dask_cluster_writes_the_same_bits(finished, tmp_path):
 def test_a_cluster_that_does_not_answer_is_named(tmp_path):
     with pytest.raises(ConfigError, match="--dask nowhere"):
         run_experiment(load_config(SMALLEST), tmp_path / "run", dask="nowhere")
-
-
-def test_a_time_step_too_long_for_the_coarse_model_is_refused_before_the_training(tmp_path):
-    # 60 days: the background flow of 0.025 m/s crosses a cell of 83 km in 39
-    long = {"dt": 5184000.0, "steps": 1, "save_every": 1}
-    tables = tomllib.loads(SMALLEST.read_text())
-    tables["evaluation"] |= long
-    tables["data"]["test_frames"] = 400
-    config = config_from_dict(tables)
-    with pytest.raises(ConfigError, match=r"evaluation\.dt: got 5.184e\+06 s, above the stability"):
-        check_time_step("evaluation.dt", config.coarse_dt, TwoLayerQG(12))
-    with pytest.raises(ConfigError, match=r"the largest safe step on this grid is 2\.3e\+06 s"):
-        check_time_step("evaluation.dt", config.coarse_dt, TwoLayerQG(12))
 
 
 def damage(file):

@@ -11,7 +11,9 @@ def print_plan(config: Config, out: Path, workers: int) -> None:
     check_names(config)
     from subgrid.experiment.plan import plan_run
     from subgrid.experiment.progress import duration
+    from subgrid.experiment.stability import check_time_steps, step_limits
 
+    check_time_steps(config)
     print(
         f"{config.label} in {out}; timing a few steps and updates on this machine ...", flush=True
     )
@@ -28,6 +30,8 @@ def print_plan(config: Config, out: Path, workers: int) -> None:
         f"\nabout {duration(total)} and {_bytes(disk)} of disk, besides compiling (some ten "
         "seconds) and the figures"
     )
+    for line in step_limits(config):
+        print(line)
     folder = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
     free = shutil.disk_usage(folder).free
     if disk > free:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from subgrid.closures import check_closure
-from subgrid.systems import AbstractSystem
+from subgrid.systems import AbstractSystem, largest_safe_dt
 from subgrid.types import Variable
 
 
@@ -59,7 +59,8 @@ def system_laws(system: AbstractSystem) -> list[Law]:
 
     Required: one variable per array of the state, the tendency shaped like the state and finite,
     the same under jit, vmap equal to single calls, a finite gradient, to_state(to_evolved(x)) = x
-    (to rounding), 20 healthy steps of a small dt, finite diagnostics.
+    (to rounding), 20 healthy steps of a small dt, finite diagnostics. Reported: the largest safe
+    dt.
     """
     state = system.initial_state(key=jax.random.key(0))
     call = system.tendency
@@ -76,6 +77,7 @@ def system_laws(system: AbstractSystem) -> list[Law]:
         ),
         ("diagnostics", lambda: _finite("diagnostics", system.diagnostics(state))),
         ("model step", lambda: _steps(system, None, state)),
+        ("largest safe dt", lambda: _time_step(system)),
     )
     return [_guard(name, check) for name, check in checks]
 
@@ -191,3 +193,9 @@ def _steps(system: Any, closure: Any, state: Any) -> Law:
     return Law(
         "model step", died < 0, "20 steps" if died < 0 else f"left its bounds at step {died}"
     )
+
+
+def _time_step(system: Any) -> Law:
+    limit = largest_safe_dt(system)
+    words = "not known: the system has no max_stable_dt(state)" if limit is None else str(limit)
+    return Law("largest safe dt", None, words)

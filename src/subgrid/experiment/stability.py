@@ -2,40 +2,47 @@
 
 from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
-
+from subgrid.config import Config, build_coarse_systems, build_online_system, build_system
 from subgrid.errors import ConfigError
+from subgrid.systems import failing_dt, largest_safe_dt
+
+
+def check_time_steps(config: Config) -> None:
+    """Raise ConfigError, with the largest safe dt, if a run of this config is sure to blow up.
+
+    That much is known before anything is simulated; a dt between the safe one and the failing one
+    may work. The coarse model is checked again when its initial states are there.
+    """
+    for key, dt, system in _steps(config):
+        check_time_step(key, dt, system)
+
+
+def step_limits(config: Config) -> list[str]:
+    """Return a line per time step of the config that says what it is and what is safe."""
+    return [
+        f"{key} = {dt:g} s; safe up to {limit}"
+        for key, dt, system in _steps(config)
+        if (limit := largest_safe_dt(system)) is not None
+    ]
 
 
 def check_time_step(key: str, dt: float, system: Any, states: Any = None) -> None:
     """Raise ConfigError, with the largest safe dt, if `dt` is above the limit of a system.
 
-    `key`: the config's name of dt; `states`: stacked states [member, ...] whose fastest flow
-    counts. Without states the system at rest is taken: the background flow alone then sets the
-    limit, which is necessary but not sufficient. A system without `max_stable_dt` is not checked.
+    `key`: the config's name of dt; `states`: stacked states [member, ...] whose fastest flow sets
+    the limit; see `subgrid.systems.failing_dt`. A system without `max_stable_dt` is not checked.
     """
-    if not hasattr(system, "max_stable_dt"):
-        return
-    if states is None:
-        shapes = jax.eval_shape(lambda: system.initial_state(key=jax.random.key(0)))
-        states = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), shapes)
-        reason = "for the background flow alone; eddies will need a smaller one"
-    else:
-        reason = "for the speeds in its initial states"
-    limits = eqx.filter_jit(eqx.filter_vmap(system.max_stable_dt))(states)
-    largest = float(jnp.min(limits))
-    if dt > largest:
+    limit = failing_dt(system, states)
+    if limit is not None and dt > limit.seconds:
         raise ConfigError(
             f"{key}: got {dt:g} s, above the stability limit; the largest safe step on this grid "
-            f"is {_rounded_down(largest):g} s {reason}"
+            f"is {largest_safe_dt(system, states)}"
         )
 
 
-def _rounded_down(value: float) -> float:
-    """Return a number of two digits that is not above `value`."""
-    import math
-
-    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
-    return math.floor(value / unit) * unit
+def _steps(config: Config) -> list[tuple[str, float, Any]]:
+    """Return key, dt and system of the truth and of the free runs."""
+    truth = build_system(config)
+    coarse = build_online_system(config, build_coarse_systems(config, truth)[0])
+    key = "truth.dt" if config.evaluation.dt is None else "evaluation.dt"
+    return [("truth.dt", config.truth.dt, truth), (key, config.coarse_dt, coarse)]

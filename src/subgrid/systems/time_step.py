@@ -1,0 +1,105 @@
+"""How long a step may be before the flow that will develop is known: what free runs have shown."""
+
+import math
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from subgrid.systems.qg import TwoLayerQG
+
+# f such that 0.7 Δx/(f U) is safe in developed flow: above the highest |u + U| or |v| over the
+# shear U of any cell in 24 years at up to 128². docs/numerics.md has all numbers.
+HIGHEST_SPEED = {"eddy": 14.0, "jet": 11.0}
+# (Δx/r_d, f): on grids with cells up to so many deformation radii, runs of both configurations
+# blew up within ten years where the step was above 0.7 Δx/(f U). Coarser grids weaken the eddies.
+FAILING_SPEED = ((0.55, 10.0), (1.1, 6.0), (1.4, 4.0))
+# of ω dt for an undamped wave (Durran 1991, Mon. Wea. Rev. 119, 702); drag lowers it a little
+_AB3_LIMIT, _AB3_SAFE = 0.72, 0.6
+
+
+class StepLimit(NamedTuple):
+    """A time step in seconds, and what sets it, to be read after it."""
+
+    seconds: float
+    reason: str
+
+    def __str__(self) -> str:
+        """Return it for a message, rounded down to two digits."""
+        if not math.isfinite(self.seconds):
+            return "any step, as nothing moves"
+        unit = 10.0 ** (math.floor(math.log10(self.seconds)) - 1)
+        return f"{math.floor(self.seconds / unit) * unit:g} s {self.reason}"
+
+
+def largest_safe_dt(system: Any, states: PyTree = None) -> StepLimit | None:
+    """Return the largest step that is safe, or None for a system without `max_stable_dt`.
+
+    The smallest of: `max_stable_dt` of `states` (stacked [member, ...]; the state of rest unless
+    given); for two-layer QG the limit of the longest Rossby wave; and, with the constants of one of
+    its configurations, the limit at the highest speed that its developed flow was seen to reach.
+    With other constants the flow may become faster than that of `states`.
+    """
+    if not hasattr(system, "max_stable_dt"):
+        return None
+    limits = _limits(system, states, _AB3_SAFE)
+    if has_known_flow(system):
+        limits.append(_of_developed_flow(system, HIGHEST_SPEED[system.configuration]))
+    return min(limits)
+
+
+def failing_dt(system: Any, states: PyTree = None) -> StepLimit | None:
+    """Return the step above which a run is refused, or None for a system without `max_stable_dt`.
+
+    The smallest of: `max_stable_dt` of `states` (at rest unless given); for two-layer QG the limit
+    of AB3 for the longest Rossby wave, ω = β L_x/2π; and, with the constants and the filter of one
+    of its configurations on a grid that resolves the eddies, the step above which their runs were
+    seen to blow up. So without states no run is refused that would last, once its flow has grown.
+    """
+    if not hasattr(system, "max_stable_dt"):
+        return None
+    limits = _limits(system, states, _AB3_LIMIT)
+    # a sharper filter or dealiasing lets a run survive longer steps
+    if has_known_flow(system) and system.filter_sharpness <= 1 and not system.dealias:
+        size = max(system.grid.dx, system.grid.dy) / float(system.constants["deformation_radius"])
+        factors = [factor for coarsest, factor in FAILING_SPEED if size <= coarsest]
+        limits += [_of_developed_flow(system, factor) for factor in factors[:1]]
+    return min(limits)
+
+
+def has_known_flow(system: Any) -> bool:
+    """Return whether the speed of a system's developed flow was measured.
+
+    True for two-layer QG with the constants of its configuration in a domain of 900 km and more.
+    """
+    if not isinstance(system, TwoLayerQG) or min(system.grid.length_x, system.grid.length_y) < 9e5:
+        return False
+    shipped = TwoLayerQG(8, configuration=system.configuration).constants
+    return all(
+        math.isclose(float(system.constants[name]), float(value), rel_tol=1e-6)
+        for name, value in shipped.items()
+    )
+
+
+def _limits(system: Any, states: PyTree, phase: float) -> list[StepLimit]:
+    """Return the limits of stacked states, or of rest, and of the longest Rossby wave."""
+    reason = "for the speeds in its initial states"
+    if states is None:
+        reason = "for the background flow alone; eddies will need a smaller one"
+        shapes = jax.eval_shape(lambda: system.initial_state(key=jax.random.key(0)))
+        states = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), shapes)
+    found = eqx.filter_jit(eqx.filter_vmap(system.max_stable_dt))(states)
+    limits = [StepLimit(float(jnp.min(found)), reason)]
+    if isinstance(system, TwoLayerQG) and float(system.constants["beta"]):
+        frequency = abs(float(system.constants["beta"])) * system.grid.length_x / (2 * math.pi)
+        limits.append(StepLimit(phase / frequency, "for the longest Rossby wave"))
+    return limits
+
+
+def _of_developed_flow(system: TwoLayerQG, factor: float) -> StepLimit:
+    """Return the limit of a flow `factor` times as fast as the background, in any direction."""
+    rest = _limits(system, None, 1.0)[0].seconds
+    narrowest = min(1.0, system.grid.dy / system.grid.dx)
+    return StepLimit(rest * narrowest / factor, "for developed flow")
