@@ -16,6 +16,7 @@ from subgrid.evaluation import (
     step_cost,
 )
 from subgrid.evaluation.observables import BUDGET_SPECTRA, LAYER_SPECTRA
+from subgrid.provenance import load_arrays
 from subgrid.stepping import rollout
 
 
@@ -89,6 +90,32 @@ def test_a_blown_up_member_is_dated_and_masked(runs, dt, plan):
     assert np.isnan(data["snapshots"]).all()
     np.testing.assert_array_equal(data["averaged_frames"], 0)
     assert np.isnan(data["kinetic_energy_spectrum"]).all()
+
+
+def test_one_altered_byte_anywhere_is_found_or_without_meaning(tmp_path, coarse, coarse_states, dt):
+    file, short = tmp_path / "run.safetensors", RunPlan(steps=4, save_every=4)
+    model = coarse.model(dt)
+    whole = free_runs(model, coarse_states, short, file=file)
+    assert load_arrays(file)[1] == {}  # notes in the header are not under the checksum
+    content = file.read_bytes()
+    header = int.from_bytes(content[:8], "little")
+    # all kinds of places: the length, the header with its names and notes, the numbers
+    places = {0, 1, 7, *np.linspace(8, 8 + header, 40, dtype=int)}
+    places |= {*np.linspace(8 + header + 1, len(content) - 1, 20, dtype=int)}
+    found = []
+    for place in sorted(int(p) for p in places):
+        altered = bytearray(content)
+        altered[place] ^= 1
+        file.write_bytes(altered)
+        try:
+            read = free_runs(model, coarse_states, short, file=file)
+        except CorruptFileError as error:
+            found.append(str(error))
+        else:
+            assert read.identical(whole), place
+        assert file.read_bytes() == bytes(altered), place
+    assert len(found) > 0.9 * len(places)
+    assert all(str(file) in message for message in found)
 
 
 class Poisoned(AbstractClosure):

@@ -6,6 +6,7 @@ needs to go on. A run that was killed and started again ends with the same bits.
 """
 
 import hashlib
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,12 +63,13 @@ def free_runs(
     keys = None if key is None else jax.random.split(key, members)
     start = eqx.filter_vmap(lambda state, k: model.init(state, key=k))(initial_states, keys)
     mark = _fingerprint(model, observer, start, plan)
-    sums, carry, done = RunSums(), start, 0
+    sums, carry = RunSums(), start
     if file is not None and Path(file).exists():
-        sums, carry, done = _restored(Path(file), start, mark)
+        sums, carry = _restored(Path(file), start, mark)
     system, kept = observer.observables.system, set(plan.snapshot_frames())
-    for index, frames in enumerate(plan.segments()):
-        if index < done:
+    segments, done = plan.segments(), len(sums.steps)
+    for frames, end in zip(segments, itertools.accumulate(segments), strict=True):
+        if end <= done:
             continue
         carry, seen = _segment(model, carry, frames, plan.save_every, observer)
         steps = sums.steps_done + plan.save_every * np.arange(1, frames + 1)
@@ -76,7 +78,7 @@ def free_runs(
             coarse = _coarse_states(model, observer, carry)
             sums = sums.with_snapshot(np.asarray(coarse), plan.snapshots)
         if file is not None:
-            _save(Path(file), sums, carry, index + 1, mark)
+            _save(Path(file), sums, carry, mark)
         if progress is not None:
             progress(sums.steps_done, plan.steps)
     return run_dataset(sums, system, model.dt, np.asarray(carry.blew_up_at), plan.average_from)
@@ -138,31 +140,37 @@ def _fingerprint(model: AbstractModel, observer: Any, start: Carry, plan: RunPla
     return config_hash(settings)
 
 
-def _save(path: Path, sums: RunSums, carry: Carry, done: int, mark: str) -> None:
+def _save(path: Path, sums: RunSums, carry: Carry, mark: str) -> None:
+    """Write all that a run needs to go on, as arrays: only these are under the checksum."""
     arrays = {f"sums/{name}": value for name, value in sums.to_arrays().items()}
     for index, leaf in enumerate(jax.tree.leaves(carry)):
         arrays[f"carry/{index:03d}"] = _plain(leaf)
+    arrays["run"] = _mark_array(mark)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_arrays(path, arrays, {"segments_done": str(done), "run": mark})
+    save_arrays(path, arrays)
 
 
-def _restored(path: Path, start: Carry, mark: str) -> tuple[RunSums, Carry, int]:
-    """Return sums, carry and the number of finished segments that `_save` wrote."""
-    arrays, metadata = load_arrays(path)
-    if metadata.get("run") != mark:
-        raise RunFolderError(
-            f"{path} was written by a run with other settings, weights or initial states. Remove "
-            "it or use another folder."
-        )
+def _restored(path: Path, start: Carry, mark: str) -> tuple[RunSums, Carry]:
+    """Return the sums and the carry that `_save` wrote."""
+    arrays, _ = load_arrays(path)
     leaves, structure = jax.tree.flatten(start)
     try:
+        if not np.array_equal(arrays.pop("run"), _mark_array(mark)):
+            raise RunFolderError(
+                f"{path} was written by a run with other settings, weights or initial states. "
+                "Remove it or use another folder."
+            )
         found = [_like(leaf, arrays.pop(f"carry/{index:03d}")) for index, leaf in enumerate(leaves)]
         sums = RunSums.from_arrays(
             {name.removeprefix("sums/"): value for name, value in arrays.items()}
         )
     except KeyError as error:
         raise CorruptFileError(f"{path} lacks {error}; remove it and run again") from error
-    return sums, jax.tree.unflatten(structure, found), int(metadata["segments_done"])
+    return sums, jax.tree.unflatten(structure, found)
+
+
+def _mark_array(mark: str) -> NDArray[np.uint8]:
+    return np.frombuffer(bytes.fromhex(mark), np.uint8)
 
 
 def _plain(leaf: jax.Array) -> NDArray:

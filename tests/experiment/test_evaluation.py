@@ -1,0 +1,110 @@
+"""The evaluation stage: damage to a free run in progress, and values that are not finite."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from experiment_runs import SMALLEST, digests
+
+from subgrid.cli import main
+from subgrid.config import load_config
+from subgrid.experiment import Progress, RunFolder, run_experiment
+from subgrid.experiment import evaluate as module
+
+
+class Stopped(Exception):
+    """Stands for whatever ends a process between two segments."""
+
+
+class StopOnline(Progress):
+    """Stops the free runs of a model after the first segment that was saved."""
+
+    def show(self, task, finished):
+        if task.label == "online smagorinsky" and task.done < task.total:
+            raise Stopped
+
+
+@pytest.fixture
+def in_progress(a_copy):
+    """A run folder whose free run of one closure is half done, and the file of that run."""
+    folder = RunFolder.open(a_copy)
+    folder.forget("evaluate")
+    (a_copy / "scores.json").unlink()
+    shutil.rmtree(a_copy / "evaluation/online/smagorinsky.zarr")
+    with pytest.raises(Stopped):
+        run_experiment(load_config(SMALLEST), a_copy, progress=StopOnline())
+    file = a_copy / "evaluation/partial/smagorinsky.safetensors"
+    assert file.is_file()
+    return a_copy, file
+
+
+def truncated(content):
+    return content[: len(content) // 2]
+
+
+def altered(content):
+    return (
+        content[: len(content) // 2]
+        + bytes([content[len(content) // 2] ^ 1])
+        + content[len(content) // 2 + 1 :]
+    )
+
+
+@pytest.mark.parametrize("command", ["run", "evaluate"])
+@pytest.mark.parametrize("damage", [truncated, altered])
+def test_a_damaged_free_run_is_named_and_nothing_is_overwritten(
+    in_progress, damage, command, capfd, monkeypatch
+):
+    folder, file = in_progress
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    before, manifest = digests(folder), RunFolder.open(folder).manifest()
+    # `main` sets it for the process
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
+    capfd.readouterr()
+    assert main([command, str(folder)]) == 1
+    message = capfd.readouterr().err
+    assert f"error: {file} " in message
+    assert "truncated" in message if damage is truncated else "altered" in message
+    assert "Traceback" not in message
+    assert digests(folder) == before
+    assert RunFolder.open(folder).manifest() == manifest
+
+
+def test_a_free_run_in_progress_goes_on_to_the_same_bits(in_progress, finished):
+    folder, _ = in_progress
+    run_experiment(load_config(SMALLEST), folder)
+    assert digests(folder) == digests(finished)
+
+
+def test_offline_samples_that_are_not_finite_are_counted_and_dated(a_copy, monkeypatch):
+    whole = module._batches
+
+    def spoilt(samples, chosen, name):
+        for state, forcing in whole(samples, chosen, name):
+            forcing = np.array(forcing)
+            forcing[2:4, 0, 0, 0] = np.nan
+            yield state, forcing
+
+    monkeypatch.setattr(module, "_batches", spoilt)
+    notes = []
+    monkeypatch.setattr(Progress, "note", lambda self, text: notes.append(text))
+    RunFolder.open(a_copy).forget("evaluate")
+    shutil.rmtree(a_copy / "evaluation/offline")
+    (a_copy / "scores.json").unlink()
+    run_experiment(load_config(SMALLEST), a_copy)
+    # 4 of the 12 samples: two trajectories of 6 frames, 4 hours apart; the third is frame 1 of the
+    # second trajectory
+    scores = json.loads((a_copy / "scores.json").read_text())["offline"]["smagorinsky"][0]
+    assert (scores["masked_samples"], scores["first_masked"]) == (2, 2)
+    assert scores["first_masked_trajectory"] == 1
+    assert scores["first_masked_days"] == pytest.approx(1 * 2 * 7200 / 86400)
+    assert np.isfinite(scores["mse"])
+    page = (a_copy / "report.html").read_text()
+    assert (
+        "smagorinsky: 2 of 4 offline samples are not finite and left out, the first: test "
+        "trajectory 1, day 0.2." in page
+    )
+    assert any("offline smagorinsky: 2 of 4 samples are not finite" in note for note in notes)
