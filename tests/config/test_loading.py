@@ -125,6 +125,20 @@ def test_two_models_need_two_names():
         config_from_dict(tables)
 
 
+def test_no_model_is_called_like_a_trained_network_of_another():
+    tables = tomllib.loads(SMALLEST.read_text())
+    closure = {"kind": "closure", "closure": "smagorinsky"}
+    both = [*tables["models"], {"name": "stacked-seed1", **closure}]
+    with pytest.raises(
+        ConfigError, match=r"models\.stacked-seed1\.name: .*learned model 'stacked'"
+    ):
+        config_from_dict({**tables, "models": both})
+    # two initialisations: 0 and 1
+    fine = [*tables["models"], {"name": "stacked-seed2", **closure}]
+    names = [model.name for model in config_from_dict({**tables, "models": fine}).models]
+    assert names[-1] == "stacked-seed2"
+
+
 def test_exactly_one_model_is_without_a_closure():
     tables = tomllib.loads(preset_text("quickstart"))
     del tables["profiles"], tables["models"][0]

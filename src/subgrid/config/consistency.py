@@ -77,6 +77,18 @@ def _name_problems(models: tuple[_Model, ...]) -> list[str]:
     for model in models:
         if model.name == "truth" or (model.name == "none" and model.kind != "none"):
             problems.append(f"models.{model.name}.name: {model.name!r} has a meaning of its own")
+    trained = {
+        name: model.name
+        for model in models
+        if isinstance(model, LearnedConfig)
+        for name in model.trained_names()
+    }
+    problems += [
+        f"models.{model.name}.name: {model.name!r} is what a trained network of the learned model "
+        f"{trained[model.name]!r} is called in files and tables; rename one of the two"
+        for model in models
+        if model.name in trained
+    ]
     return problems
 
 

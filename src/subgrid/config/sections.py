@@ -179,6 +179,10 @@ class LearnedConfig(Section):
             )
         return self
 
+    def trained_names(self) -> tuple[str, ...]:
+        """Return the name of each initialisation, for messages and files: NAME-seed0, ..."""
+        return tuple(f"{self.name}-seed{number}" for number in range(self.seeds))
+
 
 ModelConfig = Annotated[
     NoClosureConfig | ClosureConfig | LearnedConfig, Field(discriminator="kind")

@@ -12,16 +12,11 @@ BASELINE = "none"  # what the evaluation calls the coarse model alone
 
 @dataclass(frozen=True)
 class Candidate:
-    """One closure under test: of `model`, with the number of its training seed, if it has one."""
+    """One closure under test: of `model`, `label` its own name for messages and files."""
 
     model: str
-    network: int | None
+    label: str
     closure: Any
-
-    @property
-    def label(self) -> str:
-        """Name for messages and files."""
-        return self.model if self.network is None else f"{self.model}-seed{self.network}"
 
 
 def candidates(folder: RunFolder, coarse_system: Any) -> list[Candidate]:
@@ -32,14 +27,14 @@ def candidates(folder: RunFolder, coarse_system: Any) -> list[Candidate]:
     found = []
     for model in folder.config.models:
         if isinstance(model, NoClosureConfig):
-            found.append(Candidate(BASELINE, None, None))
+            found.append(Candidate(BASELINE, BASELINE, None))
         elif isinstance(model, LearnedConfig):
             found.extend(
-                Candidate(model.name, seed, load_closure(folder.model(model.name, seed)))
-                for seed in range(model.seeds)
+                Candidate(model.name, label, load_closure(folder.model(model.name, seed)))
+                for seed, label in enumerate(model.trained_names())
             )
         else:
-            found.append(Candidate(model.name, None, build_closure(model, coarse_system)))
+            found.append(Candidate(model.name, model.name, build_closure(model, coarse_system)))
     return found
 
 

@@ -38,8 +38,7 @@ def load_results(folder: RunFolder) -> Results:
     system = build_coarse_systems(config, build_system(config))[0]
     online, offline = {}, {}
     for name, model in zip(labels(config), config.models, strict=True):
-        networks = range(model.seeds) if isinstance(model, LearnedConfig) else (None,)
-        stores = [name if k is None else f"{name}-seed{k}" for k in networks]
+        stores = model.trained_names() if isinstance(model, LearnedConfig) else (name,)
         online[name] = [read_dataset(folder.evaluation / "online" / f"{s}.zarr") for s in stores]
         if model.kind != "none":
             offline[name] = [
