@@ -49,9 +49,9 @@ def test_a_run_begun_by_another_version_is_not_mixed_with_this_one(a_copy):
     folder.forget("report")
     run_experiment(TINY, a_copy, stages=["report"])
     folder.forget("evaluate")
-    with pytest.raises(RunFolderError, match="begun by subgrid 0.0.1, this is .*'evaluate'"):
+    with pytest.raises(RunFolderError, match=r"begun by subgrid 0\.0\.1, this is .*'evaluate'"):
         run_experiment(TINY, a_copy)
-    with pytest.raises(RunFolderError, match="begun by subgrid 0.0.1"):
+    with pytest.raises(RunFolderError, match=r"begun by subgrid 0\.0\.1"):
         run_experiment(TINY, a_copy, stages=["train"], force=True)
     assert digests(a_copy) == before
 
@@ -101,6 +101,21 @@ def test_a_finished_stage_is_known_until_its_files_change(tmp_path):
         folder.is_done("evaluate")
     folder.forget("train")
     assert not folder.is_done("evaluate")
+
+
+def test_one_byte_of_a_large_file_is_noticed_where_its_size_is_as_it_was(tmp_path):
+    folder = RunFolder.create(tmp_path, TINY)
+    file = tmp_path / "data/shard"
+    file.parent.mkdir()
+    with open(file, "wb") as stream:
+        stream.truncate(40 * 2**20)  # a hole: takes no room on the disk
+    folder.mark_done("simulate", 1.0, [file])
+    assert folder.is_done("simulate")
+    with open(file, "r+b") as stream:
+        stream.seek(30 * 2**20)
+        stream.write(b"\x01")
+    with pytest.raises(CorruptFileError, match=r"data/shard was altered"):
+        folder.is_done("simulate")
 
 
 def test_the_manifest_records_machine_versions_and_seed(tmp_path):

@@ -13,7 +13,6 @@ from subgrid.experiment.keys import STAGES, stage_keys
 from subgrid.provenance import config_hash, environment, file_hash, write_atomic
 
 FORMAT = 1
-_LARGEST_HASHED = 16 * 2**20  # bytes; larger files, data and weights, hold checksums of their own
 
 
 class RunFolder:
@@ -131,7 +130,7 @@ class RunFolder:
                     f"{file}, written by the finished stage {stage!r}, is gone. Restore it, or run "
                     f"`subgrid {stage} {self.path} --force` to make it again."
                 )
-            if _mark(file) != digest:
+            if file_hash(file) != digest:
                 raise CorruptFileError(
                     f"{file} was altered after the stage {stage!r} wrote it. Restore it, or run "
                     f"`subgrid {stage} {self.path} --force` to make it again."
@@ -139,13 +138,13 @@ class RunFolder:
         return True
 
     def mark_done(self, stage: str, seconds: float, files: list[Path], **notes: Any) -> None:
-        """Record a finished stage: its key, time, machine and the mark of each file it wrote."""
+        """Record a finished stage: its key, time, machine and the hash of each file it wrote."""
         manifest = self.manifest()
         manifest["stages"][stage] = {
             "key": self.keys[stage],
             "seconds": round(seconds, 3),
             "environment": environment(),
-            "files": {str(f.relative_to(self.path)): _mark(f) for f in sorted(files)},
+            "files": {str(f.relative_to(self.path)): file_hash(f) for f in sorted(files)},
             **notes,
         }
         self.write_manifest(manifest)
@@ -156,12 +155,6 @@ class RunFolder:
         for later in STAGES[STAGES.index(stage) :]:
             manifest["stages"].pop(later, None)
         self.write_manifest(manifest)
-
-
-def _mark(file: Path) -> str:
-    """Return what tells whether a file is as it was: its SHA-256, or the size of a large one."""
-    size = file.stat().st_size
-    return file_hash(file) if size <= _LARGEST_HASHED else f"{size} bytes"
 
 
 def refuse_other_files(path: Path) -> None:
