@@ -101,7 +101,7 @@ def _info(folder: RunFolder) -> RunInfo:
         title=f"{config.name}: {config.description}" if config.description else config.name,
         facts={
             "Run": _run_facts(config, manifest),
-            "Truth": _truth_facts(config),
+            "Truth": _truth_facts(config) | _lost_facts(manifest["stages"]["simulate"]["splits"]),
             "Data and training": _training_facts(config),
         },
         commands=_commands(config),
@@ -143,6 +143,22 @@ def _truth_facts(config: Config) -> dict[str, str]:
         "free runs": f"{length / 86400:.0f} days, time step {config.coarse_dt:g} s, "
         f"{settings.members} members",
     }
+
+
+def _lost_facts(splits: dict[str, Any]) -> dict[str, str]:
+    """Return what blew up while the truth was simulated, if anything did."""
+    facts = {}
+    attempts = sum(notes["blow_ups"] for notes in splits.values())
+    left_out = [
+        f"{len(notes['failed'])} of {len(notes['seeds'])} trajectories ({split})"
+        for split, notes in splits.items()
+        if notes["failed"]
+    ]
+    if attempts:
+        facts["attempts that blew up"] = f"{attempts}, repeated with other seeds"
+    if left_out:
+        facts["left out, as every attempt blew up"] = ", ".join(left_out)
+    return facts
 
 
 def _training_facts(config: Config) -> dict[str, str]:

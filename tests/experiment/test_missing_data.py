@@ -1,0 +1,36 @@
+"""A trajectory that never stays healthy is left out of everything, counted and reported."""
+
+import json
+
+import jax
+import numpy as np
+from experiment_runs import SMALLEST
+
+from subgrid.config import load_config
+from subgrid.data import open_dataset, trajectory
+from subgrid.experiment import run_experiment
+
+
+def test_a_trajectory_that_always_blows_up_is_left_out_and_reported(tmp_path, monkeypatch):
+    begin = trajectory._Run._begin
+
+    def spoilt(self):
+        carry, done = begin(self)
+        if (self.job.split, self.job.index) in (("train", 0), ("test", 1)):
+            carry = jax.tree.map(lambda leaf: leaf * 1e6 if leaf.ndim else leaf, carry)
+        return carry, done
+
+    monkeypatch.setattr(trajectory._Run, "_begin", spoilt)
+    folder = run_experiment(load_config(SMALLEST), tmp_path / "run")
+    data = open_dataset(folder.split("test"), 12)
+    assert np.isfinite(data.q[0]).all()
+    assert np.isnan(data.q[1]).all()
+    notes = folder.manifest()["stages"]["simulate"]["splits"]
+    assert (notes["train"]["failed"], notes["test"]["failed"]) == ([0], [1])
+    assert notes["test"]["blow_ups"] == trajectory.ATTEMPTS
+    text = folder.scores.read_text()
+    assert "NaN" not in text
+    online = json.loads(text)["online"]
+    assert online["cascade"]["blow_ups"] == []
+    report = folder.report.read_text()
+    assert "1 of 2 trajectories" in report
