@@ -1,9 +1,17 @@
 """A generation: what it makes, that it resumes to the same bits, and what it refuses."""
 
 import errno
+import gc
+import io
 import json
 import os
+import re
+import shutil
+import subprocess
+import threading
+import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +20,17 @@ import pytest
 from small_generation import settings
 
 from subgrid.coarsening import subgrid_forcing
-from subgrid.data import Progress, Samples, generate, open_dataset, records, trajectory_key
+from subgrid.data import (
+    Progress,
+    Samples,
+    attributes,
+    generate,
+    open_dataset,
+    records,
+    shards,
+    trajectory,
+    trajectory_key,
+)
 from subgrid.data.records import Records, locked
 from subgrid.data.store import attributes_of
 from subgrid.data.trajectory import _Run
@@ -23,8 +41,9 @@ from subgrid.errors import (
     RunLockedError,
     UnstableRunError,
 )
+from subgrid.provenance import load_arrays, versions
 from subgrid.stepping import rollout
-from subgrid.systems import TwoLayerQG
+from subgrid.systems import TwoLayerQG, rounded_down
 
 
 class Killed(BaseException):
@@ -165,7 +184,194 @@ def test_trajectories_that_always_blow_up_are_reported(tmp_path):
     assert len(Samples(path, 8)) == 0
 
 
-def test_full_disk_is_explained_and_resumed(plain, tmp_path, monkeypatch):
+def _too_long():
+    """Return arguments of a run whose step is right for the background flow alone."""
+    system = TwoLayerQG(16, upper_velocity=0.1)
+    return settings(system, dt=1e5, trajectories=1, spinup_steps=90, frames=10)
+
+
+def test_safe_dt_is_told_after_a_blow_up_and_is_safe(tmp_path):
+    path, given = tmp_path / "train.zarr", _too_long()
+    with pytest.raises(UnstableRunError, match=r"smaller dt \(it is 100000 s; the larg") as caught:
+        generate(path, **given)
+    told = float(re.search(r"safe one is (\S+) s", str(caught.value))[1])
+    noted = [entry["safe_dt"] for entry in json.loads(attributes_of(path)["blow_ups"])]
+    assert len(noted) == 6
+    assert told == rounded_down(min(noted))
+    # the developed flow allows 25000 s; the last healthy states 2000 to 5000 s
+    assert 5e3 < told <= 5e4
+    system = given["system"]
+    for index in range(2):
+        start = system.initial_state(key=trajectory_key(4, "train", index, 0))
+        assert int(rollout(system.model(told), start, 2000, 2000).blew_up_at) == -1
+
+
+def test_safe_dt_does_not_depend_on_kills(tmp_path, monkeypatch):
+    """An attempt that ended before the kill keeps what it told."""
+    whole, path = tmp_path / "whole" / "train.zarr", tmp_path / "train.zarr"
+    whole.parent.mkdir()
+    with pytest.raises(UnstableRunError):
+        generate(whole, **_too_long())
+    save, calls = _Run._save, []
+
+    def dying(*arguments):
+        calls.append(1)
+        if len(calls) == 25:  # about seventeen segments make an attempt
+            raise Killed
+        save(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Run, "_save", dying)
+        with pytest.raises(Killed):
+            generate(path, **_too_long())
+    _, notes = load_arrays(Records(path).work(0) / "restart.safetensors")
+    assert len(json.loads(notes["safe_dts"])) == 1
+    with pytest.raises(UnstableRunError):
+        generate(path, **_too_long())
+    assert attributes_of(path)["blow_ups"] == attributes_of(whole)["blow_ups"]
+
+
+def test_safe_dt_of_a_measured_flow_is_that_of_its_highest_speed(tmp_path):
+    with pytest.raises(UnstableRunError, match="largest safe one is 120000 s"):
+        generate(tmp_path / "train.zarr", **settings(dt=1e9, trajectories=1))
+
+
+class Silent(Moody):
+    """Does not tell which step is stable."""
+
+    @property
+    def max_stable_dt(self):
+        raise AttributeError
+
+    def initial_state(self, *, key):
+        return jax.tree.map(lambda leaf: leaf * 1e9, TwoLayerQG.initial_state(self, key=key))
+
+
+def test_system_that_does_not_know_its_limit_gets_no_number(tmp_path):
+    path = tmp_path / "train.zarr"
+    with pytest.raises(UnstableRunError, match=r"smaller dt \(it is 7200 s\)\."):
+        generate(path, **settings(Silent(16), trajectories=1))
+    assert json.loads(attributes_of(path)["blow_ups"])[0]["safe_dt"] is None
+
+
+@pytest.mark.parametrize("leftover", ["planted", "killed"])
+def test_nothing_of_a_work_in_progress_is_left(plain, tmp_path, monkeypatch, leftover):
+    path = tmp_path / "train.zarr"
+    records = Records(path)
+    if leftover == "killed":  # after the result was written, before the work folder was removed
+        with monkeypatch.context() as patch:
+            patch.setattr(trajectory, "shutil", SimpleNamespace(rmtree=_die))
+            with pytest.raises(Killed):
+                generate(path, **settings())
+        assert records.result(0) is not None
+        assert records.work(0).is_dir()
+    else:
+        generate(path, **settings())
+        records.work(1).mkdir()
+        (records.work(1) / "scale_8.q.0").write_bytes(b"frames")
+        for name in (".00000.json.abc", "00001.lock"):
+            (records.folder / name).write_text("")
+        for folder in (path, path / "scale_8", path / "scale_8" / "q"):
+            (folder / "zarr.0123.partial").write_text("{")  # as Zarr names it
+    assert generate(path, **settings()).content_hash == plain.content_hash
+    assert sorted(entry.name for entry in records.folder.iterdir()) == [
+        "00000.json",
+        "00001.json",
+        "lock",
+    ]
+    assert _names(path) == _names(plain.path)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["train.records", "train.zarr"]
+
+
+def test_going_on_under_other_versions_is_recorded_and_told(plain, tmp_path, monkeypatch, caplog):
+    path = tmp_path / "train.zarr"
+    real = versions()
+    older = real | {"jax": "0.0.1"}
+    with monkeypatch.context() as patch:
+        patch.setattr(attributes, "versions", lambda: older)
+        generate(path, **settings(trajectories=1))
+        generate(path, **settings(trajectories=1))
+    assert not caplog.records
+    assert json.loads(attributes_of(path)["versions"]) == [older]
+    generate(path, **settings(trajectories=1))  # nothing to do: nothing to tell
+    assert json.loads(attributes_of(path)["versions"]) == [older]
+    assert not caplog.records
+    found = generate(path, **settings())
+    assert json.loads(attributes_of(path)["versions"]) == [older, real]
+    (told,) = caplog.messages
+    assert f"begun with jax 0.0.1 and goes on with jax {real['jax']}" in told
+    assert "may differ in rounding" in told
+    generate(path, **settings(trajectories=3))
+    assert len(json.loads(attributes_of(path)["versions"])) == 2
+    assert len(caplog.records) == 1
+    assert found.content_hash == plain.content_hash  # it was the same version after all
+
+
+def test_other_versions_of_what_decides_no_number_are_not_told(tmp_path, monkeypatch, caplog):
+    path = tmp_path / "train.zarr"
+    with monkeypatch.context() as patch:
+        patch.setattr(attributes, "versions", lambda: versions() | {"xarray": "0.0.1"})
+        generate(path, **settings(trajectories=1))
+    generate(path, **settings(trajectories=2))
+    assert not caplog.records
+
+
+def test_frames_of_two_segments_at_most_are_in_memory(plain, tmp_path, monkeypatch):
+    """With a writer that is slower than the computation; segments are counted while they live."""
+    alive: list[weakref.ref] = []
+    at_begin, at_write = [], []
+    computing = threading.Event()
+    advance, append = trajectory.advance_segment, trajectory.ShardWriter.append
+
+    def living():
+        gc.collect()
+        return sum(reference() is not None for reference in alive)
+
+    def watched_advance(*arguments):
+        at_begin.append(living())  # and one more is about to be computed
+        computing.set()
+        carry, seen = advance(*arguments)
+        if seen is not None:
+            alive.append(weakref.ref(seen[8]["q"]))
+        return carry, seen
+
+    def slow_append(self, frames):
+        # let the next segment begin first, and give a third one the time to
+        computing.wait(0.2)
+        computing.clear()
+        at_write.append(living())
+        append(self, frames)
+
+    monkeypatch.setattr(trajectory, "advance_segment", watched_advance)
+    monkeypatch.setattr(trajectory.ShardWriter, "append", slow_append)
+    given = settings(frames=12, segment_frames=2, trajectories=1)
+    generate(tmp_path / "train.zarr", **given)
+    assert len(alive) == 6
+    assert max(at_begin) == 1  # the one being written: so writing and computing do overlap
+    assert max(at_write) == 2
+
+
+class _FullFile(io.FileIO):
+    """A file on a disk that takes a few more bytes, then none: partly written, then ENOSPC."""
+
+    room = 0
+
+    def write(self, data):
+        taken = min(len(data), _FullFile.room)
+        if taken == 0 and len(data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        _FullFile.room -= taken
+        return super().write(memoryview(data)[:taken])
+
+
+def _open_on_a_full_disk(path, mode="r", *arguments, **options):
+    if mode not in ("w+b", "r+b"):
+        return open(path, mode, *arguments, **options)
+    return io.BufferedRandom(_FullFile(path, mode))
+
+
+@pytest.mark.parametrize("operation", ["fsync", "write"])
+def test_full_disk_is_explained_and_resumed(plain, tmp_path, monkeypatch, operation):
     calls = {"count": 0}
     fsync = os.fsync
 
@@ -176,11 +382,38 @@ def test_full_disk_is_explained_and_resumed(plain, tmp_path, monkeypatch):
         fsync(descriptor)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
+        if operation == "fsync":
+            patch.setattr(os, "fsync", full)
+        else:
+            _FullFile.room = 3000  # five to six frames of 500 bytes
+            patch.setattr(shards, "open", _open_on_a_full_disk, raising=False)
         with pytest.raises(OSError, match=r"no space left while writing trajectory 0 .*again"):
             generate(tmp_path / "train.zarr", **settings())
     summary = generate(tmp_path / "train.zarr", **settings())
     assert summary.content_hash == plain.content_hash
+    assert _bytes(summary.path) == _bytes(plain.path)
+
+
+def test_a_small_disk_that_is_really_full_is_explained_and_resumed(tmp_path):
+    """A tmpfs of 1 MiB, filled up to 80 KiB, then emptied."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a tmpfs is not permitted here")
+    given = settings(frames=60, trajectories=1)  # 60 KiB of frames and two restart files at a time
+    try:
+        ballast = disk / "ballast"
+        ballast.write_bytes(bytes(shutil.disk_usage(disk).free - 80 * 1024))
+        with pytest.raises(OSError, match="no space left while writing trajectory 0") as caught:
+            generate(disk / "train.zarr", **given)
+        assert caught.value.errno == errno.ENOSPC
+        ballast.unlink()
+        summary = generate(disk / "train.zarr", **given)
+        whole = generate(tmp_path / "train.zarr", **given)
+        assert _bytes(summary.path) == _bytes(whole.path)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_damaged_restart_file_is_named(tmp_path):
@@ -234,8 +467,12 @@ def test_float64_truth_is_stored_as_float32(tmp_path, float64):
     assert bool(np.isfinite(found.q_forcing).all())
 
 
-def _die(function, jobs):
+def _die(*arguments, **options):
     raise Killed
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
 def _bytes(store: Path) -> dict[str, bytes]:

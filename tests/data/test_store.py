@@ -1,5 +1,7 @@
 """A store as others see it: xarray, zarr, units, files, and damage that is noticed."""
 
+import json
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -153,6 +155,33 @@ def test_damage_is_found_and_named(copy, damage):
     if damage in ("truncated", "missing"):
         with pytest.raises(CorruptFileError, match=r"c/1/0/0/0/0 of trajectory 1 has \d+ bytes"):
             generate(copy, **settings())
+
+
+@pytest.mark.parametrize("where", [5, -10])
+def test_altered_chunk_of_the_same_size_is_found_by_the_next_generation(copy, where):
+    shard = copy / "scale_8" / "q_forcing" / "c" / "1" / "0" / "0" / "0" / "0"
+    _flip(shard, where)
+    before = shard.read_bytes()
+    region = r"train\.zarr: array scale_8/q_forcing, trajectory 1, frame(s 0 to 5| 0),"
+    for trajectories in (2, 3):
+        with pytest.raises(CorruptFileError, match=region):
+            generate(copy, **settings(trajectories=trajectories))
+    assert shard.read_bytes() == before
+
+
+def test_frames_with_sound_checksums_that_were_not_written_here_are_found(copy):
+    """NaN written over a trajectory by another program, its record corrected as well."""
+    writer = ShardWriter(copy.parent / "part", 6)
+    writer.append(np.full((6, 2, 8, 8), np.nan, np.float32))
+    (shard,) = writer.finish(copy / "scale_8" / "q", 5, 0)
+    assert not shard.with_name("part.0").exists()
+    record = copy.with_suffix(".records") / "00000.json"
+    content = json.loads(record.read_text())
+    (copy.parent / "part.0").unlink(missing_ok=True)
+    content["files"]["scale_8/q/c/0/0/0/0/0"] = shard.stat().st_size
+    record.write_text(json.dumps(content))
+    with pytest.raises(CorruptFileError, match=r"trajectory 0 holds is not what was written"):
+        generate(copy, **settings())
 
 
 def test_damaged_metadata_is_named(copy):

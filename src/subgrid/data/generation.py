@@ -11,14 +11,22 @@ from typing import Any
 import jax
 import numpy as np
 
+from subgrid.data.attributes import attributes_of_new, note_versions, outcome
 from subgrid.data.description import describe
 from subgrid.data.observing import ScaleLayout, layouts
 from subgrid.data.records import Progress, Records, TrajectoryResult, locked
-from subgrid.data.store import attributes_of, create_store, extend_store, finalise_store, group_name
+from subgrid.data.store import (
+    attributes_of,
+    create_store,
+    extend_store,
+    group_name,
+    update_attributes,
+)
 from subgrid.data.trajectory import ATTEMPTS, TrajectoryJob, run_trajectory
 from subgrid.data.watching import watched
 from subgrid.errors import ConfigError, RunFolderError, UnstableRunError
-from subgrid.provenance import config_hash, versions
+from subgrid.provenance import config_hash
+from subgrid.systems import rounded_down
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,12 @@ class GenerationSummary:
     def blow_ups(self) -> int:
         """How many attempts blew up."""
         return sum(len(result.blow_ups) for result in self.results)
+
+    @property
+    def safe_dt(self) -> float | None:
+        """The smallest dt (s) that would have been safe where an attempt blew up, or None."""
+        told = [dt for result in self.results for dt in result.safe_dts if dt is not None]
+        return min(told, default=None)
 
 
 def generate(
@@ -72,13 +86,15 @@ def generate(
     share a trajectory. `map`: runs the trajectories: the built-in one, or from `process_map` or
     `dask_map`. `progress` is called from a thread whenever a trajectory got on.
 
-    Called again it goes on where it was stopped; more `trajectories` than before are added, and
-    fewer leave what is there. A trajectory that blows up is tried again with new seeds, at most
-    five times, then left out and reported.
+    Called again it checks the bytes of what is there and goes on where it was stopped; more
+    `trajectories` than before are added, and fewer leave what is there. Versions of subgrid, JAX or
+    NumPy other than those before are noted in the store and told in the log: the same bits are
+    promised for the same versions only. A trajectory that blows up is tried again with new seeds,
+    at most five times, then left out and reported.
 
     Raises ConfigError for bad arguments, RunFolderError if the store was made by another config,
-    RunLockedError if another process works on it, OSError when the disk is full, and
-    UnstableRunError if no trajectory stayed healthy.
+    RunLockedError if another process works on it, CorruptFileError for what was altered, OSError
+    when the disk is full, and UnstableRunError, with the largest safe dt, if all blew up.
     """
     path = Path(path)
     job = TrajectoryJob(
@@ -100,14 +116,7 @@ def generate(
         bool(jax.config.jax_enable_x64),  # type: ignore[attr-defined]
     )
     _check(job, trajectories)
-    summary = _generate(job, trajectories, map, progress)
-    if len(summary.failed) == summary.trajectories:
-        raise UnstableRunError(
-            f"{path}: all {summary.trajectories} trajectories blew up in each of {ATTEMPTS} "
-            f"attempts, first at step {min(min(r.blow_ups) for r in summary.results)}. Use a "
-            f"smaller dt (it is {job.dt} s)."
-        )
-    return summary
+    return _generate(job, trajectories, map, progress)
 
 
 def _generate(
@@ -123,15 +132,44 @@ def _generate(
     with locked(records.folder / "lock", job.store):
         present = _prepare(job, records, config, arrays, trajectories)
         every = [dataclasses.replace(job, index=index) for index in range(present)]
-        left = [one for one in every if records.result(one.index) is None]
+        left = _unfinished(records, every)
+        if left:
+            note_versions(records.store)
         with watched(records, [one.index for one in left], job.steps, progress):
             for _ in map(run_trajectory, left):
                 pass
         results = tuple(filter(None, (records.result(one.index) for one in every)))
         summary = _summarise(records.store, results, len(left), job.config_hash)
-        finalise_store(records.store, _outcome(summary))
+        update_attributes(
+            records.store, {**outcome(summary.results, summary.content_hash), "complete": True}
+        )
         records.tidy()
+    _check_that_one_lasted(summary, job.dt)
     return summary
+
+
+def _unfinished(records: Records, jobs: list[TrajectoryJob]) -> list[TrajectoryJob]:
+    """Return the jobs of trajectories that have not ended; the bytes of the others are checked."""
+    left = []
+    for job in jobs:
+        result = records.result(job.index)
+        if result is None:
+            left.append(job)
+        else:
+            records.verify(result)
+    return left
+
+
+def _check_that_one_lasted(summary: GenerationSummary, dt: float) -> None:
+    if len(summary.failed) < summary.trajectories:
+        return
+    safe = summary.safe_dt
+    advice = "" if safe is None else f"; the largest safe one is {rounded_down(safe):g} s"
+    raise UnstableRunError(
+        f"{summary.path}: all {summary.trajectories} trajectories blew up in each of {ATTEMPTS} "
+        f"attempts, first at step {min(min(r.blow_ups) for r in summary.results)}. Use a smaller "
+        f"dt (it is {dt:g} s{advice})."
+    )
 
 
 def _check(job: TrajectoryJob, trajectories: int) -> None:
@@ -174,7 +212,7 @@ def _prepare(
             arrays,
             trajectories=trajectories,
             times=times,
-            attributes=_attributes(job, config),
+            attributes=attributes_of_new(job, config),
         )
         return trajectories
     found = attributes_of(records.store)
@@ -210,29 +248,6 @@ def _refuse_leftovers(records: Records) -> None:
         )
 
 
-def _attributes(job: TrajectoryJob, config: dict[str, Any]) -> dict[str, Any]:
-    found = versions()
-    name = type(job.system).__name__
-    return {
-        "Conventions": "CF-1.11",
-        "title": f"{job.split} data: {name}, coarse states and subgrid forcings",
-        "source": f"subgrid {found['subgrid']}, {name}",
-        "subgrid_version": found["subgrid"],
-        "versions": json.dumps(found),
-        "system": json.dumps(config["system"]),
-        "config": json.dumps(config),
-        "config_hash": job.config_hash,
-        "seed": job.seed,
-        "split": job.split,
-        "time_step": job.dt,
-        "save_every": job.save_every,
-        "spinup_steps": job.spinup_steps,
-        "scales": sorted(job.coarse_systems, reverse=True),
-        "failed": [],
-        "complete": False,
-    }
-
-
 def _summarise(
     path: Path, results: tuple[TrajectoryResult, ...], simulated: int, hashed: str
 ) -> GenerationSummary:
@@ -241,19 +256,3 @@ def _summarise(
     return GenerationSummary(
         path, len(results), simulated, failed, results, hashed, content.hexdigest()
     )
-
-
-def _outcome(summary: GenerationSummary) -> dict[str, Any]:
-    """Return the attributes that tell how the trajectories of a store ended."""
-    return {
-        "failed": list(summary.failed),
-        "seeds": [result.seeds[-1] for result in summary.results],
-        "blow_ups": json.dumps(
-            [
-                {"trajectory": result.index, "seed": seed, "step": step}
-                for result in summary.results
-                for seed, step in zip(result.seeds, result.blow_ups, strict=False)
-            ]
-        ),
-        "content_hash": summary.content_hash,
-    }

@@ -5,11 +5,13 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from subgrid.data.shards import ShardReader
 from subgrid.errors import CorruptFileError, RunLockedError
 from subgrid.provenance import file_hash, write_atomic
 
@@ -21,14 +23,17 @@ class TrajectoryResult:
     """How a trajectory ended, after one or more attempts.
 
     `seeds`: the random key of each attempt as 16 hex digits. `blow_ups`: the step at which each
-    attempt but the last blew up; of a failed trajectory every attempt did. `files`: sizes in bytes
-    of its shards by path within the store. `content`: SHA-256 over the shards' bytes.
+    attempt but the last blew up; of a failed trajectory every attempt did. `safe_dts`: for each of
+    these the largest dt (s) that would have been safe, None where the system does not tell.
+    `files`: sizes in bytes of its shards by path within the store. `content`: SHA-256 over the
+    shards' bytes.
     """
 
     index: int
     failed: bool
     seeds: tuple[str, ...]
     blow_ups: tuple[int, ...]
+    safe_dts: tuple[float | None, ...]
     files: dict[str, int]
     content: str
 
@@ -72,8 +77,8 @@ class Records:
         path = self._result_path(index)
         try:
             values = json.loads(path.read_text())
-            seeds, blow_ups = tuple(values.pop("seeds")), tuple(values.pop("blow_ups"))
-            result = TrajectoryResult(seeds=seeds, blow_ups=blow_ups, **values)
+            tuples = {name: tuple(values.pop(name)) for name in ("seeds", "blow_ups", "safe_dts")}
+            result = TrajectoryResult(**tuples, **values)
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError) as error:
@@ -88,29 +93,51 @@ class Records:
                 )
         return result
 
+    def verify(self, result: TrajectoryResult) -> None:
+        """Raise CorruptFileError if a shard of an ended trajectory has other bytes than written.
+
+        Names array and frame where the frame's own checksum tells.
+        """
+        if _content(self.store, result.files) == result.content:
+            return
+        for array in sorted({name.partition("/c/")[0] for name in result.files}):
+            reader = ShardReader(self.store, array)
+            for frame in range(reader.shape[1]):
+                reader.read(result.index, [frame])
+        raise CorruptFileError(
+            f"{self.store}: what trajectory {result.index} holds is not what was written (its "
+            f"checksum differs): {', '.join(result.files)}. Restore these files, or remove "
+            f"{self._result_path(result.index)} to simulate this trajectory again."
+        )
+
     def finish(
         self,
         index: int,
         seeds: tuple[str, ...],
         blow_ups: tuple[int, ...],
+        safe_dts: tuple[float | None, ...],
         shards: list[Path] | None,
     ) -> TrajectoryResult:
         """Write and return how a trajectory ended; `shards` is None if it failed."""
-        digest = hashlib.sha256()
-        files = {}
-        for shard in sorted(shards or []):
-            name = shard.relative_to(self.store).as_posix()
-            files[name] = shard.stat().st_size
-            digest.update(f"{name} {file_hash(shard)}\n".encode())
-        result = TrajectoryResult(index, shards is None, seeds, blow_ups, files, digest.hexdigest())
+        paths = {shard.relative_to(self.store).as_posix(): shard for shard in sorted(shards or [])}
+        files = {name: shard.stat().st_size for name, shard in paths.items()}
+        content = _content(self.store, files)
+        result = TrajectoryResult(index, shards is None, seeds, blow_ups, safe_dts, files, content)
         write_atomic(self._result_path(index), json.dumps(dataclasses.asdict(result)))
         return result
 
     def tidy(self) -> None:
-        """Remove the locks of trajectories that have ended, and what a kill left half written."""
+        """Remove what is of no more use once every trajectory has ended: locks, and leftovers.
+
+        A kill leaves the folder of a trajectory's unfinished files, or a file half written.
+        """
+        for folder in self.folder.glob("[0-9]*/"):
+            shutil.rmtree(folder)
         for pattern in ("*.lock", ".*"):
             for path in self.folder.glob(pattern):
                 path.unlink()
+        for path in self.store.rglob("*.partial"):  # of Zarr's metadata
+            path.unlink()
 
     def tell(self, progress: Progress) -> None:
         """Note how far a trajectory is, for whoever watches."""
@@ -131,6 +158,14 @@ class Records:
 
     def _progress_path(self, index: int) -> Path:
         return self.work(index) / "progress.json"
+
+
+def _content(store: Path, files: Iterable[str]) -> str:
+    """Return the SHA-256 (hex) over the bytes of files of a store, in order."""
+    digest = hashlib.sha256()
+    for name in files:
+        digest.update(f"{name} {file_hash(store / name)}\n".encode())
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

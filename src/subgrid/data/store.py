@@ -64,11 +64,11 @@ def extend_store(path: Path, trajectories: int) -> None:
     root.update_attributes({"trajectories": trajectories, "complete": False})
 
 
-def finalise_store(path: Path, attributes: Mapping[str, Any]) -> None:
-    """Record the outcome of a generation in the attributes of the store."""
+def update_attributes(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Change or add global attributes of a store."""
     import zarr
 
-    zarr.open_group(path, mode="r+").update_attributes({**attributes, "complete": True})
+    zarr.open_group(path, mode="r+").update_attributes(dict(attributes))
 
 
 def attributes_of(path: str | Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from subgrid.data.store import group_name
 from subgrid.errors import CorruptFileError, RunFolderError
 from subgrid.provenance import load_arrays, save_arrays
 from subgrid.stepping import advance_segment
+from subgrid.systems import dt_after_blow_up
 
 ATTEMPTS = 6  # the first and five with new seeds
 
@@ -75,8 +76,8 @@ def run_trajectory(job: TrajectoryJob) -> TrajectoryResult:
 
     After each segment first the frames are written and synced, then the restart file: a process
     killed anywhere loses a segment, and frames written after the last restart file are cut off
-    before it goes on. Writing overlaps with the next segment's computation, so one segment is being
-    computed and at most one waits in memory.
+    before it goes on. Writing overlaps with the next segment's computation: the frames of two
+    segments at most are in memory, one being computed on the device and one being written.
 
     Raises OSError when the disk is full (what was saved remains), CorruptFileError for a damaged
     restart file and RunLockedError if another process works on the same trajectory.
@@ -131,6 +132,7 @@ class _Run:
         self.observer = job.observer
         self.writers: dict[str, ShardWriter] = {}
         self.blow_ups: list[int] = []
+        self.safe_dts: list[float | None] = []
 
     def to_the_end(self) -> TrajectoryResult:
         """Run attempts until one stays healthy or there are no more."""
@@ -154,9 +156,10 @@ class _Run:
         with ThreadPoolExecutor(1, thread_name_prefix="write") as pool:
             waiting: Future | None = None
             for number, segment in itertools.islice(enumerate(_segments(self.job)), done, None):
+                before = carry
                 carry, seen = advance_segment(
                     self.model,
-                    carry,
+                    before,
                     segment.frames,
                     segment.every,
                     self.observer if segment.seen else _nothing,
@@ -165,6 +168,8 @@ class _Run:
                 if waiting is not None:
                     waiting.result()
                 if blew_up_at >= 0:
+                    state = self.model.state(before)  # carry's is the blow-up's
+                    self.safe_dts.append(dt_after_blow_up(self.job.system, state, self.job.dt))
                     return blew_up_at
                 waiting = pool.submit(self._save, carry, seen, number + 1, segment)
             if waiting is not None:
@@ -188,6 +193,7 @@ class _Run:
             "config_hash": self.job.config_hash,
             "segments": str(done),
             "blow_ups": json.dumps(self.blow_ups),
+            "safe_dts": json.dumps(self.safe_dts),
         }
         save_arrays(self.restart, arrays, notes)
 
@@ -213,7 +219,7 @@ class _Run:
                 f"{self.restart} belongs to another config. Remove {self.folder} to simulate "
                 "this trajectory from the start."
             )
-        self.blow_ups = json.loads(notes["blow_ups"])
+        self.blow_ups, self.safe_dts = (json.loads(notes[n]) for n in ("blow_ups", "safe_dts"))
         shapes = jax.eval_shape(self.model.init, state_shapes(self.job.system))
         leaves = []
         for name, shape in _by_path(shapes):
@@ -251,7 +257,9 @@ class _Run:
                 trajectory_key(job.seed, job.split, job.index, number) for number in range(attempts)
             )
         )
-        return self.records.finish(job.index, seeds, tuple(self.blow_ups), shards)
+        return self.records.finish(
+            job.index, seeds, tuple(self.blow_ups), tuple(self.safe_dts), shards
+        )
 
     def _tell(self, phase: str, steps: int) -> None:
         attempt = len(self.blow_ups) + 1

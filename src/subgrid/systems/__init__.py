@@ -3,7 +3,13 @@
 from subgrid.registry import Registry
 from subgrid.systems.base import AbstractSystem
 from subgrid.systems.qg import QGSpectrum, QGState, TwoLayerQG
-from subgrid.systems.time_step import StepLimit, failing_dt, largest_safe_dt
+from subgrid.systems.time_step import (
+    StepLimit,
+    dt_after_blow_up,
+    failing_dt,
+    largest_safe_dt,
+    rounded_down,
+)
 
 SYSTEMS = Registry("system", {"qg": TwoLayerQG})
 
@@ -14,6 +20,8 @@ __all__ = [
     "QGState",
     "StepLimit",
     "TwoLayerQG",
+    "dt_after_blow_up",
     "failing_dt",
     "largest_safe_dt",
+    "rounded_down",
 ]

@@ -30,8 +30,7 @@ class StepLimit(NamedTuple):
         """Return it for a message, rounded down to two digits."""
         if not math.isfinite(self.seconds):
             return "any step, as nothing moves"
-        unit = 10.0 ** (math.floor(math.log10(self.seconds)) - 1)
-        return f"{math.floor(self.seconds / unit) * unit:g} s {self.reason}"
+        return f"{rounded_down(self.seconds):g} s {self.reason}"
 
 
 def largest_safe_dt(system: Any, states: PyTree = None) -> StepLimit | None:
@@ -67,6 +66,28 @@ def failing_dt(system: Any, states: PyTree = None) -> StepLimit | None:
         factors = [factor for coarsest, factor in FAILING_SPEED if size <= coarsest]
         limits += [_of_developed_flow(system, factor) for factor in factors[:1]]
     return min(limits)
+
+
+def dt_after_blow_up(system: Any, state: PyTree, dt: float) -> float | None:
+    """Return the largest step (s) that is safe where one of `dt` blew up, or None if unknown.
+
+    It is that of the developed flow where that is known, else `max_stable_dt` of `state`, and half
+    of `dt` at most, since the flow may not have been at its fastest yet. `state`: one some time
+    before the blow-up, when speeds were those of the flow; the last healthy one is itself already
+    100 to 5000 times too fast.
+    """
+    if not hasattr(system, "max_stable_dt"):
+        return None
+    known = has_known_flow(system)
+    states = None if known else jax.tree.map(lambda leaf: leaf[None], state)
+    limit = largest_safe_dt(system, states)
+    return None if limit is None else min(limit.seconds, dt / 2)
+
+
+def rounded_down(value: float) -> float:
+    """Return a number of two digits that is not above `value` > 0."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return math.floor(value / unit) * unit
 
 
 def has_known_flow(system: Any) -> bool:
