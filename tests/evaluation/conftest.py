@@ -1,11 +1,24 @@
 """Small real runs that several tests look at: 32² truth, 16² coarse models, two members."""
 
 import jax
+import numpy as np
 import pytest
 
 from subgrid.closures import AbstractClosure, Smagorinsky
 from subgrid.coarsening import Operator1
-from subgrid.evaluation import RunPlan, fine_runs, free_runs
+from subgrid.evaluation import (
+    RunInfo,
+    RunPlan,
+    Snapshot,
+    StepCost,
+    assemble_report,
+    fine_runs,
+    free_runs,
+    offline_scores,
+    sample_sums,
+    score_online,
+    two_thirds_cut,
+)
 from subgrid.systems import TwoLayerQG
 
 
@@ -84,3 +97,33 @@ def runs(coarse, coarse_states, runaway, dt, plan):
         name: [free_runs(coarse.model(dt, closure), coarse_states, plan)]
         for name, closure in closures.items()
     }
+
+
+@pytest.fixture(scope="package")
+def data(runs, truth, coarse):
+    """Return the data of a report with every kind of figure and table."""
+    cut = two_thirds_cut(coarse.grid)
+    costs = {name: StepCost(1e-3, 1.0) for name in runs}
+    scores = score_online(runs, truth, coarse, cut=cut, costs=costs, samples=50)
+    fields = np.random.default_rng(0).normal(size=(2, 2, 16, 16))
+    return assemble_report(
+        RunInfo(
+            title="A <small> run",
+            facts={"Run": {"preset": "quickstart", "seed": "0"}},
+            commands=["subgrid run quickstart"],
+            labels={"smagorinsky": "Smagorinsky"},
+        ),
+        coarse,
+        truth,
+        runs,
+        scores,
+        cut=cut,
+        offline={"smagorinsky": [offline_scores(sample_sums(fields, fields, coarse.grid))]},
+        curves={
+            "smagorinsky": [
+                {"update": 0, "loss": None, "validation": {"loss": 1.0}},
+                {"update": 10, "loss": 0.5, "validation": {"loss": 0.6}},
+            ]
+        },
+        snapshot=Snapshot(fields[0], fields[1], {"smagorinsky": fields[1]}),
+    )

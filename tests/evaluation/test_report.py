@@ -2,55 +2,20 @@
 
 import re
 
-import numpy as np
-import pytest
-
 import subgrid
 from subgrid.evaluation import (
     RunInfo,
-    Snapshot,
     StepCost,
     assemble,
     assemble_report,
-    offline_scores,
     render_html,
     render_markdown,
-    sample_sums,
     score_online,
     two_thirds_cut,
     write_markdown,
     write_report,
 )
 from subgrid.evaluation.style import BASELINE, TRUTH, looks
-
-
-@pytest.fixture(scope="module")
-def data(runs, truth, coarse):
-    cut = two_thirds_cut(coarse.grid)
-    costs = {name: StepCost(1e-3, 1.0) for name in runs}
-    scores = score_online(runs, truth, coarse, cut=cut, costs=costs, samples=50)
-    fields = np.random.default_rng(0).normal(size=(2, 2, 16, 16))
-    return assemble_report(
-        RunInfo(
-            title="A <small> run",
-            facts={"Run": {"preset": "quickstart", "seed": "0"}},
-            commands=["subgrid run quickstart"],
-            labels={"smagorinsky": "Smagorinsky"},
-        ),
-        coarse,
-        truth,
-        runs,
-        scores,
-        cut=cut,
-        offline={"smagorinsky": [offline_scores(sample_sums(fields, fields, coarse.grid))]},
-        curves={
-            "smagorinsky": [
-                {"update": 0, "loss": None, "validation": {"loss": 1.0}},
-                {"update": 10, "loss": 0.5, "validation": {"loss": 0.6}},
-            ]
-        },
-        snapshot=Snapshot(fields[0], fields[1], {"smagorinsky": fields[1]}),
-    )
 
 
 def test_the_page_needs_nothing_else(data):

@@ -70,7 +70,8 @@ def _error_columns(
         values = [score.errors[f"{quantity}_{layer}"] for score in scores.values()]
         exponent = _common_exponent([value.estimate for value in values])
         power = f"10{str(exponent).translate(_POWERS)} " if exponent else ""
-        heads.append(f"error, {layer} [{power}{units}]")
+        units_kept = f"[{power}{units}]".replace(" ", "\N{NO-BREAK SPACE}")
+        heads.append(f"error, {layer} {units_kept}")
         cells.append([_interval(value, 10.0**exponent, "{:.2f}") for value in values])
     return heads, cells
 
