@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import jax
 import numpy as np
@@ -11,8 +12,9 @@ from experiment_runs import SMALLEST, digests, finish, start
 
 from subgrid.closures import load_closure
 from subgrid.config import load_config
+from subgrid.data import generation
 from subgrid.errors import ConfigError, CorruptFileError, RunFolderError
-from subgrid.experiment import Progress, RunFolder, run_experiment
+from subgrid.experiment import Progress, RunFolder, run, run_experiment
 from subgrid.systems import TwoLayerQG
 
 
@@ -127,6 +129,66 @@ def test_another_config_may_take_over_the_data_only_of_the_same_truth(finished, 
     other = load_config(SMALLEST, overrides=["truth.spinup_steps=9"])
     with pytest.raises(ConfigError, match="other settings in truth"):
         run_experiment(other, tmp_path / "b", stages=("simulate",), data_from=finished)
+    assert not (tmp_path / "b").exists()
+
+
+def test_data_are_taken_over_by_the_stage_that_makes_them_only(finished, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(ConfigError, match=r"the stage 'train' makes no data .*subgrid simulate"):
+        run_experiment(load_config(SMALLEST), out, stages=("train",), data_from=finished)
+    assert not out.exists()
+    with pytest.raises(ConfigError, match="this is the run folder itself"):
+        run_experiment(load_config(SMALLEST), finished, data_from=finished)
+    with pytest.raises(RunFolderError, match="is no run folder"):
+        run_experiment(load_config(SMALLEST), out, data_from=tmp_path / "none")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_force_takes_the_data_over_instead_of_simulating_them(
+    finished, tmp_path, monkeypatch, done
+):
+    config, out = load_config(SMALLEST), tmp_path / "run"
+    if done:
+        run_experiment(config, out, stages=("simulate",), data_from=finished)
+        shard = next(f for f in sorted((out / "data/train.zarr").rglob("0")) if f.is_file())
+        damage(shard)
+    monkeypatch.setattr(generation, "run_trajectory", None)  # nothing may be simulated
+    notes = Notes()
+    folder = run_experiment(
+        config, out, stages=("simulate",), data_from=finished, force=True, progress=notes
+    )
+    assert f"simulate: copies the data of {finished}" in notes.lines
+    assert folder.is_done("simulate")
+    assert digests(out) == {n: d for n, d in digests(finished).items() if n.startswith("data/")}
+
+
+def test_the_same_command_goes_on_when_the_source_of_its_data_is_gone(finished, tmp_path):
+    config, source, out = load_config(SMALLEST), tmp_path / "source", tmp_path / "run"
+    shutil.copytree(finished, source)
+    run_experiment(config, out, stages=("simulate",), data_from=source)
+    shutil.rmtree(source)
+    notes = Notes()
+    run_experiment(config, out, stages=("simulate",), data_from=source, progress=notes)
+    assert "simulate: done already" in notes.lines
+
+
+def test_a_copy_that_was_killed_leaves_nothing(finished, tmp_path, monkeypatch):
+    config, out = load_config(SMALLEST), tmp_path / "run"
+
+    def half(source, target):
+        target.mkdir()
+        (target / "train.zarr").mkdir()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.shutil, "copytree", half)
+        with pytest.raises(KeyboardInterrupt):
+            run_experiment(config, out, stages=("simulate",), data_from=finished)
+    assert (out / "data.partial").is_dir()
+    run_experiment(config, out, stages=("simulate",))  # simulated this time
+    assert not list(out.rglob("*.partial"))
+    assert digests(out) == {n: d for n, d in digests(finished).items() if n.startswith("data/")}
 
 
 def test_two_workers_write_the_same_bits_as_one(finished, tmp_path):

@@ -11,7 +11,7 @@ from subgrid.config import Config, check_builds, check_names
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.evaluate import evaluate
 from subgrid.experiment.folder import RunFolder, refuse_other_files
-from subgrid.experiment.keys import STAGES, stage_parts
+from subgrid.experiment.keys import STAGES, stage_keys, stage_parts
 from subgrid.experiment.lock import RunLock
 from subgrid.experiment.make_report import make_report
 from subgrid.experiment.progress import Progress, duration
@@ -45,11 +45,12 @@ def run_experiment(
 
     A stage that is done for this config is skipped, and one that was interrupted goes on where it
     stopped, whatever stopped it. `stages`: some of "simulate", "train", "evaluate", "report"; those
-    before the first must be done. `workers`, `dask`: see `worker_map`. `data_from`: a finished run
-    whose data are copied instead of simulated. `force`: remove what the stages made and make it
+    before the first must be done. `workers`, `dask`: see `worker_map`. `data_from`: a run whose
+    finished data are copied instead of simulated. `force`: remove what the stages made and make it
     again.
 
-    Raises ConfigError for names that are in no registry, RunFolderError for a folder of another
+    Raises ConfigError for names that are in no registry, for a time step that cannot work and for
+    data that cannot be taken over, RunFolderError for a folder of another
     config or begun by another version, RunLockedError if another process has it, and whatever a
     stage raises; what was finished stays.
     """
@@ -58,14 +59,13 @@ def run_experiment(
     check_names(config)
     check_builds(config)
     check_time_steps(config)
+    wanted = [stage for stage in STAGES if stage in stages]
+    source = _source_of_data(config, out, data_from, wanted[0], force)
     refuse_other_files(out)
     out.mkdir(parents=True, exist_ok=True)
     with RunLock(out), worker_map(workers, dask) as mapped:
         folder = RunFolder.create(out, config)
         progress.note(f"run folder {out}")
-        if data_from is not None and not folder.is_done("simulate"):
-            _take_over_data(folder, RunFolder.open(data_from), progress)
-        wanted = [stage for stage in STAGES if stage in stages]
         for stage in STAGES[: STAGES.index(wanted[0])]:
             if not folder.is_done(stage):
                 raise RunFolderError(
@@ -75,6 +75,7 @@ def run_experiment(
         _refuse_other_version(folder, wanted, force)
         if force:
             _remove_outputs(folder, wanted[0])
+        _take_over_data(folder, source, progress)
         for stage in wanted:
             _run_stage(folder, stage, progress, mapped)
     return folder
@@ -135,10 +136,29 @@ def _counts(file: Path) -> bool:
     return file.suffix != ".lock" and file.name != "lock" and not passing & set(file.parts)
 
 
-def _take_over_data(folder: RunFolder, other: RunFolder, progress: Progress) -> None:
-    """Copy the data of a finished run with the same simulate key."""
-    if other.keys["simulate"] != folder.keys["simulate"]:
-        ours, theirs = (stage_parts(f.config)["simulate"] for f in (folder, other))
+def _source_of_data(
+    config: Config, out: Path, data_from: str | Path | None, first: str, force: bool
+) -> RunFolder | None:
+    """Return the run whose data are to be copied, or None if there is nothing to copy (any more).
+
+    Raises before anything is changed: ConfigError for a stage that makes no data, the folder itself
+    or data of other settings, RunFolderError for data that are not finished.
+    """
+    if data_from is None:
+        return None
+    if first != STAGES[0]:
+        raise ConfigError(
+            f"--data-from {data_from}: the stage {first!r} makes no data that could be taken over. "
+            f"Give it to `subgrid simulate` first, or to `subgrid run` for all stages."
+        )
+    if Path(data_from).resolve() == out.resolve():
+        raise ConfigError(f"--data-from {data_from}: this is the run folder itself")
+    begun = (out / "config.toml").exists()
+    if begun and not force and RunFolder.open(out).is_done("simulate"):
+        return None  # as when the same command is given again
+    other, keys = RunFolder.open(data_from), stage_keys(config)
+    if other.keys["simulate"] != keys["simulate"]:
+        ours, theirs = (stage_parts(each)["simulate"] for each in (config, other.config))
         differing = [name for name in ours if ours[name] != theirs[name]]
         raise ConfigError(
             f"--data-from {other.path}: its data were made with other settings in "
@@ -146,10 +166,17 @@ def _take_over_data(folder: RunFolder, other: RunFolder, progress: Progress) -> 
         )
     if not other.is_done("simulate"):
         raise RunFolderError(f"--data-from {other.path}: its stage 'simulate' is not finished")
-    progress.note(f"simulate: copies the data of {other.path}")
+    return other
+
+
+def _take_over_data(folder: RunFolder, source: RunFolder | None, progress: Progress) -> None:
+    """Copy the data of another run, aside first; remove what a killed copy left."""
     target, aside = folder.path / "data", folder.path / "data.partial"
     shutil.rmtree(aside, ignore_errors=True)
-    shutil.copytree(other.path / "data", aside)
+    if source is None:
+        return
+    progress.note(f"simulate: copies the data of {source.path}")
+    shutil.copytree(source.path / "data", aside)
     if target.exists():
         shutil.rmtree(target)
     aside.rename(target)
