@@ -140,7 +140,7 @@ LONG = ("--set", "truth.spinup_steps=20000", "--set", "data.segment_frames=500")
 )
 def test_an_interrupted_run_stops_cleanly_with_130_and_says_how_to_go_on(tmp_path, number):
     command = ("simulate", SMALLEST, "--out", tmp_path / "run", *LONG)
-    code, output = signal_when(start(*command), "simulate train", number, 0.5)
+    code, output = signal_when(start(*command), "simulate: begins", number, 0.5)
     assert code == 130, output
     assert "run the same command again" in output
     assert "Traceback" not in output

@@ -1,6 +1,6 @@
 """Datasets of coarse states and subgrid forcings: made from a truth, stored, described, read."""
 
-from subgrid.data.generation import GenerationSummary, generate
+from subgrid.data.generation import GenerationSummary, Split, generate, generate_all
 from subgrid.data.loader import Samples
 from subgrid.data.mapping import dask_map, process_map
 from subgrid.data.observing import Observer
@@ -14,11 +14,13 @@ __all__ = [
     "Observer",
     "Progress",
     "Samples",
+    "Split",
     "TrajectoryJob",
     "TrajectoryResult",
     "VariableStatistics",
     "dask_map",
     "generate",
+    "generate_all",
     "open_dataset",
     "process_map",
     "run_trajectory",

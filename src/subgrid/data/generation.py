@@ -1,9 +1,10 @@
-"""Makes the dataset of one split: any number of truth trajectories, coarse at several scales."""
+"""Makes the datasets of splits: any number of truth trajectories, coarse at several scales."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,94 +59,136 @@ class GenerationSummary:
         return min(told, default=None)
 
 
-def generate(
-    path: str | Path,
-    *,
-    system: Any,
-    coarse_systems: Mapping[int, Any],
-    coarseners: Mapping[int, Any],
-    dt: float,
-    trajectories: int,
-    spinup_steps: int,
-    frames: int,
-    save_every: int,
-    seed: int,
-    segment_frames: int = 16,
-    split: str | None = None,
-    map: Callable[..., Iterable[Any]] = map,
-    progress: Callable[[Progress], None] | None = None,
-    store_flux: bool = False,
-) -> GenerationSummary:
-    """Simulate the trajectories of a split into one Zarr store, and return what was made.
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """The truth of one split, as it is asked for.
 
     Each trajectory starts from `system.initial_state`, makes `spinup_steps` steps of `dt` seconds,
-    then `frames` frames `save_every` steps apart. Of each the store keeps, per coarse size, the
-    state and its subgrid forcing (see `subgrid.data.Observer`; `store_flux` adds the flux form).
-    `segment_frames`: frames in memory at once, and between two saves. `split`: name of the random
-    stream, by default the name of the file (data/train.zarr → "train"); different splits never
-    share a trajectory. `map`: runs the trajectories: the built-in one, or from `process_map` or
-    `dask_map`. `progress` is called from a thread whenever a trajectory got on.
+    then `frames` frames `save_every` steps apart. Of each the store `path` keeps, per coarse size,
+    the state and its subgrid forcing (see `subgrid.data.Observer`; `store_flux` adds the flux
+    form). `segment_frames`: frames between two saves; one segment is computed while at most one is
+    written. `split`: name of the random stream, by default the name of the file (data/train.zarr →
+    "train"); different splits never share a trajectory. `progress` is called from a thread whenever
+    a trajectory got on.
+    """
+
+    path: str | Path
+    system: Any
+    coarse_systems: Mapping[int, Any]
+    coarseners: Mapping[int, Any]
+    dt: float
+    trajectories: int
+    spinup_steps: int
+    frames: int
+    save_every: int
+    seed: int
+    segment_frames: int = 16
+    split: str | None = None
+    store_flux: bool = False
+    progress: Callable[[Progress], None] | None = None
+
+    def job(self) -> TrajectoryJob:
+        """Return what all trajectories have in common; raises ConfigError for bad arguments."""
+        path = Path(self.path)
+        job = TrajectoryJob(
+            str(path.absolute()),
+            0,
+            path.stem if self.split is None else self.split,
+            self.seed,
+            "",
+            {},
+            self.system,
+            dict(self.coarse_systems),
+            dict(self.coarseners),
+            float(self.dt),
+            self.spinup_steps,
+            self.frames,
+            self.save_every,
+            self.segment_frames,
+            self.store_flux,
+            bool(jax.config.jax_enable_x64),  # type: ignore[attr-defined]
+        )
+        _check(job, self.trajectories)
+        return job
+
+
+def generate(
+    path: str | Path, *, map: Callable[..., Iterable[Any]] = map, **settings: Any
+) -> GenerationSummary:
+    """Simulate one split; `settings`: the other fields of `Split`. See `generate_all`."""
+    return generate_all([Split(path=path, **settings)], map)[0]
+
+
+def generate_all(
+    splits: Sequence[Split], map: Callable[..., Iterable[Any]] = map
+) -> tuple[GenerationSummary, ...]:
+    """Simulate the trajectories of all splits, each into its Zarr store; return what was made.
+
+    `map`: runs the trajectories: the built-in one, or from `process_map` or `dask_map`, which are
+    given those of all splits at once, so that no worker waits for the end of a split.
 
     Called again it checks the bytes of what is there and goes on where it was stopped; more
-    `trajectories` than before are added, and fewer leave what is there. Versions of subgrid, JAX or
+    trajectories than before are added, and fewer leave what is there. Versions of subgrid, JAX or
     NumPy other than those before are noted in the store and told in the log: the same bits are
     promised for the same versions only. A trajectory that blows up is tried again with new seeds,
     at most five times, then left out and reported.
 
-    Raises ConfigError for bad arguments, RunFolderError if the store was made by another config,
+    Raises ConfigError for bad arguments, RunFolderError if a store was made by another config,
     RunLockedError if another process works on it, CorruptFileError for what was altered, OSError
-    when the disk is full, and UnstableRunError, with the largest safe dt, if all blew up.
+    when the disk is full, and UnstableRunError, with the largest safe dt, if all of a split blew
+    up.
     """
-    path = Path(path)
-    job = TrajectoryJob(
-        str(path.absolute()),
-        0,
-        path.stem if split is None else split,
-        seed,
-        "",
-        {},
-        system,
-        dict(coarse_systems),
-        dict(coarseners),
-        float(dt),
-        spinup_steps,
-        frames,
-        save_every,
-        segment_frames,
-        store_flux,
-        bool(jax.config.jax_enable_x64),  # type: ignore[attr-defined]
-    )
-    _check(job, trajectories)
-    return _generate(job, trajectories, map, progress)
+    jobs = [split.job() for split in splits]
+    with contextlib.ExitStack() as stack:
+        works = [
+            stack.enter_context(_at_work(job, split))
+            for job, split in zip(jobs, splits, strict=True)
+        ]
+        ended = iter(map(run_trajectory, [one for work in works for one in work.left]))
+        summaries = []
+        for work in works:
+            for _ in work.left:
+                next(ended)
+            summaries.append(work.finish())
+    return tuple(summaries)
 
 
-def _generate(
-    job: TrajectoryJob,
-    trajectories: int,
-    map: Callable[..., Iterable[Any]],
-    progress: Callable[[Progress], None] | None,
-) -> GenerationSummary:
-    """Make what is missing of the store that `job` belongs to, and return what it holds."""
+@dataclass(frozen=True)
+class _Work:
+    """A store that is being made: all its trajectories, and those that have not ended."""
+
+    records: Records
+    every: list[TrajectoryJob]
+    left: list[TrajectoryJob]
+
+    def finish(self) -> GenerationSummary:
+        """Write down how the trajectories ended and return it."""
+        results = tuple(filter(None, (self.records.result(job.index) for job in self.every)))
+        first = self.every[0]
+        summary = _summarise(self.records.store, results, len(self.left), first.config_hash)
+        update_attributes(
+            self.records.store,
+            {**outcome(summary.results, summary.content_hash), "complete": True},
+        )
+        self.records.tidy()
+        _check_that_one_lasted(summary, first.dt)
+        return summary
+
+
+@contextlib.contextmanager
+def _at_work(job: TrajectoryJob, split: Split) -> Iterator[_Work]:
+    """Make or open the store that `job` belongs to and hold its lock as long as the block runs."""
     config, arrays = _config(job), layouts(job.observer)
     job = dataclasses.replace(job, config_hash=config_hash(config), dimensions=_dimensions(arrays))
     records = Records(job.store)
     with locked(records.folder / "lock", job.store):
-        present = _prepare(job, records, config, arrays, trajectories)
+        present = _prepare(job, records, config, arrays, split.trajectories)
         every = [dataclasses.replace(job, index=index) for index in range(present)]
         left = _unfinished(records, every)
         if left:
             note_versions(records.store)
-        with watched(records, [one.index for one in left], job.steps, progress):
-            for _ in map(run_trajectory, left):
-                pass
-        results = tuple(filter(None, (records.result(one.index) for one in every)))
-        summary = _summarise(records.store, results, len(left), job.config_hash)
-        update_attributes(
-            records.store, {**outcome(summary.results, summary.content_hash), "complete": True}
-        )
-        records.tidy()
-    _check_that_one_lasted(summary, job.dt)
-    return summary
+        with watched(records, [one.index for one in left], job.steps, split.progress):
+            yield _Work(records, every, left)
 
 
 def _unfinished(records: Records, jobs: list[TrajectoryJob]) -> list[TrajectoryJob]:

@@ -1,5 +1,6 @@
 """The stage that simulates the truth and writes the data of every split."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from subgrid.config import (
     build_system,
 )
 from subgrid.data import Progress as TrajectoryProgress
-from subgrid.data import Samples, generate, statistics
+from subgrid.data import Samples, Split, generate_all, statistics
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress, Task
 from subgrid.experiment.stability import check_time_step
@@ -29,42 +30,57 @@ def simulate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) 
     a time step above the limit, UnstableRunError if no trajectory of a split stays healthy.
     """
     config = folder.config
-    system = build_system(config)
-    coarse = build_coarse_systems(config, system)
-    coarseners = build_coarseners(config, system, coarse)
     (folder.path / "data").mkdir(exist_ok=True)
+    wanted = _splits(folder)
+    steps = sum(split.trajectories * split.job().steps for split in wanted)
+    count = sum(split.trajectories for split in wanted)
+    task = progress.task(f"simulate {count} trajectories", steps)
+    told = {  # all keys now: the splits tell from threads of their own
+        (name, index): 0
+        for name, split in zip(SPLITS, wanted, strict=True)
+        for index in range(split.trajectories)
+    }
+    shown = [
+        dataclasses.replace(split, progress=_shown(task, name, told))
+        for name, split in zip(SPLITS, wanted, strict=True)
+    ]
     notes: dict[str, Any] = {}
-    for split in SPLITS:
-        count = getattr(config.data.trajectories, split)
-        frames = config.test_frames if split == "test" else config.truth.frames
-        steps = config.truth.spinup_steps + frames * config.truth.save_every
-        task = progress.task(f"simulate {split} ({count} trajectories)", count * steps)
-        summary = generate(
-            folder.split(split),
-            system=system,
-            coarse_systems=dict(zip(config.coarse.sizes, coarse, strict=True)),
-            coarseners=dict(zip(config.coarse.sizes, coarseners, strict=True)),
-            dt=config.truth.dt,
-            trajectories=count,
-            spinup_steps=config.truth.spinup_steps,
-            frames=frames,
-            save_every=config.truth.save_every,
-            seed=config.seed,
-            segment_frames=config.data.segment_frames,
-            map=mapped,
-            progress=_shown(task),
-        )
-        task.finish()
-        _tell_blow_ups(progress, split, summary)
-        notes[split] = {
+    for name, summary in zip(SPLITS, generate_all(shown, mapped), strict=True):
+        _tell_blow_ups(progress, name, summary)
+        notes[name] = {
             "content_hash": summary.content_hash,
             "seeds": [result.seeds[-1] for result in summary.results],
             "blow_ups": summary.blow_ups,
             "failed": list(summary.failed),
         }
         for size in config.coarse.sizes:
-            statistics(folder.split(split), size)  # kept beside the store, which is then complete
+            statistics(folder.split(name), size)  # kept beside the store, which is then complete
+    task.finish()
     return {"splits": notes}
+
+
+def _splits(folder: RunFolder) -> list[Split]:
+    """Return what has to be simulated, in the order of SPLITS."""
+    config = folder.config
+    system = build_system(config)
+    coarse = build_coarse_systems(config, system)
+    coarseners = build_coarseners(config, system, coarse)
+    return [
+        Split(
+            path=folder.split(name),
+            system=system,
+            coarse_systems=dict(zip(config.coarse.sizes, coarse, strict=True)),
+            coarseners=dict(zip(config.coarse.sizes, coarseners, strict=True)),
+            dt=config.truth.dt,
+            trajectories=getattr(config.data.trajectories, name),
+            spinup_steps=config.truth.spinup_steps,
+            frames=config.test_frames if name == "test" else config.truth.frames,
+            save_every=config.truth.save_every,
+            seed=config.seed,
+            segment_frames=config.data.segment_frames,
+        )
+        for name in SPLITS
+    ]
 
 
 def check_online_step(config: Config, test: Path) -> None:
@@ -82,14 +98,15 @@ def check_online_step(config: Config, test: Path) -> None:
     check_time_step(key, config.coarse_dt, system, states)
 
 
-def _shown(task: Task) -> Callable[[TrajectoryProgress], None]:
-    """Return the callback that adds up the steps of all trajectories."""
-    steps: dict[int, int] = {}
+def _shown(
+    task: Task, split: str, told: dict[tuple[str, int], int]
+) -> Callable[[TrajectoryProgress], None]:
+    """Return the callback of a split; `told` are the steps of all trajectories so far."""
 
     def update(now: TrajectoryProgress) -> None:
-        steps[now.trajectory] = now.steps
+        told[split, now.trajectory] = now.steps
         again = f", attempt {now.attempt}" if now.attempt > 1 else ""
-        task.update(sum(steps.values()), f"trajectory {now.trajectory}: {now.phase}{again}")
+        task.update(sum(told.values()), f"{split} {now.trajectory}: {now.phase}{again}")
 
     return update
 
