@@ -17,15 +17,36 @@ def _random_pv(system: TwoLayerQG) -> jax.Array:
     return 1e-5 * noise
 
 
-def _peer(nx: int, **constants: float) -> qg_model.QGModel:
-    return qg_model.QGModel(nx=nx, precision=state.Precision.DOUBLE, **constants)
+def _system(configuration: str, shape: tuple[int, int, float]) -> TwoLayerQG:
+    nx, ny, length_y = shape
+    return TwoLayerQG(nx, ny, configuration, length_y=length_y, dtype=jnp.float64)
+
+
+def _peer(system: TwoLayerQG, **constants: float) -> qg_model.QGModel:
+    grid = system.grid
+    return qg_model.QGModel(
+        nx=grid.nx,
+        ny=grid.ny,
+        L=grid.length_x,
+        W=grid.length_y,
+        precision=state.Precision.DOUBLE,
+        **constants,
+    )
+
+
+SQUARE, SHORT, NARROW = (32, 32, 1e6), (32, 24, 0.75e6), (24, 32, 1e6)  # nx, ny, length_y
+CASES = pytest.mark.parametrize(
+    ("configuration", "constants", "shape"),
+    [("eddy", {}, SQUARE), ("jet", JET, SQUARE), ("eddy", {}, NARROW), ("jet", JET, SHORT)],
+    ids=["eddy", "jet", "eddy, cells narrow in y", "jet, ny < nx"],
+)
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize(("configuration", "constants"), [("eddy", {}), ("jet", JET)])
-def test_tendency_agrees(configuration, constants):
-    system = TwoLayerQG(48, configuration=configuration, dtype=jnp.float64)
-    peer = _peer(48, **constants)
+@CASES
+def test_tendency_agrees(configuration, constants, shape):
+    system = _system(configuration, shape)
+    peer = _peer(system, **constants)
     q = _random_pv(system)
     reference = peer.get_updates(peer.create_initial_state(jax.random.key(0)).update(q=q)).q
     ours = system.tendency(system.State(q)).q
@@ -36,9 +57,10 @@ def test_tendency_agrees(configuration, constants):
 
 
 @pytest.mark.usefixtures("float64")
-def test_thousand_steps_agree():
-    system = TwoLayerQG(32, dtype=jnp.float64)
-    model = steppers.SteppedModel(_peer(32), steppers.AB3Stepper(dt=7200.0))
+@CASES
+def test_thousand_steps_agree(configuration, constants, shape):
+    system = _system(configuration, shape)
+    model = steppers.SteppedModel(_peer(system, **constants), steppers.AB3Stepper(dt=7200.0))
     start = model.create_initial_state(jax.random.key(0))
     q = 1e-6 * _random_pv(system) / 1e-5
     start = start.update(state=start.state.update(q=q))

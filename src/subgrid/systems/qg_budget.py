@@ -42,7 +42,8 @@ def spectral_budget(
     | closure | -Σ δ_i Re{ψ̂_i* ĉ_i} for the increment c; 0 without one |
 
     All but the filter's sum exactly to the change of energy by the tendency: products are formed
-    as in the tendency, so nothing is lost to aliasing. In a statistically steady state the time
+    as in the tendency, so nothing is lost to aliasing (but of Nyquist waves, where there are any,
+    since a real field holds only a part of them). In a statistically steady state the time
     mean of the sum of all terms vanishes. Definitions follow pyqg's diagnostics (KEflux, APEflux,
     APEgenspec, KEfrictionspec, Dissspec, paramspec), whose potential-energy flux differs from this
     one by aliasing only. `dt`: the step of the model in seconds.
