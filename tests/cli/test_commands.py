@@ -1,10 +1,14 @@
 """The commands that need no run, and what every command says about bad usage."""
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from subgrid.cli.interrupt import Interrupts
 
 SMALLEST = Path(__file__).parents[1] / "experiment" / "smallest.toml"
 TINY = ("run", "quickstart", "--profile", "tiny")
@@ -151,3 +155,20 @@ def test_a_full_disk_is_said_to_be_full_and_to_cost_nothing_finished(cli, monkey
     assert code == 1
     assert "No space left on device: 'mine.toml'" in err
     assert "free some space and run the same command again" in err
+
+
+def test_an_interrupt_lost_in_a_destructor_comes_again_and_leaves_no_trace(capsys):
+    class Deaf:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    def wait():
+        with Interrupts():
+            Deaf()  # destroyed at once
+            time.sleep(30)
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        wait()
+    assert time.monotonic() - began < 10  # cut short by the signal that comes again
+    assert "Traceback" not in capsys.readouterr().err

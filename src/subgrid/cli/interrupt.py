@@ -1,7 +1,7 @@
 """Stops a run at Ctrl-C or SIGTERM, even where the exception that says so gets lost."""
 
-import _thread
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import Any
@@ -13,9 +13,9 @@ class Interrupts:
     """Raises KeyboardInterrupt in the main thread at SIGINT and SIGTERM: `with Interrupts(): ...`.
 
     An exception that happens to be raised inside a callback of another library (a destructor, a
-    hook of the compiler) is printed or dropped there, and the run would go on. So the signal is
-    repeated every second until the block ends. SIGTERM is what schedulers send first. Does nothing
-    outside the main thread, as in a notebook's server.
+    hook of the compiler) is lost there, and the run would go on. So the signal is repeated every
+    second until the block ends, and the trace of the lost one is not shown. SIGTERM is what
+    schedulers send first. Does nothing outside the main thread, as in a notebook's server.
     """
 
     def __init__(self) -> None:
@@ -24,6 +24,7 @@ class Interrupts:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interrupts":
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._show_lost
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
@@ -32,6 +33,7 @@ class Interrupts:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
+        sys.unraisablehook = self._hook
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -41,6 +43,10 @@ class Interrupts:
             threading.Thread(target=self._repeat, args=(number,), daemon=True).start()
         raise KeyboardInterrupt
 
+    def _show_lost(self, lost: Any) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            self._hook(lost)
+
     def _repeat(self, number: int) -> None:
         while not self._over.wait(_PATIENCE):
-            _thread.interrupt_main(signal.Signals(number))
+            signal.pthread_kill(threading.main_thread().ident or 0, number)  # ends waits, too
