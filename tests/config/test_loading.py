@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from subgrid.config import (
+    builders,
+    check_builds,
     config_from_dict,
     config_to_toml,
     load_config,
@@ -14,6 +16,7 @@ from subgrid.config import (
     profile_names,
 )
 from subgrid.errors import ConfigError, UnknownNameError
+from subgrid.systems import TwoLayerQG
 
 # numbers of a preset are tuned; these stay
 SMALLEST = Path(__file__).parents[1] / "experiment" / "smallest.toml"
@@ -71,6 +74,7 @@ def test_files_and_run_folders_are_sources(tmp_path):
         ("seed=4294967296", ("seed: got 4294967296", "at most 4294967295")),
         ("truth.nx=true", ("truth.nx", "got True", "integer")),
         ("truth.dt=0", ("truth.dt", "got 0", "greater than 0")),
+        ("data.store_flux=1", ("data.store_flux", "got 1", "must be true or false")),
         ("truth.dt=inf", ("truth.dt", "got inf", "finite")),
         ("training.schedule=cosin", ("training.schedule", "'cosine'", "'constant'")),
         ("training.warmup=1000000", ("training", "warmup = 1000000", "smaller than updates")),
@@ -163,3 +167,19 @@ def test_unknown_presets_profiles_and_files_are_named(tmp_path):
 def test_a_malformed_override_is_refused(override):
     with pytest.raises(ConfigError, match="must look like"):
         load_config("quickstart", "tiny", [override])
+
+
+def test_the_flux_form_is_refused_for_a_system_that_has_none(monkeypatch):
+    class Still:
+        """Another system: enough of it to be asked for its grids."""
+
+        def __init__(self, *arguments, **constants):
+            self.grid = TwoLayerQG(*arguments[:2]).grid
+
+        def with_grid(self, nx, ny):
+            return Still(nx, ny)
+
+    monkeypatch.setattr(builders, "build_system", lambda config: Still(config.truth.nx))
+    config = load_config(SMALLEST, overrides=["data.store_flux=true", "truth.system=mine:Still"])
+    with pytest.raises(ConfigError, match=r"data\.store_flux: .* two-layer QG .*'mine:Still'"):
+        check_builds(config)

@@ -3,18 +3,21 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray
 from experiment_runs import SMALLEST, digests, finish, start
 
 from subgrid.closures import load_closure
+from subgrid.coarsening import SubgridFlux, flux_divergence
 from subgrid.config import load_config
-from subgrid.data import generation
+from subgrid.data import GenerationSummary, TrajectoryResult, generation, statistics
 from subgrid.errors import ConfigError, CorruptFileError, RunFolderError
-from subgrid.experiment import Progress, RunFolder, run, run_experiment
+from subgrid.experiment import Progress, RunFolder, run, run_experiment, simulate
 from subgrid.systems import TwoLayerQG
 
 
@@ -58,6 +61,41 @@ def test_the_data_open_with_xarray_alone(finished):
     assert data.q.dims == ("trajectory", "time", "level", "y", "x")
     assert data.q.attrs["units"] == "s-1"
     assert np.isfinite(data.q_forcing.values).all()
+
+
+def test_the_flux_form_is_stored_if_the_config_asks_for_it(finished, tmp_path):
+    config = load_config(SMALLEST, overrides=["data.store_flux=true"])
+    folder = run_experiment(config, tmp_path / "run", stages=("simulate",))
+    for size in (12, 8):
+        data = xarray.open_zarr(folder.split("test"), group=f"scale_{size}", consolidated=False)
+        plain = xarray.open_zarr(
+            finished / "data/test.zarr", group=f"scale_{size}", consolidated=False
+        )
+        assert set(data.data_vars) == {*plain.data_vars, "q_flux_x", "q_flux_y"}
+        np.testing.assert_array_equal(data.q, plain.q)
+        flux = SubgridFlux(*(jnp.asarray(data[f"q_flux_{axis}"].values) for axis in "xy"))
+        forcing = data.q_forcing.values
+        # a difference of float32 tendencies: near the start it has few digits
+        np.testing.assert_allclose(
+            -flux_divergence(flux, TwoLayerQG(size).grid),
+            forcing,
+            atol=0.02 * np.abs(forcing).max(),
+        )
+    assert set(statistics(folder.split("train"), 12)) == set(data.data_vars)
+
+
+def test_blow_ups_are_told_with_the_safe_step():
+    results = (
+        TrajectoryResult(0, False, ("a", "b"), (7,), (3456.0,), {}, ""),
+        TrajectoryResult(1, True, ("c", "d"), (5, 6), (1299.0, None), {}, ""),
+    )
+    notes = Notes()
+    summary = GenerationSummary(Path("train.zarr"), 2, 2, (1,), results, "", "")
+    simulate._tell_blow_ups(notes, "train", summary)
+    assert notes.lines == [
+        "simulate train: 3 attempts blew up and were repeated with new seeds; 1 of 2 trajectories "
+        "are missing; the largest safe dt is 1200 s"
+    ]
 
 
 def test_the_scores_cover_every_model_and_no_member_blew_up(finished):

@@ -17,9 +17,16 @@ def check_builds(config: Config) -> None:
     import equinox as eqx
     import jax
 
+    from subgrid.systems import TwoLayerQG
+
     system = build_system(config)
     coarse = build_coarse_systems(config, system)
     build_coarseners(config, system, coarse)
+    if config.data.store_flux and not isinstance(system, TwoLayerQG):
+        raise ConfigError(
+            f"data.store_flux: got true; the flux form exists for two-layer QG only, not for "
+            f"truth.system = {config.truth.system!r}"
+        )
     build_online_system(config, coarse[0])
     for model in config.models:
         if isinstance(model, ClosureConfig):

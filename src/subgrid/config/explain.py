@@ -21,6 +21,7 @@ _WORDS = {
     "a valid list": "a list",
     "a valid string": "text in quotes",
     "a valid dictionary": "a table",
+    "a valid boolean": "true or false",
 }
 
 

@@ -74,12 +74,14 @@ class DataConfig(Section):
     """How much truth is simulated, and how many frames are computed and written at once.
 
     A test trajectory has `test_frames` frames (as many as the others unless given), since the free
-    runs of the evaluation are compared with it.
+    runs of the evaluation are compared with it. `store_flux` adds the subgrid forcing as a flux,
+    `q_flux_x` and `q_flux_y`, to the data (two-layer QG only); no stage of a run needs it.
     """
 
     trajectories: TrajectoryCounts
     segment_frames: Count = 16
     test_frames: Count | None = None
+    store_flux: StrictBool = False
 
 
 class TrainingConfig(Section):

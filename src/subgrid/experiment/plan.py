@@ -70,7 +70,8 @@ def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
     steps = spinups * truth.spinup_steps + frames * truth.save_every
     levels = jax.tree.leaves(_some_state(system))[0].shape[0]
     values = levels * sum(ny * nx for ny, nx in config.coarse_shapes)
-    frame_bytes = 2 * values * _FLOATS  # state and forcing
+    arrays = 4 if config.data.store_flux else 2  # state and forcing, perhaps two fluxes
+    frame_bytes = arrays * values * _FLOATS
     return StagePlan(
         "simulate",
         f"{spinups} trajectories, {steps:,} steps of {truth.nx} x {config.ny} cells, "

@@ -19,6 +19,7 @@ from subgrid.data import Samples, Split, generate_all, statistics
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress, Task
 from subgrid.experiment.stability import check_time_step
+from subgrid.systems import rounded_down
 
 SPLITS = ("train", "validation", "test")
 
@@ -78,6 +79,7 @@ def _splits(folder: RunFolder) -> list[Split]:
             save_every=config.truth.save_every,
             seed=config.seed,
             segment_frames=config.data.segment_frames,
+            store_flux=config.data.store_flux,
         )
         for name in SPLITS
     ]
@@ -113,7 +115,10 @@ def _shown(
 
 def _tell_blow_ups(progress: Progress, split: str, summary: Any) -> None:
     if summary.blow_ups:
+        safe = summary.safe_dt
+        advice = "" if safe is None else f"; the largest safe dt is {rounded_down(safe):g} s"
         progress.note(
             f"simulate {split}: {summary.blow_ups} attempts blew up and were repeated with new "
-            f"seeds; {len(summary.failed)} of {summary.trajectories} trajectories are missing"
+            f"seeds; {len(summary.failed)} of {summary.trajectories} trajectories are "
+            f"missing{advice}"
         )
