@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,6 +88,22 @@ def test_dask_cluster_of_threads(plain, tmp_path):
     ):
         found = generate(tmp_path / "train.zarr", **settings(), map=over_cluster)
     assert found.content_hash == plain.content_hash
+
+
+def test_dask_cluster_used_twice_gives_the_same_bits_and_simulates_twice(plain, tmp_path):
+    """Equal jobs again on the same workers: nothing may be taken from the first time's results."""
+    distributed = pytest.importorskip("distributed")
+    path = tmp_path / "train.zarr"
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        for _ in range(2):
+            with dask_map(cluster) as over_cluster:
+                for _ in range(2):
+                    found = generate(path, **settings(), map=over_cluster)
+                    assert (found.simulated, found.content_hash) == (2, plain.content_hash)
+                    shutil.rmtree(path)
+                    shutil.rmtree(Records(path).folder)
 
 
 def _start(path: Path, where: str) -> subprocess.Popen:
