@@ -1,6 +1,7 @@
 """What a run will take: counted from its config, and timed by a few steps and updates here."""
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
     values = levels * sum(ny * nx for ny, nx in config.coarse_shapes)
     arrays = 4 if config.data.store_flux else 2  # state and forcing, perhaps two fluxes
     frame_bytes = arrays * values * _FLOATS
+    at_once = min(workers, os.cpu_count() or 1)
     return StagePlan(
         "simulate",
         f"{spinups} trajectories, {steps:,} steps of {truth.nx} x {config.ny} cells, "
@@ -80,8 +82,8 @@ def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
         # two segments of frames, and the arrays of a step
         workers * (2 * config.data.segment_frames * frame_bytes + 60 * system.grid.size * _FLOATS),
         frames * frame_bytes,
-        # one-thread workers share the machine: as measured, two do 1.7 times the work of one
-        steps * _seconds_per_step(system, config.truth.dt, None) / (1 + 0.7 * (workers - 1)),
+        # a worker of one thread is as fast as this process with all (docs/performance.md)
+        steps * _seconds_per_step(system, config.truth.dt, None) / at_once,
     )
 
 
