@@ -107,7 +107,7 @@ def test_task_is_the_residual_of_the_cascade(data):
     def errors(closure, stage):
         seen, truth = scales.inputs.normalise(fields), scales.targets.normalise(forcing)
         task = stage_task(scales, closure.network, stage, None, 1.0)
-        ours = task.predict(closure, fields) - task.target(forcing)
+        ours = task.predict(closure, fields, forcing) - task.target(forcing)
         output = closure.network.stage_output(seen, stage)
         return ours, output - closure.network.stage_target(truth, seen, stage)
 

@@ -6,13 +6,16 @@ from subgrid.nn.convolution import Conv2d
 from subgrid.nn.counting import flops, parameter_count, trainable
 from subgrid.nn.registry import NETWORKS, build
 from subgrid.nn.scaling import Scaler
+from subgrid.nn.separated import SEPARATED_TASKS, SeparatedNetwork
 
 __all__ = [
     "NETWORKS",
+    "SEPARATED_TASKS",
     "Cascade",
     "Conv2d",
     "ConvNet",
     "Scaler",
+    "SeparatedNetwork",
     "Stacked",
     "build",
     "build_cascade",

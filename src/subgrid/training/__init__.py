@@ -1,4 +1,4 @@
-"""Training: a resumable loop, optimisers, schedules, trackers, offline and cascade training."""
+"""Training: a resumable loop, optimisers, schedules, trackers; offline, cascade, separated."""
 
 from subgrid.training.cascade import train_cascade
 from subgrid.training.loop import fit, load_best
@@ -7,6 +7,7 @@ from subgrid.training.optimisers import OPTIMISERS, Adam, AdamW, Optimiser
 from subgrid.training.plan import Noise, Plan
 from subgrid.training.run import FitResult
 from subgrid.training.schedules import SCHEDULES, Constant, Schedule, WarmupCosine
+from subgrid.training.separated import train_separated
 from subgrid.training.trackers import TIMINGS, Callback, Event, JsonLines, read_records
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "read_records",
     "train_cascade",
     "train_offline",
+    "train_separated",
 ]

@@ -102,7 +102,7 @@ def stage_task(
     if grid is not None:
         coarse = PeriodicGrid(size, _rows(grid.shape, size), grid.length_x, grid.length_y)
 
-    def predict(closure: LearnedClosure, fields: Array) -> Array:
+    def predict(closure: LearnedClosure, fields: Array, forcing: Array) -> Array:
         seen = closure.input_scaler.normalise(fields)
         output = _cascade(closure).predict(seen, stage)
         return scales.targets.normalise(closure.increment_of(output, coarse))
@@ -133,7 +133,7 @@ def _residual_size(closure: LearnedClosure, stage: int, sources: Sources, seed: 
         if stage > 0:
             before = stage_task(scales, cascade, stage - 1, closure.grid, 1.0)
             ny, nx = residual.shape[-2:]
-            residual = residual - upscale(before.predict(closure, fields), ny, nx)
+            residual = residual - upscale(before.predict(closure, fields, forcing), ny, nx)
         return jnp.mean(jnp.square(residual))
 
     fields, forcing = (channels(batch, [name + end for name in names]) for end in ("", FORCING))

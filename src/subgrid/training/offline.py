@@ -102,7 +102,7 @@ def train_offline(
 def closure_task(scales: Standardisation) -> Task:
     """Return the task of a whole closure: its increment, as it runs online, against the forcing."""
 
-    def predict(closure: LearnedClosure, fields: Array) -> Array:
+    def predict(closure: LearnedClosure, fields: Array, forcing: Array) -> Array:
         (increment,), _ = closure((fields,))
         return scales.targets.normalise(increment)
 

@@ -27,13 +27,13 @@ _AT_ONCE = 8  # samples of a validation evaluated together: more fall out of a C
 class Task:
     """What a network is asked for, of one sample, standardised and on one grid.
 
-    `predict(network, fields)`: the prediction from a state's channels [C, y, x].
-    `target(forcing)`: the truth from its forcing's channels. `unit`: the size of a typical target,
-    by which errors are divided in the loss (not in the validation), so that rates and clipping mean
-    the same for a small residual as for the whole.
+    `predict(network, fields, forcing)`: the prediction from a state's channels [C, y, x]; the
+    forcing's are for networks that are told a part of the truth. `target(forcing)`: the truth.
+    `unit`: the size of a typical target, by which errors are divided in the loss (not in the
+    validation), so that rates and clipping mean the same for a small residual as for the whole.
     """
 
-    predict: Callable[[Any, Array], Array]
+    predict: Callable[[Any, Array, Array], Array]
     target: Callable[[Array], Array]
     unit: float = 1.0
 
@@ -107,7 +107,7 @@ def make_loss(task: Task) -> Loss:
         del keys  # the noise is in the batch
 
         def one(fields: Array, forcing: Array) -> Array:
-            error = (task.predict(network, fields) - task.target(forcing)) / task.unit
+            error = (task.predict(network, fields, forcing) - task.target(forcing)) / task.unit
             return jnp.mean(jnp.square(error))
 
         return jnp.mean(jax.vmap(one)(batch["fields"], batch["forcing"]))
@@ -133,7 +133,7 @@ def make_validation(
     @eqx.filter_jit
     def errors(network, fields, forcing):
         def one(fields, forcing):
-            error = task.predict(network, fields) - task.target(forcing)
+            error = task.predict(network, fields, forcing) - task.target(forcing)
             return jnp.mean(jnp.square(error), axis=(-2, -1))
 
         return jax.vmap(one)(fields, forcing)
