@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from subgrid.config.sections import ClosureConfig, LearnedConfig
+from subgrid.config.sections import ClosureConfig, LearnedConfig, SeparatedConfig
 from subgrid.config.settings import Config
 from subgrid.errors import ConfigError, SubgridError
 
@@ -34,6 +34,12 @@ def check_builds(config: Config) -> None:
     for model in config.learned():
         key = jax.random.key(0)
         eqx.filter_eval_shape(lambda key, m=model: build_network(config, m, coarse[0], key), key)
+    for entry in config.separated:
+        with _naming(f"separated.{entry.name}"):
+            key = jax.random.key(0)
+            eqx.filter_eval_shape(
+                lambda key, e=entry: build_separated_network(e, "buildup", coarse[0], key), key
+            )
 
 
 def check_names(config: Config) -> None:
@@ -53,6 +59,10 @@ def check_names(config: Config) -> None:
         from subgrid.nn import NETWORKS
 
         wanted.extend((f"models.{model.name}.networks", NETWORKS, name) for name in model.networks)
+    for entry in config.separated:
+        from subgrid.nn import NETWORKS
+
+        wanted.append((f"separated.{entry.name}.network", NETWORKS, entry.network))
     problems = []
     for key, registry, name in wanted:
         try:
@@ -119,8 +129,7 @@ def build_network(config: Config, model: LearnedConfig, coarse_system: Any, key:
 
     from subgrid.nn import Stacked, build, build_cascade
 
-    state = jax.eval_shape(lambda: coarse_system.initial_state(key=jax.random.key(0)))
-    channels = sum(math.prod(leaf.shape[:-2]) for leaf in jax.tree.leaves(state))
+    channels = _state_channels(coarse_system)
     out = 2 * channels if model.flux_form else channels
     with _naming(f"models.{model.name}"):
         if model.arrangement == "multiscale":
@@ -142,7 +151,25 @@ def build_network(config: Config, model: LearnedConfig, coarse_system: Any, key:
         return Stacked(*networks) if model.arrangement == "stacked" else networks[0]
 
 
-def build_plan(config: Config, model: LearnedConfig) -> Any:
+def build_separated_network(entry: SeparatedConfig, task: str, coarse_system: Any, key: Any) -> Any:
+    """Return the untrained network of a separated experiment; "buildup" sees forcings as well."""
+    from subgrid.nn import build
+
+    channels = _state_channels(coarse_system)
+    inputs = 2 * channels if task == "buildup" else channels
+    return build(
+        entry.network, in_channels=inputs, out_channels=channels, key=key, width=entry.width
+    )
+
+
+def _state_channels(system: Any) -> int:
+    import jax
+
+    state = jax.eval_shape(lambda: system.initial_state(key=jax.random.key(0)))
+    return sum(math.prod(leaf.shape[:-2]) for leaf in jax.tree.leaves(state))
+
+
+def build_plan(config: Config, model: LearnedConfig | SeparatedConfig) -> Any:
     """Return the training plan of a learned model: [training] with the model's own changes."""
     from subgrid.training import OPTIMISERS, SCHEDULES, Noise, Plan
 

@@ -1,6 +1,7 @@
 """Checks between the sections of a config that need no simulation."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from pydantic import ValidationError
 
@@ -12,6 +13,7 @@ from subgrid.config.sections import (
     EvaluationConfig,
     LearnedConfig,
     NoClosureConfig,
+    SeparatedConfig,
     TrainingConfig,
     TruthConfig,
     merged_training,
@@ -25,6 +27,7 @@ def consistency_problems(
     coarse: CoarseConfig,
     data: DataConfig,
     models: tuple[_Model, ...],
+    separated: tuple[SeparatedConfig, ...],
     training: TrainingConfig,
     evaluation: EvaluationConfig,
 ) -> list[str]:
@@ -33,7 +36,9 @@ def consistency_problems(
         *_size_problems(truth, coarse),
         *_name_problems(models),
         *_network_problems(models, coarse),
-        *_training_problems(models, training),
+        *_separated_problems(models, separated, coarse),
+        *_training_problems("models", models, training),
+        *_training_problems("separated", separated, training),
         *_evaluation_problems(truth, data, evaluation),
     ]
 
@@ -103,17 +108,37 @@ def _network_problems(models: tuple[_Model, ...], coarse: CoarseConfig) -> list[
     ]
 
 
-def _training_problems(models: tuple[_Model, ...], training: TrainingConfig) -> list[str]:
+def _separated_problems(
+    models: tuple[_Model, ...], separated: tuple[SeparatedConfig, ...], coarse: CoarseConfig
+) -> list[str]:
+    taken = Counter(network.name for network in (*models, *separated))
+    problems = [
+        f"separated: the name {network.name!r} is used {taken[network.name]} times; every model "
+        "and every separated network needs its own"
+        for network in separated
+        if taken[network.name] > 1
+    ]
+    if separated and len(coarse.sizes) < 2:
+        problems.append(
+            f"coarse.sizes: got {list(coarse.sizes)}; the separated experiments compare scales: at "
+            "least two are needed"
+        )
+    return problems
+
+
+def _training_problems(
+    key: str, models: Sequence[_Model | SeparatedConfig], training: TrainingConfig
+) -> list[str]:
     problems = []
     for model in models:
-        if not isinstance(model, LearnedConfig):
+        if not isinstance(model, LearnedConfig | SeparatedConfig):
             continue
         try:
             merged_training(training, model)
         except ValidationError as error:
             for problem in error.errors():
-                key = ".".join(["models", model.name, "training", *map(str, problem["loc"])])
-                problems.append(f"{key}: got {problem['input']!r}; {plain_words(problem['msg'])}")
+                path = ".".join([key, model.name, "training", *map(str, problem["loc"])])
+                problems.append(f"{path}: got {problem['input']!r}; {plain_words(problem['msg'])}")
     return problems
 
 

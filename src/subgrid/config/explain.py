@@ -6,13 +6,19 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from subgrid.config.sections import ClosureConfig, LearnedConfig, NoClosureConfig
+from subgrid.config.sections import (
+    ClosureConfig,
+    LearnedConfig,
+    NoClosureConfig,
+    SeparatedConfig,
+)
 
 _KINDS: dict[str, type[BaseModel]] = {
     "none": NoClosureConfig,
     "closure": ClosureConfig,
     "learned": LearnedConfig,
 }
+_LISTS = ("models", "separated")
 _WORDS = {
     "Input should be ": "must be ",
     "greater than or equal to": "at least",
@@ -93,10 +99,10 @@ def _shown(value: Any) -> str:
 
 
 def _key(location: tuple, tables: Mapping[str, Any]) -> str:
-    """Return the path as the user wrote it: models by name, without pydantic's union tags."""
+    """Return the path as the user wrote it: entries by name, without pydantic's union tags."""
     parts = [str(part) for part in location]
-    if len(location) >= 2 and location[0] == "models" and isinstance(location[1], int):
-        entry = tables["models"][location[1]]
+    if len(location) >= 2 and isinstance(location[1], int) and location[0] in _LISTS:
+        entry = tables[str(location[0])][location[1]]
         name = entry.get("name") if isinstance(entry, Mapping) else None
         parts[1] = str(name if name is not None else location[1])
         if len(location) >= 3 and location[2] in _KINDS:
@@ -109,6 +115,8 @@ def _known_keys(location: tuple, root: type[BaseModel]) -> str:
     for part in location[:-1]:
         if part in _KINDS:
             section = _KINDS[str(part)]
+        elif part == "separated":
+            section = SeparatedConfig
         elif isinstance(part, str) and part in section.model_fields:
             annotation = section.model_fields[part].annotation
             if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -191,6 +191,25 @@ ModelConfig = Annotated[
 ]
 
 
+class SeparatedConfig(Section):
+    """A network for the separated experiments of Otness, Zanna & Bruna 2025.
+
+    It is trained anew for every task (see `subgrid.nn.SEPARATED_TASKS`) and every pair of coarse
+    sizes, each time `seeds` times, and scored offline. `training` changes single settings of
+    [training].
+    """
+
+    name: Name
+    network: str
+    width: Positive = 1.0
+    seeds: Count = 1
+    training: dict[str, Any] = {}
+
+    def trained_names(self) -> tuple[str, ...]:
+        """Return the name of each initialisation, for messages and files: NAME-seed0, ..."""
+        return tuple(f"{self.name}-seed{number}" for number in range(self.seeds))
+
+
 class EvaluationConfig(Section):
     """The offline and the online test on the held-out trajectories.
 
@@ -225,6 +244,8 @@ class EvaluationConfig(Section):
         return self
 
 
-def merged_training(training: TrainingConfig, model: LearnedConfig) -> TrainingConfig:
+def merged_training(
+    training: TrainingConfig, model: LearnedConfig | SeparatedConfig
+) -> TrainingConfig:
     """Return [training] with the changes that `model` asks for; raises ValidationError."""
     return TrainingConfig(**{**training.model_dump(), **model.training})

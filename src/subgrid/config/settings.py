@@ -14,6 +14,7 @@ from subgrid.config.sections import (
     Name,
     Section,
     Seed,
+    SeparatedConfig,
     TrainingConfig,
     TruthConfig,
     merged_training,
@@ -31,13 +32,20 @@ class Config(Section):
     coarse: CoarseConfig
     data: DataConfig
     models: Annotated[tuple[ModelConfig, ...], Strict(False), Field(min_length=1)]
+    separated: Annotated[tuple[SeparatedConfig, ...], Strict(False)] = ()
     training: TrainingConfig
     evaluation: EvaluationConfig
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Config":
         problems = consistency_problems(
-            self.truth, self.coarse, self.data, self.models, self.training, self.evaluation
+            self.truth,
+            self.coarse,
+            self.data,
+            self.models,
+            self.separated,
+            self.training,
+            self.evaluation,
         )
         if problems:
             raise ValueError("\n".join(problems))
@@ -78,10 +86,13 @@ class Config(Section):
         """Return the models that are trained."""
         return tuple(model for model in self.models if isinstance(model, LearnedConfig))
 
-    def training_of(self, model: LearnedConfig) -> TrainingConfig:
+    def training_of(self, model: LearnedConfig | SeparatedConfig) -> TrainingConfig:
         """Return [training] with the changes that `model` asks for."""
         return merged_training(self.training, model)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain lists, tables and numbers, without the unset ones."""
-        return self.model_dump(mode="json", exclude_none=True)
+        tables = self.model_dump(mode="json", exclude_none=True)
+        if not tables["separated"]:
+            del tables["separated"]
+        return tables

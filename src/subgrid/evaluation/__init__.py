@@ -25,6 +25,7 @@ from subgrid.evaluation.report import (
     write_report,
 )
 from subgrid.evaluation.scores import OnlineScore, score_online
+from subgrid.evaluation.separated_tables import SeparatedScores
 from subgrid.evaluation.similarity import (
     distances,
     filter_cut,
@@ -70,6 +71,7 @@ __all__ = [
     "RunInfo",
     "RunPlan",
     "SampleSums",
+    "SeparatedScores",
     "Snapshot",
     "StepCost",
     "assemble_report",

@@ -20,6 +20,7 @@ from subgrid.evaluation.score_plots import (
     plot_skill_cost,
 )
 from subgrid.evaluation.scores import OnlineScore
+from subgrid.evaluation.separated_tables import SeparatedScores, separated_tables
 from subgrid.evaluation.style import BASELINE, Look, looks
 from subgrid.evaluation.survival import DAY, BlowUp, blow_ups
 from subgrid.evaluation.tables import (
@@ -75,12 +76,14 @@ def assemble_report(
     offline: Mapping[str, Sequence["xr.Dataset"]] | None = None,
     curves: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     snapshot: Snapshot | None = None,
+    separated: Sequence[SeparatedScores] = (),
 ) -> ReportData:
     """Return the data of the report from the results of a run.
 
     `system`: the coarse system; `reference`, `runs`: see `score_online`, which made `scores` with
     the same `cut`; `offline`: closure → one dataset of `evaluate_offline` per network; `curves`:
-    model → records of metrics.jsonl. Parts that are not given are left out.
+    model → records of metrics.jsonl; `separated`: of the separated experiments. Parts that are not
+    given are left out.
     """
     styles = looks([*runs, *(offline or {}), *(curves or {})], dict(info.labels))
     figures = [] if snapshot is None else _flow_figures(system, snapshot, styles)
@@ -88,7 +91,8 @@ def assemble_report(
     if curves:
         panels = plot_learning_curves(curves, styles)
         figures.append(report_figure("Learning curves", "Loss during training.", panels))
-    tables = [online_table(scores, styles), enstrophy_table(scores, styles)]
+    tables = separated_tables(separated) if separated else []
+    tables += [online_table(scores, styles), enstrophy_table(scores, styles)]
     if offline:
         tables.append(offline_table(offline, styles))
     tables += [similarity_table(scores, styles), cost_table(scores, styles)]

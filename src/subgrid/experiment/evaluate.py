@@ -26,6 +26,7 @@ from subgrid.experiment.candidates import BASELINE, Candidate, candidates
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress
 from subgrid.experiment.results import Results, load_results, write_dataset
+from subgrid.experiment.separated import evaluate_cases, separated_scores
 from subgrid.experiment.simulate import check_online_step
 from subgrid.provenance import write_atomic
 
@@ -49,6 +50,7 @@ def evaluate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) 
             test.write_offline(candidate, progress)
         test.write_online(candidate, progress)
     test.write_costs(found, progress)
+    evaluate_cases(folder, progress)
     results = load_results(folder)
     scores = scores_of(folder, results)
     record = {
@@ -61,6 +63,13 @@ def evaluate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) 
             name: [_plain(dataset) for dataset in sets] for name, sets in results.offline.items()
         },
     }
+    if folder.config.separated:
+        record["separated"] = {
+            f"{scores.network} {scores.task} {scores.high} {scores.low}": [
+                _plain(dataset) for dataset in scores.sets
+            ]
+            for scores in separated_scores(folder)
+        }
     write_atomic(folder.scores, json.dumps(record, indent=1) + "\n")
     shutil.rmtree(folder.evaluation / "partial", ignore_errors=True)
     return {}

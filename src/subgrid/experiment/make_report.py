@@ -28,6 +28,7 @@ from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.keys import STAGES
 from subgrid.experiment.progress import Progress, duration
 from subgrid.experiment.results import Results, load_results
+from subgrid.experiment.separated import separated_scores
 
 _YEAR = 360 * 86400.0  # s; the year of the published experiments
 
@@ -67,6 +68,7 @@ def _report_data(folder: RunFolder) -> ReportData:
         offline=results.offline,
         curves=learning_curves(folder),
         snapshot=_snapshot(folder, results),
+        separated=separated_scores(folder),
     )
 
 
@@ -175,6 +177,11 @@ def _training_facts(config: Config) -> dict[str, str]:
         facts[model.name] = (
             f"{model.arrangement}: {', '.join(model.networks)}, width {model.width:g}, "
             f"{model.seeds} initialisation(s)"
+        )
+    for entry in config.separated:
+        facts[entry.name] = (
+            f"separated experiments: {entry.network}, width {entry.width:g}, {entry.seeds} "
+            "initialisation(s) per task"
         )
     return facts
 

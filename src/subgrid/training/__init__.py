@@ -6,6 +6,7 @@ from subgrid.training.offline import OfflineResult, train_offline
 from subgrid.training.optimisers import OPTIMISERS, Adam, AdamW, Optimiser
 from subgrid.training.plan import Noise, Plan
 from subgrid.training.run import FitResult
+from subgrid.training.scaling import channels
 from subgrid.training.schedules import SCHEDULES, Constant, Schedule, WarmupCosine
 from subgrid.training.separated import train_separated
 from subgrid.training.trackers import TIMINGS, Callback, Event, JsonLines, read_records
@@ -27,6 +28,7 @@ __all__ = [
     "Plan",
     "Schedule",
     "WarmupCosine",
+    "channels",
     "fit",
     "load_best",
     "read_records",

@@ -1,0 +1,112 @@
+"""The tables of the separated experiments, measured beside published."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from subgrid.evaluation.published import separated_row
+from subgrid.evaluation.report import ReportTable
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_METRICS = {
+    "mse": "MSE",
+    "relative_l2": "relative ℓ2",
+    "relative_spectral_l2": "relative spectral ℓ2",
+}
+
+
+@dataclass(frozen=True)
+class SeparatedScores:
+    """The offline scores of one network and task, one dataset of `offline_scores` per network.
+
+    `network`: its name as shown; `architecture`: its name in the paper's tables, "small" or
+    "large"; `task`, `high`, `low`: see `subgrid.nn.SeparatedNetwork`.
+    """
+
+    network: str
+    architecture: str
+    task: str
+    high: int
+    low: int
+    sets: "Sequence[xr.Dataset]"
+
+
+def separated_tables(scores: Sequence[SeparatedScores]) -> list[ReportTable]:
+    """Return the two tables of the separated experiments: coarsened/across and buildup/direct."""
+    return [
+        _table(
+            scores,
+            ("coarsened", "across"),
+            "Separated: are the small scales of the state needed for the large ones of the "
+            "forcing?",
+            "Error of the forcing's scales that a grid of the lower size holds, predicted from the "
+            "whole state (coarsened) and from a state without its small scales (across).",
+        ),
+        _table(
+            scores,
+            ("buildup", "direct"),
+            "Separated: does it help to know the large scales of the forcing?",
+            "Error of the forcing at the higher size, predicted from the state and the true "
+            "forcing of the lower size (buildup) and from the state alone (direct).",
+        ),
+    ]
+
+
+def _table(
+    scores: Sequence[SeparatedScores], tasks: tuple[str, str], title: str, note: str
+) -> ReportTable:
+    sizes = tuple(sorted({s.high for s in scores} | {s.low for s in scores}, reverse=True))
+    by_case = {(s.network, s.task, s.high, s.low): s for s in scores}
+    rows = []
+    for metric, words in _METRICS.items():
+        for one in (s for s in scores if s.task == tasks[0]):
+            low = one.high if tasks[1] == "direct" else one.low
+            other = by_case[one.network, tasks[1], one.high, low]
+            ours = [_means(s, metric) for s in (one, other)]
+            published = separated_row(one.architecture, metric, one.high, one.low, sizes)
+            theirs = ("", "", "", "")
+            if published is not None:
+                (high, small), means = published
+                first, second = means[tasks[0]], means[tasks[1]]
+                theirs = (f"{high}, {small}", f"{first:g}", f"{second:g}", f"{first / second:.2f}")
+            rows.append(
+                (
+                    f"{one.network}: {words}",
+                    f"{one.high}, {one.low}",
+                    *(_shown(values) for values in ours),
+                    f"{np.mean(ours[0]) / np.mean(ours[1]):.2f}",
+                    *theirs,
+                )
+            )
+    return ReportTable(
+        title,
+        f"{note} Mean over held-out samples and networks, in brackets the standard deviation over "
+        "networks. MSE in units of the variance of the forcing at the higher size. Published: "
+        "Otness, Zanna & Bruna 2025, tables 1 and 2, at the sizes of equal ratio.",
+        (
+            "network",
+            "sizes",
+            tasks[0],
+            tasks[1],
+            "ratio",
+            "published sizes",
+            tasks[0],
+            tasks[1],
+            "ratio",
+        ),
+        tuple(rows),
+    )
+
+
+def _means(scores: SeparatedScores, metric: str) -> np.ndarray:
+    """Return the mean over samples of every network."""
+    return np.array([float(data[metric].mean()) for data in scores.sets])
+
+
+def _shown(values: np.ndarray) -> str:
+    spread = f" ({np.std(values, ddof=1):.2g})" if len(values) > 1 else ""
+    return f"{np.mean(values):.3g}{spread}"

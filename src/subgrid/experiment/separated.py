@@ -1,0 +1,150 @@
+"""Trains and scores the networks of the separated experiments, inside the stages of a run."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from subgrid.closures import load_closure, save_closure
+from subgrid.config import (
+    Config,
+    SeparatedConfig,
+    build_coarse_systems,
+    build_plan,
+    build_separated_network,
+    build_system,
+)
+from subgrid.evaluation import SeparatedScores, join_sums, offline_scores, sample_sums
+from subgrid.experiment.folder import RunFolder
+from subgrid.experiment.progress import Progress
+from subgrid.experiment.results import read_dataset, write_dataset
+from subgrid.experiment.training_runs import Watch, pairs, remove_checkpoints, training_seed
+from subgrid.training import channels, train_separated
+
+_BATCH = 32  # samples per call of a network in the test
+_COARSE_TASKS = ("coarsened", "across")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One separated experiment: a network for `task` between the sizes `high` and `low`."""
+
+    entry: SeparatedConfig
+    task: str
+    high: int
+    low: int
+    number: int
+
+    @property
+    def label(self) -> str:
+        """The name in messages and files, without the number of the initialisation."""
+        sizes = f"{self.high}" if self.task == "direct" else f"{self.high}-{self.low}"
+        return f"{self.entry.name}-{self.task}-{sizes}"
+
+
+def cases(config: Config) -> Iterator[Case]:
+    """Yield every case: three tasks per pair of sizes, "direct" per size that is not the last."""
+    sizes = config.coarse.sizes
+    for entry in config.separated:
+        for place, high in enumerate(sizes[:-1]):
+            wanted = [("direct", high, high)]
+            wanted += [
+                (task, high, low)
+                for low in sizes[place + 1 :]
+                for task in ("coarsened", "across", "buildup")
+            ]
+            for task, big, small in wanted:
+                for number in range(entry.seeds):
+                    yield Case(entry, task, big, small, number)
+
+
+def train_case(folder: RunFolder, case: Case, progress: Progress) -> dict[str, Any]:
+    """Write models/LABEL/seed_K, weights with the best validation loss, and return its notes."""
+    config, target = folder.config, folder.model(case.label, case.number)
+    label = f"{case.label} seed {case.number}"
+    notes = {"seed": training_seed(config.seed, case.label, case.number)}
+    if (target / "model.json").exists():
+        load_closure(target)  # raises if it was damaged
+        remove_checkpoints(target)
+        progress.note(f"train {label}: done already")
+        return notes
+    coarse = _system(config, case.high)
+    network = build_separated_network(
+        case.entry, case.task, coarse, jax.random.key(np.uint32(notes["seed"]))
+    )
+    result = train_separated(
+        network,
+        pairs(folder, "train", coarse),
+        pairs(folder, "validation", coarse),
+        build_plan(config, case.entry),
+        task=case.task,
+        low=case.low,
+        folder=target,
+        seed=notes["seed"],
+        callbacks=(Watch(progress, label),),
+    )
+    save_closure(result.network, target, {"experiment": config.label, **notes})
+    remove_checkpoints(target)
+    return notes
+
+
+def evaluate_cases(folder: RunFolder, progress: Progress) -> None:
+    """Write evaluation/separated/LABEL-seedK.zarr: the offline scores of every case."""
+    config = folder.config
+    for case in cases(config):
+        path = _scores_path(folder, case)
+        if path.exists():
+            continue
+        coarse = _system(config, case.high)
+        separated = load_closure(folder.model(case.label, case.number))
+        samples = pairs(folder, "test", coarse)
+        count = min(config.evaluation.samples, len(samples))
+        chosen = np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))
+        names = [variable.name for variable in coarse.variables]
+        task = progress.task(f"offline {path.stem}", len(chosen), "samples")
+        grid = _system(config, case.low).grid if case.task in _COARSE_TASKS else coarse.grid
+        parts = []
+        for first in range(0, len(chosen), _BATCH):
+            batch = samples.batch(chosen[first : first + _BATCH])
+            states, forcings = (
+                jnp.asarray(channels(batch, [name + end for name in names]))
+                for end in ("", "_forcing")
+            )
+            predicted, truth = _apply(separated, states, forcings)
+            parts.append(sample_sums(np.asarray(predicted), np.asarray(truth), grid))
+            task.update(min(first + _BATCH, len(chosen)))
+        write_dataset(path, offline_scores(join_sums(parts)))
+        task.finish()
+
+
+def separated_scores(folder: RunFolder) -> list[SeparatedScores]:
+    """Return the scores of every network and task, all initialisations together."""
+    found: dict[str, SeparatedScores] = {}
+    for case in cases(folder.config):
+        entry = case.entry
+        data = read_dataset(_scores_path(folder, case))
+        before = found.get(case.label)
+        sets = (data,) if before is None else (*before.sets, data)
+        found[case.label] = SeparatedScores(
+            entry.name, entry.network, case.task, case.high, case.low, sets
+        )
+    return list(found.values())
+
+
+@eqx.filter_jit
+def _apply(separated: Any, states: jax.Array, forcings: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return jax.vmap(separated.predict)(states, forcings), jax.vmap(separated.truth)(forcings)
+
+
+def _system(config: Config, size: int) -> Any:
+    place = config.coarse.sizes.index(size)
+    return build_coarse_systems(config, build_system(config))[place]
+
+
+def _scores_path(folder: RunFolder, case: Case) -> Path:
+    return folder.evaluation / "separated" / f"{case.label}-seed{case.number}.zarr"

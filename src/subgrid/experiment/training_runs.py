@@ -1,0 +1,50 @@
+"""What every training in a run needs: its seed, its samples, its progress, and tidying up."""
+
+import shutil
+import zlib
+from pathlib import Path
+from typing import Any
+
+from subgrid.data import Samples
+from subgrid.experiment.folder import RunFolder
+from subgrid.experiment.progress import Progress, Task
+from subgrid.training import Event
+
+
+def training_seed(seed: int, model: str, number: int) -> int:
+    """Return the seed of one training: other for every experiment, model and initialisation."""
+    return zlib.crc32(f"{seed}/{model}/{number}".encode())
+
+
+def pairs(folder: RunFolder, split: str, system: Any) -> Samples:
+    """Return the states and forcings of a split on the grid of a coarse system."""
+    names = [variable.name for variable in system.variables]
+    wanted = [*names, *(f"{name}_forcing" for name in names)]
+    return Samples(folder.split(split), system.grid.nx, wanted)
+
+
+def remove_checkpoints(target: Path) -> None:
+    """Remove what a training needs to go on, once its best weights are saved as a closure."""
+    for checkpoints in target.rglob("checkpoints"):
+        shutil.rmtree(checkpoints)
+
+
+class Watch:
+    """Shows the updates of a training, or of the several of a cascade, as tasks."""
+
+    def __init__(self, progress: Progress, label: str):
+        self._progress, self._label = progress, label
+        self._task: Task | None = None
+        self._remark = ""
+
+    def __call__(self, event: Event) -> None:
+        """Take an event of the training loop."""
+        if event.kind == "start" or self._task is None:
+            name = " ".join(part for part in ("train", self._label, event.label) if part)
+            self._task, self._remark = self._progress.task(name, event.updates, "updates"), ""
+        if event.kind == "record":
+            self._remark = f"validation loss {event.record['validation']['loss']:.4g}"
+        if event.kind == "end":
+            self._task.finish()
+        else:
+            self._task.update(event.update, self._remark)
