@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
+
 from subgrid.closures._structure import describe, rebuild
-from subgrid.closures.base import AbstractClosure
 from subgrid.errors import ConfigError, CorruptFileError
 from subgrid.provenance import (
     config_hash,
@@ -32,12 +33,12 @@ WEIGHTS_FILE = "weights.safetensors"
 
 
 def save_closure(
-    closure: AbstractClosure,
+    closure: eqx.Module,
     folder: str | Path,
     metadata: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a closure into a folder (made if absent), with `metadata` that JSON can hold.
+    """Write a closure, or another module, into a folder (made if absent), with JSON `metadata`.
 
     Raises FileExistsError if the folder holds a closure already and `overwrite` is not given,
     ConfigError, before anything is written, if some part cannot be named (a lambda, a class defined
@@ -75,8 +76,8 @@ def save_closure(
         new_model.unlink(missing_ok=True)
 
 
-def load_closure(folder: str | Path) -> AbstractClosure:
-    """Return the closure that `save_closure` wrote, with the same bits in every array.
+def load_closure(folder: str | Path) -> Any:
+    """Return the closure (or module) that `save_closure` wrote, with the same bits in every array.
 
     Raises FileNotFoundError if there is none, CorruptFileError, naming the file, if one of the two
     files is truncated or altered, and ConfigError if a class it names cannot be imported or has
@@ -127,7 +128,7 @@ def _read_model_file(folder: Path) -> dict[str, Any]:
     return document
 
 
-def _registered_name(closure: AbstractClosure) -> str:
+def _registered_name(closure: eqx.Module) -> str:
     """Return the name under which a closure's class is registered, or "module:Class"."""
     # the registry lives in the package above this module, which imports it
     registry = importlib.import_module("subgrid.closures").CLOSURES
