@@ -74,7 +74,7 @@ def dt_after_blow_up(system: Any, state: PyTree, dt: float) -> float | None:
     It is that of the developed flow where that is known, else `max_stable_dt` of `state`, and half
     of `dt` at most, since the flow may not have been at its fastest yet. `state`: one some time
     before the blow-up, when speeds were those of the flow; the last healthy one is itself already
-    100 to 5000 times too fast.
+    30 to 5000 times as fast as the background.
     """
     if not hasattr(system, "max_stable_dt"):
         return None
