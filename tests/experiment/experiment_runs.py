@@ -10,6 +10,7 @@ from pathlib import Path
 
 SMALLEST = Path(__file__).with_name("smallest.toml")
 _TIMES = ("seconds", "update_seconds", "cost", "verdict")  # never the same twice
+_DIFFERING = ("costs.json", "card.md", "data_from.json")
 
 
 def start(*arguments, cwd=None):
@@ -65,7 +66,7 @@ def digests(folder):
         parts = path.relative_to(folder).parts
         if not path.is_file() or parts[0] not in ("data", "models", "evaluation", "scores.json"):
             continue
-        if "checkpoints" in parts or path.name in ("costs.json", "card.md") or ".lock" in name:
+        if "checkpoints" in parts or path.name in _DIFFERING or ".lock" in name:
             continue
         content = path.read_bytes()
         if path.suffix in (".json", ".jsonl") and parts[0] != "data":

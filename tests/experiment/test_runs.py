@@ -170,6 +170,43 @@ def test_another_config_may_take_over_the_data_only_of_the_same_truth(finished, 
     assert not (tmp_path / "b").exists()
 
 
+def test_data_of_another_version_are_not_taken_over(a_copy, tmp_path):
+    source = RunFolder.open(a_copy)
+    source.write_manifest({**source.manifest(), "subgrid": "0.0.1"})
+    with pytest.raises(RunFolderError, match=r"--data-from .* begun by subgrid 0\.0\.1, this is"):
+        run_experiment(
+            load_config(SMALLEST), tmp_path / "run", stages=("simulate",), data_from=a_copy
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_taken_over_name_their_source_also_in_the_report(a_copy, tmp_path):
+    source = RunFolder.open(a_copy)
+    manifest = source.manifest()
+    manifest["stages"]["simulate"]["environment"]["commit"] = "0123456789ab"
+    source.write_manifest(manifest)
+    config, stages = load_config(SMALLEST), ("simulate",)
+    first = run_experiment(config, tmp_path / "first", stages=stages, data_from=a_copy)
+    origin = {
+        "folder": str(a_copy),
+        "config_hash": manifest["config_hash"],
+        "environment": manifest["stages"]["simulate"]["environment"],
+    }
+    assert first.manifest()["stages"]["simulate"]["data_from"] == origin
+    second = run_experiment(config, tmp_path / "second", stages=stages, data_from=first.path)
+    record = second.manifest()["stages"]["simulate"]
+    assert record["data_from"]["folder"] == str(first.path)
+    assert record["data_from"]["data_from"] == origin
+    manifest["stages"]["simulate"]["data_from"] = record["data_from"]
+    source.write_manifest(manifest)
+    source.forget("report")
+    run_experiment(config, a_copy, stages=("report",), force=True)
+    page = (a_copy / "report.html").read_text()
+    assert str(first.path) in page
+    assert f", there from {a_copy} (config {manifest['config_hash'][:12]}, subgrid" in page
+    assert "commit 0123456789ab" in page
+
+
 def test_data_are_taken_over_by_the_stage_that_makes_them_only(finished, tmp_path):
     out = tmp_path / "run"
     with pytest.raises(ConfigError, match=r"the stage 'train' makes no data .*subgrid simulate"):

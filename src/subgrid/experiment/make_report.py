@@ -103,7 +103,9 @@ def _info(folder: RunFolder) -> RunInfo:
         title=f"{config.name}: {config.description}" if config.description else config.name,
         facts={
             "Run": _run_facts(config, manifest),
-            "Truth": _truth_facts(config) | _lost_facts(manifest["stages"]["simulate"]["splits"]),
+            "Truth": _truth_facts(config)
+            | _source_facts(manifest["stages"]["simulate"])
+            | _lost_facts(manifest["stages"]["simulate"]["splits"]),
             "Data and training": _training_facts(config),
         },
         commands=_commands(config),
@@ -145,6 +147,20 @@ def _truth_facts(config: Config) -> dict[str, str]:
         "free runs": f"{length / 86400:.0f} days, time step {config.coarse_dt:g} s, "
         f"{settings.members} members",
     }
+
+
+def _source_facts(simulated: dict[str, Any]) -> dict[str, str]:
+    """Return the runs that the data were copied from, if they were not simulated here."""
+    sources = []
+    while "data_from" in simulated:
+        simulated = simulated["data_from"]
+        machine = simulated["environment"]
+        sources.append(
+            f"{simulated['folder']} (config {simulated['config_hash'][:12]}, subgrid "
+            f"{machine['versions']['subgrid']}, commit {machine['commit'] or 'unknown'}, "
+            f"JAX {machine['versions']['jax']})"
+        )
+    return {"data copied from": ", there from ".join(sources)} if sources else {}
 
 
 def _lost_facts(splits: dict[str, Any]) -> dict[str, str]:

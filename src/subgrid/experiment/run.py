@@ -1,5 +1,6 @@
 """Runs the stages of an experiment in its folder, each once."""
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -15,10 +16,11 @@ from subgrid.experiment.keys import STAGES, stage_keys, stage_parts
 from subgrid.experiment.lock import RunLock
 from subgrid.experiment.make_report import make_report
 from subgrid.experiment.progress import Progress, duration
-from subgrid.experiment.simulate import simulate
+from subgrid.experiment.simulate import DATA_FROM, simulate
 from subgrid.experiment.stability import check_time_steps
 from subgrid.experiment.train import train
 from subgrid.experiment.workers import Map, worker_map
+from subgrid.provenance import write_atomic
 
 # stage → how it runs and the folders and files it owns
 _RUNNERS: dict[str, tuple[Callable[[RunFolder, Progress, Map], dict[str, Any]], tuple[str, ...]]]
@@ -142,7 +144,7 @@ def _source_of_data(
     """Return the run whose data are to be copied, or None if there is nothing to copy (any more).
 
     Raises before anything is changed: ConfigError for a stage that makes no data, the folder itself
-    or data of other settings, RunFolderError for data that are not finished.
+    or data of other settings, RunFolderError for data of another version or not finished.
     """
     if data_from is None:
         return None
@@ -158,11 +160,18 @@ def _source_of_data(
         return None  # as when the same command is given again
     other, keys = RunFolder.open(data_from), stage_keys(config)
     if other.keys["simulate"] != keys["simulate"]:
-        ours, theirs = (stage_parts(each)["simulate"] for each in (config, other.config))
-        differing = [name for name in ours if ours[name] != theirs[name]]
+        ours, others = (stage_parts(each)["simulate"] for each in (config, other.config))
+        differing = [name for name in ours if ours[name] != others[name]]
         raise ConfigError(
             f"--data-from {other.path}: its data were made with other settings in "
             f"{', '.join(differing)}. They must be the same to be taken over."
+        )
+    theirs = other.manifest()["subgrid"]
+    if theirs != __version__:
+        raise RunFolderError(
+            f"--data-from {other.path}: it was begun by subgrid {theirs}, this is {__version__}: "
+            "its data would mix results of two versions. Take them over with that version, or make "
+            f"them again (`subgrid simulate {other.path} --force`)."
         )
     if not other.is_done("simulate"):
         raise RunFolderError(f"--data-from {other.path}: its stage 'simulate' is not finished")
@@ -170,13 +179,26 @@ def _source_of_data(
 
 
 def _take_over_data(folder: RunFolder, source: RunFolder | None, progress: Progress) -> None:
-    """Copy the data of another run, aside first; remove what a killed copy left."""
+    """Copy the data of another run, aside first; remove what a killed copy left.
+
+    Where they came from goes into a file among them, so that a kill cannot part the two.
+    """
     target, aside = folder.path / "data", folder.path / "data.partial"
     shutil.rmtree(aside, ignore_errors=True)
     if source is None:
         return
     progress.note(f"simulate: copies the data of {source.path}")
     shutil.copytree(source.path / "data", aside)
+    manifest = source.manifest()
+    record = manifest["stages"]["simulate"]
+    origin = {
+        "folder": str(source.path),
+        "config_hash": manifest["config_hash"],
+        "environment": record["environment"],
+    }
+    if "data_from" in record:  # which had taken them over itself
+        origin["data_from"] = record["data_from"]
+    write_atomic(aside / DATA_FROM, json.dumps(origin, indent=1) + "\n")
     if target.exists():
         shutil.rmtree(target)
     aside.rename(target)

@@ -1,6 +1,7 @@
 """The stage that simulates the truth and writes the data of every split."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from subgrid.experiment.stability import check_time_step
 from subgrid.systems import rounded_down
 
 SPLITS = ("train", "validation", "test")
+DATA_FROM = "data_from.json"  # beside data that were copied from another run: which one
 
 
 def simulate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) -> dict[str, Any]:
@@ -57,7 +59,9 @@ def simulate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) 
         for size in config.coarse.sizes:
             statistics(folder.split(name), size)  # kept beside the store, which is then complete
     task.finish()
-    return {"splits": notes}
+    origin = folder.path / "data" / DATA_FROM
+    taken = {"data_from": json.loads(origin.read_text())} if origin.exists() else {}
+    return {"splits": notes, **taken}
 
 
 def _splits(folder: RunFolder) -> list[Split]:
