@@ -1,5 +1,6 @@
 """A generation: what it makes, that it resumes to the same bits, and what it refuses."""
 
+import contextlib
 import errno
 import gc
 import io
@@ -7,8 +8,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
+import time
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -416,11 +419,64 @@ def test_a_small_disk_that_is_really_full_is_explained_and_resumed(tmp_path):
         subprocess.run(["umount", str(disk)], check=True)
 
 
+def test_ctrl_c_again_waits_for_the_segment_that_is_being_written(plain, tmp_path, monkeypatch):
+    """Ctrl-C while the second segment is computed, then two more signals in the wait that follows.
+
+    The slow writer sends these: where the main thread waits, no library's callback can lose them.
+    """
+    path = tmp_path / "train.zarr"
+    lock = Records(path).folder / "00000.lock"
+    interrupted = threading.Event()
+    calls, told = [], []
+    advance, save = trajectory.advance_segment, _Run._save
+
+    def interrupted_advance(*given):
+        calls.append(given)
+        if len(calls) == 2:
+            interrupted.set()
+            raise KeyboardInterrupt
+        return advance(*given)
+
+    def slow_save(self, *given):
+        interrupted.wait()
+        for _ in range(2):
+            time.sleep(0.3)  # for the main thread to get to its wait
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        time.sleep(0.3)
+        with pytest.raises(RunLockedError), locked(lock, "trajectory 0"):
+            pass
+        save(self, *given)
+        told.append("saved")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "_PATIENCE", 0.0)
+        patch.setattr(trajectory, "advance_segment", interrupted_advance)
+        patch.setattr(_Run, "_save", slow_save)
+        with pytest.raises(KeyboardInterrupt):
+            generate(path, **settings())
+        assert told == ["saved"]
+    with locked(lock, "trajectory 0"):  # given up by now
+        pass
+    assert generate(path, **settings()).content_hash == plain.content_hash
+    assert _bytes(path) == _bytes(plain.path)
+
+
+def test_a_share_holds_the_lock_after_its_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "_PATIENCE", 0.0)
+    with locked(tmp_path / "lock", "test") as lock:
+        share = lock()
+    with share, pytest.raises(RunLockedError), locked(tmp_path / "lock", "test"):
+        pass
+    with locked(tmp_path / "lock", "test"):
+        pass
+
+
 def test_damaged_restart_file_is_named(tmp_path):
     path = tmp_path / "train.zarr"
 
     def only_begin(function, jobs):
-        _Run(jobs[0], Records(jobs[0].store))._begin()
+        with contextlib.closing(_Run(jobs[0], Records(jobs[0].store))) as run:
+            run._begin()
         raise Killed
 
     with pytest.raises(Killed):
@@ -444,6 +500,8 @@ def test_two_generations_on_one_store_exclude_each_other(copy, monkeypatch):
         ({"save_every": -3}, "save_every must be a whole number of at least 1, got -3"),
         ({"trajectories": 0}, "trajectories must be a whole number of at least 1, got 0"),
         ({"dt": -1.0}, "dt must be positive"),
+        ({"seed": 2**32}, "seed is 4294967296; .* from 0 to 4294967295"),  # would be seed 0
+        ({"seed": -1}, "seed is -1; .* from 0 to 4294967295"),
         ({"coarseners": {}}, "must have the same sizes"),
     ],
 )

@@ -27,6 +27,7 @@ from subgrid.data.trajectory import ATTEMPTS, TrajectoryJob, run_trajectory
 from subgrid.data.watching import watched
 from subgrid.errors import ConfigError, RunFolderError, UnstableRunError
 from subgrid.provenance import config_hash
+from subgrid.randomness import require_seed
 from subgrid.systems import rounded_down
 
 
@@ -216,7 +217,8 @@ def _check_that_one_lasted(summary: GenerationSummary, dt: float) -> None:
 
 
 def _check(job: TrajectoryJob, trajectories: int) -> None:
-    least = {"frames": 1, "save_every": 1, "segment_frames": 1, "spinup_steps": 0, "seed": 0}
+    require_seed(job.seed)
+    least = {"frames": 1, "save_every": 1, "segment_frames": 1, "spinup_steps": 0}
     values = {name: getattr(job, name) for name in least} | {"trajectories": trajectories}
     for name, value in values.items():
         if not isinstance(value, int) or value < least.get(name, 1):

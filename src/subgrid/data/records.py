@@ -7,9 +7,11 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from subgrid.data.shards import ShardReader
 from subgrid.errors import CorruptFileError, RunLockedError
@@ -169,15 +171,17 @@ def _content(store: Path, files: Iterable[str]) -> str:
 
 
 @contextlib.contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
+def locked(path: Path, what: str) -> Iterator[Callable[[], AbstractContextManager[Any]]]:
     """Hold a lock file while the block runs; the system releases it if the process dies.
 
+    Gives a function that returns a share in the lock, for a thread that may outlive the block: the
+    lock is released when the block and all shares have been closed.
     Raises RunLockedError if another process still holds it after a few seconds.
     """
     try:
         import fcntl
     except ImportError:  # no such locks on Windows: the run folder's own lock must do
-        yield
+        yield contextlib.nullcontext
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + _PATIENCE
@@ -192,4 +196,4 @@ def locked(path: Path, what: str) -> Iterator[None]:
                         f"another process is working on {what}; wait for it or stop it"
                     ) from None
                 time.sleep(0.05)
-        yield
+        yield lambda: os.fdopen(os.dup(stream.fileno()), "a")

@@ -6,8 +6,9 @@ import itertools
 import json
 import shutil
 import zlib
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,11 +86,13 @@ def run_trajectory(job: TrajectoryJob) -> TrajectoryResult:
     records = Records(job.store)
     with (
         jax.enable_x64(job.x64),
-        locked(records.folder / f"{job.index:05d}.lock", f"trajectory {job.index} of {job.store}"),
+        locked(
+            records.folder / f"{job.index:05d}.lock", f"trajectory {job.index} of {job.store}"
+        ) as lock,
     ):
         done = records.result(job.index)
         if done is None:
-            with _explained(job), contextlib.closing(_Run(job, records)) as run:
+            with _explained(job), contextlib.closing(_Run(job, records, lock)) as run:
                 done = run.to_the_end()
         shutil.rmtree(records.work(job.index), ignore_errors=True)
         return done
@@ -121,10 +124,19 @@ class _Segment:
 
 
 class _Run:
-    """A trajectory at work: its model, its files and where it stands."""
+    """A trajectory at work: its model, its files and where it stands.
 
-    def __init__(self, job: TrajectoryJob, records: Records):
-        self.job, self.records = job, records
+    One thread writes; each of its jobs holds a share in the trajectory's lock until it has ended.
+    """
+
+    def __init__(
+        self,
+        job: TrajectoryJob,
+        records: Records,
+        lock: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
+    ):
+        self.job, self.records, self.lock = job, records, lock
+        self.pool = ThreadPoolExecutor(1, thread_name_prefix="write")
         self.folder = records.work(job.index)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.restart = self.folder / "restart.safetensors"
@@ -147,33 +159,53 @@ class _Run:
             carry, done = self._begin()
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files, after the segment that is being written, however often Ctrl-C comes."""
+        closed = self._submit(self._close_files)
+        self.pool.shutdown(wait=False)
+        interrupt = None
+        while not closed.done():
+            try:
+                wait([closed])
+            except KeyboardInterrupt as again:  # `Interrupts` repeats it every second
+                interrupt = again
+        if interrupt is not None:
+            raise interrupt
+
+    def _submit(self, function: Callable[..., None], *given: Any) -> Future:
+        """Let the writing thread do this next, under the lock even if this thread gives it up."""
+
+        def owning(share: AbstractContextManager[Any]) -> None:
+            with share:
+                function(*given)
+
+        return self.pool.submit(owning, self.lock())
+
+    def _close_files(self) -> None:
         for writer in self.writers.values():
             writer.close()
 
     def _attempt(self, carry: PyTree, done: int) -> int:
         """Run the segments from number `done` on; return the step of the blow-up, or -1."""
-        with ThreadPoolExecutor(1, thread_name_prefix="write") as pool:
-            waiting: Future | None = None
-            for number, segment in itertools.islice(enumerate(_segments(self.job)), done, None):
-                before = carry
-                carry, seen = advance_segment(
-                    self.model,
-                    before,
-                    segment.frames,
-                    segment.every,
-                    self.observer if segment.seen else _nothing,
-                )
-                blew_up_at = int(carry.blew_up_at)
-                if waiting is not None:
-                    waiting.result()
-                if blew_up_at >= 0:
-                    state = self.model.state(before)  # carry's is the blow-up's
-                    self.safe_dts.append(dt_after_blow_up(self.job.system, state, self.job.dt))
-                    return blew_up_at
-                waiting = pool.submit(self._save, carry, seen, number + 1, segment)
+        waiting: Future | None = None
+        for number, segment in itertools.islice(enumerate(_segments(self.job)), done, None):
+            before = carry
+            carry, seen = advance_segment(
+                self.model,
+                before,
+                segment.frames,
+                segment.every,
+                self.observer if segment.seen else _nothing,
+            )
+            blew_up_at = int(carry.blew_up_at)
             if waiting is not None:
                 waiting.result()
+            if blew_up_at >= 0:
+                state = self.model.state(before)  # carry's is the blow-up's
+                self.safe_dts.append(dt_after_blow_up(self.job.system, state, self.job.dt))
+                return blew_up_at
+            waiting = self._submit(self._save, carry, seen, number + 1, segment)
+        if waiting is not None:
+            waiting.result()
         return -1
 
     def _save(self, carry: PyTree, seen: Any, done: int, segment: _Segment) -> None:
@@ -205,7 +237,7 @@ class _Run:
         job = self.job
         key = trajectory_key(job.seed, job.split, job.index, len(self.blow_ups))
         carry = self.model.init(job.system.initial_state(key=key))
-        self.close()
+        self._close_files()
         self.writers = {name: self._writer(name) for name in self.job.dimensions}
         self._save_restart(carry, 0)
         self._tell("spin-up" if job.spinup_steps else "production", 0)
