@@ -1,5 +1,6 @@
 """Where a file came from: hashes, versions, and writing so that a file is whole or absent."""
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -41,8 +42,13 @@ def versions() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def commit() -> str | None:
-    """Return the git commit of the source tree, with "-dirty" if it was changed, else None."""
+    """Return the git commit of the source tree, with "-dirty" if it was changed, else None.
+
+    Read once per process, since the code that runs is the one imported, not what a later commit in
+    the tree holds.
+    """
     folder = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from subgrid import __version__
 from subgrid.config import Config, config_from_dict, config_to_toml
 from subgrid.errors import CorruptFileError, RunFolderError
+from subgrid.experiment.environments import same_code
 from subgrid.experiment.keys import STAGES, stage_keys
 from subgrid.provenance import config_hash, environment, file_hash, write_atomic
 
@@ -137,6 +138,14 @@ class RunFolder:
                 )
         return True
 
+    def mark_begun(self, stage: str) -> None:
+        """Record the machine and versions under which a stage begins or goes on, each code once."""
+        manifest, now = self.manifest(), environment()
+        before = manifest.setdefault("begun", {}).setdefault(stage, [])
+        if not any(same_code(now, entry) for entry in before):
+            before.append(now)
+            self.write_manifest(manifest)
+
     def mark_done(self, stage: str, seconds: float, files: list[Path], **notes: Any) -> None:
         """Record a finished stage: its key, time, machine and the hash of each file it wrote."""
         manifest = self.manifest()
@@ -154,6 +163,7 @@ class RunFolder:
         manifest = self.manifest()
         for later in STAGES[STAGES.index(stage) :]:
             manifest["stages"].pop(later, None)
+            manifest.get("begun", {}).pop(later, None)
         self.write_manifest(manifest)
 
 

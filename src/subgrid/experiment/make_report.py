@@ -23,6 +23,7 @@ from subgrid.evaluation import (
 )
 from subgrid.experiment.candidates import BASELINE, candidates, labels
 from subgrid.experiment.curves import learning_curves
+from subgrid.experiment.environments import code_facts, code_warnings, participants
 from subgrid.experiment.evaluate import scores_of
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.keys import STAGES
@@ -30,6 +31,7 @@ from subgrid.experiment.progress import Progress, duration
 from subgrid.experiment.results import Results, load_results
 from subgrid.experiment.separated import separated_scores
 
+_MEASURED = STAGES[:3]  # what the report shows is of these
 _YEAR = 360 * 86400.0  # s; the year of the published experiments
 
 
@@ -109,6 +111,7 @@ def _info(folder: RunFolder) -> RunInfo:
             "Data and training": _training_facts(config),
         },
         commands=_commands(config),
+        warnings=code_warnings(participants(manifest, _MEASURED)),
         labels=shown,
         footer=f"Everything shown is in {folder.path}.",
     )
@@ -121,10 +124,8 @@ def _run_facts(config: Config, manifest: dict[str, Any]) -> dict[str, str]:
         "experiment": config.label,
         "date": time.strftime("%Y-%m-%d"),
         "seed": str(config.seed),
-        "subgrid": machine["versions"]["subgrid"],
-        "commit": machine["commit"] or "unknown",
+        **code_facts(participants(manifest, _MEASURED)),
         "device": f"{machine['device']}, {machine['cpu_count']} CPUs",
-        "JAX": machine["versions"]["jax"],
         **{
             f"time of {stage}": duration(stages[stage]["seconds"])
             for stage in STAGES

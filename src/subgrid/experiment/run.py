@@ -10,6 +10,7 @@ from typing import Any
 from subgrid import __version__
 from subgrid.config import Config, check_builds, check_names
 from subgrid.errors import ConfigError, RunFolderError
+from subgrid.experiment.environments import participants, told
 from subgrid.experiment.evaluate import evaluate
 from subgrid.experiment.folder import RunFolder, refuse_other_files
 from subgrid.experiment.keys import STAGES, stage_keys, stage_parts
@@ -20,7 +21,7 @@ from subgrid.experiment.simulate import DATA_FROM, simulate
 from subgrid.experiment.stability import check_time_steps
 from subgrid.experiment.train import train
 from subgrid.experiment.workers import Map, worker_map
-from subgrid.provenance import write_atomic
+from subgrid.provenance import environment, write_atomic
 
 # stage → how it runs and the folders and files it owns
 _RUNNERS: dict[str, tuple[Callable[[RunFolder, Progress, Map], dict[str, Any]], tuple[str, ...]]]
@@ -87,7 +88,11 @@ def _run_stage(folder: RunFolder, stage: str, progress: Progress, mapped: Map) -
     if folder.is_done(stage):
         progress.note(f"{stage}: done already")
         return
+    earlier = participants(folder.manifest(), STAGES[: STAGES.index(stage) + 1])
+    folder.mark_begun(stage)
     progress.note(f"{stage}: begins")
+    for line in told(stage, environment(), earlier):
+        progress.note(line)
     runner, outputs = _RUNNERS[stage]
     start = time.monotonic()
     notes = runner(folder, progress, mapped)
