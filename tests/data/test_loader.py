@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
-from subgrid.data import Samples, open_dataset, statistics
+from subgrid.data import Samples, describe_left_out, open_dataset, statistics
 from subgrid.data.shards import ShardWriter
 from subgrid.errors import ConfigError
 
@@ -95,6 +95,19 @@ def test_frames_that_are_not_finite_are_counted_and_left_out(copy):
     samples = Samples(copy, 8)
     assert len(samples) == 10
     assert [samples.origin(i) for i in range(6, 10)] == [(1, 0), (1, 1), (1, 3), (1, 5)]
+    assert samples.left_out == ((1, 2, 2),)
+    assert describe_left_out(samples) == (
+        "2 of 12 frames of train.zarr at scale 8 hold values of q or q_forcing that are not finite "
+        "and are left out: trajectory 1 (2 from frame 2 on)."
+    )
+    # only the arrays that are read count
+    assert describe_left_out(Samples(copy, 8, variables=("q_forcing",))) is None
+
+
+def test_nothing_is_told_of_whole_data(plain):
+    samples = Samples(plain.path, 8)
+    assert (samples.left_out, describe_left_out(samples)) == ((), None)
+    assert samples.stored == len(samples) == 12
 
 
 @pytest.mark.parametrize("in_memory", [True, False, "auto"])

@@ -21,7 +21,7 @@ class Samples:
     """The frames of one coarse size of a store, in memory or read as they are needed.
 
     A sample is one frame of one trajectory that did not fail; frames with a value that is not
-    finite are left out (see `statistics`, which lists them). Samples are numbered by trajectory,
+    finite are left out and told by `left_out`. Samples are numbered by trajectory,
     then time. `variables`: the arrays that a batch holds. `in_memory`: True, False, or "auto": if
     they take less than half of the available memory. Bytes from disk are checked in any case.
     `content_hash` is the store's: the same for the same bits.
@@ -51,6 +51,7 @@ class Samples:
         attributes = complete_attributes(path)
         self.content_hash: str = attributes["content_hash"]
         present = present_trajectories(attributes)
+        self._present, self._excluded = len(present) * times, sorted(excluded)
         self._frames = np.array(
             [(i, t) for i in present for t in range(times) if (i, t) not in excluded], np.int64
         ).reshape(-1, 2)
@@ -66,6 +67,19 @@ class Samples:
         """Bytes that the samples take in memory."""
         per_frame = sum(int(np.prod(reader.frame_shape)) for reader in self._readers.values())
         return 4 * per_frame * len(self)
+
+    @property
+    def left_out(self) -> tuple[tuple[int, int, int], ...]:
+        """Frames with a value that is not finite: (trajectory, the first of them, how many)."""
+        frames: dict[int, list[int]] = {}
+        for trajectory, time in self._excluded:
+            frames.setdefault(trajectory, []).append(time)
+        return tuple((trajectory, found[0], len(found)) for trajectory, found in frames.items())
+
+    @property
+    def stored(self) -> int:
+        """The number of frames that the store holds, those left out included."""
+        return self._present
 
     @property
     def in_memory(self) -> bool:
@@ -120,6 +134,23 @@ class Samples:
                 values[rows] = reader.read(int(trajectory), frames[rows, 1])
             batch[name] = values
         return batch
+
+
+def describe_left_out(samples: Samples) -> str | None:
+    """Return one sentence on the frames that are not finite, for notes and reports, or None."""
+    if not samples.left_out:
+        return None
+    count = sum(many for _, _, many in samples.left_out)
+    where = listed(
+        [
+            f"trajectory {trajectory} ({many} from frame {first} on)"
+            for trajectory, first, many in samples.left_out
+        ]
+    )
+    return (
+        f"{count} of {samples.stored} frames of {samples.path.name} at scale {samples.scale} hold "
+        f"values of {' or '.join(samples.variables)} that are not finite and are left out: {where}."
+    )
 
 
 def _free_memory() -> float:
