@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pyqg_jax import qg_model, state, steppers
 
+from subgrid.grids.transforms import SEPARATE_FROM
 from subgrid.stepping import rollout
 from subgrid.systems import TwoLayerQG
 
@@ -35,6 +36,7 @@ def _peer(system: TwoLayerQG, **constants: float) -> qg_model.QGModel:
 
 
 SQUARE, SHORT, NARROW = (32, 32, 1e6), (32, 24, 0.75e6), (24, 32, 1e6)  # nx, ny, length_y
+LARGE = (96, 96, 1e6)  # transforms one by one, see subgrid.grids.transforms
 CASES = pytest.mark.parametrize(
     ("configuration", "constants", "shape"),
     [("eddy", {}, SQUARE), ("jet", JET, SQUARE), ("eddy", {}, NARROW), ("jet", JET, SHORT)],
@@ -45,6 +47,17 @@ CASES = pytest.mark.parametrize(
 @pytest.mark.usefixtures("float64")
 @CASES
 def test_tendency_agrees(configuration, constants, shape):
+    _assert_tendency_agrees(configuration, constants, shape)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize(("configuration", "constants"), [("eddy", {}), ("jet", JET)])
+def test_tendency_agrees_with_separate_transforms(configuration, constants):
+    assert LARGE[0] * LARGE[1] >= SEPARATE_FROM
+    _assert_tendency_agrees(configuration, constants, LARGE)
+
+
+def _assert_tendency_agrees(configuration, constants, shape):
     system = _system(configuration, shape)
     peer = _peer(system, **constants)
     q = _random_pv(system)
