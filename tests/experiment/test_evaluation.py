@@ -1,6 +1,7 @@
 """The evaluation stage: damage to a free run in progress, and values that are not finite."""
 
 import json
+import re
 import shutil
 
 import jax
@@ -10,6 +11,7 @@ from experiment_runs import SMALLEST, digests
 
 from subgrid.cli import main
 from subgrid.config import load_config
+from subgrid.errors import CorruptFileError
 from subgrid.experiment import Progress, RunFolder, run_experiment
 from subgrid.experiment import evaluate as module
 
@@ -71,6 +73,31 @@ def test_a_damaged_free_run_is_named_and_nothing_is_overwritten(
     assert "Traceback" not in message
     assert digests(folder) == before
     assert RunFolder.open(folder).manifest() == manifest
+
+
+@pytest.mark.parametrize("name", ["reference.zarr", "offline/smagorinsky.zarr", "costs.json"])
+def test_a_damaged_store_of_an_unfinished_evaluation_is_named_and_not_taken(a_copy, name):
+    RunFolder.open(a_copy).forget("evaluate")
+    (a_copy / "scores.json").unlink()
+    result = a_copy / "evaluation" / name
+    chunks = [f for f in sorted(result.rglob("c/*")) if f.is_file()] or [result]
+    chunks[0].write_bytes(altered(chunks[0].read_bytes()))
+    before = digests(a_copy)
+    with pytest.raises(CorruptFileError, match=rf"{re.escape(str(result))} was altered"):
+        run_experiment(load_config(SMALLEST), a_copy)
+    assert digests(a_copy) == before
+    result.with_suffix(".sha256").unlink()
+    with pytest.raises(CorruptFileError, match=rf"{re.escape(str(result))} has no checksum"):
+        run_experiment(load_config(SMALLEST), a_copy)
+
+
+def test_what_a_kill_between_checksum_and_store_leaves_is_no_obstacle(a_copy, finished):
+    RunFolder.open(a_copy).forget("evaluate")
+    shutil.rmtree(a_copy / "evaluation/reference.zarr")
+    (a_copy / "evaluation/.reference.sha256.abc").write_text("")
+    (a_copy / "evaluation/.reference.zarr.1").mkdir()
+    run_experiment(load_config(SMALLEST), a_copy)
+    assert digests(a_copy) == digests(finished)
 
 
 def test_a_free_run_in_progress_goes_on_to_the_same_bits(in_progress, finished):

@@ -25,7 +25,13 @@ from subgrid.evaluation import (
 from subgrid.experiment.candidates import BASELINE, Candidate, candidates
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress
-from subgrid.experiment.results import Results, load_results, write_dataset
+from subgrid.experiment.results import (
+    Results,
+    is_written,
+    load_results,
+    write_dataset,
+    write_text,
+)
 from subgrid.experiment.separated import evaluate_cases, separated_scores
 from subgrid.experiment.simulate import check_online_step
 from subgrid.provenance import write_atomic
@@ -38,7 +44,8 @@ def evaluate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) 
 
     Each closure's offline scores and free runs are a store of their own; those already written are
     kept, and free runs that were interrupted go on from their last segment. Raises ConfigError for
-    a time step above the limit and whatever a closure raises.
+    a time step above the limit, CorruptFileError for a store that was altered since it was written,
+    and whatever a closure raises.
     """
     test = _TestSet(folder)
     check_online_step(folder.config, folder.split("test"))
@@ -113,7 +120,7 @@ class _TestSet:
     def write_reference(self, progress: Progress) -> None:
         """Write the statistics of the truth over the steps of the free runs."""
         path = self.folder.evaluation / "reference.zarr"
-        if path.exists():
+        if is_written(path):
             return
         progress.note("evaluate: statistics of the truth")
         data = open_dataset(self.store, self.size)
@@ -137,7 +144,7 @@ class _TestSet:
     def write_offline(self, candidate: Candidate, progress: Progress) -> None:
         """Write the scores of a closure's output against the true forcing."""
         path = self.folder.evaluation / "offline" / f"{candidate.label}.zarr"
-        if path.exists():
+        if is_written(path):
             return
         name = self.names[0]
         samples = Samples(self.store, self.size, (name, f"{name}_forcing"), in_memory=False)
@@ -168,7 +175,7 @@ class _TestSet:
     def write_online(self, candidate: Candidate, progress: Progress) -> None:
         """Write the statistics of a closure's free runs from the test states."""
         path = self.folder.evaluation / "online" / f"{candidate.label}.zarr"
-        if path.exists():
+        if is_written(path):
             return
         task = progress.task(f"online {candidate.label}", self.plan.steps)
         model = self.online_system.model(self.config.coarse_dt, candidate.closure)
@@ -191,7 +198,7 @@ class _TestSet:
     def write_costs(self, found: list[Candidate], progress: Progress) -> None:
         """Write the time per step of each model; kept, since it is never the same twice."""
         path = self.folder.evaluation / "costs.json"
-        if path.exists():
+        if is_written(path):
             return
         progress.note("evaluate: time per step of every closure")
         first = {c.model: c for c in reversed(found)}  # one network stands for all of its size
@@ -201,7 +208,7 @@ class _TestSet:
         }
         state = jax.tree.map(lambda leaf: leaf[0], self._initial_states())
         costs = step_cost(models, state, baseline=BASELINE)
-        write_atomic(path, json.dumps({name: cost._asdict() for name, cost in costs.items()}))
+        write_text(path, json.dumps({name: cost._asdict() for name, cost in costs.items()}))
 
     def _members(self) -> list[int]:
         """Return the numbers of the test trajectories that the members start from."""

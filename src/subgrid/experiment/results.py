@@ -1,5 +1,6 @@
 """What the evaluation stage wrote, read back for the scores and the report."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -8,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from subgrid.config import LearnedConfig, build_coarse_systems, build_system
+from subgrid.errors import CorruptFileError
 from subgrid.evaluation import StepCost
 from subgrid.experiment.candidates import labels
 from subgrid.experiment.folder import RunFolder
+from subgrid.provenance import file_hash, write_atomic
 
 if TYPE_CHECKING:
     import xarray
@@ -55,14 +58,63 @@ def load_results(folder: RunFolder) -> Results:
     )
 
 
+def is_written(path: Path) -> bool:
+    """Return whether a result is there already, whole.
+
+    Raises CorruptFileError if it is not what was written: its checksum is in NAME.sha256 beside it.
+    """
+    if not path.exists():
+        return False
+    kept = _checksum_file(path)
+    wanted = kept.read_text(encoding="utf-8").strip() if kept.is_file() else None
+    if wanted != _checksum(path):
+        wrong = f"has no checksum in {kept}" if wanted is None else "was altered (checksum differs)"
+        raise CorruptFileError(
+            f"{path} {wrong} after it was written. Restore it, or remove it and run the same "
+            "command again to make it again."
+        )
+    return True
+
+
 def write_dataset(path: Path, dataset: "xarray.Dataset") -> None:
-    """Write a dataset as a Zarr store, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    for left in path.parent.glob(f".{path.name}.*"):  # of a process that was killed here
-        shutil.rmtree(left)
+    """Write a dataset as a Zarr store, whole or not at all, with its checksum beside it."""
+    aside = _aside(path)
     dataset.to_zarr(aside, mode="w", consolidated=False, zarr_format=3)
+    _put(aside, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all, with its checksum beside it."""
+    aside = _aside(path)
+    write_atomic(aside, text)
+    _put(aside, path)
+
+
+def _aside(path: Path) -> Path:
+    """Return where to write a result, with what a process killed there left removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for name in (path.name, _checksum_file(path).name):
+        for left in path.parent.glob(f".{name}.*"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def _put(aside: Path, path: Path) -> None:
+    write_atomic(_checksum_file(path), _checksum(aside) + "\n")  # first: no result is without one
     aside.rename(path)
+
+
+def _checksum_file(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _checksum(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file, or of the names and contents of all files of a store."""
+    if path.is_file():
+        return file_hash(path)
+    found = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
+    lines = "".join(f"{file_hash(found[name])}  {name}\n" for name in sorted(found))
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def read_dataset(path: Path) -> "xarray.Dataset":

@@ -22,7 +22,7 @@ from subgrid.config import (
 from subgrid.evaluation import SeparatedScores, join_sums, offline_scores, sample_sums
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress
-from subgrid.experiment.results import read_dataset, write_dataset
+from subgrid.experiment.results import is_written, read_dataset, write_dataset
 from subgrid.experiment.training_runs import Watch, pairs, remove_checkpoints, training_seed
 from subgrid.training import channels, train_separated
 
@@ -98,7 +98,7 @@ def evaluate_cases(folder: RunFolder, progress: Progress) -> None:
     config = folder.config
     for case in cases(config):
         path = _scores_path(folder, case)
-        if path.exists():
+        if is_written(path):
             continue
         coarse = _system(config, case.high)
         separated = load_closure(folder.model(case.label, case.number))
