@@ -1,7 +1,8 @@
 """One table of the KE-spectrum errors of finished runs that differ in their seed.
 
 Run: python benchmarks/seeds.py RUN [RUN ...]      (run folders of `subgrid run`)
-Prints Markdown: per run and model the error of both layers, relative to no closure, and blow-ups.
+Prints Markdown: per run and model the error of both layers, relative to no closure, blow-ups, and
+the commits that made the stages.
 """
 
 import json
@@ -43,6 +44,12 @@ def main(folders: list[Path]) -> None:
             f"\n{name}: below no closure in both layers in {wins} of {len(runs)} seeds; "
             f"{lost} of {members} members blew up."
         )
+    commits = {
+        stage["environment"]["commit"]
+        for manifest in manifests
+        for stage in manifest["stages"].values()
+    }
+    print(f"\nAll stages of all runs were made at commit {', '.join(sorted(map(str, commits)))}.")
 
 
 if __name__ == "__main__":
