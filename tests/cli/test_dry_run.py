@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from subgrid.config import load_config
+from subgrid.experiment import RunFolder
+
 SMALLEST = Path(__file__).parents[1] / "experiment" / "smallest.toml"
 
 
@@ -28,3 +31,29 @@ def test_a_dry_run_refuses_the_time_step_that_a_run_refuses(cli):
     assert code == 2
     assert "truth.dt: got 100000 s, above the stability limit" in err
     assert "31000 s" in err
+
+
+def test_a_dry_run_refuses_the_objects_that_a_run_cannot_build(cli):
+    code, _, err = cli(
+        "run", SMALLEST, "--dry-run", "--set", "models.smagorinsky.arguments={nonsense=1}"
+    )
+    assert code == 2
+    assert "nonsense" in err
+
+
+def test_a_dry_run_refuses_the_folder_that_a_run_refuses(cli, tmp_path):
+    folder = RunFolder.create(tmp_path / "run", load_config(SMALLEST))
+    code, _, err = cli("run", SMALLEST, "--dry-run", "--out", "run", "--set", "training.updates=13")
+    assert code == 2
+    assert "training.updates: there 6, here 13" in err
+    folder.write_manifest({**folder.manifest(), "subgrid": "0.0.1"})
+    code, _, err = cli("run", SMALLEST, "--dry-run", "--out", "run")
+    assert code == 2
+    assert "begun by subgrid 0.0.1" in err
+    code, _, err = cli("run", SMALLEST, "--dry-run", "--out", "new", "--data-from", "run")
+    assert code == 2
+    assert "--data-from run: it was begun by subgrid 0.0.1" in err
+    (tmp_path / "thesis.tex").write_text("precious")
+    code, _, err = cli("run", SMALLEST, "--dry-run", "--out", tmp_path)
+    assert code == 2
+    assert "is not empty" in err

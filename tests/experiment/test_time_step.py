@@ -10,7 +10,7 @@ from experiment_runs import SMALLEST
 from subgrid.config import load_config
 from subgrid.data import open_dataset
 from subgrid.errors import ConfigError
-from subgrid.experiment import RunFolder, run_experiment
+from subgrid.experiment import RunFolder, run_experiment, stability
 from subgrid.stepping import rollout
 from subgrid.systems import TwoLayerQG
 
@@ -68,3 +68,17 @@ def test_a_step_too_long_for_the_eddies_of_the_test_set_is_refused_before_the_tr
     assert told <= float(jax.vmap(coarse.max_stable_dt)(states).min()) < 64800
     run = jax.vmap(lambda state: rollout(coarse.model(told), state, 400, 400))(states)
     assert run.blew_up_at.tolist() == [-1, -1]
+
+
+def test_only_the_stages_that_will_take_a_step_are_refused_for_it(a_copy, tmp_path, monkeypatch):
+    config = load_config(SMALLEST)
+    limit = stability.failing_dt(TwoLayerQG(16))._replace(seconds=1.0)
+    monkeypatch.setattr(stability, "failing_dt", lambda system, states=None: limit)
+    run_experiment(config, a_copy)
+    run_experiment(config, a_copy, stages=("report",), force=True)
+    RunFolder.open(a_copy).forget("evaluate")
+    with pytest.raises(ConfigError, match="above the stability limit"):
+        run_experiment(config, a_copy)
+    with pytest.raises(ConfigError, match="above the stability limit"):
+        run_experiment(config, a_copy, stages=("simulate",), force=True)
+    assert RunFolder.open(a_copy).is_done("simulate")

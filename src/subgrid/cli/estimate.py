@@ -6,14 +6,18 @@ from pathlib import Path
 from subgrid.config import Config, check_names
 
 
-def print_plan(config: Config, out: Path, workers: int) -> None:
-    """Print steps, operations, memory, disk and time of each stage; nothing is written."""
-    check_names(config)
+def print_plan(config: Config, out: Path, workers: int, data_from: Path | None = None) -> None:
+    """Print steps, operations, memory, disk and time of each stage; nothing is written.
+
+    Raises what a run would before it begins: see `check_run`.
+    """
+    check_names(config)  # first, since what follows imports JAX
     from subgrid.experiment.plan import plan_run
     from subgrid.experiment.progress import duration
-    from subgrid.experiment.stability import check_time_steps, step_limits
+    from subgrid.experiment.run import check_run
+    from subgrid.experiment.stability import step_limits
 
-    check_time_steps(config)
+    check_run(config, out, data_from=data_from)
     print(
         f"{config.label} in {out}; timing a few steps and updates on this machine ...", flush=True
     )

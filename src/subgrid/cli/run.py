@@ -29,7 +29,7 @@ def command(
     if dry_run:
         from subgrid.cli.estimate import print_plan
 
-        print_plan(config, out, options.workers)
+        print_plan(config, out, options.workers, options.data_from)
         return
     from subgrid.experiment import run_experiment
 

@@ -38,11 +38,8 @@ class RunFolder:
         are no run.
         """
         path = Path(path)
-        if (path / "config.toml").exists():
-            folder = cls.open(path)
-            _refuse_other_config(path, folder.config, config)
-            return folder
-        refuse_other_files(path)
+        if (made := cls.existing(path, config)) is not None:
+            return made
         path.mkdir(parents=True, exist_ok=True)
         folder = cls(path, config)
         folder.write_manifest(
@@ -56,6 +53,17 @@ class RunFolder:
         )
         # last, because its presence says that the folder is a run
         write_atomic(path / "config.toml", config_to_toml(config))
+        return folder
+
+    @classmethod
+    def existing(cls, path: str | Path, config: Config) -> "RunFolder | None":
+        """Return the folder of this config, or None if it is yet to be made; raises as `create`."""
+        path = Path(path)
+        if not (path / "config.toml").exists():
+            refuse_other_files(path)
+            return None
+        folder = cls.open(path)
+        _refuse_other_config(path, folder.config, config)
         return folder
 
     @classmethod

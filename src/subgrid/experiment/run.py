@@ -12,7 +12,7 @@ from subgrid.config import Config, check_builds, check_names
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.environments import participants, told
 from subgrid.experiment.evaluate import evaluate
-from subgrid.experiment.folder import RunFolder, refuse_other_files
+from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.keys import STAGES, stage_keys, stage_parts
 from subgrid.experiment.lock import RunLock
 from subgrid.experiment.make_report import make_report
@@ -59,12 +59,8 @@ def run_experiment(
     """
     progress = Progress() if progress is None else progress
     out = Path(out)
-    check_names(config)
-    check_builds(config)
-    check_time_steps(config)
     wanted = [stage for stage in STAGES if stage in stages]
-    source = _source_of_data(config, out, data_from, wanted[0], force)
-    refuse_other_files(out)
+    source = check_run(config, out, stages=wanted, data_from=data_from, force=force)
     out.mkdir(parents=True, exist_ok=True)
     with RunLock(out), worker_map(workers, dask) as mapped:
         folder = RunFolder.create(out, config)
@@ -82,6 +78,33 @@ def run_experiment(
         for stage in wanted:
             _run_stage(folder, stage, progress, mapped)
     return folder
+
+
+def check_run(
+    config: Config,
+    out: Path,
+    *,
+    stages: Sequence[str] = STAGES,
+    data_from: str | Path | None = None,
+    force: bool = False,
+) -> RunFolder | None:
+    """Raise what `run_experiment` would before it begins; nothing is written.
+
+    `stages`: in the order of STAGES. Returns the run whose data are to be copied, if any are.
+    """
+    check_names(config)
+    check_builds(config)
+    folder = RunFolder.existing(out, config)
+    try:
+        check_time_steps(config, stages)
+    except ConfigError:  # stages that are done need no step; asked last, as all files are hashed
+        if folder is None or force:
+            raise
+        check_time_steps(config, [stage for stage in stages if not folder.is_done(stage)])
+    source = _source_of_data(config, out, data_from, stages[0], force)
+    if folder is not None:
+        _refuse_other_version(folder, stages, force)
+    return source
 
 
 def _run_stage(folder: RunFolder, stage: str, progress: Progress, mapped: Map) -> None:

@@ -1,20 +1,26 @@
 """The check that a time step is below the stability limit, before a run wastes its time."""
 
+from collections.abc import Collection
 from typing import Any
 
 from subgrid.config import Config, build_coarse_systems, build_online_system, build_system
 from subgrid.errors import ConfigError
+from subgrid.experiment.keys import STAGES
 from subgrid.systems import failing_dt, largest_safe_dt
 
 
-def check_time_steps(config: Config) -> None:
-    """Raise ConfigError, with the largest safe dt, if a run of this config is sure to blow up.
+def check_time_steps(config: Config, stages: Collection[str] = STAGES) -> None:
+    """Raise ConfigError, with the largest safe dt, if `stages` of a config are sure to blow up.
 
-    That much is known before anything is simulated; a dt between the safe one and the failing one
-    may work. The coarse model is checked again when its initial states are there.
+    Simulate takes the step of the truth, evaluate that of the free runs; train is refused with it,
+    as its closures could not be tested. That much is known before anything is simulated; a dt
+    between the safe one and the failing one may work. The coarse model is checked again when its
+    initial states are there.
     """
-    for key, dt, system in _steps(config):
-        check_time_step(key, dt, system)
+    users = ({"simulate"}, {"train", "evaluate"})
+    for (key, dt, system), wanted in zip(_steps(config), users, strict=True):
+        if wanted & set(stages):
+            check_time_step(key, dt, system)
 
 
 def step_limits(config: Config) -> list[str]:
