@@ -1,12 +1,15 @@
 """Generations in other processes: same bits, real kills, a Dask cluster."""
 
+import contextlib
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import jax
@@ -15,7 +18,9 @@ from small_generation import settings
 
 from subgrid.data import dask_map, generate, process_map
 from subgrid.data.records import Records
+from subgrid.data.trajectory import _Run
 from subgrid.errors import SubgridError
+from subgrid.systems import TwoLayerQG
 
 SCRIPT = Path(__file__).parent / "small_generation.py"
 
@@ -25,6 +30,18 @@ def test_two_processes_give_the_same_bits(plain, tmp_path):
         found = generate(tmp_path / "train.zarr", **settings(), map=over_processes)
     assert found.simulated == 2
     assert found.content_hash == plain.content_hash
+
+
+def test_a_worker_of_one_thread_gives_the_bits_of_all_threads(tmp_path):
+    """At 128², where XLA runs transforms side by side on its threads: here all, there one."""
+    truth = TwoLayerQG(128)
+    given = settings(
+        truth, sizes=(64,), dt=1800.0, spinup_steps=4, frames=2, save_every=1, trajectories=1
+    )
+    here = generate(tmp_path / "here" / "train.zarr", **given)
+    with process_map(2) as over_processes:
+        there = generate(tmp_path / "there" / "train.zarr", **given, map=over_processes)
+    assert there.content_hash == here.content_hash
 
 
 def test_worker_that_dies_is_explained():
@@ -104,6 +121,64 @@ def test_dask_cluster_used_twice_gives_the_same_bits_and_simulates_twice(plain, 
                     assert (found.simulated, found.content_hash) == (2, plain.content_hash)
                     shutil.rmtree(path)
                     shutil.rmtree(Records(path).folder)
+
+
+def test_stopped_dask_generation_stops_its_worker_and_goes_on(tmp_path, monkeypatch):
+    """Ctrl-C here while a worker is at a long trajectory, then the same again on another worker."""
+    distributed = pytest.importorskip("distributed")
+    path = tmp_path / "train.zarr"
+    given = settings(frames=60, trajectories=1)
+    written, stopped, ended, waits = threading.Event(), threading.Event(), [], []
+    save, check = _Run._save, _Run._check_that_it_is_asked_for
+
+    def slow_save(self, *segment):
+        save(self, *segment)
+        if segment[2] == 3:
+            written.set()
+            time.sleep(0.5)
+
+    def noted_check(self):
+        try:
+            check(self)
+        except SubgridError as error:
+            ended.append(str(error))
+            stopped.set()
+            raise
+
+    def interrupted_map(map):
+        def over_cluster(function, jobs):
+            waited = map(function, jobs)
+
+            def wait():
+                with contextlib.suppress(CancelledError):
+                    next(waited)
+
+            waits.append(threading.Thread(target=wait))
+            waits[0].start()
+            assert written.wait(60)
+            raise KeyboardInterrupt
+
+        return over_cluster
+
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        ) as cluster,
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr(_Run, "_save", slow_save)
+        patch.setattr(_Run, "_check_that_it_is_asked_for", noted_check)
+        with pytest.raises(KeyboardInterrupt), dask_map(cluster) as over_cluster:
+            generate(path, **given, map=interrupted_map(over_cluster))
+        assert not (Records(path).folder / "call").exists()
+        with dask_map(cluster) as over_cluster:
+            found = generate(path, **given, map=over_cluster)
+        assert stopped.wait(60)
+        waits[0].join()
+    assert len(ended) == 1
+    assert "is not waited for any more" in ended[0]
+    whole = generate(tmp_path / "whole" / "train.zarr", **given)
+    assert found.content_hash == whole.content_hash
 
 
 def _start(path: Path, where: str) -> subprocess.Popen:

@@ -182,9 +182,9 @@ def _at_work(job: TrajectoryJob, split: Split) -> Iterator[_Work]:
     config, arrays = _config(job), layouts(job.observer)
     job = dataclasses.replace(job, config_hash=config_hash(config), dimensions=_dimensions(arrays))
     records = Records(job.store)
-    with locked(records.folder / "lock", job.store):
+    with locked(records.folder / "lock", job.store), records.asking() as call:
         present = _prepare(job, records, config, arrays, split.trajectories)
-        every = [dataclasses.replace(job, index=index) for index in range(present)]
+        every = [dataclasses.replace(job, index=index, call=call) for index in range(present)]
         left = _unfinished(records, every)
         if left:
             note_versions(records.store)
@@ -236,7 +236,7 @@ def _check(job: TrajectoryJob, trajectories: int) -> None:
 
 def _config(job: TrajectoryJob) -> dict[str, Any]:
     """Return what decides the numbers of a store, except how many trajectories it has."""
-    left_out = ("store", "index", "config_hash", "dimensions")
+    left_out = ("store", "index", "config_hash", "dimensions", "call")
     fields = [f.name for f in dataclasses.fields(job) if f.name not in left_out]
     return {name: describe(getattr(job, name)) for name in fields}
 

@@ -74,8 +74,10 @@ def dask_map(cluster: Any) -> Iterator[Map]:
 
     `cluster`: the scheduler's address ("tcp://host:8786"), a cluster object or a
     `distributed.Client`. The workers need the same package and see the store under the same path;
-    start them with one thread per process. Jobs that are not done when the block ends are
-    cancelled. Raises ImportError if `distributed` is not installed (extra `dask`).
+    start them with one thread per process. Jobs that have not begun when the block ends are
+    cancelled; Dask cannot stop the others, but a trajectory that no generation waits for stops by
+    itself at its next segment, and the same generation run again waits for that. Raises
+    ImportError if `distributed` is not installed (extra `dask`).
     """
     from distributed import Client
 

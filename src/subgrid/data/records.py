@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -69,6 +70,27 @@ class Records:
     def work(self, index: int) -> Path:
         """Return the folder of a trajectory's unfinished files."""
         return self.folder / f"{index:05d}"
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[str]:
+        """Give the name of a call that asks for trajectories, which `asked` knows in the block.
+
+        A worker elsewhere cannot be stopped: it looks here before each segment. Kept in a file,
+        which reaches any cluster; that of a killed process is replaced by the next call's.
+        """
+        path, call = self.folder / "call", uuid.uuid4().hex
+        write_atomic(path, call)
+        try:
+            yield call
+        finally:
+            path.unlink(missing_ok=True)
+
+    def asked(self, call: str) -> bool:
+        """Return whether the generation of this name still waits for its trajectories."""
+        try:
+            return (self.folder / "call").read_text() == call
+        except FileNotFoundError:
+            return False
 
     def result(self, index: int) -> TrajectoryResult | None:
         """Return how a trajectory ended, None if it has not.
@@ -171,12 +193,15 @@ def _content(store: Path, files: Iterable[str]) -> str:
 
 
 @contextlib.contextmanager
-def locked(path: Path, what: str) -> Iterator[Callable[[], AbstractContextManager[Any]]]:
+def locked(
+    path: Path, what: str, patience: float | None = None
+) -> Iterator[Callable[[], AbstractContextManager[Any]]]:
     """Hold a lock file while the block runs; the system releases it if the process dies.
 
     Gives a function that returns a share in the lock, for a thread that may outlive the block: the
     lock is released when the block and all shares have been closed.
-    Raises RunLockedError if another process still holds it after a few seconds.
+    Raises RunLockedError if another process still holds it after `patience` seconds, by default
+    a few.
     """
     try:
         import fcntl
@@ -184,7 +209,7 @@ def locked(path: Path, what: str) -> Iterator[Callable[[], AbstractContextManage
         yield contextlib.nullcontext
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + (_PATIENCE if patience is None else patience)
     with open(path, "a") as stream:
         while True:
             try:

@@ -22,12 +22,13 @@ from subgrid.data.observing import Observer, state_shapes
 from subgrid.data.records import Progress, Records, TrajectoryResult, locked
 from subgrid.data.shards import ShardWriter
 from subgrid.data.store import group_name
-from subgrid.errors import CorruptFileError, RunFolderError
+from subgrid.errors import CorruptFileError, RunFolderError, SubgridError
 from subgrid.provenance import load_arrays, save_arrays
 from subgrid.stepping import advance_segment
 from subgrid.systems import dt_after_blow_up
 
 ATTEMPTS = 6  # the first and five with new seeds
+_PATIENCE = 600.0  # seconds: a worker that nobody waits for any more ends its segment first
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class TrajectoryJob:
     numbers, `index` the trajectory within it. `config_hash`: of the generation it belongs to.
     `dimensions`: per array of the store ("scale_64/q") how many axes it has there.
     `dt` in seconds; a frame every `save_every` steps after `spinup_steps`; `segment_frames`: frames
-    between two saves. `x64`: whether to run with 64-bit types enabled.
+    between two saves. `x64`: whether to run with 64-bit types enabled. `call`: the generation that
+    waits for it (see `Records.asking`); "" if it is to run to its end in any case.
     """
 
     store: str
@@ -57,6 +59,7 @@ class TrajectoryJob:
     segment_frames: int
     store_flux: bool = False
     x64: bool = False
+    call: str = ""
 
     @property
     def observer(self) -> Observer:
@@ -81,14 +84,16 @@ def run_trajectory(job: TrajectoryJob) -> TrajectoryResult:
     segments at most are in memory, one being computed on the device and one being written.
 
     Raises OSError when the disk is full (what was saved remains), CorruptFileError for a damaged
-    restart file and RunLockedError if another process works on the same trajectory.
+    restart file, RunLockedError if another process works on the same trajectory, and SubgridError
+    if the generation that asked for it has ended before it, for then it stops at the next segment.
     """
     records = Records(job.store)
+    what = f"trajectory {job.index} of {job.store}"
+    # a generation has the store's lock: who holds a trajectory's must be about to notice and stop
+    patience = _PATIENCE if job.call else None
     with (
         jax.enable_x64(job.x64),
-        locked(
-            records.folder / f"{job.index:05d}.lock", f"trajectory {job.index} of {job.store}"
-        ) as lock,
+        locked(records.folder / f"{job.index:05d}.lock", what, patience) as lock,
     ):
         done = records.result(job.index)
         if done is None:
@@ -188,6 +193,7 @@ class _Run:
         """Run the segments from number `done` on; return the step of the blow-up, or -1."""
         waiting: Future | None = None
         for number, segment in itertools.islice(enumerate(_segments(self.job)), done, None):
+            self._check_that_it_is_asked_for()
             before = carry
             carry, seen = advance_segment(
                 self.model,
@@ -207,6 +213,13 @@ class _Run:
         if waiting is not None:
             waiting.result()
         return -1
+
+    def _check_that_it_is_asked_for(self) -> None:
+        if self.job.call and not self.records.asked(self.job.call):
+            raise SubgridError(
+                f"trajectory {self.job.index} of {self.job.store} is not waited for any more: the "
+                "generation that asked for it was stopped. What it saved remains"
+            )
 
     def _save(self, carry: PyTree, seen: Any, done: int, segment: _Segment) -> None:
         """Write what was seen, then where to go on."""
