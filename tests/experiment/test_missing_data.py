@@ -8,6 +8,7 @@ from experiment_runs import SMALLEST
 
 from subgrid.config import load_config
 from subgrid.data import open_dataset, trajectory
+from subgrid.data.shards import ShardWriter
 from subgrid.experiment import run_experiment
 
 
@@ -34,3 +35,26 @@ def test_a_trajectory_that_always_blows_up_is_left_out_and_reported(tmp_path, mo
     assert online["cascade"]["blow_ups"] == []
     report = folder.report.read_text()
     assert "1 of 2 trajectories" in report
+
+
+def test_frames_that_are_not_finite_are_left_out_counted_and_dated(tmp_path, monkeypatch):
+    append = ShardWriter.append
+
+    def spoilt(self, frames):
+        frames = np.array(frames)
+        if len(self.lengths) == 0 and self._parts.name == "scale_12.q_forcing":
+            frames[1, 0, 3, 3] = np.nan
+        append(self, frames)
+
+    monkeypatch.setattr(ShardWriter, "append", spoilt)
+    folder = run_experiment(load_config(SMALLEST), tmp_path / "run")
+    notes = folder.manifest()["stages"]["simulate"]["splits"]
+    (sentence,) = notes["test"]["not_finite"]
+    assert sentence.startswith("2 of 12 frames of test.zarr at scale 12")
+    assert "trajectory 0 (1 from frame 1 on)" in sentence
+    assert len(notes["train"]["not_finite"]) == 1
+    report = folder.report.read_text()
+    assert "2 of 12 frames of test.zarr" in report
+    text = folder.scores.read_text()
+    assert "NaN" not in text
+    assert json.loads(text)["online"]["cascade"]["blow_ups"] == []

@@ -111,7 +111,14 @@ def _info(folder: RunFolder) -> RunInfo:
             "Data and training": _training_facts(config),
         },
         commands=_commands(config),
-        warnings=code_warnings(participants(manifest, _MEASURED)),
+        warnings=[
+            *code_warnings(participants(manifest, _MEASURED)),
+            *(
+                f"{sentence[0].upper()}{sentence[1:]}"
+                for split in manifest["stages"]["simulate"]["splits"].values()
+                for sentence in split.get("not_finite", [])
+            ),
+        ],
         labels=shown,
         footer=f"Everything shown is in {folder.path}.",
     )

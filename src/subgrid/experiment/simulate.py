@@ -16,10 +16,11 @@ from subgrid.config import (
     build_system,
 )
 from subgrid.data import Progress as TrajectoryProgress
-from subgrid.data import Samples, Split, generate_all, statistics
+from subgrid.data import Samples, Split, describe_left_out, generate_all, statistics
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress, Task
 from subgrid.experiment.stability import check_time_step
+from subgrid.experiment.training_runs import pairs
 from subgrid.systems import rounded_down
 
 SPLITS = ("train", "validation", "test")
@@ -32,7 +33,6 @@ def simulate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) 
     Finished trajectories and saved segments of an interrupted run are kept. Raises ConfigError for
     a time step above the limit, UnstableRunError if no trajectory of a split stays healthy.
     """
-    config = folder.config
     (folder.path / "data").mkdir(exist_ok=True)
     wanted = _splits(folder)
     steps = sum(split.trajectories * split.job().steps for split in wanted)
@@ -56,8 +56,11 @@ def simulate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) 
             "blow_ups": summary.blow_ups,
             "failed": list(summary.failed),
         }
-        for size in config.coarse.sizes:
+        for size, system in wanted[0].coarse_systems.items():
             statistics(folder.split(name), size)  # kept beside the store, which is then complete
+            if told_of := describe_left_out(pairs(folder, name, system, in_memory=False)):
+                notes[name].setdefault("not_finite", []).append(told_of)
+                progress.note(f"simulate: {told_of}")
     task.finish()
     origin = folder.path / "data" / DATA_FROM
     taken = {"data_from": json.loads(origin.read_text())} if origin.exists() else {}

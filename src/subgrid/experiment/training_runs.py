@@ -3,7 +3,7 @@
 import shutil
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from subgrid.data import Samples
 from subgrid.experiment.folder import RunFolder
@@ -16,11 +16,13 @@ def training_seed(seed: int, model: str, number: int) -> int:
     return zlib.crc32(f"{seed}/{model}/{number}".encode())
 
 
-def pairs(folder: RunFolder, split: str, system: Any) -> Samples:
+def pairs(
+    folder: RunFolder, split: str, system: Any, in_memory: bool | Literal["auto"] = "auto"
+) -> Samples:
     """Return the states and forcings of a split on the grid of a coarse system."""
     names = [variable.name for variable in system.variables]
     wanted = [*names, *(f"{name}_forcing" for name in names)]
-    return Samples(folder.split(split), system.grid.nx, wanted)
+    return Samples(folder.split(split), system.grid.nx, wanted, in_memory)
 
 
 def remove_checkpoints(target: Path) -> None:
