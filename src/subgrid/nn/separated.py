@@ -65,4 +65,5 @@ class SeparatedNetwork(eqx.Module):
         return downscale(field, self.low * field.shape[-2] // field.shape[-1], self.low)
 
     def _without_small(self, field: Array) -> Array:
-        return upscale(self._down(field), *field.shape[-2:])
+        ny, nx = field.shape[-2:]
+        return upscale(self._down(field), ny, nx)
