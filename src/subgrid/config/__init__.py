@@ -30,6 +30,7 @@ from subgrid.config.sections import (
     SeparatedConfig,
     TrainingConfig,
     TruthConfig,
+    VariantConfig,
 )
 from subgrid.config.settings import Config
 
@@ -44,6 +45,7 @@ __all__ = [
     "SeparatedConfig",
     "TrainingConfig",
     "TruthConfig",
+    "VariantConfig",
     "build_closure",
     "build_coarse_systems",
     "build_coarseners",

@@ -3,7 +3,12 @@
 import math
 from typing import Any
 
-from subgrid.config.sections import ClosureConfig, LearnedConfig, SeparatedConfig
+from subgrid.config.sections import (
+    ClosureConfig,
+    LearnedConfig,
+    SeparatedConfig,
+    VariantConfig,
+)
 from subgrid.config.settings import Config
 from subgrid.errors import ConfigError, SubgridError
 
@@ -27,7 +32,8 @@ def check_builds(config: Config) -> None:
             f"data.store_flux: got true; the flux form exists for two-layer QG only, not for "
             f"truth.system = {config.truth.system!r}"
         )
-    build_online_system(config, coarse[0])
+    for variant in (None, *config.evaluation.variants):
+        build_online_system(config, coarse[0], variant)
     for model in config.models:
         if isinstance(model, ClosureConfig):
             build_closure(model, coarse[0])
@@ -98,13 +104,23 @@ def build_coarseners(
         return tuple(operator(system.grid, coarse.grid) for coarse in coarse_systems)
 
 
-def build_online_system(config: Config, coarse_system: Any) -> Any:
-    """Return the coarse system of the free runs: with the changes of evaluation.constants."""
-    if not config.evaluation.constants:
+def build_online_system(
+    config: Config, coarse_system: Any, variant: VariantConfig | None = None
+) -> Any:
+    """Return the coarse system of the free runs: with the changes of evaluation.constants.
+
+    Those of `variant`, one of evaluation.variants, come on top.
+    """
+    changes = dict(config.evaluation.constants)
+    key = "evaluation.constants"
+    if variant is not None:
+        changes |= variant.constants
+        key = f"evaluation.variants.{variant.name}.constants"
+    if not changes:
         return coarse_system
     grid = coarse_system.grid
-    with _naming("evaluation.constants"):
-        return coarse_system.with_grid(grid.nx, grid.ny, **config.evaluation.constants)
+    with _naming(key):
+        return coarse_system.with_grid(grid.nx, grid.ny, **changes)
 
 
 def build_closure(model: ClosureConfig, coarse_system: Any) -> Any:

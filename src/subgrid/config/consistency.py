@@ -162,6 +162,12 @@ def _evaluation_problems(
             f"evaluation.average_from: got {evaluation.average_from}; must be below "
             f"evaluation.steps = {evaluation.steps}"
         )
+    names = Counter(variant.name for variant in evaluation.variants)
+    problems += [
+        f"evaluation.variants: the name {name!r} is used {times} times; every variant needs its own"
+        for name, times in names.items()
+        if times > 1
+    ]
     return [*problems, *_reference_problems(truth, data, evaluation)]
 
 

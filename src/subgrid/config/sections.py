@@ -210,6 +210,13 @@ class SeparatedConfig(Section):
         return tuple(f"{self.name}-seed{number}" for number in range(self.seeds))
 
 
+class VariantConfig(Section):
+    """Other `constants` of the coarse model for a second set of free runs, under a `name`."""
+
+    name: Name
+    constants: dict[str, Constant]
+
+
 class EvaluationConfig(Section):
     """The offline and the online test on the held-out trajectories.
 
@@ -219,7 +226,8 @@ class EvaluationConfig(Section):
     averaged from step `average_from` on (the second half unless given) and compared up to `cut`, a
     fraction of the Nyquist wavenumber; `snapshots` states are kept for the distributions.
     Intervals come from `bootstrap` resamples at confidence `level`. `constants` change the coarse
-    system of the free runs only, for example its `filter_sharpness`.
+    system of the free runs only, for example its `filter_sharpness`. Each entry of `variants`
+    repeats the free runs of all models with further changes, such as a sharper filter.
     """
 
     steps: Count
@@ -233,6 +241,7 @@ class EvaluationConfig(Section):
     bootstrap: Count = 1000
     level: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
     constants: dict[str, Constant] = {}
+    variants: Annotated[tuple[VariantConfig, ...], Strict(False)] = ()
 
     @model_validator(mode="after")
     def _frames_fit(self) -> "EvaluationConfig":

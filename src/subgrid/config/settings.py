@@ -93,6 +93,7 @@ class Config(Section):
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain lists, tables and numbers, without the unset ones."""
         tables = self.model_dump(mode="json", exclude_none=True)
-        if not tables["separated"]:
-            del tables["separated"]
+        for section, key in ((tables, "separated"), (tables["evaluation"], "variants")):
+            if not section[key]:
+                del section[key]
         return tables

@@ -30,6 +30,7 @@ from subgrid.evaluation.tables import (
     offline_table,
     online_table,
     similarity_table,
+    variants_table,
 )
 from subgrid.evaluation.verdicts import outcome, verdict
 from subgrid.provenance import commit
@@ -77,13 +78,14 @@ def assemble_report(
     curves: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     snapshot: Snapshot | None = None,
     separated: Sequence[SeparatedScores] = (),
+    variants: Mapping[str, Mapping[str, OnlineScore]] | None = None,
 ) -> ReportData:
     """Return the data of the report from the results of a run.
 
     `system`: the coarse system; `reference`, `runs`: see `score_online`, which made `scores` with
     the same `cut`; `offline`: closure → one dataset of `evaluate_offline` per network; `curves`:
-    model → records of metrics.jsonl; `separated`: of the separated experiments. Parts that are not
-    given are left out.
+    model → records of metrics.jsonl; `separated`: of the separated experiments; `variants`: scores
+    under other settings of the coarse model, by name. Parts that are not given are left out.
     """
     styles = looks([*runs, *(offline or {}), *(curves or {})], dict(info.labels))
     figures = [] if snapshot is None else _flow_figures(system, snapshot, styles)
@@ -93,6 +95,8 @@ def assemble_report(
         figures.append(report_figure("Learning curves", "Loss during training.", panels))
     tables = separated_tables(separated) if separated else []
     tables += [online_table(scores, styles), enstrophy_table(scores, styles)]
+    if variants:
+        tables.append(variants_table({"as configured": scores, **variants}, styles))
     if offline:
         tables.append(offline_table(offline, styles))
     tables += [similarity_table(scores, styles), cost_table(scores, styles)]

@@ -121,6 +121,29 @@ def offline_table(
     )
 
 
+def variants_table(
+    variants: Mapping[str, Mapping[str, OnlineScore]], styles: Mapping[str, Look]
+) -> ReportTable:
+    """Return the errors of every model under each setting of the coarse model."""
+    quantities = [f"{KE_SPECTRUM}_{layer}" for layer in LEVEL_NAMES]
+
+    def cell(score: OnlineScore) -> str:
+        errors = " / ".join(_number(score.errors[name].estimate) for name in quantities)
+        lost = len(score.blow_ups)
+        return f"{errors} ({lost} of {score.runs} blew up)" if lost else errors
+
+    names = list(next(iter(variants.values())))
+    return ReportTable(
+        "Online: under other settings of the coarse model",
+        "Root-mean-square error of the kinetic energy spectrum, upper / lower layer [m³ s⁻²].",
+        ("closure", *variants),
+        tuple(
+            (styles[name].label, *(cell(scores[name]) for scores in variants.values()))
+            for name in names
+        ),
+    )
+
+
 def similarity_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> ReportTable:
     """Return the similarity scores, a row per quantity and a column per closure."""
     shown = {name: score for name, score in scores.items() if score.reductions}

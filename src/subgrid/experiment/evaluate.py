@@ -9,7 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from subgrid.config import build_coarse_systems, build_online_system, build_system
+from subgrid.config import (
+    VariantConfig,
+    build_coarse_systems,
+    build_online_system,
+    build_system,
+)
 from subgrid.data import Samples, open_dataset, statistics
 from subgrid.evaluation import (
     RunPlan,
@@ -29,6 +34,7 @@ from subgrid.experiment.results import (
     Results,
     is_written,
     load_results,
+    online_path,
     write_dataset,
     write_text,
 )
@@ -56,6 +62,8 @@ def evaluate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) 
         if candidate.closure is not None:
             test.write_offline(candidate, progress)
         test.write_online(candidate, progress)
+        for variant in folder.config.evaluation.variants:
+            test.write_online(candidate, progress, variant)
     test.write_costs(found, progress)
     evaluate_cases(folder, progress)
     results = load_results(folder)
@@ -70,6 +78,14 @@ def evaluate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) 
             name: [_plain(dataset) for dataset in sets] for name, sets in results.offline.items()
         },
     }
+    if results.variants:
+        record["variants"] = {
+            variant: {
+                name: score_record(score)
+                for name, score in scores_of(folder, results, variant).items()
+            }
+            for variant in results.variants
+        }
     if folder.config.separated:
         record["separated"] = {
             f"{scores.network} {scores.task} {scores.high} {scores.low}": [
@@ -82,11 +98,11 @@ def evaluate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) 
     return {}
 
 
-def scores_of(folder: RunFolder, results: Results) -> dict[str, Any]:
-    """Return the online scores of every model from the results of a run."""
+def scores_of(folder: RunFolder, results: Results, variant: str | None = None) -> dict[str, Any]:
+    """Return the online scores of every model, or those under a variant of the coarse model."""
     settings = folder.config.evaluation
     return score_online(
-        results.online,
+        results.online if variant is None else results.variants[variant],
         results.reference,
         results.system,
         cut=results.cut,
@@ -172,26 +188,31 @@ class _TestSet:
         write_dataset(path, scores)
         task.finish()
 
-    def write_online(self, candidate: Candidate, progress: Progress) -> None:
+    def write_online(
+        self, candidate: Candidate, progress: Progress, variant: VariantConfig | None = None
+    ) -> None:
         """Write the statistics of a closure's free runs from the test states."""
-        path = self.folder.evaluation / "online" / f"{candidate.label}.zarr"
+        place = online_path(candidate.label, variant and variant.name)
+        path = self.folder.evaluation / place
         if is_written(path):
             return
-        task = progress.task(f"online {candidate.label}", self.plan.steps)
-        model = self.online_system.model(self.config.coarse_dt, candidate.closure)
+        label = candidate.label if variant is None else f"{candidate.label}, {variant.name}"
+        task = progress.task(f"online {label}", self.plan.steps)
+        system = build_online_system(self.config, self.system, variant)
+        model = system.model(self.config.coarse_dt, candidate.closure)
         runs = free_runs(
             model,
             self._initial_states(),
             self.plan,
             key=jax.random.key(self.config.seed),
-            file=self.folder.evaluation / "partial" / f"{candidate.label}.safetensors",
+            file=(self.folder.evaluation / "partial" / place).with_suffix(".safetensors"),
             progress=lambda done, total: task.update(done),
         )
         write_dataset(path, runs)
         task.finish()
         if died := blow_ups([runs]):
             progress.note(
-                f"online {candidate.label}: {len(died)} of {runs.sizes['member']} members blew up, "
+                f"online {label}: {len(died)} of {runs.sizes['member']} members blew up, "
                 f"first on day {min(blow_up.days for blow_up in died):.0f}"
             )
 

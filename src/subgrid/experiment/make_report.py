@@ -71,6 +71,7 @@ def _report_data(folder: RunFolder) -> ReportData:
         curves=learning_curves(folder),
         snapshot=_snapshot(folder, results),
         separated=separated_scores(folder),
+        variants={name: scores_of(folder, results, name) for name in results.variants},
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from subgrid.config import LearnedConfig, build_coarse_systems, build_system
 from subgrid.errors import CorruptFileError
 from subgrid.evaluation import StepCost
-from subgrid.experiment.candidates import labels
+from subgrid.experiment.candidates import BASELINE, labels
 from subgrid.experiment.folder import RunFolder
 from subgrid.provenance import file_hash, write_atomic
 
@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 class Results:
     """Everything the evaluation measured.
 
-    `online`, `offline`: model → one dataset per network; `cut`: largest wavenumber of the spectral
-    errors, rad/m; `system`: the coarse one.
+    `online`, `offline`: model → one dataset per network; `variants`: the same as `online` for each
+    variant of the coarse model; `cut`: largest wavenumber of the spectral errors, rad/m; `system`:
+    the coarse one.
     """
 
     system: Any
     reference: "xarray.Dataset"
     online: dict[str, list["xarray.Dataset"]]
+    variants: dict[str, dict[str, list["xarray.Dataset"]]]
     offline: dict[str, list["xarray.Dataset"]]
     costs: dict[str, StepCost]
     cut: float
@@ -39,23 +41,37 @@ def load_results(folder: RunFolder) -> Results:
     """Return the results in a run folder whose evaluation has written all its stores."""
     config = folder.config
     system = build_coarse_systems(config, build_system(config))[0]
-    online, offline = {}, {}
-    for name, model in zip(labels(config), config.models, strict=True):
-        stores = model.trained_names() if isinstance(model, LearnedConfig) else (name,)
-        online[name] = [read_dataset(folder.evaluation / "online" / f"{s}.zarr") for s in stores]
-        if model.kind != "none":
-            offline[name] = [
-                read_dataset(folder.evaluation / "offline" / f"{s}.zarr") for s in stores
-            ]
+    stores = {
+        name: model.trained_names() if isinstance(model, LearnedConfig) else (name,)
+        for name, model in zip(labels(config), config.models, strict=True)
+    }
+
+    def online(variant: str | None = None) -> dict[str, list["xarray.Dataset"]]:
+        return {
+            name: [read_dataset(folder.evaluation / online_path(s, variant)) for s in labels_of]
+            for name, labels_of in stores.items()
+        }
+
+    offline = {
+        name: [read_dataset(folder.evaluation / "offline" / f"{s}.zarr") for s in labels_of]
+        for name, labels_of in stores.items()
+        if name != BASELINE
+    }
     costs = json.loads((folder.evaluation / "costs.json").read_text())
     return Results(
         system=system,
         reference=read_dataset(folder.evaluation / "reference.zarr"),
-        online=online,
+        online=online(),
+        variants={variant.name: online(variant.name) for variant in config.evaluation.variants},
         offline=offline,
         costs={name: StepCost(**cost) for name, cost in costs.items()},
         cut=config.evaluation.cut * system.grid.nyquist,
     )
+
+
+def online_path(label: str, variant: str | None = None) -> str:
+    """Return where, in the evaluation's folder, the free runs of a closure are."""
+    return f"online/{label}.zarr" if variant is None else f"online/{variant}/{label}.zarr"
 
 
 def is_written(path: Path) -> bool:
