@@ -57,3 +57,14 @@ def test_a_dry_run_refuses_the_folder_that_a_run_refuses(cli, tmp_path):
     code, _, err = cli("run", SMALLEST, "--dry-run", "--out", tmp_path)
     assert code == 2
     assert "is not empty" in err
+
+
+def test_a_dry_run_counts_separated_networks_and_variants(cli):
+    variant = "evaluation.variants=[{name='sharp', constants={filter_sharpness=2.0}}]"
+    code, out, err = cli(
+        "run", "otness2025-separated", "--profile", "tiny", "--dry-run", "--set", variant
+    )
+    assert code == 0, err
+    # two networks, four tasks at one pair of sizes, 4 updates each
+    assert "32 updates of 0 learned closures and 8 separated networks" in out
+    assert "2 free runs of 24 steps" in out

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,10 @@ from subgrid.config import (
     build_closure,
     build_coarse_systems,
     build_network,
+    build_separated_network,
     build_system,
 )
+from subgrid.experiment.separated import cases
 from subgrid.nn import parameter_count
 from subgrid.stepping import advance_segment
 
@@ -46,11 +48,11 @@ class StagePlan:
 def plan_run(config: Config, workers: int = 1) -> list[StagePlan]:
     """Return what each stage of a run takes; compiles and times its kernels, some seconds."""
     system = build_system(config)
-    coarse = build_coarse_systems(config, system)[0]
+    coarse = build_coarse_systems(config, system)
     return [
         _plan_simulation(config, system, workers),
         _plan_training(config, coarse),
-        _plan_evaluation(config, coarse),
+        _plan_evaluation(config, coarse[0]),
     ]
 
 
@@ -87,28 +89,42 @@ def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
     )
 
 
-def _plan_training(config: Config, system: Any) -> StagePlan:
+def _plan_training(config: Config, systems: Sequence[Any]) -> StagePlan:
     operations, seconds, updates, memory, disk = 0.0, 0.0, 0, 0.0, 0.0
-    shape = system.grid.shape
-    for model in config.learned():
-        training = config.training_of(model)
-        network = build_network(config, model, system, jax.random.key(0))
-        weights = parameter_count(network)
-        # a cascade trains one network after another: the whole is an upper bound for each
-        rounds = len(model.networks) if model.arrangement == "multiscale" else 1
-        samples = training.updates * training.batch_size * model.seeds
+    known: dict[Any, tuple[float, float]] = {}  # networks of one shape are timed once
+    for network, system, entry, rounds in _networks(config, systems):
+        training, shape = config.training_of(entry), system.grid.shape
+        samples = training.updates * training.batch_size
         operations += 3 * network.flops(*shape) * samples
-        per_sample, needed = _gradient_cost(network, shape, training.chunk)
+        kind = (jax.tree.structure(network), network.in_channels, shape, training.chunk)
+        if kind not in known:
+            known[kind] = _gradient_cost(network, shape, training.chunk)
+        per_sample, needed = known[kind]
         seconds += samples * per_sample
-        updates += rounds * training.updates * model.seeds
+        updates += rounds * training.updates
         memory = max(memory, needed)
         # the closure, the best weights, and a checkpoint with two moments
-        disk += 5 * weights * _FLOATS * model.seeds
+        disk += 5 * parameter_count(network) * _FLOATS
     counts = config.data.trajectories
     held = (counts.train + counts.validation) * config.truth.frames
-    memory += held * 2 * 2 * system.grid.size * _FLOATS
-    work = f"{updates:,} updates of {len(config.learned())} learned closures"
+    memory += held * 2 * 2 * systems[0].grid.size * _FLOATS
+    separated = sum(1 for _ in cases(config))
+    also = f" and {separated} separated networks" if separated else ""
+    work = f"{updates:,} updates of {len(config.learned())} learned closures{also}"
     return StagePlan("train", work, operations, memory, disk, seconds)
+
+
+def _networks(config: Config, systems: Sequence[Any]) -> Iterator[tuple[Any, Any, Any, int]]:
+    """Yield each network to be trained with its system, its entry and how often it is trained."""
+    key = jax.random.key(0)
+    for model in config.learned():
+        network = build_network(config, model, systems[0], key)
+        # a cascade trains one network after another: the whole is an upper bound for each
+        rounds = len(model.networks) if model.arrangement == "multiscale" else 1
+        yield from [(network, systems[0], model, rounds)] * model.seeds
+    for case in cases(config):
+        system = systems[config.coarse.sizes.index(case.high)]
+        yield build_separated_network(case.entry, case.task, system, key), system, case.entry, 1
 
 
 def _plan_evaluation(config: Config, system: Any) -> StagePlan:
@@ -116,6 +132,7 @@ def _plan_evaluation(config: Config, system: Any) -> StagePlan:
     operations, seconds, runs = 0.0, 0.0, 0
     for model in config.models:
         networks = model.seeds if isinstance(model, LearnedConfig) else 1
+        networks *= 1 + len(settings.variants)
         steps = settings.steps * settings.members * networks
         closure = build_closure(model, system) if isinstance(model, ClosureConfig) else None
         operations += steps * step_operations(system)
