@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -84,6 +85,9 @@ def environment() -> dict[str, Any]:
     }
 
 
+_LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}")  # as `tempfile.mkstemp` names it
+
+
 def write_atomic(path: str | Path, content: bytes | str) -> None:
     """Write a file so that a reader sees the old content or the whole new one, even after a kill.
 
@@ -103,6 +107,16 @@ def write_atomic(path: str | Path, content: bytes | str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove what a kill left of `write_atomic` below a folder: the files `.NAME.xxxxxxxx`.
+
+    Only for a folder in which nobody else is writing.
+    """
+    for path in Path(folder).rglob(".*"):
+        if _LEFTOVER.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 def save_arrays(

@@ -79,6 +79,23 @@ def test_what_a_kill_during_creation_leaves_is_no_obstacle(tmp_path):
     assert RunFolder.create(tmp_path, TINY).manifest()["stages"] == {}
 
 
+def test_what_a_kill_leaves_half_written_is_removed_with_its_stage(a_copy):
+    before = digests(a_copy)
+    folder = RunFolder.open(a_copy)
+    seed = folder.model("stacked", 0)
+    left = [seed / ".best.safetensors.28qrw5b1", folder.evaluation / ".costs.json.7xc_w0pm"]
+    for path in left:
+        path.write_bytes(b"half")
+    mine = seed / ".note"  # no name of a temporary file
+    mine.write_bytes(b"kept")
+    folder.forget("train")
+    run_experiment(TINY, a_copy)
+    assert not any(path.exists() for path in left)
+    assert mine.exists()
+    mine.unlink()
+    assert digests(a_copy) == before
+
+
 def test_a_damaged_manifest_is_named(tmp_path):
     RunFolder.create(tmp_path, TINY)
     (tmp_path / "manifest.json").write_text('{"format": 1, "sta')

@@ -21,7 +21,7 @@ from subgrid.experiment.simulate import DATA_FROM, simulate
 from subgrid.experiment.stability import check_time_steps
 from subgrid.experiment.train import train
 from subgrid.experiment.workers import Map, worker_map
-from subgrid.provenance import environment, write_atomic
+from subgrid.provenance import environment, remove_leftovers, write_atomic
 
 # stage → how it runs and the folders and files it owns
 _RUNNERS: dict[str, tuple[Callable[[RunFolder, Progress, Map], dict[str, Any]], tuple[str, ...]]]
@@ -120,6 +120,8 @@ def _run_stage(folder: RunFolder, stage: str, progress: Progress, mapped: Map) -
     start = time.monotonic()
     notes = runner(folder, progress, mapped)
     seconds = time.monotonic() - start
+    for name in outputs:
+        remove_leftovers(folder.path / name)
     files = [file for name in outputs for file in _files(folder.path / name)]
     folder.mark_done(stage, seconds, files, **notes)
     progress.note(f"{stage}: done in {duration(seconds)}")
