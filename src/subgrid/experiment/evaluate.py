@@ -199,13 +199,14 @@ class _TestSet:
         label = candidate.label if variant is None else f"{candidate.label}, {variant.name}"
         task = progress.task(f"online {label}", self.plan.steps)
         system = build_online_system(self.config, self.system, variant)
+        partial = place.removeprefix("online/").removesuffix(".zarr") + ".safetensors"
         model = system.model(self.config.coarse_dt, candidate.closure)
         runs = free_runs(
             model,
             self._initial_states(),
             self.plan,
             key=jax.random.key(self.config.seed),
-            file=(self.folder.evaluation / "partial" / place).with_suffix(".safetensors"),
+            file=self.folder.evaluation / "partial" / partial,
             progress=lambda done, total: task.update(done),
         )
         write_dataset(path, runs)
