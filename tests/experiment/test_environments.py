@@ -33,7 +33,7 @@ def stub_stages(monkeypatch):
     failing = set()
 
     def stage(name):
-        def runner(folder, progress, mapped):
+        def runner(folder, progress, workers):
             if name in failing:
                 raise InterruptedError
             return {}

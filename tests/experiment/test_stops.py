@@ -43,7 +43,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bits(finished, tmp_pa
     moments = random.Random(seed)
     codes = []
     for _ in range(4):
-        process = start("run", SMALLEST, "--out", folder)
+        process = start("run", SMALLEST, "--out", folder, "--workers", str(1 + seed % 2))
         text = moments.choice(("run folder", "begins"))
         code, _ = signal_when(process, text, signal.SIGKILL, moments.uniform(0.0, 12.0))
         codes.append(code)

@@ -24,7 +24,7 @@ class RunOptions:
     set
         Change one setting, as in --set training.updates=100. May be given more than once.
     workers
-        Simulate in this many processes, one thread each.
+        Simulate in this many processes, and train and test this many networks at once.
     dask
         Simulate on the Dask cluster whose scheduler has this address.
     data_from

@@ -7,7 +7,7 @@ from subgrid.data.observing import Observer
 from subgrid.data.records import Progress, TrajectoryResult
 from subgrid.data.statistics import VariableStatistics, statistics
 from subgrid.data.store import open_dataset, scales
-from subgrid.data.trajectory import TrajectoryJob, run_trajectory, trajectory_key
+from subgrid.data.trajectory import TrajectoryJob, Truth, run_trajectory, trajectory_key
 
 __all__ = [
     "GenerationSummary",
@@ -17,6 +17,7 @@ __all__ = [
     "Split",
     "TrajectoryJob",
     "TrajectoryResult",
+    "Truth",
     "VariableStatistics",
     "dask_map",
     "describe_left_out",

@@ -23,7 +23,7 @@ from subgrid.data.store import (
     group_name,
     update_attributes,
 )
-from subgrid.data.trajectory import ATTEMPTS, TrajectoryJob, run_trajectory
+from subgrid.data.trajectory import ATTEMPTS, TrajectoryJob, Truth, run_trajectory
 from subgrid.data.watching import watched
 from subgrid.errors import ConfigError, RunFolderError, UnstableRunError
 from subgrid.provenance import config_hash
@@ -61,53 +61,29 @@ class GenerationSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Split:
-    """The truth of one split, as it is asked for.
+class Split(Truth):
+    """The truth of one split, as it is asked for; see `Truth` for what its trajectories share.
 
-    Each trajectory starts from `system.initial_state`, makes `spinup_steps` steps of `dt` seconds,
-    then `frames` frames `save_every` steps apart. Of each the store `path` keeps, per coarse size,
-    the state and its subgrid forcing (see `subgrid.data.Observer`; `store_flux` adds the flux
-    form). `segment_frames`: frames between two saves; one segment is computed while at most one is
-    written. `split`: name of the random stream, by default the name of the file (data/train.zarr →
-    "train"); different splits never share a trajectory. `progress` is called from a thread whenever
-    a trajectory got on.
+    `path`: the store to make, with `trajectories` of them. `split`: name of the random stream, by
+    default the name of the file (data/train.zarr → "train"); different splits never share a
+    trajectory. `progress` is called from a thread whenever a trajectory got on.
     """
 
     path: str | Path
-    system: Any
-    coarse_systems: Mapping[int, Any]
-    coarseners: Mapping[int, Any]
-    dt: float
     trajectories: int
-    spinup_steps: int
-    frames: int
-    save_every: int
-    seed: int
-    segment_frames: int = 16
     split: str | None = None
-    store_flux: bool = False
     progress: Callable[[Progress], None] | None = None
 
     def job(self) -> TrajectoryJob:
         """Return what all trajectories have in common; raises ConfigError for bad arguments."""
         path = Path(self.path)
+        truth = {each.name: getattr(self, each.name) for each in dataclasses.fields(Truth)}
+        truth |= {name: dict(truth[name]) for name in ("coarse_systems", "coarseners")}
         job = TrajectoryJob(
-            str(path.absolute()),
-            0,
-            path.stem if self.split is None else self.split,
-            self.seed,
-            "",
-            {},
-            self.system,
-            dict(self.coarse_systems),
-            dict(self.coarseners),
-            float(self.dt),
-            self.spinup_steps,
-            self.frames,
-            self.save_every,
-            self.segment_frames,
-            self.store_flux,
-            bool(jax.config.jax_enable_x64),  # type: ignore[attr-defined]
+            **{**truth, "dt": float(self.dt)},
+            store=str(path.absolute()),
+            split=path.stem if self.split is None else self.split,
+            x64=bool(jax.config.jax_enable_x64),  # type: ignore[attr-defined]
         )
         _check(job, self.trajectories)
         return job

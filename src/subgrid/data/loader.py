@@ -91,6 +91,11 @@ class Samples:
         trajectory, time = self._frames[sample]
         return int(trajectory), int(time)
 
+    def spread(self, count: int) -> np.ndarray:
+        """Return the numbers of at most `count` samples, evenly spread over all of them."""
+        count = min(count, len(self))
+        return np.unique(np.linspace(0, len(self) - 1, count).round().astype(int))
+
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """Return the samples of these numbers: {variable: [sample, level, y, x]}, float32."""
         chosen = np.asarray(indices, np.int64)

@@ -1,5 +1,6 @@
 """What is kept of each frame of the truth: coarse states and what the coarse equations miss."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,8 @@ class Observer(eqx.Module):
     """
 
     system: Any
-    coarse_systems: dict[int, Any]
-    coarseners: dict[int, Any]
+    coarse_systems: Mapping[int, Any]
+    coarseners: Mapping[int, Any]
     store_flux: bool = eqx.field(static=True, default=False)
 
     def __call__(self, state: PyTree) -> dict[int, dict[str, Array]]:

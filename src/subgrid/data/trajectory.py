@@ -6,10 +6,10 @@ import itertools
 import json
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,33 +31,45 @@ ATTEMPTS = 6  # the first and five with new seeds
 _PATIENCE = 600.0  # seconds: a worker that nobody waits for any more ends its segment first
 
 
-@dataclass(frozen=True)
-class TrajectoryJob:
-    """Everything that `run_trajectory` needs, so that any process can run it.
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """How a truth is made: what all trajectories of a split have in common.
 
-    `store`: path of the Zarr store, made before. `split` and `seed` choose the stream of random
-    numbers, `index` the trajectory within it. `config_hash`: of the generation it belongs to.
-    `dimensions`: per array of the store ("scale_64/q") how many axes it has there.
-    `dt` in seconds; a frame every `save_every` steps after `spinup_steps`; `segment_frames`: frames
-    between two saves. `x64`: whether to run with 64-bit types enabled. `call`: the generation that
-    waits for it (see `Records.asking`); "" if it is to run to its end in any case.
+    Each starts from `system.initial_state`, makes `spinup_steps` steps of `dt` seconds, then
+    `frames` frames `save_every` steps apart. Of each frame the state and its subgrid forcing are
+    kept per coarse size (see `subgrid.data.Observer`; `store_flux` adds the flux form).
+    `segment_frames`: frames between two saves; one segment is computed while at most one is
+    written. `seed`: of the random numbers.
     """
 
-    store: str
-    index: int
-    split: str
-    seed: int
-    config_hash: str
-    dimensions: dict[str, int]
     system: Any
-    coarse_systems: dict[int, Any]
-    coarseners: dict[int, Any]
+    coarse_systems: Mapping[int, Any]
+    coarseners: Mapping[int, Any]
     dt: float
     spinup_steps: int
     frames: int
     save_every: int
-    segment_frames: int
+    seed: int
+    segment_frames: int = 16
     store_flux: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrajectoryJob(Truth):
+    """Everything that `run_trajectory` needs, so that any process can run it.
+
+    `store`: path of the Zarr store, made before. `split` and `seed` choose the stream of random
+    numbers, `index` the trajectory within it. `config_hash`: of the generation it belongs to.
+    `dimensions`: per array of the store ("scale_64/q") how many axes it has there. `x64`: whether
+    to run with 64-bit types enabled. `call`: the generation that waits for it (see
+    `Records.asking`); "" if it is to run to its end in any case.
+    """
+
+    store: str
+    split: str
+    index: int = 0
+    config_hash: str = ""
+    dimensions: Mapping[str, int] = field(default_factory=dict)
     x64: bool = False
     call: str = ""
 

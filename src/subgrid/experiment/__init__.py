@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from subgrid.experiment.plan import plan_run
     from subgrid.experiment.progress import Lines, Progress, Task
     from subgrid.experiment.run import run_experiment
-    from subgrid.experiment.workers import worker_map
+    from subgrid.experiment.workers import open_workers
 
 # imported on first use: the command line shows its help and its progress without JAX
 _NAMES = {
@@ -26,7 +26,7 @@ _NAMES = {
     "RunLock": "lock",
     "make_markdown": "make_report",
     "run_experiment": "run",
-    "worker_map": "workers",
+    "open_workers": "workers",
     "plan_run": "plan",
     "closure_laws": "laws",
     "system_laws": "laws",
@@ -43,11 +43,11 @@ __all__ = [
     "citations",
     "closure_laws",
     "make_markdown",
+    "open_workers",
     "plan_run",
     "run_experiment",
     "stage_keys",
     "system_laws",
-    "worker_map",
 ]
 
 

@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -40,12 +41,13 @@ from subgrid.experiment.results import (
 )
 from subgrid.experiment.separated import evaluate_cases, separated_scores
 from subgrid.experiment.simulate import check_online_step
+from subgrid.experiment.workers import Workers
 from subgrid.provenance import write_atomic
 
 _BATCH = 32  # samples per call of a closure in the offline test
 
 
-def evaluate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) -> dict[str, Any]:
+def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[str, Any]:
     """Write evaluation/*.zarr and scores.json.
 
     Each closure's offline scores and free runs are a store of their own; those already written are
@@ -58,14 +60,9 @@ def evaluate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) 
     folder.evaluation.mkdir(exist_ok=True)
     found = candidates(folder, test.system)
     test.write_reference(progress)
-    for candidate in found:
-        if candidate.closure is not None:
-            test.write_offline(candidate, progress)
-        test.write_online(candidate, progress)
-        for variant in folder.config.evaluation.variants:
-            test.write_online(candidate, progress, variant)
+    workers.do([partial(test.write_scores, candidate) for candidate in found], progress)
     test.write_costs(found, progress)
-    evaluate_cases(folder, progress)
+    evaluate_cases(folder, progress, workers)
     results = load_results(folder)
     scores = scores_of(folder, results)
     record = {
@@ -157,6 +154,13 @@ class _TestSet:
             ),
         )
 
+    def write_scores(self, candidate: Candidate, progress: Progress) -> None:
+        """Write all scores of a closure but its cost."""
+        if candidate.closure is not None:
+            self.write_offline(candidate, progress)
+        for variant in (None, *self.config.evaluation.variants):
+            self.write_online(candidate, progress, variant)
+
     def write_offline(self, candidate: Candidate, progress: Progress) -> None:
         """Write the scores of a closure's output against the true forcing."""
         path = self.folder.evaluation / "offline" / f"{candidate.label}.zarr"
@@ -164,8 +168,7 @@ class _TestSet:
             return
         name = self.names[0]
         samples = Samples(self.store, self.size, (name, f"{name}_forcing"), in_memory=False)
-        count = min(self.config.evaluation.samples, len(samples))
-        chosen = np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))
+        chosen = samples.spread(self.config.evaluation.samples)
         task = progress.task(f"offline {candidate.label}", len(chosen), "samples")
         scale = statistics(self.folder.split("train"), self.size)[f"{name}_forcing"].std
         scores = evaluate_offline(

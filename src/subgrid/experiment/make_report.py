@@ -1,7 +1,6 @@
 """The stage that writes report.html from what the other stages left in the run folder."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +29,13 @@ from subgrid.experiment.keys import STAGES
 from subgrid.experiment.progress import Progress, duration
 from subgrid.experiment.results import Results, load_results
 from subgrid.experiment.separated import separated_scores
+from subgrid.experiment.workers import Workers
 
 _MEASURED = STAGES[:3]  # what the report shows is of these
 _YEAR = 360 * 86400.0  # s; the year of the published experiments
 
 
-def make_report(
-    folder: RunFolder, progress: Progress, mapped: Callable[..., Any]
-) -> dict[str, Any]:
+def make_report(folder: RunFolder, progress: Progress, workers: Workers) -> dict[str, Any]:
     """Write report.html; nothing is computed but one moment of every closure and the figures."""
     progress.note("report: draws the figures")
     write_report(_report_data(folder), folder.report)

@@ -66,7 +66,6 @@ class Lines(Progress):
     def __init__(self, stream: TextIO | None = None, every: float = 10.0):
         self.stream = sys.stderr if stream is None else stream
         self.every = every
-        self._last = 0.0
 
     def note(self, text: str) -> None:
         """Print the line."""
@@ -75,15 +74,16 @@ class Lines(Progress):
     def task(self, label: str, total: int, unit: str = "steps") -> Task:
         """Print that the task begins."""
         self.note(f"{label}: {total} {unit}")
-        self._last = time.monotonic()
-        return super().task(label, total, unit)
+        task = super().task(label, total, unit)
+        task.handle = time.monotonic()  # of its last line
+        return task
 
     def show(self, task: Task, finished: bool) -> None:
-        """Print how far the task is, unless the last line is younger than `every` seconds."""
+        """Print how far the task is, unless its last line is younger than `every` seconds."""
         now = time.monotonic()
-        if not finished and now - self._last < self.every:
+        if not finished and now - task.handle < self.every:
             return
-        self._last = now
+        task.handle = now
         self.note(f"{task.label}: {describe(task)}")
 
 

@@ -20,12 +20,13 @@ from subgrid.experiment.progress import Progress, duration
 from subgrid.experiment.simulate import DATA_FROM, simulate
 from subgrid.experiment.stability import check_time_steps
 from subgrid.experiment.train import train
-from subgrid.experiment.workers import Map, worker_map
+from subgrid.experiment.workers import Workers, open_workers
 from subgrid.provenance import environment, remove_leftovers, write_atomic
 
+_Runner = Callable[[RunFolder, Progress, Workers], dict[str, Any]]
+
 # stage → how it runs and the folders and files it owns
-_RUNNERS: dict[str, tuple[Callable[[RunFolder, Progress, Map], dict[str, Any]], tuple[str, ...]]]
-_RUNNERS = {
+_RUNNERS: dict[str, tuple[_Runner, tuple[str, ...]]] = {
     "simulate": (simulate, ("data",)),
     "train": (train, ("models",)),
     "evaluate": (evaluate, ("evaluation", "scores.json")),
@@ -48,7 +49,7 @@ def run_experiment(
 
     A stage that is done for this config is skipped, and one that was interrupted goes on where it
     stopped, whatever stopped it. `stages`: some of "simulate", "train", "evaluate", "report"; those
-    before the first must be done. `workers`, `dask`: see `worker_map`. `data_from`: a run whose
+    before the first must be done. `workers`, `dask`: see `open_workers`. `data_from`: a run whose
     finished data are copied instead of simulated. `force`: remove what the stages made and make it
     again.
 
@@ -62,7 +63,7 @@ def run_experiment(
     wanted = [stage for stage in STAGES if stage in stages]
     source = check_run(config, out, stages=wanted, data_from=data_from, force=force)
     out.mkdir(parents=True, exist_ok=True)
-    with RunLock(out), worker_map(workers, dask) as mapped:
+    with RunLock(out), open_workers(workers, dask) as team:
         folder = RunFolder.create(out, config)
         progress.note(f"run folder {out}")
         for stage in STAGES[: STAGES.index(wanted[0])]:
@@ -76,7 +77,7 @@ def run_experiment(
             _remove_outputs(folder, wanted[0])
         _take_over_data(folder, source, progress)
         for stage in wanted:
-            _run_stage(folder, stage, progress, mapped)
+            _run_stage(folder, stage, progress, team)
     return folder
 
 
@@ -107,7 +108,7 @@ def check_run(
     return source
 
 
-def _run_stage(folder: RunFolder, stage: str, progress: Progress, mapped: Map) -> None:
+def _run_stage(folder: RunFolder, stage: str, progress: Progress, workers: Workers) -> None:
     if folder.is_done(stage):
         progress.note(f"{stage}: done already")
         return
@@ -118,10 +119,9 @@ def _run_stage(folder: RunFolder, stage: str, progress: Progress, mapped: Map) -
         progress.note(line)
     runner, outputs = _RUNNERS[stage]
     start = time.monotonic()
-    notes = runner(folder, progress, mapped)
+    notes = runner(folder, progress, workers)
     seconds = time.monotonic() - start
-    for name in outputs:
-        remove_leftovers(folder.path / name)
+    remove_leftovers(folder.path)
     files = [file for name in outputs for file in _files(folder.path / name)]
     folder.mark_done(stage, seconds, files, **notes)
     progress.note(f"{stage}: done in {duration(seconds)}")

@@ -1,7 +1,8 @@
 """Trains and scores the networks of the separated experiments, inside the stages of a run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from subgrid.closures import load_closure, save_closure
+from subgrid.closures import load_closure
 from subgrid.config import (
     Config,
     SeparatedConfig,
@@ -23,7 +24,9 @@ from subgrid.evaluation import SeparatedScores, join_sums, offline_scores, sampl
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress
 from subgrid.experiment.results import is_written, read_dataset, write_dataset
-from subgrid.experiment.training_runs import Watch, pairs, remove_checkpoints, training_seed
+from subgrid.experiment.training_runs import Watch, pairs, train_once
+from subgrid.experiment.workers import Workers
+from subgrid.nn import SeparatedNetwork
 from subgrid.training import channels, train_separated
 
 _BATCH = 32  # samples per call of a network in the test
@@ -65,61 +68,57 @@ def cases(config: Config) -> Iterator[Case]:
 
 def train_case(folder: RunFolder, case: Case, progress: Progress) -> dict[str, Any]:
     """Write models/LABEL/seed_K, weights with the best validation loss, and return its notes."""
-    config, target = folder.config, folder.model(case.label, case.number)
-    label = f"{case.label} seed {case.number}"
-    notes = {"seed": training_seed(config.seed, case.label, case.number)}
-    if (target / "model.json").exists():
-        load_closure(target)  # raises if it was damaged
-        remove_checkpoints(target)
-        progress.note(f"train {label}: done already")
-        return notes
-    coarse = _system(config, case.high)
-    network = build_separated_network(
-        case.entry, case.task, coarse, jax.random.key(np.uint32(notes["seed"]))
-    )
-    result = train_separated(
-        network,
-        pairs(folder, "train", coarse),
-        pairs(folder, "validation", coarse),
-        build_plan(config, case.entry),
-        task=case.task,
-        low=case.low,
-        folder=target,
-        seed=notes["seed"],
-        callbacks=(Watch(progress, label),),
-    )
-    save_closure(result.network, target, {"experiment": config.label, **notes})
-    remove_checkpoints(target)
-    return notes
-
-
-def evaluate_cases(folder: RunFolder, progress: Progress) -> None:
-    """Write evaluation/separated/LABEL-seedK.zarr: the offline scores of every case."""
     config = folder.config
-    for case in cases(config):
-        path = _scores_path(folder, case)
-        if is_written(path):
-            continue
-        coarse = _system(config, case.high)
-        separated = load_closure(folder.model(case.label, case.number))
-        samples = pairs(folder, "test", coarse)
-        count = min(config.evaluation.samples, len(samples))
-        chosen = np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))
-        names = [variable.name for variable in coarse.variables]
-        task = progress.task(f"offline {path.stem}", len(chosen), "samples")
-        grid = _system(config, case.low).grid if case.task in _COARSE_TASKS else coarse.grid
-        parts = []
-        for first in range(0, len(chosen), _BATCH):
-            batch = samples.batch(chosen[first : first + _BATCH])
-            states, forcings = (
-                jnp.asarray(channels(batch, [name + end for name in names]))
-                for end in ("", "_forcing")
-            )
-            predicted, truth = _apply(separated, states, forcings)
-            parts.append(sample_sums(np.asarray(predicted), np.asarray(truth), grid))
-            task.update(min(first + _BATCH, len(chosen)))
-        write_dataset(path, offline_scores(join_sums(parts)))
-        task.finish()
+
+    def fit(target: Path, seed: int, watch: Watch) -> SeparatedNetwork:
+        coarse = _systems(config)[case.high]
+        key = jax.random.key(np.uint32(seed))
+        return train_separated(
+            build_separated_network(case.entry, case.task, coarse, key),
+            pairs(folder, "train", coarse),
+            pairs(folder, "validation", coarse),
+            build_plan(config, case.entry),
+            task=case.task,
+            low=case.low,
+            folder=target,
+            seed=seed,
+            callbacks=(watch,),
+        ).network
+
+    return train_once(folder, case.label, case.number, progress, fit)
+
+
+def evaluate_cases(folder: RunFolder, progress: Progress, workers: Workers) -> None:
+    """Write evaluation/separated/LABEL-seedK.zarr: the offline scores of every case."""
+    systems = _systems(folder.config)
+    works = [partial(_evaluate_case, folder, case, systems) for case in cases(folder.config)]
+    workers.do(works, progress)
+
+
+def _evaluate_case(
+    folder: RunFolder, case: Case, systems: Mapping[int, Any], progress: Progress
+) -> None:
+    path = _scores_path(folder, case)
+    if is_written(path):
+        return
+    coarse = systems[case.high]
+    separated = load_closure(folder.model(case.label, case.number))
+    samples = pairs(folder, "test", coarse)
+    chosen = samples.spread(folder.config.evaluation.samples)
+    names = [variable.name for variable in coarse.variables]
+    task = progress.task(f"offline {path.stem}", len(chosen), "samples")
+    grid = systems[case.low if case.task in _COARSE_TASKS else case.high].grid
+    parts = []
+    for first in range(0, len(chosen), _BATCH):
+        batch = samples.batch(chosen[first : first + _BATCH])
+        states, forcings = (
+            jnp.asarray(channels(batch, [name + end for name in names])) for end in ("", "_forcing")
+        )
+        predicted, truth = _apply(separated, states, forcings)
+        parts.append(sample_sums(np.asarray(predicted), np.asarray(truth), grid))
+        task.update(min(first + _BATCH, len(chosen)))
+    write_dataset(path, offline_scores(join_sums(parts)))
+    task.finish()
 
 
 def separated_scores(folder: RunFolder) -> list[SeparatedScores]:
@@ -141,9 +140,9 @@ def _apply(separated: Any, states: jax.Array, forcings: jax.Array) -> tuple[jax.
     return jax.vmap(separated.predict)(states, forcings), jax.vmap(separated.truth)(forcings)
 
 
-def _system(config: Config, size: int) -> Any:
-    place = config.coarse.sizes.index(size)
-    return build_coarse_systems(config, build_system(config))[place]
+def _systems(config: Config) -> dict[int, Any]:
+    coarse = build_coarse_systems(config, build_system(config))
+    return dict(zip(config.coarse.sizes, coarse, strict=True))
 
 
 def _scores_path(folder: RunFolder, case: Case) -> Path:

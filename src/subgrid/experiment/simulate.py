@@ -16,18 +16,19 @@ from subgrid.config import (
     build_system,
 )
 from subgrid.data import Progress as TrajectoryProgress
-from subgrid.data import Samples, Split, describe_left_out, generate_all, statistics
+from subgrid.data import Samples, Split, describe_left_out, generate_all
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress, Task
 from subgrid.experiment.stability import check_time_step
 from subgrid.experiment.training_runs import pairs
+from subgrid.experiment.workers import Workers
 from subgrid.systems import rounded_down
 
 SPLITS = ("train", "validation", "test")
 DATA_FROM = "data_from.json"  # beside data that were copied from another run: which one
 
 
-def simulate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) -> dict[str, Any]:
+def simulate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[str, Any]:
     """Write the data of every split and return what the manifest keeps of them.
 
     Finished trajectories and saved segments of an interrupted run are kept. Raises ConfigError for
@@ -48,7 +49,7 @@ def simulate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) 
         for name, split in zip(SPLITS, wanted, strict=True)
     ]
     notes: dict[str, Any] = {}
-    for name, summary in zip(SPLITS, generate_all(shown, mapped), strict=True):
+    for name, summary in zip(SPLITS, generate_all(shown, workers.map), strict=True):
         _tell_blow_ups(progress, name, summary)
         notes[name] = {
             "content_hash": summary.content_hash,
@@ -56,8 +57,8 @@ def simulate(folder: RunFolder, progress: Progress, mapped: Callable[..., Any]) 
             "blow_ups": summary.blow_ups,
             "failed": list(summary.failed),
         }
-        for size, system in wanted[0].coarse_systems.items():
-            statistics(folder.split(name), size)  # kept beside the store, which is then complete
+        for system in wanted[0].coarse_systems.values():
+            # makes the statistics too, which are kept beside the store
             if told_of := describe_left_out(pairs(folder, name, system, in_memory=False)):
                 notes[name].setdefault("not_finite", []).append(told_of)
                 progress.note(f"simulate: {told_of}")

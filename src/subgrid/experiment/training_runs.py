@@ -2,13 +2,40 @@
 
 import shutil
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from subgrid.closures import load_closure, save_closure
 from subgrid.data import Samples
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress, Task
 from subgrid.training import Event
+
+
+def train_once(
+    folder: RunFolder,
+    name: str,
+    number: int,
+    progress: Progress,
+    fit: Callable[[Path, int, "Watch"], Any],
+) -> dict[str, Any]:
+    """Write models/NAME/seed_NUMBER unless it is there, and return its notes.
+
+    `fit`: folder, seed and callback → the trained module, with its best weights; what else it
+    writes to the folder comes before the module, for a folder that holds that is complete. Raises
+    CorruptFileError if what is there was damaged.
+    """
+    target, label = folder.model(name, number), f"{name} seed {number}"
+    notes = {"seed": training_seed(folder.config.seed, name, number)}
+    if (target / "model.json").exists():
+        load_closure(target)  # raises if it was damaged
+        progress.note(f"train {label}: done already")
+    else:
+        trained = fit(target, notes["seed"], Watch(progress, label))
+        save_closure(trained, target, {"experiment": folder.config.label, **notes})
+    remove_checkpoints(target)
+    return notes
 
 
 def training_seed(seed: int, model: str, number: int) -> int:

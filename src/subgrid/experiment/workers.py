@@ -1,33 +1,113 @@
-"""Where trajectories are simulated: in this process, in several, or on a Dask cluster."""
+"""Who does the work of a stage: this process, several, threads of it, or a Dask cluster."""
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from subgrid.data import dask_map, process_map
 from subgrid.errors import ConfigError
+from subgrid.experiment.progress import Progress, Task
 
 Map = Callable[..., Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What a stage has to work with.
+
+    `map`: like the built-in one, over trajectories. `count`: how many networks are trained or
+    tested at once. These share this process, with a thread each: a small network leaves a core idle
+    between its operations, and the bits do not depend on what else is running.
+    """
+
+    map: Map = map
+    count: int = 1
+
+    def do(self, works: Sequence[Callable[[Progress], T]], progress: Progress) -> list[T]:
+        """Do all works, `count` at once, and return their results in order.
+
+        Each is given the progress display to tell to. If one raises, or at an interrupt, the others
+        stop when they next tell how far they are; then that is raised.
+        """
+        if min(self.count, len(works)) < 2:
+            return [work(progress) for work in works]
+        shared = _Shared(progress)
+        with ThreadPoolExecutor(self.count) as pool:
+            futures = [pool.submit(work, shared) for work in works]
+            try:
+                for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                    future.result()
+                return [future.result() for future in futures]
+            except BaseException:
+                shared.stopped.set()
+                _wait_for_end(futures)
+                raise
 
 
 @contextlib.contextmanager
-def worker_map(workers: int = 1, dask: str | None = None) -> Iterator[Map]:
-    """Give the map that simulates trajectories.
+def open_workers(workers: int = 1, dask: str | None = None) -> Iterator[Workers]:
+    """Give the workers of a run.
 
-    `workers` = 1: the built-in one; more: that many processes of one thread each; `dask`: the
-    address of a dask.distributed scheduler. Raises ConfigError for a number below 1, a missing
-    package, or an address that does not answer.
+    `workers`: trajectories are simulated by that many processes of one thread each (1: by this
+    one), and that many networks are trained or tested at once; `dask`: trajectories are simulated
+    by the cluster whose scheduler has this address instead. Raises ConfigError for a number below
+    1, a missing package, or an address that does not answer.
     """
     if workers < 1:
         raise ConfigError(f"--workers {workers}: must be at least 1")
     if dask is not None:
         with _cluster(dask) as mapped:
-            yield mapped
+            yield Workers(mapped, workers)
     elif workers == 1:
-        yield map
+        yield Workers()
     else:
         with process_map(workers) as mapped:
-            yield mapped
+            yield Workers(mapped, workers)
+
+
+class _Stopped(BaseException):
+    """Ends a thread whose result is not wanted any more; no `except Exception` keeps it."""
+
+
+class _Shared(Progress):
+    """A display that several threads tell to, one at a time; it stops them once `stopped`."""
+
+    def __init__(self, progress: Progress):
+        self.stopped = threading.Event()
+        self._progress, self._lock = progress, threading.Lock()
+
+    def note(self, text: str) -> None:
+        """Pass the line on."""
+        with self._lock:
+            self._progress.note(text)
+
+    def task(self, label: str, total: int, unit: str = "steps") -> Task:
+        """Begin a task that tells through this."""
+        with self._lock:
+            task = self._progress.task(label, total, unit)
+        task.progress = self
+        return task
+
+    def show(self, task: Task, finished: bool) -> None:
+        """Pass on how far a task is, or end the thread."""
+        if self.stopped.is_set():
+            raise _Stopped
+        with self._lock:
+            self._progress.show(task, finished)
+
+
+def _wait_for_end(futures: Sequence[Future]) -> None:
+    """Wait until nothing runs, whatever interrupts: the locks of the run are free after it."""
+    for future in futures:
+        future.cancel()
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):
+            wait(futures)
+            return
 
 
 @contextlib.contextmanager
