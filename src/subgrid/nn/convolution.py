@@ -56,7 +56,9 @@ class Conv2d(eqx.Module):
         limit = 1 / math.sqrt(in_channels * kernel_size**2)
         weight_key, bias_key = jax.random.split(key)
         shape = (kernel_size, kernel_size, in_channels, out_channels)
-        self.weight = jax.random.uniform(weight_key, shape, minval=-limit, maxval=limit)
+        # drawn in a row: the same numbers, but XLA takes a second to compile draws of four axes
+        drawn = jax.random.uniform(weight_key, (math.prod(shape),), minval=-limit, maxval=limit)
+        self.weight = drawn.reshape(shape)
         self.bias = jax.random.uniform(bias_key, (out_channels,), minval=-limit, maxval=limit)
 
     def __call__(self, field: Float[Array, "channel y x"]) -> Float[Array, "out y x"]:
