@@ -37,7 +37,8 @@ def check_builds(config: Config) -> None:
     for model in config.models:
         if isinstance(model, ClosureConfig):
             build_closure(model, coarse[0])
-    for model in config.learned():
+    alike = (model for model in config.searched() if len(set(model.networks)) == 1)
+    for model in (*config.learned(), *alike):  # each candidate of the search in every place
         key = jax.random.key(0)
         eqx.filter_eval_shape(lambda key, m=model: build_network(config, m, coarse[0], key), key)
     for entry in config.separated:
@@ -61,14 +62,18 @@ def check_names(config: Config) -> None:
     for model in config.models:
         if isinstance(model, ClosureConfig):
             wanted.append((f"models.{model.name}.closure", CLOSURES, model.closure))
-    for model in config.learned():
+    networks = [
+        (f"models.{model.name}.networks", name)
+        for model in config.learned()
+        for name in model.networks
+    ]
+    networks += [(f"separated.{entry.name}.network", entry.network) for entry in config.separated]
+    if config.search is not None:
+        networks += [("search.candidates", name) for name in config.search.candidates]
+    if networks:
         from subgrid.nn import NETWORKS
 
-        wanted.extend((f"models.{model.name}.networks", NETWORKS, name) for name in model.networks)
-    for entry in config.separated:
-        from subgrid.nn import NETWORKS
-
-        wanted.append((f"separated.{entry.name}.network", NETWORKS, entry.network))
+        wanted.extend((key, NETWORKS, name) for key, name in networks)
     problems = []
     for key, registry, name in wanted:
         try:

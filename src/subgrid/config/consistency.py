@@ -1,7 +1,6 @@
 """Checks between the sections of a config that need no simulation."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 from pydantic import ValidationError
 
@@ -13,6 +12,7 @@ from subgrid.config.sections import (
     EvaluationConfig,
     LearnedConfig,
     NoClosureConfig,
+    SearchConfig,
     SeparatedConfig,
     TrainingConfig,
     TruthConfig,
@@ -28,6 +28,7 @@ def consistency_problems(
     data: DataConfig,
     models: tuple[_Model, ...],
     separated: tuple[SeparatedConfig, ...],
+    search: SearchConfig | None,
     training: TrainingConfig,
     evaluation: EvaluationConfig,
 ) -> list[str]:
@@ -37,8 +38,8 @@ def consistency_problems(
         *_name_problems(models),
         *_network_problems(models, coarse),
         *_separated_problems(models, separated, coarse),
-        *_training_problems("models", models, training),
-        *_training_problems("separated", separated, training),
+        *_search_problems(models, separated, search, coarse),
+        *_training_problems(models, separated, search, training),
         *_evaluation_problems(truth, data, evaluation),
     ]
 
@@ -126,18 +127,46 @@ def _separated_problems(
     return problems
 
 
-def _training_problems(
-    key: str, models: Sequence[_Model | SeparatedConfig], training: TrainingConfig
+def _search_problems(
+    models: tuple[_Model, ...],
+    separated: tuple[SeparatedConfig, ...],
+    search: SearchConfig | None,
+    coarse: CoarseConfig,
 ) -> list[str]:
+    if search is None:
+        return []
+    problems = [
+        f"search.candidates: got {name!r} {times} times; each is tried once"
+        for name, times in Counter(search.candidates).items()
+        if times > 1
+    ]
+    taken = {entry.name for entry in (*models, *separated)}
+    problems += [
+        f"search: {model.name!r} is also the name of a model or a separated network; rename that"
+        for model in search.models(len(coarse.sizes))
+        if model.name in taken
+    ]
+    return problems
+
+
+def _training_problems(
+    models: tuple[_Model, ...],
+    separated: tuple[SeparatedConfig, ...],
+    search: SearchConfig | None,
+    training: TrainingConfig,
+) -> list[str]:
+    trained: dict[str, LearnedConfig | SeparatedConfig | SearchConfig] = {
+        f"models.{model.name}": model for model in models if isinstance(model, LearnedConfig)
+    }
+    trained |= {f"separated.{entry.name}": entry for entry in separated}
+    trained |= {} if search is None else {"search": search}
     problems = []
-    for model in models:
-        if not isinstance(model, LearnedConfig | SeparatedConfig):
-            continue
+    for key, model in trained.items():
         try:
             merged_training(training, model)
         except ValidationError as error:
             for problem in error.errors():
-                path = ".".join([key, model.name, "training", *map(str, problem["loc"])])
+                path = ".".join([key, "training", *map(str, problem["loc"])])
                 problems.append(f"{path}: got {problem['input']!r}; {plain_words(problem['msg'])}")
     return problems
 

@@ -1,5 +1,7 @@
 """The sections of an experiment's config: types, ranges, units and defaults."""
 
+import itertools
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -210,6 +212,36 @@ class SeparatedConfig(Section):
         return tuple(f"{self.name}-seed{number}" for number in range(self.seeds))
 
 
+class SearchConfig(Section):
+    """A search for an architecture: every way to choose one of `candidates` per coarse size.
+
+    Each choice is a multiscale model (see `LearnedConfig` for the other settings), tested online
+    like the models but kept out of their figures; all are ranked by their spectral errors.
+    """
+
+    candidates: Names
+    width: Positive = 1.0
+    zero_mean: bool = False
+    seeds: Count = 1
+    training: dict[str, Any] = {}
+
+    def models(self, scales: int) -> tuple[LearnedConfig, ...]:
+        """Return the model of every choice, called by its networks: "psm4_pmd8"."""
+        return tuple(
+            LearnedConfig(
+                name=re.sub(r"[^A-Za-z0-9_.-]", "-", "_".join(networks)),
+                kind="learned",
+                networks=networks,
+                arrangement="multiscale",
+                width=self.width,
+                zero_mean=self.zero_mean,
+                seeds=self.seeds,
+                training=self.training,
+            )
+            for networks in itertools.product(self.candidates, repeat=scales)
+        )
+
+
 class VariantConfig(Section):
     """Other `constants` of the coarse model for a second set of free runs, under a `name`."""
 
@@ -254,7 +286,7 @@ class EvaluationConfig(Section):
 
 
 def merged_training(
-    training: TrainingConfig, model: LearnedConfig | SeparatedConfig
+    training: TrainingConfig, model: LearnedConfig | SeparatedConfig | SearchConfig
 ) -> TrainingConfig:
     """Return [training] with the changes that `model` asks for; raises ValidationError."""
     return TrainingConfig(**{**training.model_dump(), **model.training})

@@ -12,6 +12,7 @@ from subgrid.config.sections import (
     LearnedConfig,
     ModelConfig,
     Name,
+    SearchConfig,
     Section,
     Seed,
     SeparatedConfig,
@@ -33,6 +34,7 @@ class Config(Section):
     data: DataConfig
     models: Annotated[tuple[ModelConfig, ...], Strict(False), Field(min_length=1)]
     separated: Annotated[tuple[SeparatedConfig, ...], Strict(False)] = ()
+    search: SearchConfig | None = None
     training: TrainingConfig
     evaluation: EvaluationConfig
 
@@ -44,6 +46,7 @@ class Config(Section):
             self.data,
             self.models,
             self.separated,
+            self.search,
             self.training,
             self.evaluation,
         )
@@ -85,6 +88,10 @@ class Config(Section):
     def learned(self) -> tuple[LearnedConfig, ...]:
         """Return the models that are trained."""
         return tuple(model for model in self.models if isinstance(model, LearnedConfig))
+
+    def searched(self) -> tuple[LearnedConfig, ...]:
+        """Return the models of the search, which are trained too."""
+        return () if self.search is None else self.search.models(len(self.coarse.sizes))
 
     def training_of(self, model: LearnedConfig | SeparatedConfig) -> TrainingConfig:
         """Return [training] with the changes that `model` asks for."""

@@ -17,6 +17,7 @@ from subgrid.evaluation.offline import (
 )
 from subgrid.evaluation.online import fine_runs, free_runs
 from subgrid.evaluation.plan import RunPlan
+from subgrid.evaluation.ranking import Ranked, ranking
 from subgrid.evaluation.report import (
     ReportData,
     render_html,
@@ -67,6 +68,7 @@ __all__ = [
     "ModelObserver",
     "OnlineScore",
     "QGObservables",
+    "Ranked",
     "ReportData",
     "RunInfo",
     "RunPlan",
@@ -86,6 +88,7 @@ __all__ = [
     "json_number",
     "offline_scores",
     "outcome",
+    "ranking",
     "reference_statistics",
     "render_html",
     "render_markdown",

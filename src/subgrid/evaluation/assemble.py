@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from subgrid import __version__
 from subgrid.evaluation.intervals import fewest_members, percent
 from subgrid.evaluation.plots import plot_energy, plot_fields, plot_forcings, plot_spectra
+from subgrid.evaluation.ranking import Ranked, plot_ranking, ranking_table
 from subgrid.evaluation.report import (
     ReportData,
     ReportFigure,
@@ -79,13 +80,15 @@ def assemble_report(
     snapshot: Snapshot | None = None,
     separated: Sequence[SeparatedScores] = (),
     variants: Mapping[str, Mapping[str, OnlineScore]] | None = None,
+    ranked: Sequence[Ranked] = (),
 ) -> ReportData:
     """Return the data of the report from the results of a run.
 
     `system`: the coarse system; `reference`, `runs`: see `score_online`, which made `scores` with
     the same `cut`; `offline`: closure → one dataset of `evaluate_offline` per network; `curves`:
     model → records of metrics.jsonl; `separated`: of the separated experiments; `variants`: scores
-    under other settings of the coarse model, by name. Parts that are not given are left out.
+    under other settings of the coarse model, by name; `ranked`: the models of a search. Parts that
+    are not given are left out.
     """
     styles = looks([*runs, *(offline or {}), *(curves or {})], dict(info.labels))
     figures = [] if snapshot is None else _flow_figures(system, snapshot, styles)
@@ -93,7 +96,13 @@ def assemble_report(
     if curves:
         panels = plot_learning_curves(curves, styles)
         figures.append(report_figure("Learning curves", "Loss during training.", panels))
+    if ranked:
+        caption = (
+            "Error of the kinetic energy spectrum of every pair of networks; crosses: blow-ups."
+        )
+        figures.append(report_figure("Search: all pairs", caption, plot_ranking(ranked)))
     tables = separated_tables(separated) if separated else []
+    tables += [ranking_table(ranked)] if ranked else []
     tables += [online_table(scores, styles), enstrophy_table(scores, styles)]
     if variants:
         tables.append(variants_table({"as configured": scores, **variants}, styles))

@@ -29,13 +29,18 @@ def candidates(folder: RunFolder, coarse_system: Any) -> list[Candidate]:
         if isinstance(model, NoClosureConfig):
             found.append(Candidate(BASELINE, BASELINE, None))
         elif isinstance(model, LearnedConfig):
-            found.extend(
-                Candidate(model.name, label, load_closure(folder.model(model.name, seed)))
-                for seed, label in enumerate(model.trained_names())
-            )
+            found.extend(trained(folder, model))
         else:
             found.append(Candidate(model.name, model.name, build_closure(model, coarse_system)))
     return found
+
+
+def trained(folder: RunFolder, model: LearnedConfig) -> list[Candidate]:
+    """Return a learned closure, once per seed; raises CorruptFileError for damaged weights."""
+    return [
+        Candidate(model.name, label, load_closure(folder.model(model.name, seed)))
+        for seed, label in enumerate(model.trained_names())
+    ]
 
 
 def labels(config: Config) -> dict[str, str]:

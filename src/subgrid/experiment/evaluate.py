@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,17 +18,20 @@ from subgrid.config import (
 )
 from subgrid.data import Samples, open_dataset, statistics
 from subgrid.evaluation import (
+    OnlineScore,
+    Ranked,
     RunPlan,
     blow_ups,
     evaluate_offline,
     free_runs,
     json_number,
+    ranking,
     reference_statistics,
     score_online,
     score_record,
     step_cost,
 )
-from subgrid.experiment.candidates import BASELINE, Candidate, candidates
+from subgrid.experiment.candidates import BASELINE, Candidate, candidates, trained
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress
 from subgrid.experiment.results import (
@@ -60,11 +63,14 @@ def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
     folder.evaluation.mkdir(exist_ok=True)
     found = candidates(folder, test.system)
     test.write_reference(progress)
-    workers.do([partial(test.write_scores, candidate) for candidate in found], progress)
-    test.write_costs(found, progress)
+    searched = [one for model in folder.config.searched() for one in trained(folder, model)]
+    works: list[Any] = [partial(test.write_scores, candidate) for candidate in found]
+    works += [partial(test.write_online, candidate) for candidate in searched]
+    workers.do(works, progress)
+    test.write_costs([*found, *searched], progress)
     evaluate_cases(folder, progress, workers)
     results = load_results(folder)
-    scores = scores_of(folder, results)
+    scores = scores_of(folder, results, results.online)
     record = {
         "truth": {
             "members": results.reference.sizes["member"],
@@ -79,10 +85,12 @@ def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
         record["variants"] = {
             variant: {
                 name: score_record(score)
-                for name, score in scores_of(folder, results, variant).items()
+                for name, score in scores_of(folder, results, runs).items()
             }
-            for variant in results.variants
+            for variant, runs in results.variants.items()
         }
+    if results.searched:
+        record["search"] = [one.record() for one in ranking_of(folder, results)]
     if folder.config.separated:
         record["separated"] = {
             f"{scores.network} {scores.task} {scores.high} {scores.low}": [
@@ -95,11 +103,13 @@ def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
     return {}
 
 
-def scores_of(folder: RunFolder, results: Results, variant: str | None = None) -> dict[str, Any]:
-    """Return the online scores of every model, or those under a variant of the coarse model."""
+def scores_of(
+    folder: RunFolder, results: Results, runs: Mapping[str, Any]
+) -> dict[str, OnlineScore]:
+    """Return the online scores of every model; `runs`: those of `results` that are to be scored."""
     settings = folder.config.evaluation
     return score_online(
-        results.online if variant is None else results.variants[variant],
+        runs,
         results.reference,
         results.system,
         cut=results.cut,
@@ -109,6 +119,13 @@ def scores_of(folder: RunFolder, results: Results, variant: str | None = None) -
         samples=settings.bootstrap,
         seed=folder.config.seed,
     )
+
+
+def ranking_of(folder: RunFolder, results: Results) -> list[Ranked]:
+    """Return the models of the search, best first."""
+    runs = {BASELINE: results.online[BASELINE], **results.searched}
+    scores = scores_of(folder, results, runs)
+    return ranking([(model.networks, scores[model.name]) for model in folder.config.searched()])
 
 
 class _TestSet:

@@ -17,7 +17,7 @@ def stage_parts(config: Config) -> dict[str, dict[str, Any]]:
     simulate = {name: tables[name] for name in ("seed", "truth", "coarse", "data")}
     learned = [table for table in tables["models"] if table["kind"] == "learned"]
     train = {**simulate, "training": tables["training"], "learned": learned}
-    train |= {"separated": tables["separated"]} if "separated" in tables else {}
+    train |= {name: tables[name] for name in ("separated", "search") if name in tables}
     evaluate = {**train, "models": tables["models"], "evaluation": tables["evaluation"]}
     return {"simulate": simulate, "train": train, "evaluate": evaluate, "report": tables}
 

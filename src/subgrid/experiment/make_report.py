@@ -23,7 +23,7 @@ from subgrid.evaluation import (
 from subgrid.experiment.candidates import BASELINE, candidates, labels
 from subgrid.experiment.curves import learning_curves
 from subgrid.experiment.environments import code_facts, code_warnings, participants
-from subgrid.experiment.evaluate import scores_of
+from subgrid.experiment.evaluate import ranking_of, scores_of
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.keys import STAGES
 from subgrid.experiment.progress import Progress, duration
@@ -63,13 +63,16 @@ def _report_data(folder: RunFolder) -> ReportData:
         results.system,
         results.reference,
         results.online,
-        scores_of(folder, results),
+        scores_of(folder, results, results.online),
         cut=results.cut,
         offline=results.offline,
         curves=learning_curves(folder),
         snapshot=_snapshot(folder, results),
         separated=separated_scores(folder),
-        variants={name: scores_of(folder, results, name) for name in results.variants},
+        variants={
+            name: scores_of(folder, results, runs) for name, runs in results.variants.items()
+        },
+        ranked=ranking_of(folder, results) if results.searched else (),
     )
 
 
@@ -205,6 +208,11 @@ def _training_facts(config: Config) -> dict[str, str]:
         facts[entry.name] = (
             f"separated experiments: {entry.network}, width {entry.width:g}, {entry.seeds} "
             "initialisation(s) per task"
+        )
+    if config.search is not None:
+        facts["search"] = (
+            f"{len(config.searched())} pairs of {', '.join(config.search.candidates)}, width "
+            f"{config.search.width:g}, {config.search.seeds} initialisation(s) each"
         )
     return facts
 

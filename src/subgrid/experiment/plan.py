@@ -92,15 +92,20 @@ def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
 def _plan_training(config: Config, systems: Sequence[Any]) -> StagePlan:
     operations, seconds, updates, memory, disk = 0.0, 0.0, 0, 0.0, 0.0
     known: dict[Any, tuple[float, float]] = {}  # networks of one shape are timed once
+    searched = {model.name for model in config.searched()}
     for network, system, entry, rounds in _networks(config, systems):
         training, shape = config.training_of(entry), system.grid.shape
         samples = training.updates * training.batch_size
-        operations += 3 * network.flops(*shape) * samples
+        work = network.flops(*shape)
+        operations += 3 * work * samples
         kind = (jax.tree.structure(network), network.in_channels, shape, training.chunk)
+        if entry.name in searched:  # one of them is timed; the others take as much per operation
+            kind = ("search", shape, training.chunk)
         if kind not in known:
-            known[kind] = _gradient_cost(network, shape, training.chunk)
-        per_sample, needed = known[kind]
-        seconds += samples * per_sample
+            per_sample, needed = _gradient_cost(network, shape, training.chunk)
+            known[kind] = per_sample / work, needed
+        per_operation, needed = known[kind]
+        seconds += samples * work * per_operation
         updates += rounds * training.updates
         memory = max(memory, needed)
         # the closure, the best weights, and a checkpoint with two moments
@@ -110,14 +115,15 @@ def _plan_training(config: Config, systems: Sequence[Any]) -> StagePlan:
     memory += held * 2 * 2 * systems[0].grid.size * _FLOATS
     separated = sum(1 for _ in cases(config))
     also = f" and {separated} separated networks" if separated else ""
-    work = f"{updates:,} updates of {len(config.learned())} learned closures{also}"
-    return StagePlan("train", work, operations, memory, disk, seconds)
+    models = len(config.learned()) + len(searched)
+    what = f"{updates:,} updates of {models} learned closures{also}"
+    return StagePlan("train", what, operations, memory, disk, seconds)
 
 
 def _networks(config: Config, systems: Sequence[Any]) -> Iterator[tuple[Any, Any, Any, int]]:
     """Yield each network to be trained with its system, its entry and how often it is trained."""
     key = jax.random.key(0)
-    for model in config.learned():
+    for model in (*config.learned(), *config.searched()):
         network = build_network(config, model, systems[0], key)
         # a cascade trains one network after another: the whole is an upper bound for each
         rounds = len(model.networks) if model.arrangement == "multiscale" else 1
@@ -142,6 +148,17 @@ def _plan_evaluation(config: Config, system: Any) -> StagePlan:
             operations += steps * network.flops(*system.grid.shape)
             seconds += steps * _seconds_per_forward(network, system.grid.shape)
         runs += settings.members * networks
+    rate, alone = None, 0.0
+    for model in config.searched():
+        steps = settings.steps * settings.members * model.seeds
+        network = build_network(config, model, system, jax.random.key(0))
+        work = network.flops(*system.grid.shape)
+        if rate is None:  # one is timed; the others take as much per operation
+            rate = _seconds_per_forward(network, system.grid.shape) / work
+            alone = _seconds_per_step(system, config.coarse_dt, None)
+        operations += steps * (step_operations(system) + work)
+        seconds += steps * (alone + work * rate)
+        runs += settings.members * model.seeds
     frame = system.grid.size * 2 * _FLOATS
     return StagePlan(
         "evaluate",

@@ -24,14 +24,15 @@ class Results:
     """Everything the evaluation measured.
 
     `online`, `offline`: model → one dataset per network; `variants`: the same as `online` for each
-    variant of the coarse model; `cut`: largest wavenumber of the spectral errors, rad/m; `system`:
-    the coarse one.
+    variant of the coarse model; `searched`: the same for the models of the search; `cut`: largest
+    wavenumber of the spectral errors, rad/m; `system`: the coarse one.
     """
 
     system: Any
     reference: "xarray.Dataset"
     online: dict[str, list["xarray.Dataset"]]
     variants: dict[str, dict[str, list["xarray.Dataset"]]]
+    searched: dict[str, list["xarray.Dataset"]]
     offline: dict[str, list["xarray.Dataset"]]
     costs: dict[str, StepCost]
     cut: float
@@ -63,6 +64,13 @@ def load_results(folder: RunFolder) -> Results:
         reference=read_dataset(folder.evaluation / "reference.zarr"),
         online=online(),
         variants={variant.name: online(variant.name) for variant in config.evaluation.variants},
+        searched={
+            model.name: [
+                read_dataset(folder.evaluation / online_path(label))
+                for label in model.trained_names()
+            ]
+            for model in config.searched()
+        },
         offline=offline,
         costs={name: StepCost(**cost) for name, cost in costs.items()},
         cut=config.evaluation.cut * system.grid.nyquist,

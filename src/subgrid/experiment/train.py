@@ -36,11 +36,12 @@ def train(folder: RunFolder, progress: Progress, workers: Workers) -> dict[str, 
     stay finite and CorruptFileError for a damaged checkpoint.
     """
     config = folder.config
-    if config.learned():
+    models = (*config.learned(), *config.searched())
+    if models:
         check_online_step(config, folder.split("test"))
     works: dict[tuple[str, str], Callable[[Progress], dict[str, Any]]] = {
         ("models", f"{model.name}/seed_{number}"): partial(_train_one, folder, model, number)
-        for model in config.learned()
+        for model in models
         for number in range(model.seeds)
     }
     works |= {

@@ -1,0 +1,132 @@
+"""The ranking of an architecture search, as in Otness, Zanna & Bruna 2025, appendix C.2."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from subgrid.evaluation.observables import LEVEL_NAMES
+from subgrid.evaluation.report import ReportTable
+from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore
+from subgrid.evaluation.style import Panel, new_panel, styled
+from subgrid.evaluation.verdicts import score_record
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A model of a search: its `networks`, coarsest scale first, its score and its ranks by layer.
+
+    Rank 1 has the smallest spectral error of all whose members survived; models with members that
+    blew up come after these, by how many did.
+    """
+
+    networks: tuple[str, ...]
+    score: OnlineScore
+    ranks: tuple[int, ...]
+
+    @property
+    def worst(self) -> int:
+        """The worst of the ranks, which decides."""
+        return max(self.ranks)
+
+    def remaining(self, layer: str) -> float:
+        """Return the error of a layer's KE spectrum relative to that without a closure."""
+        return 1.0 - self.score.reductions[f"{KE_SPECTRUM}_{layer}"].estimate
+
+    def record(self) -> dict[str, Any]:
+        """Return what scores.json keeps."""
+        return {
+            "architecture": list(self.networks),
+            "ranks": dict(zip(LEVEL_NAMES, self.ranks, strict=True)),
+            **score_record(self.score),
+        }
+
+
+def ranking(models: Sequence[tuple[tuple[str, ...], OnlineScore]]) -> list[Ranked]:
+    """Return the models (networks, score), best first.
+
+    Ranked by the spectral error of each layer, then by the worst of these ranks, then by their sum.
+    """
+
+    def key(score: OnlineScore, layer: str) -> tuple[int, float]:
+        error = score.errors[f"{KE_SPECTRUM}_{layer}"].estimate
+        return len(score.blow_ups), math.inf if math.isnan(error) else error
+
+    keys = {layer: [key(score, layer) for _, score in models] for layer in LEVEL_NAMES}
+    found = [
+        Ranked(
+            networks,
+            score,
+            tuple(1 + sum(o < key(score, layer) for o in others) for layer, others in keys.items()),
+        )
+        for networks, score in models
+    ]
+    return sorted(found, key=lambda one: (one.worst, sum(one.ranks), one.networks))
+
+
+def ranking_table(ranked: Sequence[Ranked]) -> ReportTable:
+    """Return the ranking as a table."""
+    return ReportTable(
+        "Search: architectures ranked",
+        "Every choice of one network per scale, coarsest first. Error of the kinetic energy "
+        "spectrum below the cut relative to no closure; ranked for each layer, then by the worst "
+        "of both ranks (Otness, Zanna & Bruna 2025, appendix C.2). Models with members that blew "
+        "up come last. Cost: time per step relative to the coarse model alone.",
+        (
+            "networks",
+            *(f"error / no closure, {layer}" for layer in LEVEL_NAMES),
+            *(f"rank, {layer}" for layer in LEVEL_NAMES),
+            "blown up",
+            "cost",
+        ),
+        tuple(
+            (
+                ", ".join(one.networks),
+                *(_number(one.remaining(layer)) for layer in LEVEL_NAMES),
+                *map(str, one.ranks),
+                f"{len(one.score.blow_ups)} of {one.score.runs}",
+                "" if one.score.cost is None else f"{one.score.cost.ratio:.1f}",
+            )
+            for one in ranked
+        ),
+    )
+
+
+@styled
+def plot_ranking(ranked: Sequence[Ranked]) -> list[Panel]:
+    """Return a map per layer of the error against both networks; none unless there are two.
+
+    Darker is better; a cross marks models with members that blew up.
+    """
+    if not ranked or len(ranked[0].networks) != 2:
+        return []
+    coarse, fine = (list(dict.fromkeys(sorted(one.networks[i] for one in ranked))) for i in (0, 1))
+    panels = []
+    for layer in LEVEL_NAMES:
+        figure, (axes,) = new_panel()
+        values = np.full((len(coarse), len(fine)), np.nan)
+        for one in ranked:
+            place = coarse.index(one.networks[0]), fine.index(one.networks[1])
+            values[place] = one.remaining(layer)
+            if one.score.blow_ups:
+                axes.plot(place[1], place[0], marker="x", color="#D55E00", ms=9, mew=2)
+        image = axes.imshow(values, cmap="viridis", vmin=0.0, aspect="auto", origin="lower")
+        middle = np.nanmax(values, initial=0.0) / 2
+        for (row, column), value in np.ndenumerate(values):
+            colour = "white" if value < middle else "black"
+            axes.text(column, row, _number(value), ha="center", va="center", color=colour, size=7)
+        axes.set_xticks(range(len(fine)), fine, rotation=45)
+        axes.set_yticks(range(len(coarse)), coarse)
+        axes.set_xlabel("network at the finest scale")
+        axes.set_ylabel("network at the coarser scale")
+        axes.grid(False)
+        figure.colorbar(image, ax=axes, label=f"error / no closure, {layer} layer")
+        alt = f"map of the spectral error of all pairs of networks, {layer} layer"
+        panels.append(Panel(f"search_{layer}", figure, alt))
+    return panels
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.2f}"
