@@ -5,6 +5,7 @@ from typing import Any
 
 from subgrid.config.sections import (
     ClosureConfig,
+    GridConfig,
     LearnedConfig,
     SeparatedConfig,
     VariantConfig,
@@ -37,6 +38,8 @@ def check_builds(config: Config) -> None:
     for model in config.models:
         if isinstance(model, ClosureConfig):
             build_closure(model, coarse[0])
+        if isinstance(model, GridConfig):
+            build_finer_system(config, model, coarse[0])
     alike = (model for model in config.searched() if len(set(model.networks)) == 1)
     for model in (*config.learned(), *alike):  # each candidate of the search in every place
         key = jax.random.key(0)
@@ -126,6 +129,18 @@ def build_online_system(
     grid = coarse_system.grid
     with _naming(key):
         return coarse_system.with_grid(grid.nx, grid.ny, **changes)
+
+
+def build_finer_system(
+    config: Config, model: GridConfig, coarse_system: Any, variant: VariantConfig | None = None
+) -> tuple[Any, Any]:
+    """Return the system of the free runs on a finer grid and the map from it to the coarse one."""
+    from subgrid.coarsening import COARSENERS
+
+    coarse = build_online_system(config, coarse_system, variant)
+    with _naming(f"models.{model.name}"):
+        fine = coarse.with_grid(model.size, model.size * config.ny // config.truth.nx)
+        return fine, COARSENERS.get(config.coarse.operator)(fine.grid, coarse.grid)
 
 
 def build_closure(model: ClosureConfig, coarse_system: Any) -> Any:

@@ -6,12 +6,12 @@ from pydantic import ValidationError
 
 from subgrid.config.explain import plain_words
 from subgrid.config.sections import (
-    ClosureConfig,
+    AnyModelConfig,
     CoarseConfig,
     DataConfig,
     EvaluationConfig,
+    GridConfig,
     LearnedConfig,
-    NoClosureConfig,
     SearchConfig,
     SeparatedConfig,
     TrainingConfig,
@@ -19,14 +19,14 @@ from subgrid.config.sections import (
     merged_training,
 )
 
-_Model = NoClosureConfig | ClosureConfig | LearnedConfig
+_Models = tuple[AnyModelConfig, ...]
 
 
 def consistency_problems(
     truth: TruthConfig,
     coarse: CoarseConfig,
     data: DataConfig,
-    models: tuple[_Model, ...],
+    models: _Models,
     separated: tuple[SeparatedConfig, ...],
     search: SearchConfig | None,
     training: TrainingConfig,
@@ -38,6 +38,7 @@ def consistency_problems(
         *_name_problems(models),
         *_network_problems(models, coarse),
         *_separated_problems(models, separated, coarse),
+        *_grid_problems(truth, coarse, models),
         *_search_problems(models, separated, search, coarse),
         *_training_problems(models, separated, search, training),
         *_evaluation_problems(truth, data, evaluation),
@@ -67,14 +68,14 @@ def _size_problems(truth: TruthConfig, coarse: CoarseConfig) -> list[str]:
     return problems
 
 
-def _name_problems(models: tuple[_Model, ...]) -> list[str]:
+def _name_problems(models: _Models) -> list[str]:
     counts = Counter(model.name for model in models)
     problems = [
         f"models: the name {name!r} is used {times} times; every model needs its own"
         for name, times in counts.items()
         if times > 1
     ]
-    alone = sum(isinstance(model, NoClosureConfig) for model in models)
+    alone = sum(model.kind == "none" for model in models)
     if alone != 1:
         problems.append(
             f'models: {alone} of kind "none"; exactly one is needed, since every closure is '
@@ -98,7 +99,7 @@ def _name_problems(models: tuple[_Model, ...]) -> list[str]:
     return problems
 
 
-def _network_problems(models: tuple[_Model, ...], coarse: CoarseConfig) -> list[str]:
+def _network_problems(models: _Models, coarse: CoarseConfig) -> list[str]:
     return [
         f"models.{model.name}.networks: got {len(model.networks)} for {len(coarse.sizes)} coarse "
         f"sizes {list(coarse.sizes)}; a multiscale model has one network per size"
@@ -110,7 +111,7 @@ def _network_problems(models: tuple[_Model, ...], coarse: CoarseConfig) -> list[
 
 
 def _separated_problems(
-    models: tuple[_Model, ...], separated: tuple[SeparatedConfig, ...], coarse: CoarseConfig
+    models: _Models, separated: tuple[SeparatedConfig, ...], coarse: CoarseConfig
 ) -> list[str]:
     taken = Counter(network.name for network in (*models, *separated))
     problems = [
@@ -127,8 +128,25 @@ def _separated_problems(
     return problems
 
 
+def _grid_problems(truth: TruthConfig, coarse: CoarseConfig, models: _Models) -> list[str]:
+    ny = truth.nx if truth.ny is None else truth.ny
+    problems = []
+    for model in models:
+        if not isinstance(model, GridConfig):
+            continue
+        size, key = model.size, f"models.{model.name}.size"
+        if not coarse.sizes[0] < size <= truth.nx:
+            problems.append(
+                f"{key}: got {size}; must be above coarse.sizes[0] = {coarse.sizes[0]} and at most "
+                f"truth.nx = {truth.nx}"
+            )
+        elif size % 2 or size * ny % truth.nx or (size * ny // truth.nx) % 2:
+            problems.append(f"{key}: got {size}; must be even, and so the cells along y")
+    return problems
+
+
 def _search_problems(
-    models: tuple[_Model, ...],
+    models: _Models,
     separated: tuple[SeparatedConfig, ...],
     search: SearchConfig | None,
     coarse: CoarseConfig,
@@ -150,7 +168,7 @@ def _search_problems(
 
 
 def _training_problems(
-    models: tuple[_Model, ...],
+    models: _Models,
     separated: tuple[SeparatedConfig, ...],
     search: SearchConfig | None,
     training: TrainingConfig,

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from subgrid.config.sections import (
     ClosureConfig,
+    GridConfig,
     LearnedConfig,
     NoClosureConfig,
     SeparatedConfig,
@@ -17,6 +18,7 @@ _KINDS: dict[str, type[BaseModel]] = {
     "none": NoClosureConfig,
     "closure": ClosureConfig,
     "learned": LearnedConfig,
+    "grid": GridConfig,
 }
 _LISTS = ("models", "separated")
 _WORDS = {

@@ -188,9 +188,22 @@ class LearnedConfig(Section):
         return tuple(f"{self.name}-seed{number}" for number in range(self.seeds))
 
 
-ModelConfig = Annotated[
-    NoClosureConfig | ClosureConfig | LearnedConfig, Field(discriminator="kind")
-]
+class GridConfig(Section):
+    """The model without a closure on a finer grid: what the cost of a closure could buy instead.
+
+    `size` cells along x, between the first coarse size and the truth's; `substeps` steps for each
+    step of the coarse model. It starts from the coarse states, padded with zeros in wavenumber
+    space, and is coarsened like the truth before it is compared.
+    """
+
+    name: Name
+    kind: Literal["grid"]
+    size: Count
+    substeps: Count = 1
+
+
+AnyModelConfig = NoClosureConfig | ClosureConfig | LearnedConfig | GridConfig
+ModelConfig = Annotated[AnyModelConfig, Field(discriminator="kind")]
 
 
 class SeparatedConfig(Section):

@@ -21,13 +21,15 @@ class StepCost(NamedTuple):
 
 def step_cost(
     models: Mapping[str, AbstractModel],
-    state: PyTree,
+    state: PyTree | dict[str, PyTree],
     *,
     baseline: str = "none",
     steps: int = 32,
     repeats: int = 9,
 ) -> dict[str, StepCost]:
     """Return the cost per step of each model: the median of `repeats` interleaved timings.
+
+    `state`: to start from, one for all models or a dict of one per model.
 
     Each timing is one compiled segment of `steps` steps of one member from `state`, after a first
     call that compiles. The models take turns, so that a busy machine slows all of them alike; the
@@ -36,7 +38,8 @@ def step_cost(
     """
     if baseline not in models:
         raise KeyError(f"baseline {baseline!r} is not among the models {', '.join(models)}")
-    starts = {name: eqx.filter_jit(model.init)(state) for name, model in models.items()}
+    states = state if isinstance(state, dict) else dict.fromkeys(models, state)
+    starts = {name: eqx.filter_jit(model.init)(states[name]) for name, model in models.items()}
     timings = np.zeros((repeats + 1, len(models)))
     for turn in range(repeats + 1):
         for column, (name, model) in enumerate(models.items()):

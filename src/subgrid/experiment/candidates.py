@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from subgrid.closures import load_closure
-from subgrid.config import Config, LearnedConfig, NoClosureConfig, build_closure
+from subgrid.config import Config, GridConfig, LearnedConfig, NoClosureConfig, build_closure
 from subgrid.experiment.folder import RunFolder
 
 BASELINE = "none"  # what the evaluation calls the coarse model alone
@@ -12,11 +12,15 @@ BASELINE = "none"  # what the evaluation calls the coarse model alone
 
 @dataclass(frozen=True)
 class Candidate:
-    """One closure under test: of `model`, `label` its own name for messages and files."""
+    """One closure under test: of `model`, `label` its own name for messages and files.
+
+    `grid`: the finer grid of a model without a closure.
+    """
 
     model: str
     label: str
     closure: Any
+    grid: GridConfig | None = None
 
 
 def candidates(folder: RunFolder, coarse_system: Any) -> list[Candidate]:
@@ -30,6 +34,8 @@ def candidates(folder: RunFolder, coarse_system: Any) -> list[Candidate]:
             found.append(Candidate(BASELINE, BASELINE, None))
         elif isinstance(model, LearnedConfig):
             found.extend(trained(folder, model))
+        elif isinstance(model, GridConfig):
+            found.append(Candidate(model.name, model.name, None, model))
         else:
             found.append(Candidate(model.name, model.name, build_closure(model, coarse_system)))
     return found

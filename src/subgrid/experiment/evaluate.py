@@ -1,10 +1,11 @@
 """The stage that tests every closure, offline and online: the one use of the test trajectories."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +14,18 @@ import numpy as np
 from subgrid.config import (
     VariantConfig,
     build_coarse_systems,
+    build_finer_system,
     build_online_system,
     build_system,
 )
 from subgrid.data import Samples, open_dataset, statistics
 from subgrid.evaluation import (
+    CoarsenedObserver,
     OnlineScore,
+    QGObservables,
     Ranked,
     RunPlan,
+    StepCost,
     blow_ups,
     evaluate_offline,
     free_runs,
@@ -45,6 +50,7 @@ from subgrid.experiment.results import (
 from subgrid.experiment.separated import evaluate_cases, separated_scores
 from subgrid.experiment.simulate import check_online_step
 from subgrid.experiment.workers import Workers
+from subgrid.grids import upscale
 from subgrid.provenance import write_atomic
 
 _BATCH = 32  # samples per call of a closure in the offline test
@@ -136,7 +142,6 @@ class _TestSet:
         config = folder.config
         self.size = config.coarse.sizes[0]
         self.system = build_coarse_systems(config, build_system(config))[0]
-        self.online_system = build_online_system(config, self.system)
         self.names = [variable.name for variable in self.system.variables]
         self.store = folder.split("test")
         settings = config.evaluation
@@ -217,14 +222,14 @@ class _TestSet:
         if is_written(path):
             return
         label = candidate.label if variant is None else f"{candidate.label}, {variant.name}"
-        task = progress.task(f"online {label}", self.plan.steps)
-        system = build_online_system(self.config, self.system, variant)
+        setup = self._setup(candidate, variant)
+        task = progress.task(f"online {label}", setup.plan.steps)
         partial = place.removeprefix("online/").removesuffix(".zarr") + ".safetensors"
-        model = system.model(self.config.coarse_dt, candidate.closure)
         runs = free_runs(
-            model,
-            self._initial_states(),
-            self.plan,
+            setup.model,
+            setup.states,
+            setup.plan,
+            observer=setup.observer,
             key=jax.random.key(self.config.seed),
             file=self.folder.evaluation / "partial" / partial,
             progress=lambda done, total: task.update(done),
@@ -244,13 +249,43 @@ class _TestSet:
             return
         progress.note("evaluate: time per step of every closure")
         first = {c.model: c for c in reversed(found)}  # one network stands for all of its size
-        models = {
-            name: self.online_system.model(self.config.coarse_dt, c.closure)
-            for name, c in first.items()
-        }
-        state = jax.tree.map(lambda leaf: leaf[0], self._initial_states())
-        costs = step_cost(models, state, baseline=BASELINE)
+        setups = {name: self._setup(candidate) for name, candidate in first.items()}
+        costs = step_cost(
+            {name: setup.model for name, setup in setups.items()},
+            {name: jax.tree.map(lambda a: a[0], setup.states) for name, setup in setups.items()},
+            baseline=BASELINE,
+        )
+        for name, setup in setups.items():  # per step of the coarse model
+            substeps = setup.plan.steps // self.plan.steps
+            costs[name] = StepCost(*(substeps * value for value in costs[name]))
         write_text(path, json.dumps({name: cost._asdict() for name, cost in costs.items()}))
+
+    def _setup(self, candidate: Candidate, variant: VariantConfig | None = None) -> "_Setup":
+        """Return what is stepped for a candidate, from where, how long, and how it is observed."""
+        system = build_online_system(self.config, self.system, variant)
+        states, dt, plan, grid = (
+            self._initial_states(),
+            self.config.coarse_dt,
+            self.plan,
+            candidate.grid,
+        )
+        if grid is None:
+            return _Setup(system.model(dt, candidate.closure), states, plan)
+        fine, coarsener = build_finer_system(self.config, grid, self.system, variant)
+        plan = dataclasses.replace(
+            plan,
+            **{
+                name: grid.substeps * getattr(plan, name)
+                for name in ("steps", "save_every", "average_from")
+            },
+        )
+        shape = fine.grid.shape
+        return _Setup(
+            fine.model(dt / grid.substeps),
+            jax.tree.map(lambda field: upscale(field, *shape), states),
+            plan,
+            CoarsenedObserver(QGObservables(system), fine, coarsener),
+        )
 
     def _members(self) -> list[int]:
         """Return the numbers of the test trajectories that the members start from."""
@@ -263,6 +298,15 @@ class _TestSet:
         members = self._members()
         arrays = {name: jnp.asarray(data[name][members, 0].values) for name in self.names}
         return self.system.State(**arrays)
+
+
+class _Setup(NamedTuple):
+    """A model with its initial states [member, ...], the length of its runs and its observer."""
+
+    model: Any
+    states: Any
+    plan: RunPlan
+    observer: Any = None
 
 
 def _batches(samples: Samples, chosen: np.ndarray, name: str) -> Iterator[tuple[Any, Any]]:

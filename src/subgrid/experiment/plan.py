@@ -14,9 +14,11 @@ import jax.numpy as jnp
 from subgrid.config import (
     ClosureConfig,
     Config,
+    GridConfig,
     LearnedConfig,
     build_closure,
     build_coarse_systems,
+    build_finer_system,
     build_network,
     build_separated_network,
     build_system,
@@ -91,16 +93,15 @@ def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
 
 def _plan_training(config: Config, systems: Sequence[Any]) -> StagePlan:
     operations, seconds, updates, memory, disk = 0.0, 0.0, 0, 0.0, 0.0
-    known: dict[Any, tuple[float, float]] = {}  # networks of one shape are timed once
+    known: dict[str, tuple[float, float]] = {}
     searched = {model.name for model in config.searched()}
     for network, system, entry, rounds in _networks(config, systems):
         training, shape = config.training_of(entry), system.grid.shape
         samples = training.updates * training.batch_size
         work = network.flops(*shape)
         operations += 3 * work * samples
-        kind = (jax.tree.structure(network), network.in_channels, shape, training.chunk)
-        if entry.name in searched:  # one of them is timed; the others take as much per operation
-            kind = ("search", shape, training.chunk)
+        # one network of each entry is timed; its others take as much per operation
+        kind = "search" if entry.name in searched else entry.name
         if kind not in known:
             per_sample, needed = _gradient_cost(network, shape, training.chunk)
             known[kind] = per_sample / work, needed
@@ -141,8 +142,12 @@ def _plan_evaluation(config: Config, system: Any) -> StagePlan:
         networks *= 1 + len(settings.variants)
         steps = settings.steps * settings.members * networks
         closure = build_closure(model, system) if isinstance(model, ClosureConfig) else None
-        operations += steps * step_operations(system)
-        seconds += steps * _seconds_per_step(system, config.coarse_dt, closure)
+        stepped, dt = system, config.coarse_dt
+        if isinstance(model, GridConfig):
+            stepped = build_finer_system(config, model, system)[0]
+            steps, dt = steps * model.substeps, dt / model.substeps
+        operations += steps * step_operations(stepped)
+        seconds += steps * _seconds_per_step(stepped, dt, closure)
         if isinstance(model, LearnedConfig):
             network = build_network(config, model, system, jax.random.key(0))
             operations += steps * network.flops(*system.grid.shape)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from subgrid.config import LearnedConfig, build_coarse_systems, build_system
+from subgrid.config import ClosureConfig, LearnedConfig, build_coarse_systems, build_system
 from subgrid.errors import CorruptFileError
 from subgrid.evaluation import StepCost
-from subgrid.experiment.candidates import BASELINE, labels
+from subgrid.experiment.candidates import labels
 from subgrid.experiment.folder import RunFolder
 from subgrid.provenance import file_hash, write_atomic
 
@@ -47,6 +47,8 @@ def load_results(folder: RunFolder) -> Results:
         for name, model in zip(labels(config), config.models, strict=True)
     }
 
+    tested = {m.name for m in config.models if isinstance(m, ClosureConfig | LearnedConfig)}
+
     def online(variant: str | None = None) -> dict[str, list["xarray.Dataset"]]:
         return {
             name: [read_dataset(folder.evaluation / online_path(s, variant)) for s in labels_of]
@@ -56,7 +58,7 @@ def load_results(folder: RunFolder) -> Results:
     offline = {
         name: [read_dataset(folder.evaluation / "offline" / f"{s}.zarr") for s in labels_of]
         for name, labels_of in stores.items()
-        if name != BASELINE
+        if name in tested
     }
     costs = json.loads((folder.evaluation / "costs.json").read_text())
     return Results(

@@ -3,7 +3,14 @@
 from collections.abc import Collection
 from typing import Any
 
-from subgrid.config import Config, build_coarse_systems, build_online_system, build_system
+from subgrid.config import (
+    Config,
+    GridConfig,
+    build_coarse_systems,
+    build_finer_system,
+    build_online_system,
+    build_system,
+)
 from subgrid.errors import ConfigError
 from subgrid.experiment.keys import STAGES
 from subgrid.systems import failing_dt, largest_safe_dt
@@ -17,8 +24,8 @@ def check_time_steps(config: Config, stages: Collection[str] = STAGES) -> None:
     between the safe one and the failing one may work. The coarse model is checked again when its
     initial states are there.
     """
-    users = ({"simulate"}, {"train", "evaluate"})
-    for (key, dt, system), wanted in zip(_steps(config), users, strict=True):
+    for place, (key, dt, system) in enumerate(_steps(config)):
+        wanted = {"simulate"} if place == 0 else {"train", "evaluate"}
         if wanted & set(stages):
             check_time_step(key, dt, system)
 
@@ -47,8 +54,18 @@ def check_time_step(key: str, dt: float, system: Any, states: Any = None) -> Non
 
 
 def _steps(config: Config) -> list[tuple[str, float, Any]]:
-    """Return key, dt and system of the truth and of the free runs."""
+    """Return key, dt and system of the truth, then of the free runs."""
     truth = build_system(config)
-    coarse = build_online_system(config, build_coarse_systems(config, truth)[0])
+    coarse = build_coarse_systems(config, truth)[0]
+    online = build_online_system(config, coarse)
     key = "truth.dt" if config.evaluation.dt is None else "evaluation.dt"
-    return [("truth.dt", config.truth.dt, truth), (key, config.coarse_dt, coarse)]
+    finer = [
+        (
+            f"models.{model.name}.substeps: {key} / {model.substeps}",
+            config.coarse_dt / model.substeps,
+            build_finer_system(config, model, coarse)[0],
+        )
+        for model in config.models
+        if isinstance(model, GridConfig)
+    ]
+    return [("truth.dt", config.truth.dt, truth), (key, config.coarse_dt, online), *finer]

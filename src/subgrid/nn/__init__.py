@@ -6,6 +6,7 @@ from subgrid.nn.convolution import Conv2d
 from subgrid.nn.counting import flops, parameter_count, trainable
 from subgrid.nn.registry import NETWORKS, build
 from subgrid.nn.scaling import Scaler
+from subgrid.nn.separable import SeparableConv2d
 from subgrid.nn.separated import SEPARATED_TASKS, SeparatedNetwork
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Conv2d",
     "ConvNet",
     "Scaler",
+    "SeparableConv2d",
     "SeparatedNetwork",
     "Stacked",
     "build",

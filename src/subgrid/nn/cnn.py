@@ -13,23 +13,27 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from subgrid.errors import ConfigError
 from subgrid.nn.convolution import Conv2d, check_sample
+from subgrid.nn.separable import SeparableConv2d
 
 _HIDDEN_CHANNELS = (128, 64, 32, 32, 32, 32, 32)
 _KERNELS = {"sm": (5, 3), "md": (9, 5), "lg": (11, 7), "psm": (3, 3), "pmd": (5, 5), "plg": (7, 7)}
 _PATTERN = re.compile(r"(p?(?:sm|md|lg))([1-8])")
-_EXPLICIT = re.compile(r"(?:\d+x\d+-)*x\d+")
+_EXPLICIT = re.compile(r"(?:\d+[xs]\d+-)*[xs]\d+")
+_LAYER = re.compile(r"(\d*)([xs])(\d+)")  # channels, convolution or separable one, kernel size
 
 
 class ConvNet(eqx.Module):
     """A stack of periodic convolutions with ReLU between them and nothing after the last.
 
     Maps one sample [in, y, x] to [out, y, x] on any grid. `hidden_channels` holds the channels
-    after each layer but the last, `kernel_sizes` the odd kernel size of every layer. A shift of
-    the input by whole cells shifts the output by the same cells. The number of weights is
-    Σ (k² in + 1) out over the layers. Raises ConfigError if the two lists do not fit.
+    after each layer but the last, `kernel_sizes` the odd kernel size of every layer, `separable`
+    which layers are depthwise-separable (none by default). A shift of the input by whole cells
+    shifts the output by the same cells. The number of weights is the sum over layers of
+    (k² in + 1) out, of a separable one k² in + (in + 1) out. Raises ConfigError if the lists do not
+    fit.
     """
 
-    layers: tuple[Conv2d, ...]
+    layers: tuple[Conv2d | SeparableConv2d, ...]
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
 
@@ -39,20 +43,23 @@ class ConvNet(eqx.Module):
         out_channels: int,
         hidden_channels: Sequence[int],
         kernel_sizes: Sequence[int],
+        separable: Sequence[bool] | None = None,
         *,
         key: PRNGKeyArray,
     ):
-        if len(kernel_sizes) != len(hidden_channels) + 1:
+        kinds = [False] * len(kernel_sizes) if separable is None else separable
+        if not len(kinds) == len(kernel_sizes) == len(hidden_channels) + 1:
             raise ConfigError(
                 f"{len(hidden_channels)} hidden layers need {len(hidden_channels) + 1} kernel "
-                f"sizes (one for the last layer too), got {len(kernel_sizes)}."
+                f"sizes and kinds (one for the last layer too), got {len(kernel_sizes)} and "
+                f"{len(kinds)}."
             )
         widths = (in_channels, *hidden_channels, out_channels)
         keys = jax.random.split(key, len(kernel_sizes))
         self.layers = tuple(
-            Conv2d(before, after, size, key=layer_key)
-            for before, after, size, layer_key in zip(
-                widths[:-1], widths[1:], kernel_sizes, keys, strict=True
+            (SeparableConv2d if kind else Conv2d)(before, after, size, key=layer_key)
+            for before, after, size, kind, layer_key in zip(
+                widths[:-1], widths[1:], kernel_sizes, kinds, keys, strict=True
             )
         )
         self.in_channels = in_channels
@@ -84,7 +91,8 @@ def named_builder(name: str) -> Builder | None:
     128, 64, 32, 32, 32, 32, 32. Families give the kernel sizes of the first two and of the other
     layers: sm 5 and 3, md 9 and 5, lg 11 and 7; "pure" ones use one size: psm 3, pmd 5, plg 7.
     "small" is sm8 and "large" is md8, as the paper calls them. An explicit name lists channels x
-    kernel size, the last layer without channels: "64x5-32x3-x3" has two hidden layers.
+    kernel size, the last layer without channels: "64x5-32x3-x3" has two hidden layers; an s in
+    place of the x makes a layer depthwise-separable: "16x3-16s3-x3".
     """
     name = {"small": "sm8", "large": "md8"}.get(name, name)
     if match := _PATTERN.fullmatch(name):
@@ -93,15 +101,18 @@ def named_builder(name: str) -> Builder | None:
         kernels = tuple(first if layer < 2 else rest for layer in range(depth))
         return _builder(_HIDDEN_CHANNELS[: depth - 1], kernels)
     if _EXPLICIT.fullmatch(name):
-        *hidden, last = (part.split("x") for part in name.split("-"))
+        parts = _LAYER.findall(name)
         return _builder(
-            tuple(int(channels) for channels, _ in hidden),
-            (*(int(kernel) for _, kernel in hidden), int(last[1])),
+            tuple(int(channels) for channels, _, _ in parts[:-1]),
+            tuple(int(kernel) for _, _, kernel in parts),
+            tuple(kind == "s" for _, kind, _ in parts),
         )
     return None
 
 
-def _builder(hidden: tuple[int, ...], kernels: tuple[int, ...]) -> Builder:
+def _builder(
+    hidden: tuple[int, ...], kernels: tuple[int, ...], separable: tuple[bool, ...] | None = None
+) -> Builder:
     """Return a builder of one stack, whose documentation says which."""
 
     def build_stack(
@@ -110,7 +121,7 @@ def _builder(hidden: tuple[int, ...], kernels: tuple[int, ...]) -> Builder:
         if not width > 0:
             raise ConfigError(f"width = {width}: must be positive; 0.5 halves the hidden channels.")
         channels = tuple(max(1, round(width * count)) for count in hidden)
-        return ConvNet(in_channels, out_channels, channels, kernels, key=key)
+        return ConvNet(in_channels, out_channels, channels, kernels, separable, key=key)
 
     build_stack.__doc__ = (
         f"{len(kernels)} layers; channels {', '.join(map(str, (*hidden, 'out')))}; "

@@ -40,16 +40,7 @@ class Conv2d(eqx.Module):
     kernel_size: int = eqx.field(static=True)
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, key: PRNGKeyArray):
-        if in_channels < 1 or out_channels < 1:
-            raise ConfigError(
-                f"a convolution needs at least one channel in and out, got {in_channels} and "
-                f"{out_channels}."
-            )
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ConfigError(
-                f"kernel_size = {kernel_size}: must be odd and positive (1, 3, 5, …), so that the "
-                "kernel has a centre."
-            )
+        check_sizes(in_channels, out_channels, kernel_size)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.kernel_size = kernel_size
@@ -77,6 +68,20 @@ class Conv2d(eqx.Module):
     def flops(self, ny: int, nx: int) -> int:
         """Return the floating-point operations of one sample: 2 k² in out per grid point."""
         return 2 * self.kernel_size**2 * self.in_channels * self.out_channels * ny * nx
+
+
+def check_sizes(in_channels: int, out_channels: int, kernel_size: int) -> None:
+    """Raise ConfigError for numbers of channels that are not positive or an even kernel size."""
+    if in_channels < 1 or out_channels < 1:
+        raise ConfigError(
+            f"a convolution needs at least one channel in and out, got {in_channels} and "
+            f"{out_channels}."
+        )
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise ConfigError(
+            f"kernel_size = {kernel_size}: must be odd and positive (1, 3, 5, …), so that the "
+            "kernel has a centre."
+        )
 
 
 def check_sample(field: Array, channels: int) -> None:

@@ -1,0 +1,98 @@
+"""Depthwise-separable convolution: each channel by its own kernel, then channels by a matrix.
+
+    out[o, y, x] = b[o] + Σ_c m[c, o] Σ_{i, j} d[i, j, c] in[c, y + i - p, x + j - p]
+
+with p = (k - 1)/2 and indices modulo the grid. It takes (k² + out) products per input channel and
+grid point where a convolution takes k² out (Howard et al. 2017, arXiv:1704.04861).
+"""
+
+import functools
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from subgrid.nn.convolution import check_sample, check_sizes
+
+
+class SeparableConv2d(eqx.Module):
+    """Convolves one sample [in, y, x] on a doubly periodic grid and gives [out, y, x].
+
+    `depthwise[i, j, in]`, `pointwise[in, out]`, `bias[out]`: the first starts uniform in ±1/k, the
+    others in ±1/√in. Precision and errors as `Conv2d`.
+    """
+
+    depthwise: Float[Array, "k k in"]
+    pointwise: Float[Array, "in out"]
+    bias: Float[Array, " out"]
+    in_channels: int = eqx.field(static=True)
+    out_channels: int = eqx.field(static=True)
+    kernel_size: int = eqx.field(static=True)
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, key: PRNGKeyArray):
+        check_sizes(in_channels, out_channels, kernel_size)
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = kernel_size
+
+        def draw(key: PRNGKeyArray, shape: tuple[int, ...], limit: float) -> Array:
+            flat = jax.random.uniform(key, (math.prod(shape),), minval=-limit, maxval=limit)
+            return flat.reshape(shape)
+
+        keys, limit = jax.random.split(key, 3), 1 / math.sqrt(in_channels)
+        self.depthwise = draw(keys[0], (kernel_size, kernel_size, in_channels), 1 / kernel_size)
+        self.pointwise = draw(keys[1], (in_channels, out_channels), limit)
+        self.bias = draw(keys[2], (out_channels,), limit)
+
+    def __call__(self, field: Float[Array, "channel y x"]) -> Float[Array, "out y x"]:
+        """Return the convolved sample; channels first in and out. Errors as `Conv2d`."""
+        check_sample(field, self.in_channels)
+        return jnp.moveaxis(self.channels_last(jnp.moveaxis(field, 0, -1)), -1, 0)
+
+    def channels_last(self, field: Float[Array, "y x in"]) -> Float[Array, "y x out"]:
+        """Return the convolved sample with channels last in and out."""
+        mixed = correlate_each(field, self.depthwise.astype(field.dtype))
+        bias = self.bias.astype(field.dtype)
+        return mixed @ self.pointwise.astype(field.dtype) + bias[None, None, :]
+
+    def flops(self, ny: int, nx: int) -> int:
+        """Return the floating-point operations of one sample: 2 in (k² + out) per grid point."""
+        return 2 * self.in_channels * (self.kernel_size**2 + self.out_channels) * ny * nx
+
+
+@functools.partial(jax.jit, inline=True)
+def correlate_each(
+    field: Float[Array, "y x c"], weight: Float[Array, "k k c"]
+) -> Float[Array, "y x c"]:
+    """Return the periodic cross-correlation of each channel with its own kernel."""
+    reach, (ny, nx, _) = weight.shape[0] // 2, field.shape
+    padded = jnp.pad(field, ((reach, reach), (reach, reach), (0, 0)), mode="wrap")
+    return jax.lax.platform_dependent(
+        padded, weight, cpu=functools.partial(_by_shifts, ny=ny, nx=nx), default=_by_convolution
+    )
+
+
+def _by_shifts(
+    padded: Float[Array, "yy xx c"], weight: Float[Array, "k k c"], ny: int, nx: int
+) -> Float[Array, "y x c"]:
+    """Return the sum over taps of shifted fields: one fused loop on CPU, also inside `scan`."""
+    taps = range(weight.shape[0])
+    terms = [
+        weight[i, j][None, None, :] * padded[i : i + ny, j : j + nx] for i in taps for j in taps
+    ]
+    return functools.reduce(jnp.add, terms)
+
+
+def _by_convolution(
+    padded: Float[Array, "yy xx c"], weight: Float[Array, "k k c"]
+) -> Float[Array, "y x c"]:
+    return jax.lax.conv_general_dilated(
+        padded[None],
+        weight[:, :, None, :],
+        (1, 1),
+        "VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=weight.shape[-1],
+    )[0]
