@@ -157,7 +157,7 @@ def test_altered_weights_are_named_and_can_be_made_again(a_copy):
 def test_another_config_may_take_over_the_data_only_of_the_same_truth(finished, tmp_path):
     one = ["models.cascade.width=0.0625"]
     config = load_config(SMALLEST, overrides=one)
-    with pytest.raises(RunFolderError, match=r"models\.cascade\.width: there 0\.03125"):
+    with pytest.raises(RunFolderError, match=r"models\.cascade\.width: there 0\.5"):
         run_experiment(config, finished)
     folder = run_experiment(config, tmp_path / "a", stages=("simulate",), data_from=finished)
     theirs = digests(finished)

@@ -19,18 +19,18 @@ def weights(folder):
 
 
 def test_a_run_trains_tests_and_ranks_every_pair(tmp_path):
-    config = load_config(*TINY)
+    config = load_config(*TINY, overrides=["search.candidates=['x3', '4x3-x3']"])
     folder = run_experiment(config, tmp_path / "run", stages=("simulate", "train"))
-    names = {"psm4_psm4", "psm4_sm4", "sm4_psm4", "sm4_sm4"}
+    names = {"x3_x3", "x3_4x3-x3", "4x3-x3_x3", "4x3-x3_4x3-x3"}
     before = weights(folder.path)
     assert set(before) == names
     # a search that was stopped trains what is missing and nothing else
-    (folder.model("sm4_psm4", 0) / "model.json").unlink()
-    (folder.model("sm4_psm4", 0) / "weights.safetensors").unlink()
+    (folder.model("4x3-x3_x3", 0) / "model.json").unlink()
+    (folder.model("4x3-x3_x3", 0) / "weights.safetensors").unlink()
     folder.forget("train")
     run_experiment(config, tmp_path / "run")
     after = weights(folder.path)
-    assert {name for name in names if before[name] != after[name]} == {"sm4_psm4"}
+    assert {name for name in names if before[name] != after[name]} == {"4x3-x3_x3"}
     ranked = json.loads(folder.scores.read_text())["search"]
     assert {"_".join(one["architecture"]) for one in ranked} == names
     errors = {

@@ -76,10 +76,12 @@ def looks(names: Iterable[str], labels: dict[str, str] | None = None) -> dict[st
     for name in names:
         if name in found:
             continue
+        colour = count % len(_COLOURS)
+        other = (colour + count // len(_COLOURS)) % len(_DASHES)  # the same colour, another dash
         found[name] = Look(
-            _COLOURS[count % len(_COLOURS)],
-            _DASHES[count % len(_DASHES)],
-            _MARKERS[count % len(_MARKERS)],
+            _COLOURS[colour],
+            _DASHES[other],
+            _MARKERS[other],
             labels.get(name, name),
             3.0 + 0.1 * count,
         )
