@@ -205,11 +205,14 @@ def _state_channels(system: Any) -> int:
     return sum(math.prod(leaf.shape[:-2]) for leaf in jax.tree.leaves(state))
 
 
-def build_plan(config: Config, model: LearnedConfig | SeparatedConfig) -> Any:
-    """Return the training plan of a learned model: [training] with the model's own changes."""
+def build_plan(config: Config, model: LearnedConfig | SeparatedConfig, stage: int = 0) -> Any:
+    """Return the training plan of a learned model: [training] with the model's own changes.
+
+    `stage`: of a multiscale model, whose networks may have plans of their own.
+    """
     from subgrid.training import OPTIMISERS, SCHEDULES, Noise, Plan
 
-    settings = config.training_of(model)
+    settings = config.training_of(model, stage)
     rates: dict[str, Any] = {"peak": settings.learning_rate}
     if settings.schedule == "cosine":
         rates |= {"updates": settings.updates, "warmup": settings.warmup}

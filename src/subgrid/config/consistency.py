@@ -179,12 +179,19 @@ def _training_problems(
     trained |= {f"separated.{entry.name}": entry for entry in separated}
     trained |= {} if search is None else {"search": search}
     problems = []
-    for key, model in trained.items():
+    every = [
+        (f"{key}.training", model, stage)
+        if not getattr(model, "stage_training", ())
+        else (f"{key}.stage_training.{stage}", model, stage)
+        for key, model in trained.items()
+        for stage in range(max(1, len(getattr(model, "stage_training", ()))))
+    ]
+    for key, model, stage in every:
         try:
-            merged_training(training, model)
+            merged_training(training, model, stage)
         except ValidationError as error:
             for problem in error.errors():
-                path = ".".join([key, "training", *map(str, problem["loc"])])
+                path = ".".join([key, *map(str, problem["loc"])])
                 problems.append(f"{path}: got {problem['input']!r}; {plain_words(problem['msg'])}")
     return problems
 

@@ -160,7 +160,8 @@ class LearnedConfig(Section):
     together) or "multiscale" (one network per coarse size, the one for the coarsest size first,
     trained one after another with the earlier ones frozen). `width` multiplies the channels of each
     network. `seeds` is the number of independent initialisations. `training` changes single
-    settings of [training] for this model.
+    settings of [training] for this model, and `stage_training`, with a table per network of a
+    multiscale model, for one network on top of that.
     """
 
     name: Name
@@ -172,6 +173,7 @@ class LearnedConfig(Section):
     flux_form: bool = False
     seeds: Count = 1
     training: dict[str, Any] = {}
+    stage_training: Annotated[tuple[dict[str, Any], ...], Strict(False)] = ()
 
     @model_validator(mode="after")
     def _networks_fit(self) -> "LearnedConfig":
@@ -180,6 +182,12 @@ class LearnedConfig(Section):
             raise ValueError(
                 f"arrangement {self.arrangement!r} needs {wanted} network(s), "
                 f"got {len(self.networks)}: {list(self.networks)}"
+            )
+        tables = len(self.networks) if self.arrangement == "multiscale" else 0
+        if self.stage_training and len(self.stage_training) != tables:
+            raise ValueError(
+                f"stage_training has {len(self.stage_training)} table(s); a multiscale model takes "
+                "one per network, others none"
             )
         return self
 
@@ -299,7 +307,12 @@ class EvaluationConfig(Section):
 
 
 def merged_training(
-    training: TrainingConfig, model: LearnedConfig | SeparatedConfig | SearchConfig
+    training: TrainingConfig, model: LearnedConfig | SeparatedConfig | SearchConfig, stage: int = 0
 ) -> TrainingConfig:
-    """Return [training] with the changes that `model` asks for; raises ValidationError."""
-    return TrainingConfig(**{**training.model_dump(), **model.training})
+    """Return [training] with the changes that `model` asks for; raises ValidationError.
+
+    `stage`: of a multiscale model, from 0.
+    """
+    changes = getattr(model, "stage_training", ())
+    own = changes[stage] if changes else {}
+    return TrainingConfig(**{**training.model_dump(), **model.training, **own})

@@ -93,9 +93,9 @@ class Config(Section):
         """Return the models of the search, which are trained too."""
         return () if self.search is None else self.search.models(len(self.coarse.sizes))
 
-    def training_of(self, model: LearnedConfig | SeparatedConfig) -> TrainingConfig:
-        """Return [training] with the changes that `model` asks for."""
-        return merged_training(self.training, model)
+    def training_of(self, model: LearnedConfig | SeparatedConfig, stage: int = 0) -> TrainingConfig:
+        """Return [training] with the changes that `model`, or one of its stages, asks for."""
+        return merged_training(self.training, model, stage)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain lists, tables and numbers, without the unset ones."""
@@ -103,4 +103,7 @@ class Config(Section):
         for section, key in ((tables, "separated"), (tables["evaluation"], "variants")):
             if not section[key]:
                 del section[key]
+        for model in tables["models"]:
+            if not model.get("stage_training", True):
+                del model["stage_training"]
         return tables

@@ -9,7 +9,15 @@ from subgrid.experiment.folder import RunFolder
 def model_card(folder: RunFolder, model: LearnedConfig, number: int, result: Any) -> str:
     """Return the card of one trained closure as Markdown; `result` is that of its training."""
     config = folder.config
-    training, truth = config.training_of(model), config.truth
+    truth = config.truth
+    plans = [config.training_of(model, stage) for stage in range(len(model.networks))]
+    trained = "\n".join(
+        dict.fromkeys(
+            f"- training: {plan.updates} updates of {plan.batch_size} samples, {plan.optimiser},\n"
+            f"  learning rate {plan.learning_rate:g} ({plan.schedule}), noise {plan.noise:g}"
+            for plan in plans
+        )
+    )
     fits = "\n".join(
         f"- network {index}: best validation loss {fit.best_loss:.5g} at update "
         f"{fit.best_update} of {fit.updates}, {fit.samples} samples seen, {fit.skipped} updates "
@@ -31,8 +39,7 @@ tendency.
 - output: zero mean {model.zero_mean}, flux form {model.flux_form}
 - data: {config.data.trajectories.train} trajectories of {truth.frames} frames from
   {truth.nx} x {config.ny} cells, coarsened by {config.coarse.operator}; content {data}
-- training: {training.updates} updates of {training.batch_size} samples, {training.optimiser},
-  learning rate {training.learning_rate:g} ({training.schedule}), noise {training.noise:g}
+{trained}
 {fits}
 
 Losses are mean squared errors in units of the variance of the target. The scalers inside hold for

@@ -96,8 +96,10 @@ def _plan_training(config: Config, systems: Sequence[Any]) -> StagePlan:
     known: dict[str, tuple[float, float]] = {}
     searched = {model.name for model in config.searched()}
     for network, system, entry, rounds in _networks(config, systems):
-        training, shape = config.training_of(entry), system.grid.shape
-        samples = training.updates * training.batch_size
+        shape = system.grid.shape
+        stages = [config.training_of(entry, stage) for stage in range(rounds)]
+        training = stages[0]
+        samples = sum(stage.updates * stage.batch_size for stage in stages) // rounds
         work = network.flops(*shape)
         operations += 3 * work * samples
         # one network of each entry is timed; its others take as much per operation
@@ -107,7 +109,7 @@ def _plan_training(config: Config, systems: Sequence[Any]) -> StagePlan:
             known[kind] = per_sample / work, needed
         per_operation, needed = known[kind]
         seconds += samples * work * per_operation
-        updates += rounds * training.updates
+        updates += sum(stage.updates for stage in stages)
         memory = max(memory, needed)
         # the closure, the best weights, and a checkpoint with two moments
         disk += 5 * parameter_count(network) * _FLOATS

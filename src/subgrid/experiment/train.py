@@ -62,12 +62,14 @@ def _train_one(
 
     def fit(target: Path, seed: int, watch: Watch) -> LearnedClosure:
         coarse = build_coarse_systems(config, build_system(config))[0]
-        trainer = train_cascade if model.arrangement == "multiscale" else train_offline
+        cascade = model.arrangement == "multiscale"
+        plans = [build_plan(config, model, stage) for stage in range(len(model.networks))]
+        trainer: Callable[..., Any] = train_cascade if cascade else train_offline
         result = trainer(
             build_network(config, model, coarse, jax.random.key(np.uint32(seed))),
             pairs(folder, "train", coarse),
             pairs(folder, "validation", coarse),
-            build_plan(config, model),
+            plans if cascade else plans[0],
             folder=target,
             seed=seed,
             zero_mean=model.zero_mean,

@@ -1,0 +1,54 @@
+"""The networks of a multiscale model may have budgets of their own."""
+
+import json
+
+import pytest
+from experiment_runs import SMALLEST
+
+from subgrid.config import config_from_dict, load_config
+from subgrid.errors import ConfigError
+from subgrid.experiment import run_experiment
+
+
+def cascade_with(stages, **model):
+    tables = load_config(SMALLEST).to_dict()
+    cascade = next(model for model in tables["models"] if model["name"] == "cascade")
+    cascade |= {"stage_training": stages, **model}
+    tables["models"] = [tables["models"][0], cascade]
+    return tables
+
+
+def test_each_network_is_trained_as_long_as_its_table_says(tmp_path):
+    config = config_from_dict(
+        cascade_with([{"updates": 4, "learning_rate": 2e-3}, {}], training={"updates": 8})
+    )
+    folder = run_experiment(config, tmp_path / "run", stages=("simulate", "train"))
+    target = folder.model("cascade", 0)
+    last = [
+        json.loads((target / f"stage_{stage}/metrics.jsonl").read_text().splitlines()[-1])
+        for stage in (0, 1)
+    ]
+    assert [record["update"] for record in last] == [4, 8]
+    card = (target / "card.md").read_text()
+    assert "4 updates of 4 samples" in card
+    assert "8 updates of 4 samples" in card
+    assert "learning rate 0.002" in card
+    assert folder.open(folder.path).config == config  # the folder's config.toml says it all
+
+
+def test_a_config_without_it_keeps_its_keys():
+    assert all("stage_training" not in model for model in load_config(SMALLEST).to_dict()["models"])
+
+
+@pytest.mark.parametrize(
+    ("stages", "changes", "message"),
+    [
+        ([{}], {}, "stage_training has 1 table"),
+        ([{}, {}], {"arrangement": "stacked"}, "stage_training has 2 table"),
+        ([{}, {"updats": 3}], {}, r"models\.cascade\.stage_training\.1\.updats"),
+        ([{"updates": 0}, {}], {}, r"models\.cascade\.stage_training\.0\.updates"),
+    ],
+)
+def test_problems_are_named(stages, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        config_from_dict(cascade_with(stages, **changes))
