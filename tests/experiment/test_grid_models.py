@@ -53,7 +53,7 @@ def test_a_finer_run_starts_from_the_coarse_state(tmp_path):
     fine = next(c for c in candidates(folder, test.system) if c.grid is not None)
     setup = test._setup(fine)
     assert setup.states.q.shape[-2:] == (32, 32)
-    whole = test._initial_states().q
+    whole = test._initial_states.q
     # padded with zeros: the same values at the points that both grids share, but for the Nyquist
     hat = np.fft.rfft2(np.asarray(whole, np.float64))
     hat[..., hat.shape[-2] // 2, :] = 0

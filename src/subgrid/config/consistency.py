@@ -179,20 +179,18 @@ def _training_problems(
     trained |= {f"separated.{entry.name}": entry for entry in separated}
     trained |= {} if search is None else {"search": search}
     problems = []
-    every = [
-        (f"{key}.training", model, stage)
-        if not getattr(model, "stage_training", ())
-        else (f"{key}.stage_training.{stage}", model, stage)
-        for key, model in trained.items()
-        for stage in range(max(1, len(getattr(model, "stage_training", ()))))
-    ]
-    for key, model, stage in every:
-        try:
-            merged_training(training, model, stage)
-        except ValidationError as error:
-            for problem in error.errors():
-                path = ".".join([key, *map(str, problem["loc"])])
-                problems.append(f"{path}: got {problem['input']!r}; {plain_words(problem['msg'])}")
+    for key, model in trained.items():
+        stages = len(getattr(model, "stage_training", ()))
+        tables = [f"stage_training.{stage}" for stage in range(stages)] or ["training"]
+        for stage, table in enumerate(tables):
+            try:
+                merged_training(training, model, stage)
+            except ValidationError as error:
+                problems += [
+                    f"{'.'.join([key, table, *map(str, problem['loc'])])}: got "
+                    f"{problem['input']!r}; {plain_words(problem['msg'])}"
+                    for problem in error.errors()
+                ]
     return problems
 
 

@@ -50,21 +50,19 @@ def in_pyqg_jax(
     # pyqg-jax takes pytrees: arrays travel as arguments, all else within the structure
     arrays, static = eqx.partition(closure, eqx.is_array)
 
-    def increment(arrays: PyTree, state: Any, memory: PyTree, model: Any) -> tuple[Array, PyTree]:
+    @q_parameterization
+    def increment(state: Any, memory: PyTree, model: Any, arrays: PyTree) -> tuple[Array, PyTree]:
         whole = eqx.combine(arrays, static)
         added, memory = whole(_state(system, state.q), memory)
         return added.q.astype(state.q.dtype), memory
 
-    def first_memory(arrays: PyTree, state: Any, model: Any) -> PyTree:
+    def first_memory(state: Any, model: Any, arrays: PyTree) -> PyTree:
         return eqx.combine(arrays, static).init(_state(system, state.q), key=key)
-
-    def updates(arrays: PyTree, state: Any, memory: PyTree, model: Any) -> tuple[Any, PyTree]:
-        return q_parameterization(lambda *given: increment(arrays, *given))(state, memory, model)
 
     return ParameterizedModel(
         host,
-        param_func=jax.tree_util.Partial(updates, arrays),
-        init_param_aux_func=jax.tree_util.Partial(first_memory, arrays),
+        param_func=jax.tree_util.Partial(increment, arrays=arrays),
+        init_param_aux_func=jax.tree_util.Partial(first_memory, arrays=arrays),
     )
 
 

@@ -93,14 +93,7 @@ def assemble_report(
     styles = looks([*runs, *(offline or {}), *(curves or {})], dict(info.labels))
     figures = [] if snapshot is None else _flow_figures(system, snapshot, styles)
     figures += _run_figures(reference, runs, cut, styles) + _score_figures(scores, styles)
-    if curves:
-        panels = plot_learning_curves(curves, styles)
-        figures.append(report_figure("Learning curves", "Loss during training.", panels))
-    if ranked:
-        caption = (
-            "Error of the kinetic energy spectrum of every pair of networks; crosses: blow-ups."
-        )
-        figures.append(report_figure("Search: all pairs", caption, plot_ranking(ranked)))
+    figures += _training_figures(curves or {}, ranked, styles)
     tables = separated_tables(separated) if separated else []
     tables += [ranking_table(ranked)] if ranked else []
     tables += [online_table(scores, styles), enstrophy_table(scores, styles)]
@@ -216,6 +209,23 @@ def _masked_samples(
                 f"samples are not finite and left out, the first: {first}."
             )
     return found
+
+
+def _training_figures(
+    curves: Mapping[str, Sequence[Mapping[str, Any]]],
+    ranked: Sequence[Ranked],
+    styles: Mapping[str, Look],
+) -> list[ReportFigure]:
+    made = []
+    if curves:
+        panels = plot_learning_curves(curves, styles)
+        made.append(report_figure("Learning curves", "Loss during training.", panels))
+    if ranked:
+        caption = (
+            "Error of the kinetic energy spectrum of every pair of networks; crosses: blow-ups."
+        )
+        made.append(report_figure("Search: all pairs", caption, plot_ranking(ranked)))
+    return made
 
 
 def _flow_figures(

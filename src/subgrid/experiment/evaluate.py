@@ -4,7 +4,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -263,12 +263,8 @@ class _TestSet:
     def _setup(self, candidate: Candidate, variant: VariantConfig | None = None) -> "_Setup":
         """Return what is stepped for a candidate, from where, how long, and how it is observed."""
         system = build_online_system(self.config, self.system, variant)
-        states, dt, plan, grid = (
-            self._initial_states(),
-            self.config.coarse_dt,
-            self.plan,
-            candidate.grid,
-        )
+        states, plan, grid = self._initial_states, self.plan, candidate.grid
+        dt = self.config.coarse_dt
         if grid is None:
             return _Setup(system.model(dt, candidate.closure), states, plan)
         fine, coarsener = build_finer_system(self.config, grid, self.system, variant)
@@ -293,6 +289,7 @@ class _TestSet:
         present = dict.fromkeys(samples.origin(i)[0] for i in range(len(samples)))
         return list(present)[: self.config.evaluation.members]
 
+    @cached_property
     def _initial_states(self) -> Any:
         data = open_dataset(self.store, self.size)
         members = self._members()

@@ -47,10 +47,8 @@ class Conv2d(eqx.Module):
         limit = 1 / math.sqrt(in_channels * kernel_size**2)
         weight_key, bias_key = jax.random.split(key)
         shape = (kernel_size, kernel_size, in_channels, out_channels)
-        # drawn in a row: the same numbers, but XLA takes a second to compile draws of four axes
-        drawn = jax.random.uniform(weight_key, (math.prod(shape),), minval=-limit, maxval=limit)
-        self.weight = drawn.reshape(shape)
-        self.bias = jax.random.uniform(bias_key, (out_channels,), minval=-limit, maxval=limit)
+        self.weight = draw_weights(weight_key, shape, limit)
+        self.bias = draw_weights(bias_key, (out_channels,), limit)
 
     def __call__(self, field: Float[Array, "channel y x"]) -> Float[Array, "out y x"]:
         """Return the convolved sample; channels first in and out.
@@ -68,6 +66,15 @@ class Conv2d(eqx.Module):
     def flops(self, ny: int, nx: int) -> int:
         """Return the floating-point operations of one sample: 2 k² in out per grid point."""
         return 2 * self.kernel_size**2 * self.in_channels * self.out_channels * ny * nx
+
+
+def draw_weights(key: PRNGKeyArray, shape: tuple[int, ...], limit: float) -> Array:
+    """Return float32 weights, uniform in ±limit.
+
+    Drawn in a row: the same numbers, but XLA takes a second to compile draws of four axes.
+    """
+    drawn = jax.random.uniform(key, (math.prod(shape),), minval=-limit, maxval=limit)
+    return drawn.reshape(shape)
 
 
 def check_sizes(in_channels: int, out_channels: int, kernel_size: int) -> None:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from subgrid.nn.convolution import check_sample, check_sizes
+from subgrid.nn.convolution import check_sample, check_sizes, draw_weights
 
 
 class SeparableConv2d(eqx.Module):
@@ -36,15 +36,11 @@ class SeparableConv2d(eqx.Module):
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.kernel_size = kernel_size
-
-        def draw(key: PRNGKeyArray, shape: tuple[int, ...], limit: float) -> Array:
-            flat = jax.random.uniform(key, (math.prod(shape),), minval=-limit, maxval=limit)
-            return flat.reshape(shape)
-
         keys, limit = jax.random.split(key, 3), 1 / math.sqrt(in_channels)
-        self.depthwise = draw(keys[0], (kernel_size, kernel_size, in_channels), 1 / kernel_size)
-        self.pointwise = draw(keys[1], (in_channels, out_channels), limit)
-        self.bias = draw(keys[2], (out_channels,), limit)
+        taps = (kernel_size, kernel_size, in_channels)
+        self.depthwise = draw_weights(keys[0], taps, 1 / kernel_size)
+        self.pointwise = draw_weights(keys[1], (in_channels, out_channels), limit)
+        self.bias = draw_weights(keys[2], (out_channels,), limit)
 
     def __call__(self, field: Float[Array, "channel y x"]) -> Float[Array, "out y x"]:
         """Return the convolved sample; channels first in and out. Errors as `Conv2d`."""
