@@ -3,9 +3,13 @@
 import tomllib
 from pathlib import Path
 
+import jax
 import pytest
 
 from subgrid.config import (
+    build_coarse_systems,
+    build_network,
+    build_system,
     builders,
     check_builds,
     config_from_dict,
@@ -85,6 +89,11 @@ def test_files_and_run_folders_are_sources(tmp_path):
         ("models.cascde.width=1.0", ("cascde", "Did you mean 'cascade'")),
         ("models.cascade.networks=['psm4']", ("models.cascade.networks", "one network per")),
         ("models.stacked.networks=['psm4']", ("models.stacked", "needs 2 network")),
+        ("models.stacked.sizes=[12]", ("models.stacked", "'stacked' takes no sizes")),
+        ("models.cascade.sizes=[12]", ("models.cascade.networks: got 2 for 1 sizes [12]",)),
+        ("models.cascade.sizes=[8, 6]", ("models.cascade.sizes", "coarse.sizes[0] = 12")),
+        ("models.cascade.sizes=[12, 12]", ("models.cascade.sizes", "must decrease")),
+        ("models.cascade.sizes=[12, 7]", ("models.cascade.sizes", "must be even")),
         (
             "models.cascade.training={updates=0}",
             ("models.cascade.training.updates", "got 0", "at least 1"),
@@ -107,6 +116,20 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(override, p
         load_config(SMALLEST, overrides=[override])
     for part in parts:
         assert part in str(caught.value)
+
+
+def test_a_multiscale_model_may_have_scales_that_the_data_lack():
+    changes = ["coarse.sizes=[12]", "models.cascade.sizes=[12, 8, 6]"]
+    changes += ["models.cascade.networks=['4x3-x3', '4x3-x3', '4x3-x3']"]
+    config = load_config(SMALLEST, overrides=changes)
+    cascade, stacked = config.learned()
+    assert cascade.scales(config.coarse) == (12, 8, 6)
+    assert stacked.scales(config.coarse) == (12,)
+    network = build_network(
+        config, cascade, build_coarse_systems(config, build_system(config))[0], jax.random.key(0)
+    )
+    assert network.sizes == (12, 8, 6)
+    assert "sizes" not in load_config(SMALLEST).to_dict()["models"][2]  # keys of older runs hold
 
 
 def test_every_problem_is_listed_at_once():

@@ -171,7 +171,7 @@ def build_network(config: Config, model: LearnedConfig, coarse_system: Any, key:
         if model.arrangement == "multiscale":
             return build_cascade(
                 model.networks,
-                config.coarse.sizes,
+                model.scales(config.coarse),
                 state_channels=channels,
                 out_channels=out,
                 key=key,

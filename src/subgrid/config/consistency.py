@@ -1,5 +1,6 @@
 """Checks between the sections of a config that need no simulation."""
 
+import itertools
 from collections import Counter
 
 from pydantic import ValidationError
@@ -36,7 +37,7 @@ def consistency_problems(
     return [
         *_size_problems(truth, coarse),
         *_name_problems(models),
-        *_network_problems(models, coarse),
+        *_network_problems(truth, coarse, models),
         *_separated_problems(models, separated, coarse),
         *_grid_problems(truth, coarse, models),
         *_search_problems(models, separated, search, coarse),
@@ -62,8 +63,7 @@ def _size_problems(truth: TruthConfig, coarse: CoarseConfig) -> list[str]:
                 f"coarse.sizes: {size} cells along x make {size * ny / nx:g} along y for a truth "
                 f"of {ny} x {nx} cells; must be an even whole number"
             )
-    pairs = zip(coarse.sizes, coarse.sizes[1:], strict=False)
-    if any(fine <= small for fine, small in pairs):
+    if any(fine <= small for fine, small in itertools.pairwise(coarse.sizes)):
         problems.append(f"coarse.sizes: got {list(coarse.sizes)}; must decrease, finest first")
     return problems
 
@@ -99,15 +99,33 @@ def _name_problems(models: _Models) -> list[str]:
     return problems
 
 
-def _network_problems(models: _Models, coarse: CoarseConfig) -> list[str]:
-    return [
-        f"models.{model.name}.networks: got {len(model.networks)} for {len(coarse.sizes)} coarse "
-        f"sizes {list(coarse.sizes)}; a multiscale model has one network per size"
-        for model in models
-        if isinstance(model, LearnedConfig)
-        and model.arrangement == "multiscale"
-        and len(model.networks) != len(coarse.sizes)
-    ]
+def _network_problems(truth: TruthConfig, coarse: CoarseConfig, models: _Models) -> list[str]:
+    """Return what is wrong with the scales of multiscale models and the number of networks."""
+    problems = []
+    ny = truth.nx if truth.ny is None else truth.ny
+    for model in models:
+        if not isinstance(model, LearnedConfig) or model.arrangement != "multiscale":
+            continue
+        sizes, key = model.scales(coarse), f"models.{model.name}"
+        if len(model.networks) != len(sizes):
+            what = "coarse sizes" if model.sizes is None else "sizes"
+            problems.append(
+                f"{key}.networks: got {len(model.networks)} for {len(sizes)} {what} {list(sizes)}; "
+                "a multiscale model has one network per size"
+            )
+        if sizes[0] != coarse.sizes[0]:
+            problems.append(
+                f"{key}.sizes: got {list(sizes)}; the first must be coarse.sizes[0] = "
+                f"{coarse.sizes[0]}, the grid of the coarse model"
+            )
+        if any(fine <= small for fine, small in itertools.pairwise(sizes)):
+            problems.append(f"{key}.sizes: got {list(sizes)}; must decrease, finest first")
+        if any(size % 2 or size < 4 or size * ny % (2 * truth.nx) for size in sizes):
+            problems.append(
+                f"{key}.sizes: got {list(sizes)}; every size must be even and at least 4, and so "
+                "the cells along y"
+            )
+    return problems
 
 
 def _separated_problems(

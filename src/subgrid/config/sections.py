@@ -168,6 +168,7 @@ class LearnedConfig(Section):
     kind: Literal["learned"]
     networks: Names
     arrangement: Literal["single", "stacked", "multiscale"] = "single"
+    sizes: Sizes | None = None
     width: Positive = 1.0
     zero_mean: bool = False
     flux_form: bool = False
@@ -183,6 +184,8 @@ class LearnedConfig(Section):
                 f"arrangement {self.arrangement!r} needs {wanted} network(s), "
                 f"got {len(self.networks)}: {list(self.networks)}"
             )
+        if self.sizes is not None and self.arrangement != "multiscale":
+            raise ValueError(f"arrangement {self.arrangement!r} takes no sizes; multiscale does")
         tables = len(self.networks) if self.arrangement == "multiscale" else 0
         if self.stage_training and len(self.stage_training) != tables:
             raise ValueError(
@@ -194,6 +197,12 @@ class LearnedConfig(Section):
     def trained_names(self) -> tuple[str, ...]:
         """Return the name of each initialisation, for messages and files: NAME-seed0, ..."""
         return tuple(f"{self.name}-seed{number}" for number in range(self.seeds))
+
+    def scales(self, coarse: CoarseConfig) -> tuple[int, ...]:
+        """Return the sizes that the model works at, finest first: one unless it is multiscale."""
+        return (
+            (self.sizes or coarse.sizes) if self.arrangement == "multiscale" else coarse.sizes[:1]
+        )
 
 
 class GridConfig(Section):

@@ -17,6 +17,7 @@ from subgrid.evaluation.offline import (
 )
 from subgrid.evaluation.online import fine_runs, free_runs
 from subgrid.evaluation.plan import RunPlan
+from subgrid.evaluation.published import SCORECARD_SIZE, scorecard
 from subgrid.evaluation.ranking import Ranked, ranking
 from subgrid.evaluation.report import (
     ReportData,
@@ -62,6 +63,7 @@ METRICS = Registry(
 
 __all__ = [
     "METRICS",
+    "SCORECARD_SIZE",
     "BlowUp",
     "CoarsenedObserver",
     "Interval",
@@ -95,6 +97,7 @@ __all__ = [
     "sample_sums",
     "score_online",
     "score_record",
+    "scorecard",
     "similarity",
     "spectral_rmse",
     "step_cost",

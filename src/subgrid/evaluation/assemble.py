@@ -20,6 +20,7 @@ from subgrid.evaluation.score_plots import (
     plot_similarity,
     plot_skill_cost,
 )
+from subgrid.evaluation.scorecard import scorecard_table
 from subgrid.evaluation.scores import OnlineScore
 from subgrid.evaluation.separated_tables import SeparatedScores, separated_tables
 from subgrid.evaluation.style import BASELINE, Look, looks
@@ -81,14 +82,16 @@ def assemble_report(
     separated: Sequence[SeparatedScores] = (),
     variants: Mapping[str, Mapping[str, OnlineScore]] | None = None,
     ranked: Sequence[Ranked] = (),
+    configuration: str = "",
 ) -> ReportData:
     """Return the data of the report from the results of a run.
 
     `system`: the coarse system; `reference`, `runs`: see `score_online`, which made `scores` with
     the same `cut`; `offline`: closure → one dataset of `evaluate_offline` per network; `curves`:
     model → records of metrics.jsonl; `separated`: of the separated experiments; `variants`: scores
-    under other settings of the coarse model, by name; `ranked`: the models of a search. Parts that
-    are not given are left out.
+    under other settings of the coarse model, by name; `ranked`: the models of a search;
+    `configuration`: of the flow, if its published scorecard compares. Parts that are not given are
+    left out.
     """
     styles = looks([*runs, *(offline or {}), *(curves or {})], dict(info.labels))
     figures = [] if snapshot is None else _flow_figures(system, snapshot, styles)
@@ -101,7 +104,8 @@ def assemble_report(
         tables.append(variants_table({"as configured": scores, **variants}, styles))
     if offline:
         tables.append(offline_table(offline, styles))
-    tables += [similarity_table(scores, styles), cost_table(scores, styles)]
+    tables += [similarity_table(scores, styles), scorecard_table(scores, styles, configuration)]
+    tables.append(cost_table(scores, styles))
     lost = blow_ups([reference])
     tables.append(blow_up_table(scores, styles, lost))
     warnings = [

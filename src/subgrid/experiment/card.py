@@ -35,7 +35,7 @@ tendency.
 
 - experiment: {config.label}, seed {config.seed}
 - networks: {", ".join(model.networks)} ({model.arrangement}, width {model.width:g}), on
-  {", ".join(map(str, config.coarse.sizes))} cells
+  {", ".join(map(str, model.scales(config.coarse)))} cells
 - output: zero mean {model.zero_mean}, flux form {model.flux_form}
 - data: {config.data.trajectories.train} trajectories of {truth.frames} frames from
   {truth.nx} x {config.ny} cells, coarsened by {config.coarse.operator}; content {data}

@@ -13,6 +13,7 @@ from subgrid.config import Config, load_config, preset_names
 from subgrid.data import Samples
 from subgrid.errors import RunFolderError
 from subgrid.evaluation import (
+    SCORECARD_SIZE,
     ReportData,
     RunInfo,
     Snapshot,
@@ -73,7 +74,15 @@ def _report_data(folder: RunFolder) -> ReportData:
             name: scores_of(folder, results, runs) for name, runs in results.variants.items()
         },
         ranked=ranking_of(folder, results) if results.searched else (),
+        configuration=_published_setting(folder.config),
     )
+
+
+def _published_setting(config: Config) -> str:
+    """Return the configuration if the scorecard of Ross et al. 2023 was made for such a run."""
+    truth, size = config.truth, config.coarse.sizes[0]
+    same = truth.system == "qg" and not truth.constants and size == SCORECARD_SIZE
+    return truth.configuration if same else ""
 
 
 def _snapshot(folder: RunFolder, results: Results) -> Snapshot:
@@ -201,7 +210,8 @@ def _training_facts(config: Config) -> dict[str, str]:
     }
     for model in config.learned():
         facts[model.name] = (
-            f"{model.arrangement}: {', '.join(model.networks)}, width {model.width:g}, "
+            f"{model.arrangement}: {', '.join(model.networks)}, width {model.width:g}, on "
+            f"{', '.join(map(str, model.scales(config.coarse)))} cells, "
             f"{model.seeds} initialisation(s)"
         )
     for entry in config.separated:

@@ -1,0 +1,39 @@
+"""The published scorecard, and ours beside it."""
+
+import numpy as np
+import pytest
+
+from subgrid.evaluation import distances, score_online, scorecard, two_thirds_cut
+from subgrid.evaluation.scorecard import scorecard_table
+from subgrid.evaluation.style import looks
+
+
+@pytest.fixture(scope="module")
+def scores(runs, truth, coarse):
+    return score_online(runs, truth, coarse, cut=two_thirds_cut(coarse.grid), samples=20)
+
+
+def test_the_published_quantities_are_those_that_are_measured(runs, truth, coarse):
+    measured = distances(runs["none"][0], truth, coarse, two_thirds_cut(coarse.grid))
+    for configuration in ("eddy", "jet"):
+        for row in scorecard(configuration).values():
+            assert list(row) == list(measured)
+    assert scorecard("eddy")["backscatter"]["kinetic_energy_spectrum_upper"] == 0.93
+    assert scorecard("jet")["FCNN"]["enstrophy_spectrum_lower"] == -34.43
+    assert scorecard("mine") == {}
+
+
+def test_the_table_sets_ours_beside_theirs(scores):
+    styles = looks(list(scores), {})
+    table = scorecard_table(scores, styles, "jet")
+    assert len(table.rows) == 18 + 1
+    ours = [name for name in scores if name != "none"]
+    assert len(table.columns) == 1 + len(ours) + 4
+    row = next(row for row in table.rows if row[0] == "bottom drag")
+    name = ours[0]
+    assert row[1] == f"{scores[name].similarity['bottom_drag']:.2f}"
+    assert row[-1] == "-6.12"
+    medians = [float(cell) for cell in table.rows[-1][-4:]]
+    middle = [np.median(list(values.values())) for values in scorecard("jet").values()]
+    np.testing.assert_allclose(medians, middle, atol=0.0051)
+    assert scorecard_table(scores, styles, "mine").rows == ()
