@@ -1,0 +1,132 @@
+"""How fast networks are trained: operations per second, and what the loader costs.
+
+    python benchmarks/training.py [--networks psm4 small md8] [--widths 1 0.25] [--updates 12]
+
+Trains on 256 frames of 64² cells, 16 samples per update, as `subgrid train` does. Prints, per
+network and width, milliseconds per update and GFLOP/s beside those of plain float32 matrix
+multiplications of 2048 x 2048 in the same run; and the time of an update whose samples come from
+memory, or from disk, relative to one whose batch never changes (the best of the repeats, taken in
+turns). A gradient is counted as three forward passes.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from subgrid import nn
+from subgrid.coarsening import Operator1
+from subgrid.data import Samples, generate
+from subgrid.systems import TwoLayerQG
+from subgrid.training import OPTIMISERS, SCHEDULES, Plan, train_offline
+
+SIZE, BATCH = 64, 16
+
+
+class Cached:
+    """Samples whose batch is the same for every update, and costs nothing to load."""
+
+    def __init__(self, samples: Samples):
+        self._samples = samples
+
+    def __getattr__(self, name: str):
+        return getattr(self._samples, name)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def batches(self, seed: int, batch_size: int):
+        batch = self._samples.batches(seed, batch_size)(0)
+        return lambda update: batch
+
+
+def matmul_rate(side: int = 2048, repeats: int = 5) -> float:
+    """Return GFLOP/s of a plain float32 matrix multiplication, the best of the repeats."""
+    a = jax.random.normal(jax.random.key(0), (side, side))
+    multiply = jax.jit(jnp.matmul)
+    multiply(a, a).block_until_ready()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        multiply(a, a).block_until_ready()
+        times.append(time.perf_counter() - start)
+    return 2 * side**3 / min(times) / 1e9
+
+
+def store(folder: Path) -> Path:
+    """Write 256 frames of a flow that has just begun: their values do not matter here."""
+    system = TwoLayerQG(2 * SIZE)
+    coarse = system.with_grid(SIZE)
+    path = folder / "train.zarr"
+    generate(
+        path,
+        system=system,
+        coarse_systems={SIZE: coarse},
+        coarseners={SIZE: Operator1(system.grid, coarse.grid)},
+        dt=7200.0,
+        trajectories=1,
+        spinup_steps=0,
+        frames=256,
+        save_every=1,
+        seed=0,
+        segment_frames=64,
+    )
+    return path
+
+
+def seconds_per_update(network, samples, validation, updates: int, chunk: int) -> float:
+    """Return the mean wall time of an update of a training of its own."""
+    plan = Plan(
+        optimiser=OPTIMISERS.get("adam")(SCHEDULES.get("constant")(peak=1e-4)),
+        updates=updates,
+        batch_size=BATCH,
+        validation_samples=8,
+        validate_every=updates,
+        checkpoint_every=updates,
+        chunk=chunk,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        done = train_offline(network, samples, validation, plan, folder=folder, seed=0)
+    return done.fits[0].update_seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--networks", nargs="+", default=["psm4", "small", "md8"])
+    parser.add_argument("--widths", nargs="+", type=float, default=[1.0, 0.25])
+    parser.add_argument("--updates", type=int, default=12)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--chunk", type=int, default=2)
+    options = parser.parse_args()
+    print("| network | width | update, ms | GFLOP/s | matmul, GFLOP/s | matmul / training "
+          "| from memory / cached | from disk / cached |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        path = store(Path(folder))
+        memory, disk = (Samples(path, SIZE, in_memory=held) for held in (True, False))
+        for name in options.networks:
+            for width in options.widths:
+                key = jax.random.key(0)
+                network = nn.build(name, in_channels=2, out_channels=2, key=key, width=width)
+                kinds = (memory, disk, Cached(memory))
+                rates, times = [], {place: [] for place in range(3)}
+                for _ in range(options.repeats):
+                    rates.append(matmul_rate())
+                    for place, samples in enumerate(kinds):
+                        times[place].append(
+                            seconds_per_update(
+                                network, samples, memory, options.updates, options.chunk
+                            )
+                        )
+                held, read, cached = (min(found) for found in times.values())
+                done = 3 * nn.flops(network, SIZE, SIZE) * BATCH / held / 1e9
+                print(f"| `{name}` | {width:g} | {1e3 * held:.0f} | {done:.0f} | {max(rates):.0f} "
+                      f"| {max(rates) / done:.2f} | {held / cached:.2f} | {read / cached:.2f} |",
+                      flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
