@@ -21,6 +21,7 @@ from subgrid.evaluation.score_plots import (
     plot_skill_cost,
 )
 from subgrid.evaluation.scores import OnlineScore
+from subgrid.evaluation.separated_plots import plot_separated
 from subgrid.evaluation.separated_tables import SeparatedScores, separated_tables
 from subgrid.evaluation.style import BASELINE, Look, looks
 from subgrid.evaluation.survival import DAY, BlowUp, blow_ups
@@ -94,6 +95,7 @@ def assemble_report(
     figures = [] if snapshot is None else _flow_figures(system, snapshot, styles)
     figures += _run_figures(reference, runs, cut, styles) + _score_figures(scores, styles)
     figures += _training_figures(curves or {}, ranked, styles)
+    figures += [_separated_figure(separated)] if separated else []
     tables = separated_tables(separated) if separated else []
     tables += [ranking_table(ranked)] if ranked else []
     tables += [online_table(scores, styles), enstrophy_table(scores, styles)]
@@ -226,6 +228,17 @@ def _training_figures(
         )
         made.append(report_figure("Search: all pairs", caption, plot_ranking(ranked)))
     return made
+
+
+def _separated_figure(separated: Sequence[SeparatedScores]) -> ReportFigure:
+    return report_figure(
+        "Separated experiments: error of every network",
+        "One point per trained network, the mean over its held-out samples, by network and the two "
+        "sizes. A network that sees the small scales of the state against one that does not "
+        "(coarsened, across); one that sees the large scales of the forcing against one that does "
+        "not (buildup, direct). Compare figure 5 of Otness, Zanna & Bruna 2025.",
+        plot_separated(separated),
+    )
 
 
 def _flow_figures(

@@ -103,7 +103,7 @@ def plot_learning_curves(
         label_decades(axes.yaxis)
     axes.set_xlabel("updates")
     axes.set_ylabel("loss [variance of the target]")
-    add_legend(figure, axes, columns=2)
+    add_legend(figure, axes)
     return [Panel("learning_curves", figure, "learning curves")]
 
 
