@@ -38,6 +38,7 @@ def test_a_variant_repeats_the_free_runs_with_its_constants(tmp_path):
     report = folder.report.read_text()
     assert "under other settings of the coarse model" in report
     assert ">sharp<" in report
+    assert 'alt="box plots of spectral error under each variant, lower layer"' in report
 
 
 def test_problems_of_variants_are_named(tmp_path):

@@ -34,6 +34,7 @@ from subgrid.evaluation.tables import (
     similarity_table,
     variants_table,
 )
+from subgrid.evaluation.variant_plots import plot_variant_boxes
 from subgrid.evaluation.verdicts import outcome, verdict
 from subgrid.provenance import commit
 
@@ -94,13 +95,15 @@ def assemble_report(
     styles = looks([*runs, *(offline or {}), *(curves or {})], dict(info.labels))
     figures = [] if snapshot is None else _flow_figures(system, snapshot, styles)
     figures += _run_figures(reference, runs, cut, styles) + _score_figures(scores, styles)
+    settings = {"as configured": scores, **variants} if variants else {}
+    figures += [_variants_figure(settings, styles)] if settings else []
     figures += _training_figures(curves or {}, ranked, styles)
     figures += [_separated_figure(separated)] if separated else []
     tables = separated_tables(separated) if separated else []
     tables += [ranking_table(ranked)] if ranked else []
     tables += [online_table(scores, styles), enstrophy_table(scores, styles)]
-    if variants:
-        tables.append(variants_table({"as configured": scores, **variants}, styles))
+    if settings:
+        tables.append(variants_table(settings, styles))
     if offline:
         tables.append(offline_table(offline, styles))
     tables += [similarity_table(scores, styles), cost_table(scores, styles)]
@@ -238,6 +241,17 @@ def _separated_figure(separated: Sequence[SeparatedScores]) -> ReportFigure:
         "(coarsened, across); one that sees the large scales of the forcing against one that does "
         "not (buildup, direct). Compare figure 5 of Otness, Zanna & Bruna 2025.",
         plot_separated(separated),
+    )
+
+
+def _variants_figure(
+    settings: Mapping[str, Mapping[str, OnlineScore]], styles: Mapping[str, Look]
+) -> ReportFigure:
+    return report_figure(
+        "Spectral error under other settings of the coarse model",
+        "As the spectral error of every member, for each setting in turn: one point per member and "
+        "network that survived. Compare figure 7 of Otness, Zanna & Bruna 2025.",
+        plot_variant_boxes(settings, styles),
     )
 
 
