@@ -1,6 +1,7 @@
 """How good a closure is: offline and online scores, confidence intervals, plots, the report."""
 
 from subgrid.evaluation.assemble import RunInfo, Snapshot, assemble_report
+from subgrid.evaluation.comparison import Comparison, compare_online
 from subgrid.evaluation.cost import StepCost, step_cost
 from subgrid.evaluation.intervals import Interval, bootstrap_interval
 from subgrid.evaluation.observables import (
@@ -64,6 +65,7 @@ __all__ = [
     "METRICS",
     "BlowUp",
     "CoarsenedObserver",
+    "Comparison",
     "Interval",
     "ModelObserver",
     "OnlineScore",
@@ -79,6 +81,7 @@ __all__ = [
     "assemble_report",
     "blow_ups",
     "bootstrap_interval",
+    "compare_online",
     "distances",
     "evaluate_offline",
     "filter_cut",

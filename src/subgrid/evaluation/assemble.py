@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from subgrid import __version__
+from subgrid.evaluation.comparison import Comparison
 from subgrid.evaluation.intervals import fewest_members, percent
 from subgrid.evaluation.plots import plot_energy, plot_fields, plot_forcings, plot_spectra
 from subgrid.evaluation.ranking import Ranked, plot_ranking, ranking_table
@@ -27,6 +28,7 @@ from subgrid.evaluation.style import BASELINE, Look, looks
 from subgrid.evaluation.survival import DAY, BlowUp, blow_ups
 from subgrid.evaluation.tables import (
     blow_up_table,
+    comparison_table,
     cost_table,
     enstrophy_table,
     offline_table,
@@ -83,14 +85,15 @@ def assemble_report(
     separated: Sequence[SeparatedScores] = (),
     variants: Mapping[str, Mapping[str, OnlineScore]] | None = None,
     ranked: Sequence[Ranked] = (),
+    comparisons: Sequence[Comparison] = (),
 ) -> ReportData:
     """Return the data of the report from the results of a run.
 
     `system`: the coarse system; `reference`, `runs`: see `score_online`, which made `scores` with
     the same `cut`; `offline`: closure → one dataset of `evaluate_offline` per network; `curves`:
     model → records of metrics.jsonl; `separated`: of the separated experiments; `variants`: scores
-    under other settings of the coarse model, by name; `ranked`: the models of a search. Parts that
-    are not given are left out.
+    under other settings of the coarse model, by name; `ranked`: the models of a search;
+    `comparisons`: of multiscale models with others. Parts that are not given are left out.
     """
     styles = looks([*runs, *(offline or {}), *(curves or {})], dict(info.labels))
     figures = [] if snapshot is None else _flow_figures(system, snapshot, styles)
@@ -102,6 +105,7 @@ def assemble_report(
     tables = separated_tables(separated) if separated else []
     tables += [ranking_table(ranked)] if ranked else []
     tables += [online_table(scores, styles), enstrophy_table(scores, styles)]
+    tables.append(comparison_table(comparisons, styles))
     if settings:
         tables.append(variants_table(settings, styles))
     if offline:

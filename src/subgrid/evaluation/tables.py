@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from subgrid.evaluation.comparison import Comparison
 from subgrid.evaluation.intervals import Interval, percent
 from subgrid.evaluation.observables import LEVEL_NAMES
 from subgrid.evaluation.report import ReportTable
@@ -140,6 +141,36 @@ def variants_table(
         tuple(
             (styles[name].label, *(cell(scores[name]) for scores in variants.values()))
             for name in names
+        ),
+    )
+
+
+def comparison_table(comparisons: Sequence[Comparison], styles: Mapping[str, Look]) -> ReportTable:
+    """Return a row per pair of a multiscale model and another: errors and costs as ratios."""
+    labels = {name: look.label for name, look in styles.items()}
+    level = percent(comparisons[0].model.level) if comparisons else ""
+    return ReportTable(
+        "Multiscale against single scale",
+        "Error of the kinetic energy spectrum of the multiscale model over that of the other, with "
+        f"its {level} bootstrap interval: below 1 the multiscale model is nearer to the truth. "
+        "Over the members that every network of both survived, drawn together; the networks of "
+        "each are drawn on their own. Cost: ratio of the times per step.",
+        (
+            "multiscale / other",
+            "members",
+            *(f"error ratio, {layer}" for layer in LEVEL_NAMES),
+            "cost ratio",
+            "finding",
+        ),
+        tuple(
+            (
+                f"{labels[one.model.name]} / {labels[one.other.name]}",
+                str(one.members),
+                *(_interval(one.ratios[layer], 1.0, "{:.2f}") for layer in LEVEL_NAMES),
+                "-" if one.cost is None else f"{one.cost:.2g}",
+                one.finding(labels),
+            )
+            for one in comparisons
         ),
     )
 

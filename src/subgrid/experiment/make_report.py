@@ -23,7 +23,7 @@ from subgrid.evaluation import (
 from subgrid.experiment.candidates import BASELINE, candidates, labels
 from subgrid.experiment.curves import learning_curves
 from subgrid.experiment.environments import code_facts, code_warnings, participants
-from subgrid.experiment.evaluate import ranking_of, scores_of
+from subgrid.experiment.evaluate import comparisons_of, ranking_of, scores_of
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.keys import STAGES
 from subgrid.experiment.progress import Progress, duration
@@ -58,12 +58,13 @@ def make_markdown(path: str | Path, file: str | Path) -> list[Path]:
 def _report_data(folder: RunFolder) -> ReportData:
     """Return what both forms of the report show."""
     results = load_results(folder)
+    scores = scores_of(folder, results, results.online)
     return assemble_report(
         _info(folder),
         results.system,
         results.reference,
         results.online,
-        scores_of(folder, results, results.online),
+        scores,
         cut=results.cut,
         offline=results.offline,
         curves=learning_curves(folder),
@@ -73,6 +74,7 @@ def _report_data(folder: RunFolder) -> ReportData:
             name: scores_of(folder, results, runs) for name, runs in results.variants.items()
         },
         ranked=ranking_of(folder, results) if results.searched else (),
+        comparisons=comparisons_of(folder, results, scores),
     )
 
 
