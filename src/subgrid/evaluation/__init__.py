@@ -2,7 +2,7 @@
 
 from subgrid.evaluation.assemble import RunInfo, Snapshot, assemble_report
 from subgrid.evaluation.comparison import Comparison, compare_online
-from subgrid.evaluation.cost import StepCost, step_cost
+from subgrid.evaluation.cost import NetworkSize, StepCost, Timing, step_cost
 from subgrid.evaluation.intervals import Interval, bootstrap_interval
 from subgrid.evaluation.observables import (
     CoarsenedObserver,
@@ -68,6 +68,7 @@ __all__ = [
     "Comparison",
     "Interval",
     "ModelObserver",
+    "NetworkSize",
     "OnlineScore",
     "QGObservables",
     "Ranked",
@@ -78,6 +79,7 @@ __all__ = [
     "SeparatedScores",
     "Snapshot",
     "StepCost",
+    "Timing",
     "assemble_report",
     "blow_ups",
     "bootstrap_interval",

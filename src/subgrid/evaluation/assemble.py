@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from subgrid import __version__
 from subgrid.evaluation.comparison import Comparison
+from subgrid.evaluation.cost import Timing
+from subgrid.evaluation.cost_plots import skill_cost_figure
 from subgrid.evaluation.intervals import fewest_members, percent
 from subgrid.evaluation.plots import plot_energy, plot_fields, plot_forcings, plot_spectra
 from subgrid.evaluation.ranking import Ranked, plot_ranking, ranking_table
 from subgrid.evaluation.report import (
     ReportData,
     ReportFigure,
+    ReportTable,
     ReportVerdict,
     report_figure,
 )
@@ -19,10 +22,9 @@ from subgrid.evaluation.score_plots import (
     plot_error_boxes,
     plot_learning_curves,
     plot_similarity,
-    plot_skill_cost,
 )
 from subgrid.evaluation.scores import OnlineScore
-from subgrid.evaluation.separated_plots import plot_separated
+from subgrid.evaluation.separated_plots import separated_figure
 from subgrid.evaluation.separated_tables import SeparatedScores, separated_tables
 from subgrid.evaluation.style import BASELINE, Look, looks
 from subgrid.evaluation.survival import DAY, BlowUp, blow_ups
@@ -36,7 +38,7 @@ from subgrid.evaluation.tables import (
     similarity_table,
     variants_table,
 )
-from subgrid.evaluation.variant_plots import plot_variant_boxes
+from subgrid.evaluation.variant_plots import variants_figure
 from subgrid.evaluation.verdicts import outcome, verdict
 from subgrid.provenance import commit
 
@@ -86,6 +88,7 @@ def assemble_report(
     variants: Mapping[str, Mapping[str, OnlineScore]] | None = None,
     ranked: Sequence[Ranked] = (),
     comparisons: Sequence[Comparison] = (),
+    timing: Timing | None = None,
 ) -> ReportData:
     """Return the data of the report from the results of a run.
 
@@ -93,26 +96,29 @@ def assemble_report(
     the same `cut`; `offline`: closure → one dataset of `evaluate_offline` per network; `curves`:
     model → records of metrics.jsonl; `separated`: of the separated experiments; `variants`: scores
     under other settings of the coarse model, by name; `ranked`: the models of a search;
-    `comparisons`: of multiscale models with others. Parts that are not given are left out.
+    `comparisons`: of multiscale models with others; `timing`: what was timed. Parts that are not
+    given are left out.
     """
     styles = looks([*runs, *(offline or {}), *(curves or {})], dict(info.labels))
+    settings = {"as configured": scores, **variants} if variants else {}
     figures = [] if snapshot is None else _flow_figures(system, snapshot, styles)
     figures += _run_figures(reference, runs, cut, styles) + _score_figures(scores, styles)
-    settings = {"as configured": scores, **variants} if variants else {}
-    figures += [_variants_figure(settings, styles)] if settings else []
+    if timing is not None:
+        place = 0 if timing.finer_grids else len(figures)
+        figures.insert(place, skill_cost_figure(scores, styles, timing))
+    figures += [variants_figure(settings, styles)] if settings else []
     figures += _training_figures(curves or {}, ranked, styles)
-    figures += [_separated_figure(separated)] if separated else []
-    tables = separated_tables(separated) if separated else []
-    tables += [ranking_table(ranked)] if ranked else []
-    tables += [online_table(scores, styles), enstrophy_table(scores, styles)]
-    tables.append(comparison_table(comparisons, styles))
-    if settings:
-        tables.append(variants_table(settings, styles))
-    if offline:
-        tables.append(offline_table(offline, styles))
-    tables += [similarity_table(scores, styles), cost_table(scores, styles)]
+    figures += [separated_figure(separated)] if separated else []
     lost = blow_ups([reference])
-    tables.append(blow_up_table(scores, styles, lost))
+    tables = [
+        *(separated_tables(separated) if separated else []),
+        *([ranking_table(ranked)] if ranked else []),
+        *_score_tables(scores, styles, settings, comparisons),
+        *([offline_table(offline, styles)] if offline else []),
+        similarity_table(scores, styles),
+        *([cost_table(scores, styles, timing)] if timing is not None else []),
+        blow_up_table(scores, styles, lost),
+    ]
     warnings = [
         *info.warnings,
         *_lost_truth(lost, reference.sizes["member"]),
@@ -135,6 +141,17 @@ def assemble_report(
     )
 
 
+def _score_tables(
+    scores: Mapping[str, OnlineScore],
+    styles: Mapping[str, Look],
+    settings: Mapping[str, Mapping[str, OnlineScore]],
+    comparisons: Sequence[Comparison],
+) -> list[ReportTable]:
+    made = [online_table(scores, styles), enstrophy_table(scores, styles)]
+    made += [comparison_table(comparisons, styles)] if comparisons else []
+    return [*made, variants_table(settings, styles)] if settings else made
+
+
 def _written_by() -> str:
     """Return the sentence on the version that wrote the report, with its commit where known."""
     known = commit()
@@ -142,15 +159,15 @@ def _written_by() -> str:
 
 
 def _summary(scores: Mapping[str, OnlineScore]) -> str:
-    closures = [score for score in scores.values() if score.reductions]
+    compared = [score for score in scores.values() if score.reductions]
     dead = sum(len(score.blow_ups) for score in scores.values())
     runs = sum(score.runs for score in scores.values())
-    better = sum(outcome(score) == "better" for score in closures)
+    better = sum(outcome(score) == "better" for score in compared)
     members = _fewest_scored(scores)
-    enough = members >= fewest_members(closures[0].level) if closures else False
+    enough = members >= fewest_members(compared[0].level) if compared else False
     sure = "beyond chance" if enough else f"over all {members} members scored"
     return (
-        f"{better} of {len(closures)} closures reduced the error of the kinetic energy spectrum "
+        f"{better} of {len(compared)} models reduced the error of the kinetic energy spectrum "
         f"{sure} in free runs from held-out states; {dead} of {runs} runs blew up."
     )
 
@@ -237,28 +254,6 @@ def _training_figures(
     return made
 
 
-def _separated_figure(separated: Sequence[SeparatedScores]) -> ReportFigure:
-    return report_figure(
-        "Separated experiments: error of every network",
-        "One point per trained network, the mean over its held-out samples, by network and the two "
-        "sizes. A network that sees the small scales of the state against one that does not "
-        "(coarsened, across); one that sees the large scales of the forcing against one that does "
-        "not (buildup, direct). Compare figure 5 of Otness, Zanna & Bruna 2025.",
-        plot_separated(separated),
-    )
-
-
-def _variants_figure(
-    settings: Mapping[str, Mapping[str, OnlineScore]], styles: Mapping[str, Look]
-) -> ReportFigure:
-    return report_figure(
-        "Spectral error under other settings of the coarse model",
-        "As the spectral error of every member, for each setting in turn: one point per member and "
-        "network that survived. Compare figure 7 of Otness, Zanna & Bruna 2025.",
-        plot_variant_boxes(settings, styles),
-    )
-
-
 def _flow_figures(
     system: Any, snapshot: Snapshot, styles: Mapping[str, Look]
 ) -> list[ReportFigure]:
@@ -310,7 +305,7 @@ def _run_figures(
 def _score_figures(
     scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]
 ) -> list[ReportFigure]:
-    made = [
+    return [
         report_figure(
             "Spectral error of every member",
             "Root-mean-square error of the kinetic energy spectrum below the cut, against the "
@@ -325,14 +320,3 @@ def _score_figures(
             plot_similarity(scores, styles),
         ),
     ]
-    if any(score.cost is not None for score in scores.values()):
-        level = percent(next(iter(scores.values())).level)
-        made.append(
-            report_figure(
-                "Skill against cost",
-                f"Error of the kinetic energy spectrum with its {level} interval, against the cost "
-                "per step relative to the coarse model alone.",
-                plot_skill_cost(scores, styles),
-            )
-        )
-    return made

@@ -1,4 +1,4 @@
-"""Figures of scores: errors of members, similarity, skill against cost, learning curves."""
+"""Figures of scores: errors of members, similarity, learning curves."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -120,7 +120,7 @@ def plot_similarity(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look
     groups = {"distributions": [n for n in names if n not in spectral], "spectra": spectral}
     panels = []
     for title, keys in groups.items():
-        figure, (axes,) = new_panel(inches=_TALL)
+        figure, (axes,) = new_panel(inches=(_TALL[0], _TALL[1] * max(1.0, len(shown) / 8)))
         height = 0.8 / len(shown)
         for row, score in enumerate(shown):
             look = styles[score.name]
@@ -144,50 +144,6 @@ def plot_similarity(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look
         axes.set_title(title)
         add_legend(figure, axes, notes)
         panels.append(Panel(f"similarity_{title}", figure, f"bars of similarity of {title}"))
-    return panels
-
-
-@styled
-def plot_skill_cost(
-    scores: Mapping[str, OnlineScore],
-    styles: Mapping[str, Look],
-    quantity: str = KE_SPECTRUM,
-) -> list[Panel]:
-    """Return a panel per layer: spectral error with its interval against cost per step."""
-    panels = []
-    for layer in LEVEL_NAMES:
-        figure, (axes,) = new_panel()
-        ratios, largest = [], 0.0
-        for name, score in scores.items():
-            look, error = styles[name], score.errors[f"{quantity}_{layer}"]
-            if score.cost is None:
-                continue
-            if not np.isfinite(error.estimate):
-                continue
-            ends = np.nan_to_num(
-                [[error.estimate - error.low], [error.high - error.estimate]], nan=0.0
-            )
-            axes.errorbar(
-                score.cost.ratio,
-                error.estimate,
-                yerr=np.maximum(ends, 0),
-                ls="none",
-                color=look.colour,
-                marker=look.marker,
-                ms=8,
-                capsize=3,
-                label=look.label,
-            )
-            ratios.append(score.cost.ratio)
-            largest = max(largest, float(np.nanmax([error.estimate, error.high])))
-        axes.set_xscale("log")
-        if ratios:
-            axes.set_xlim(min(0.8, 0.8 * min(ratios)), max(2.0, 1.6 * max(ratios)))
-        label_decades(axes.xaxis)
-        axes.set_xlabel("cost per step [coarse model alone = 1]")
-        error_axis(axes, layer, np.array([largest]))
-        add_legend(figure, axes, lost_notes(scores, styles))
-        panels.append(Panel(f"skill_cost_{layer}", figure, f"error against cost, {layer} layer"))
     return panels
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from subgrid.evaluation.report import ReportFigure, report_figure
 from subgrid.evaluation.separated_tables import (
     TASK_PAIRS,
     Beside,
@@ -20,6 +21,18 @@ from subgrid.evaluation.style import (
     panel_inches,
     styled,
 )
+
+
+def separated_figure(separated: Sequence[SeparatedScores]) -> ReportFigure:
+    """Return the figure of `plot_separated`, with its caption."""
+    return report_figure(
+        "Separated experiments: error of every network",
+        "One point per trained network, the mean over its held-out samples, by network and the two "
+        "sizes. A network that sees the small scales of the state against one that does not "
+        "(coarsened, across); one that sees the large scales of the forcing against one that does "
+        "not (buildup, direct). Compare figure 5 of Otness, Zanna & Bruna 2025.",
+        plot_separated(separated),
+    )
 
 
 @styled

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from subgrid.evaluation.observables import LEVEL_NAMES
+from subgrid.evaluation.report import ReportFigure, report_figure
 from subgrid.evaluation.score_plots import draw_box, error_axis, lost_notes, member_values
 from subgrid.evaluation.scores import OnlineScore
 from subgrid.evaluation.style import (
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _GROUP = 0.84  # of the distance between groups, the rest is the gap
+
+
+def variants_figure(
+    settings: Mapping[str, Mapping[str, OnlineScore]], styles: Mapping[str, Look]
+) -> ReportFigure:
+    """Return the figure of `plot_variant_boxes`, with its caption."""
+    return report_figure(
+        "Spectral error under other settings of the coarse model",
+        "As the spectral error of every member, for each setting in turn: one point per member and "
+        "network that survived. Compare figure 7 of Otness, Zanna & Bruna 2025.",
+        plot_variant_boxes(settings, styles),
+    )
 
 
 @styled
