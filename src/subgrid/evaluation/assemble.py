@@ -96,19 +96,17 @@ def assemble_report(
     the same `cut`; `offline`: closure → one dataset of `evaluate_offline` per network; `curves`:
     model → records of metrics.jsonl; `separated`: of the separated experiments; `variants`: scores
     under other settings of the coarse model, by name; `ranked`: the models of a search;
-    `comparisons`: of multiscale models with others; `timing`: what was timed. Parts that are not
-    given are left out.
+    `comparisons`, `timing`: see there. Parts that are not given are left out.
     """
     styles = looks([*runs, *(offline or {}), *(curves or {})], dict(info.labels))
     settings = {"as configured": scores, **variants} if variants else {}
     figures = [] if snapshot is None else _flow_figures(system, snapshot, styles)
     figures += _run_figures(reference, runs, cut, styles) + _score_figures(scores, styles)
     if timing is not None:
-        place = 0 if timing.finer_grids else len(figures)
-        figures.insert(place, skill_cost_figure(scores, styles, timing))
+        worth = [skill_cost_figure(scores, styles, timing)]
+        figures = worth + figures if timing.finer_grids else figures + worth
     figures += [variants_figure(settings, styles)] if settings else []
-    figures += _training_figures(curves or {}, ranked, styles)
-    figures += [separated_figure(separated)] if separated else []
+    figures += _training_figures(curves or {}, ranked, separated, styles)
     lost = blow_ups([reference])
     tables = [
         *(separated_tables(separated) if separated else []),
@@ -119,25 +117,30 @@ def assemble_report(
         *([cost_table(scores, styles, timing)] if timing is not None else []),
         blow_up_table(scores, styles, lost),
     ]
-    warnings = [
-        *info.warnings,
-        *_lost_truth(lost, reference.sizes["member"]),
-        *_masked_samples(offline or {}, styles),
-        *_own_warnings(scores, learned=bool(curves)),
-    ]
     return ReportData(
         title=info.title,
         summary=_summary(scores),
-        verdicts=tuple(
-            ReportVerdict(styles[name].label, verdict(score), outcome(score))
-            for name, score in scores.items()
-        ),
+        verdicts=_verdicts(scores, styles),
         facts=tuple((heading, tuple(entries.items())) for heading, entries in info.facts.items()),
         figures=tuple(figure for figure in figures if figure.images),
         tables=tuple(table for table in tables if table.rows),
         commands=tuple(info.commands),
-        warnings=tuple(warnings),
+        warnings=(
+            *info.warnings,
+            *_lost_truth(lost, reference.sizes["member"]),
+            *_masked_samples(offline or {}, styles),
+            *_own_warnings(scores, learned=bool(curves)),
+        ),
         footer=f"{_written_by()} {info.footer}".strip(),
+    )
+
+
+def _verdicts(
+    scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]
+) -> tuple[ReportVerdict, ...]:
+    return tuple(
+        ReportVerdict(styles[name].label, verdict(score), outcome(score))
+        for name, score in scores.items()
     )
 
 
@@ -240,18 +243,20 @@ def _masked_samples(
 def _training_figures(
     curves: Mapping[str, Sequence[Mapping[str, Any]]],
     ranked: Sequence[Ranked],
+    separated: Sequence[SeparatedScores],
     styles: Mapping[str, Look],
 ) -> list[ReportFigure]:
     made = []
     if curves:
         panels = plot_learning_curves(curves, styles)
-        made.append(report_figure("Learning curves", "Loss during training.", panels))
+        caption = "Loss during training: lines on the validation set, dots on the training batches."
+        made.append(report_figure("Learning curves", caption, panels))
     if ranked:
         caption = (
             "Error of the kinetic energy spectrum of every pair of networks; crosses: blow-ups."
         )
         made.append(report_figure("Search: all pairs", caption, plot_ranking(ranked)))
-    return made
+    return [*made, separated_figure(separated)] if separated else made
 
 
 def _flow_figures(
@@ -316,7 +321,8 @@ def _score_figures(
         report_figure(
             "Similarity to the truth",
             "1 - distance to the truth / distance without a closure (Ross et al. 2023): of the "
-            "distributions of values, and of spectra. An arrow: below -1, see the table.",
+            "distributions of values, and of spectra. Bars in the order of the legend; an arrow: "
+            "below -1, see the table.",
             plot_similarity(scores, styles),
         ),
     ]

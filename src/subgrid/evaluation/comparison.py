@@ -90,8 +90,8 @@ def compare_online(
     def rmse(spectra: NDArray, truth: NDArray) -> NDArray[np.float64]:
         return spectral_rmse(spectra, truth, wavenumber, cut)
 
-    def compared(*both: OnlineScore) -> Comparison:
-        shared = np.logical_and(*map(_survived, both))
+    def compared(model: OnlineScore, other: OnlineScore) -> Comparison:
+        both, shared = (model, other), _survived(model) & _survived(other)
         sizes = (*(int(score.scored.any(axis=1).sum()) for score in both), int(shared.sum()))
         ratios = {}
         for index, layer in enumerate(LEVEL_NAMES):
@@ -104,7 +104,7 @@ def compare_online(
                 ratios[layer] = bootstrap_interval(
                     _ratio(*errors), *sizes, level=level, samples=samples, seed=seed
                 )
-        return Comparison(*both, ratios, sizes[-1])
+        return Comparison(model, other, ratios, sizes[-1])
 
     return [compared(scores[model], scores[other]) for model, other in pairs]
 
@@ -112,7 +112,7 @@ def compare_online(
 def _survived(score: OnlineScore) -> NDArray[np.bool_]:
     """Return the members that all networks survived of those that are scored at all."""
     networks = score.scored.any(axis=1)
-    return score.scored[networks].all(axis=0) & networks.any()
+    return np.asarray(score.scored[networks].all(axis=0) & networks.any())
 
 
 def _error(

@@ -72,7 +72,7 @@ def plot_error_boxes(
 def plot_learning_curves(
     curves: Mapping[str, Sequence[Mapping[str, Any]]], styles: Mapping[str, Look]
 ) -> list[Panel]:
-    """Return a panel of validation and training loss against updates.
+    """Return a panel of validation (lines, marked) and training loss (dots) against updates.
 
     `curves`: model → records of its metrics.jsonl (`subgrid.training.read_records`): dicts with
     `update`, `loss` and `validation`, itself a dict with `loss`. Losses are in units of the
@@ -83,7 +83,7 @@ def plot_learning_curves(
         look = styles[name]
         validation = [(r["update"], r["validation"]["loss"]) for r in records]
         training = [(r["update"], r.get("loss")) for r in records]
-        for pairs, dash, text in ((validation, "-", "validation"), (training, ":", "training")):
+        for pairs, dash, marker in ((validation, "-", look.marker), (training, ":", "")):
             known = [pair for pair in pairs if pair[1] is not None]
             if known:
                 x, y = np.array(known, np.float64).T
@@ -92,8 +92,11 @@ def plot_learning_curves(
                     y,
                     color=look.colour,
                     ls=dash,
-                    label=f"{look.label}, {text}",
-                    lw=1.6 if dash == "-" else 1.0,
+                    marker=marker,
+                    ms=4,
+                    markevery=max(1, len(x) // 8),
+                    label=look.label if marker else None,
+                    lw=1.6 if marker else 1.0,
                 )
     low, high = axes.get_ylim()
     if low > 0 and high > 2 * low:
