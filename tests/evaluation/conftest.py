@@ -11,6 +11,7 @@ from subgrid.evaluation import (
     RunPlan,
     Snapshot,
     StepCost,
+    Timing,
     assemble_report,
     fine_runs,
     free_runs,
@@ -126,4 +127,5 @@ def data(runs, truth, coarse):
             ]
         },
         snapshot=Snapshot(fields[0], fields[1], {"smagorinsky": fields[1]}),
+        timing=Timing(7200.0, "a test machine"),
     )

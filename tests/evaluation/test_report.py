@@ -6,6 +6,7 @@ import subgrid
 from subgrid.evaluation import (
     RunInfo,
     StepCost,
+    Timing,
     assemble,
     assemble_report,
     render_html,
@@ -62,6 +63,20 @@ def test_markdown_has_the_same_tables_and_writes_the_images(data, tmp_path):
     assert "![" not in render_markdown(data)
 
 
+def test_skill_against_cost_comes_first_where_finer_grids_are_rivals(data, runs, truth, coarse):
+    titles = [figure.title for figure in data.figures]
+    assert titles.index("Skill against cost") == titles.index("Similarity to the truth") + 1
+    cut = two_thirds_cut(coarse.grid)
+    costs = {name: StepCost(1e-3, 1.0) for name in runs}
+    scores = score_online(runs, truth, coarse, cut=cut, costs=costs, samples=5)
+    info = RunInfo(title="Grids", facts={}, commands=[])
+    timing = Timing(7200.0, "a test machine", finer_grids=True)
+    report = assemble_report(info, coarse, truth, runs, scores, cut=cut, timing=timing)
+    first = report.figures[0]
+    assert first.title == "Is it worth its cost? Skill against cost"
+    assert "timed on a test machine" in first.caption
+
+
 def test_writing_again_gives_the_same_bytes(data, tmp_path):
     write_report(data, tmp_path / "a.html")
     write_report(data, tmp_path / "b.html")
@@ -73,7 +88,8 @@ def test_every_level_shown_is_the_one_of_the_intervals(runs, truth, coarse):
     costs = {name: StepCost(1e-3, 1.0) for name in runs}
     scores = score_online(runs, truth, coarse, cut=cut, costs=costs, level=0.8, samples=50)
     info = RunInfo(title="Other intervals", facts={}, commands=[])
-    page = render_html(assemble_report(info, coarse, truth, runs, scores, cut=cut))
+    timing = Timing(7200.0, "a test machine")
+    page = render_html(assemble_report(info, coarse, truth, runs, scores, cut=cut, timing=timing))
     found = re.findall(r"(\d+) % (?:bootstrap interval|interval|level)", page)
     assert len(found) >= 4
     assert set(found) == {"80"}

@@ -43,7 +43,9 @@ def test_a_finer_grid_is_run_coarsened_and_scored(tmp_path):
     }
     # the truth's own grid: nearest to it
     assert errors["fine"] < errors["none"]
-    assert "middle" in folder.report.read_text()
+    report = folder.report.read_text()
+    assert "middle" in report
+    assert "<h3>1. Is it worth its cost? Skill against cost</h3>" in report
 
 
 def test_a_finer_run_starts_from_the_coarse_state(tmp_path):

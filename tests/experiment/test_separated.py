@@ -29,6 +29,8 @@ def test_a_run_trains_scores_and_reports_every_case(tmp_path):
     report = folder.report.read_text()
     assert "are the small scales of the state needed" in report
     assert "buildup" in report
+    assert "Separated experiments: error of every network" in report
+    assert 'alt="mean squared error of every network, coarsened and across"' in report
     # finished cases are not trained again, whatever is asked for afterwards
     weights = folder.model(labels[0], 0) / "weights.safetensors"
     before = weights.stat().st_mtime_ns

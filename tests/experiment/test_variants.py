@@ -35,9 +35,22 @@ def test_a_variant_repeats_the_free_runs_with_its_constants(tmp_path):
         for part in (scores["online"], scores["variants"]["sharp"])
     ]
     assert errors[0] != errors[1]
+    # the only multiscale model against the only other learned one, over two members
+    (pair,) = scores["multiscale_against_single"]
+    assert (pair["model"], pair["other"], pair["members"]) == ("cascade", "stacked", 2)
+    cascade, stacked = (
+        scores["online"][name]["spectral_rmse"]["kinetic_energy_spectrum_lower"]["estimate"]
+        for name in ("cascade", "stacked")
+    )
+    assert pair["error_ratio"]["lower"]["estimate"] == pytest.approx(cascade / stacked)
+    assert pair["finding"] == "too few members to tell"
     report = folder.report.read_text()
     assert "under other settings of the coarse model" in report
     assert ">sharp<" in report
+    assert "Multiscale against single scale" in report
+    # two layers of 3 x 3 and two channels out twice, of 2, 2, 4 and 2 in: 9 · 2 · 10 weights and 8
+    # biases; two operations per weight and cell, 360
+    assert report.count("<td>188</td><td>0.36</td>") == 2
 
 
 def test_problems_of_variants_are_named(tmp_path):

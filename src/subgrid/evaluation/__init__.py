@@ -1,7 +1,8 @@
 """How good a closure is: offline and online scores, confidence intervals, plots, the report."""
 
 from subgrid.evaluation.assemble import RunInfo, Snapshot, assemble_report
-from subgrid.evaluation.cost import StepCost, step_cost
+from subgrid.evaluation.comparison import Comparison, compare_online
+from subgrid.evaluation.cost import NetworkSize, StepCost, Timing, step_cost
 from subgrid.evaluation.intervals import Interval, bootstrap_interval
 from subgrid.evaluation.observables import (
     CoarsenedObserver,
@@ -66,8 +67,10 @@ __all__ = [
     "SCORECARD_SIZE",
     "BlowUp",
     "CoarsenedObserver",
+    "Comparison",
     "Interval",
     "ModelObserver",
+    "NetworkSize",
     "OnlineScore",
     "QGObservables",
     "Ranked",
@@ -78,9 +81,11 @@ __all__ = [
     "SeparatedScores",
     "Snapshot",
     "StepCost",
+    "Timing",
     "assemble_report",
     "blow_ups",
     "bootstrap_interval",
+    "compare_online",
     "distances",
     "evaluate_offline",
     "filter_cut",

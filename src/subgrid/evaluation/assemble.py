@@ -5,12 +5,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from subgrid import __version__
+from subgrid.evaluation.comparison import Comparison
+from subgrid.evaluation.cost import Timing
+from subgrid.evaluation.cost_plots import skill_cost_figure
 from subgrid.evaluation.intervals import fewest_members, percent
 from subgrid.evaluation.plots import plot_energy, plot_fields, plot_forcings, plot_spectra
 from subgrid.evaluation.ranking import Ranked, plot_ranking, ranking_table
 from subgrid.evaluation.report import (
     ReportData,
     ReportFigure,
+    ReportTable,
     ReportVerdict,
     report_figure,
 )
@@ -18,15 +22,16 @@ from subgrid.evaluation.score_plots import (
     plot_error_boxes,
     plot_learning_curves,
     plot_similarity,
-    plot_skill_cost,
 )
 from subgrid.evaluation.scorecard import scorecard_table
 from subgrid.evaluation.scores import OnlineScore
+from subgrid.evaluation.separated_plots import separated_figure
 from subgrid.evaluation.separated_tables import SeparatedScores, separated_tables
 from subgrid.evaluation.style import BASELINE, Look, looks
 from subgrid.evaluation.survival import DAY, BlowUp, blow_ups
 from subgrid.evaluation.tables import (
     blow_up_table,
+    comparison_table,
     cost_table,
     enstrophy_table,
     offline_table,
@@ -34,6 +39,7 @@ from subgrid.evaluation.tables import (
     similarity_table,
     variants_table,
 )
+from subgrid.evaluation.variant_plots import variants_figure
 from subgrid.evaluation.verdicts import outcome, verdict
 from subgrid.provenance import commit
 
@@ -82,6 +88,8 @@ def assemble_report(
     separated: Sequence[SeparatedScores] = (),
     variants: Mapping[str, Mapping[str, OnlineScore]] | None = None,
     ranked: Sequence[Ranked] = (),
+    comparisons: Sequence[Comparison] = (),
+    timing: Timing | None = None,
     configuration: str = "",
 ) -> ReportData:
     """Return the data of the report from the results of a run.
@@ -90,44 +98,65 @@ def assemble_report(
     the same `cut`; `offline`: closure → one dataset of `evaluate_offline` per network; `curves`:
     model → records of metrics.jsonl; `separated`: of the separated experiments; `variants`: scores
     under other settings of the coarse model, by name; `ranked`: the models of a search;
-    `configuration`: of the flow, if its published scorecard compares. Parts that are not given are
-    left out.
+    `comparisons`, `timing`: see there; `configuration`: of the flow, if its published scorecard
+    compares. Parts that are not given are left out.
     """
     styles = looks([*runs, *(offline or {}), *(curves or {})], dict(info.labels))
+    settings = {"as configured": scores, **variants} if variants else {}
     figures = [] if snapshot is None else _flow_figures(system, snapshot, styles)
     figures += _run_figures(reference, runs, cut, styles) + _score_figures(scores, styles)
-    figures += _training_figures(curves or {}, ranked, styles)
-    tables = separated_tables(separated) if separated else []
-    tables += [ranking_table(ranked)] if ranked else []
-    tables += [online_table(scores, styles), enstrophy_table(scores, styles)]
-    if variants:
-        tables.append(variants_table({"as configured": scores, **variants}, styles))
-    if offline:
-        tables.append(offline_table(offline, styles))
-    tables += [similarity_table(scores, styles), scorecard_table(scores, styles, configuration)]
-    tables.append(cost_table(scores, styles))
+    if timing is not None:
+        worth = [skill_cost_figure(scores, styles, timing)]
+        figures = worth + figures if timing.finer_grids else figures + worth
+    figures += [variants_figure(settings, styles)] if settings else []
+    figures += _training_figures(curves or {}, ranked, separated, styles)
     lost = blow_ups([reference])
-    tables.append(blow_up_table(scores, styles, lost))
-    warnings = [
-        *info.warnings,
-        *_lost_truth(lost, reference.sizes["member"]),
-        *_masked_samples(offline or {}, styles),
-        *_own_warnings(scores, learned=bool(curves)),
+    tables = [
+        *(separated_tables(separated) if separated else []),
+        *([ranking_table(ranked)] if ranked else []),
+        *_score_tables(scores, styles, settings, comparisons),
+        *([offline_table(offline, styles)] if offline else []),
+        similarity_table(scores, styles),
+        scorecard_table(scores, styles, configuration),
+        *([cost_table(scores, styles, timing)] if timing is not None else []),
+        blow_up_table(scores, styles, lost),
     ]
     return ReportData(
         title=info.title,
         summary=_summary(scores),
-        verdicts=tuple(
-            ReportVerdict(styles[name].label, verdict(score), outcome(score))
-            for name, score in scores.items()
-        ),
+        verdicts=_verdicts(scores, styles),
         facts=tuple((heading, tuple(entries.items())) for heading, entries in info.facts.items()),
         figures=tuple(figure for figure in figures if figure.images),
         tables=tuple(table for table in tables if table.rows),
         commands=tuple(info.commands),
-        warnings=tuple(warnings),
+        warnings=(
+            *info.warnings,
+            *_lost_truth(lost, reference.sizes["member"]),
+            *_masked_samples(offline or {}, styles),
+            *_own_warnings(scores, learned=bool(curves)),
+        ),
         footer=f"{_written_by()} {info.footer}".strip(),
     )
+
+
+def _verdicts(
+    scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]
+) -> tuple[ReportVerdict, ...]:
+    return tuple(
+        ReportVerdict(styles[name].label, verdict(score), outcome(score))
+        for name, score in scores.items()
+    )
+
+
+def _score_tables(
+    scores: Mapping[str, OnlineScore],
+    styles: Mapping[str, Look],
+    settings: Mapping[str, Mapping[str, OnlineScore]],
+    comparisons: Sequence[Comparison],
+) -> list[ReportTable]:
+    made = [online_table(scores, styles), enstrophy_table(scores, styles)]
+    made += [comparison_table(comparisons, styles)] if comparisons else []
+    return [*made, variants_table(settings, styles)] if settings else made
 
 
 def _written_by() -> str:
@@ -137,15 +166,15 @@ def _written_by() -> str:
 
 
 def _summary(scores: Mapping[str, OnlineScore]) -> str:
-    closures = [score for score in scores.values() if score.reductions]
+    compared = [score for score in scores.values() if score.reductions]
     dead = sum(len(score.blow_ups) for score in scores.values())
     runs = sum(score.runs for score in scores.values())
-    better = sum(outcome(score) == "better" for score in closures)
+    better = sum(outcome(score) == "better" for score in compared)
     members = _fewest_scored(scores)
-    enough = members >= fewest_members(closures[0].level) if closures else False
+    enough = members >= fewest_members(compared[0].level) if compared else False
     sure = "beyond chance" if enough else f"over all {members} members scored"
     return (
-        f"{better} of {len(closures)} closures reduced the error of the kinetic energy spectrum "
+        f"{better} of {len(compared)} models reduced the error of the kinetic energy spectrum "
         f"{sure} in free runs from held-out states; {dead} of {runs} runs blew up."
     )
 
@@ -218,18 +247,20 @@ def _masked_samples(
 def _training_figures(
     curves: Mapping[str, Sequence[Mapping[str, Any]]],
     ranked: Sequence[Ranked],
+    separated: Sequence[SeparatedScores],
     styles: Mapping[str, Look],
 ) -> list[ReportFigure]:
     made = []
     if curves:
         panels = plot_learning_curves(curves, styles)
-        made.append(report_figure("Learning curves", "Loss during training.", panels))
+        caption = "Loss during training: lines on the validation set, dots on the training batches."
+        made.append(report_figure("Learning curves", caption, panels))
     if ranked:
         caption = (
             "Error of the kinetic energy spectrum of every pair of networks; crosses: blow-ups."
         )
         made.append(report_figure("Search: all pairs", caption, plot_ranking(ranked)))
-    return made
+    return [*made, separated_figure(separated)] if separated else made
 
 
 def _flow_figures(
@@ -283,7 +314,7 @@ def _run_figures(
 def _score_figures(
     scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]
 ) -> list[ReportFigure]:
-    made = [
+    return [
         report_figure(
             "Spectral error of every member",
             "Root-mean-square error of the kinetic energy spectrum below the cut, against the "
@@ -294,18 +325,8 @@ def _score_figures(
         report_figure(
             "Similarity to the truth",
             "1 - distance to the truth / distance without a closure (Ross et al. 2023): of the "
-            "distributions of values, and of spectra. An arrow: below -1, see the table.",
+            "distributions of values, and of spectra. Bars in the order of the legend; an arrow: "
+            "below -1, see the table.",
             plot_similarity(scores, styles),
         ),
     ]
-    if any(score.cost is not None for score in scores.values()):
-        level = percent(next(iter(scores.values())).level)
-        made.append(
-            report_figure(
-                "Skill against cost",
-                f"Error of the kinetic energy spectrum with its {level} interval, against the cost "
-                "per step relative to the coarse model alone.",
-                plot_skill_cost(scores, styles),
-            )
-        )
-    return made

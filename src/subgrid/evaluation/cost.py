@@ -1,7 +1,8 @@
-"""What a closure costs: time per step of each model relative to the coarse model alone."""
+"""What a closure costs: time per step of each model, and its size."""
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import equinox as eqx
@@ -9,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from subgrid.evaluation.survival import DAY
 from subgrid.stepping import AbstractModel, advance_segment
 
 
@@ -17,6 +19,34 @@ class StepCost(NamedTuple):
 
     seconds: float
     ratio: float
+
+    def per_day(self, dt: float) -> float:
+        """Return the seconds of one member for a simulated day of steps of `dt` seconds."""
+        return self.seconds * DAY / dt
+
+
+class NetworkSize(NamedTuple):
+    """How large a network is: its `weights`, and floating-point operations per cell and step.
+
+    The cells are those of the closure's grid; NaN for a network that does not say its operations.
+    """
+
+    weights: int
+    operations: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What the report says of the costs: `dt` of the coarse model in s, the `device` in words.
+
+    `networks`: model → size, of the learned ones; `finer_grids`: whether models without a closure
+    on finer grids are among those compared, what the cost of a closure could buy instead.
+    """
+
+    dt: float
+    device: str
+    networks: Mapping[str, NetworkSize] = field(default_factory=dict)
+    finer_grids: bool = False
 
 
 def step_cost(

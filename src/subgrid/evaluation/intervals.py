@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Statistic = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+Statistic = Callable[..., NDArray[np.float64]]  # of counts: (networks, members) or more sets
 
 
 class Interval(NamedTuple):
@@ -20,23 +20,26 @@ class Interval(NamedTuple):
     @property
     def excludes_zero(self) -> bool:
         """Whether zero lies outside the interval: the sign of the estimate is then established."""
-        return bool(self.low > 0 or self.high < 0)
+        return self.excludes(0.0)
+
+    def excludes(self, value: float) -> bool:
+        """Whether `value` lies outside the interval; False where the interval is empty."""
+        return bool(self.low > value or self.high < value)
 
 
 def bootstrap_interval(
     statistic: Statistic,
-    networks: int,
-    members: int,
-    *,
+    *sizes: int,
     level: float = 0.95,
     samples: int = 2000,
     seed: int = 0,
 ) -> Interval:
     """Return an estimate and its percentile bootstrap interval over networks and members.
 
-    `statistic(network_counts, member_counts)` returns one number per draw from two arrays of
-    counts, [draw, network] and [draw, member]: how often each was drawn. All networks start from
-    the same members, so the two are crossed, not nested: networks and members are each drawn with
+    `sizes`: the number of networks, then of members; for two models the networks of the one, of the
+    other, then the members of both. `statistic` takes an array of counts per size, [draw, network]
+    or [draw, member]: how often each was drawn, and returns one number per draw. All networks start
+    from the same members, so they are crossed, not nested: networks and members are each drawn with
     replacement, and all that is compared (model, no closure, truth) uses the same draws of members
     (Owen 2007, Annals of Applied Statistics 1, 386: the pigeonhole bootstrap). With one network the
     interval covers members only, and the other way round; with one of each it is empty: its ends
@@ -44,18 +47,16 @@ def bootstrap_interval(
 
     Raises ValueError for no networks, no members or a level outside (0, 1).
     """
-    if networks < 1 or members < 1:
-        raise ValueError(f"need at least 1 network and 1 member, got {networks} and {members}")
+    if min(sizes) < 1:
+        raise ValueError(f"need at least 1 network and 1 member, got {sizes}")
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
-    once = statistic(np.ones((1, networks), np.int64), np.ones((1, members), np.int64))
+    once = statistic(*(np.ones((1, size), np.int64) for size in sizes))
     estimate = float(once[0])
-    if networks == members == 1:
+    if max(sizes) == 1:
         return Interval(estimate, float("nan"), float("nan"), level)
     generator = np.random.default_rng(seed)
-    counts = (
-        generator.multinomial(n, np.full(n, 1 / n), size=samples) for n in (networks, members)
-    )
+    counts = (generator.multinomial(n, np.full(n, 1 / n), size=samples) for n in sizes)
     draws = statistic(*counts)
     finite = draws[np.isfinite(draws)]
     if not finite.size:

@@ -5,17 +5,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from subgrid.evaluation.style import Panel, data_uri
+from subgrid.evaluation.style import PANEL_INCHES, Panel, data_uri
 from subgrid.provenance import write_atomic
 
 
 @dataclass(frozen=True)
 class ReportImage:
-    """One image: a name fit for a file, a data URI, and a text for those who cannot see it."""
+    """One image: a name fit for a file, a data URI, and a text for those who cannot see it.
+
+    `wide`: broader than the panels that fit side by side; it gets the width of the page.
+    """
 
     name: str
     uri: str
     alt: str
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,15 @@ class ReportData:
 
 def report_figure(title: str, caption: str, panels: list[Panel], kind: str = "png") -> ReportFigure:
     """Return a figure whose panels are drawn as images ("png" or "svg") within the page."""
-    images = tuple(ReportImage(p.name, data_uri(p.figure, kind), p.alt) for p in panels)
+    images = tuple(
+        ReportImage(
+            panel.name,
+            data_uri(panel.figure, kind),
+            panel.alt,
+            bool(panel.figure.get_figwidth() > 1.3 * PANEL_INCHES[0]),
+        )
+        for panel in panels
+    )
     return ReportFigure(title, caption, images)
 
 

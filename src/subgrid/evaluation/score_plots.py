@@ -1,4 +1,4 @@
-"""Figures of scores: errors of members, similarity, skill against cost, learning curves."""
+"""Figures of scores: errors of members, similarity, learning curves."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,15 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subgrid.evaluation.observables import BUDGET_SPECTRA, LEVEL_NAMES
-from subgrid.evaluation.scores import OnlineScore
+from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore
 from subgrid.evaluation.style import (
     BASELINE,
     Look,
     Panel,
     add_legend,
     label_decades,
+    log_axis,
     lost_note,
     new_panel,
+    panel_inches,
     styled,
 )
 
@@ -23,13 +25,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _TALL = (4.8, 6.0)
+_FAR_APART = 30  # ratio of errors from which their axis is logarithmic
 
 
 @styled
 def plot_error_boxes(
     scores: Mapping[str, OnlineScore],
     styles: Mapping[str, Look],
-    quantity: str = "kinetic_energy_spectrum",
+    quantity: str = KE_SPECTRUM,
 ) -> list[Panel]:
     """Return a panel per layer: box plots of the spectral error of single members, by model.
 
@@ -37,33 +40,28 @@ def plot_error_boxes(
     """
     panels = []
     for layer in LEVEL_NAMES:
-        figure, (axes,) = new_panel()
-        empty, largest = [], 0.0
-        notes = _lost_notes(scores, styles)
+        figure, (axes,) = new_panel(inches=panel_inches(len(scores), 0.4))
+        drawn = [np.zeros(0)]
         for place, (name, score) in enumerate(scores.items()):
-            values = score.member_errors[f"{quantity}_{layer}"].ravel()
-            values, look = values[np.isfinite(values)], styles[name]
-            if not values.size:
-                empty.append((place, "no member\nto compare", look.colour))
-                continue
-            _box(axes, place, values, look)
-            largest = max(largest, float(values.max()))
-        axes.set_xticks(range(len(scores)), [styles[name].label for name in scores])
-        axes.tick_params(axis="x", labelrotation=30 if len(scores) > 3 else 0)
-        axes.set_xlim(-0.6, len(scores) - 0.4)
-        _error_axis(axes, layer, largest)
-        for place, text, colour in empty:
-            axes.text(
-                place,
-                0.05 * axes.get_ylim()[1],
-                text,
-                rotation=90,
-                ha="center",
-                va="bottom",
-                color=colour,
-                fontsize=8.5,
-            )
-        add_legend(figure, axes, notes)
+            values, look = member_values(score, layer, quantity), styles[name]
+            if values.size:
+                draw_box(axes, place, values, look)
+                drawn.append(values)
+            else:
+                axes.text(
+                    place,
+                    0.05,
+                    "no member\nto compare",
+                    rotation=90,
+                    ha="center",
+                    va="bottom",
+                    color=look.colour,
+                    fontsize=8.5,
+                    transform=axes.get_xaxis_transform(),
+                )
+        _name_models(axes, [styles[name].label for name in scores])
+        error_axis(axes, layer, np.concatenate(drawn))
+        add_legend(figure, axes, lost_notes(scores, styles))
         panels.append(
             Panel(f"error_{layer}", figure, f"box plots of spectral error, {layer} layer")
         )
@@ -74,7 +72,7 @@ def plot_error_boxes(
 def plot_learning_curves(
     curves: Mapping[str, Sequence[Mapping[str, Any]]], styles: Mapping[str, Look]
 ) -> list[Panel]:
-    """Return a panel of validation and training loss against updates.
+    """Return a panel of validation (lines, marked) and training loss (dots) against updates.
 
     `curves`: model → records of its metrics.jsonl (`subgrid.training.read_records`): dicts with
     `update`, `loss` and `validation`, itself a dict with `loss`. Losses are in units of the
@@ -85,7 +83,7 @@ def plot_learning_curves(
         look = styles[name]
         validation = [(r["update"], r["validation"]["loss"]) for r in records]
         training = [(r["update"], r.get("loss")) for r in records]
-        for pairs, dash, text in ((validation, "-", "validation"), (training, ":", "training")):
+        for pairs, dash, marker in ((validation, "-", look.marker), (training, ":", "")):
             known = [pair for pair in pairs if pair[1] is not None]
             if known:
                 x, y = np.array(known, np.float64).T
@@ -94,8 +92,11 @@ def plot_learning_curves(
                     y,
                     color=look.colour,
                     ls=dash,
-                    label=f"{look.label}, {text}",
-                    lw=1.6 if dash == "-" else 1.0,
+                    marker=marker,
+                    ms=4,
+                    markevery=max(1, len(x) // 8),
+                    label=look.label if marker else None,
+                    lw=1.6 if marker else 1.0,
                 )
     low, high = axes.get_ylim()
     if low > 0 and high > 2 * low:
@@ -103,7 +104,7 @@ def plot_learning_curves(
         label_decades(axes.yaxis)
     axes.set_xlabel("updates")
     axes.set_ylabel("loss [variance of the target]")
-    add_legend(figure, axes, columns=2)
+    add_legend(figure, axes)
     return [Panel("learning_curves", figure, "learning curves")]
 
 
@@ -117,12 +118,12 @@ def plot_similarity(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look
     if not shown:
         return []
     names = list(shown[0].similarity)
-    notes = _lost_notes(scores, styles)
+    notes = lost_notes(scores, styles)
     spectral = [n for n in names if "spectrum" in n or n in BUDGET_SPECTRA]
     groups = {"distributions": [n for n in names if n not in spectral], "spectra": spectral}
     panels = []
     for title, keys in groups.items():
-        figure, (axes,) = new_panel(inches=_TALL)
+        figure, (axes,) = new_panel(inches=(_TALL[0], _TALL[1] * max(1.0, len(shown) / 8)))
         height = 0.8 / len(shown)
         for row, score in enumerate(shown):
             look = styles[score.name]
@@ -149,51 +150,7 @@ def plot_similarity(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look
     return panels
 
 
-@styled
-def plot_skill_cost(
-    scores: Mapping[str, OnlineScore],
-    styles: Mapping[str, Look],
-    quantity: str = "kinetic_energy_spectrum",
-) -> list[Panel]:
-    """Return a panel per layer: spectral error with its interval against cost per step."""
-    panels = []
-    for layer in LEVEL_NAMES:
-        figure, (axes,) = new_panel()
-        ratios, largest = [], 0.0
-        for name, score in scores.items():
-            look, error = styles[name], score.errors[f"{quantity}_{layer}"]
-            if score.cost is None:
-                continue
-            if not np.isfinite(error.estimate):
-                continue
-            ends = np.nan_to_num(
-                [[error.estimate - error.low], [error.high - error.estimate]], nan=0.0
-            )
-            axes.errorbar(
-                score.cost.ratio,
-                error.estimate,
-                yerr=np.maximum(ends, 0),
-                ls="none",
-                color=look.colour,
-                marker=look.marker,
-                ms=8,
-                capsize=3,
-                label=look.label,
-            )
-            ratios.append(score.cost.ratio)
-            largest = max(largest, float(np.nanmax([error.estimate, error.high])))
-        axes.set_xscale("log")
-        if ratios:
-            axes.set_xlim(min(0.8, 0.8 * min(ratios)), max(2.0, 1.6 * max(ratios)))
-        label_decades(axes.xaxis)
-        axes.set_xlabel("cost per step [coarse model alone = 1]")
-        _error_axis(axes, layer, largest)
-        add_legend(figure, axes, _lost_notes(scores, styles))
-        panels.append(Panel(f"skill_cost_{layer}", figure, f"error against cost, {layer} layer"))
-    return panels
-
-
-def _lost_notes(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> list[str]:
+def lost_notes(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> list[str]:
     """Return a note for each model with members that are not scored."""
     return [
         lost_note(styles[name], len(score.blow_ups), score.runs, score.scored_runs)
@@ -202,19 +159,45 @@ def _lost_notes(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -
     ]
 
 
-def _error_axis(axes: "Axes", layer: str, largest: float) -> None:
-    """Let the axis of the errors start at zero and hold the largest value."""
-    axes.set_ylim(0, 1.08 * largest if largest > 0 else 1.0)
-    axes.ticklabel_format(axis="y", scilimits=(-2, 3), useMathText=True)
+def _name_models(axes: "Axes", labels: Sequence[str]) -> None:
+    """Write the names of the models under their places, slanted where there are many."""
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set_xlim(-0.6, len(labels) - 0.4)
+    if len(labels) > 3:
+        for text in axes.get_xticklabels():
+            text.set(rotation=35, ha="right", rotation_mode="anchor")
+
+
+def member_values(
+    score: OnlineScore, layer: str, quantity: str = KE_SPECTRUM
+) -> NDArray[np.float64]:
+    """Return the spectral errors of the members that can be drawn, of all networks."""
+    values = score.member_errors[f"{quantity}_{layer}"].ravel()
+    return values[np.isfinite(values)]
+
+
+def error_axis(axes: "Axes", layer: str, values: NDArray) -> None:
+    """Let the axis of the errors hold `values`: from zero, or logarithmic where they lie far apart.
+
+    Far apart: by more than a factor 30, where one model would press the others onto the axis.
+    """
+    if values.size and 0 < _FAR_APART * values.min() < values.max():
+        log_axis(axes.yaxis, values)
+    else:
+        axes.set_ylim(0, 1.08 * values.max() if np.any(values > 0) else 1.0)
+        axes.ticklabel_format(axis="y", scilimits=(-2, 3), useMathText=True)
     axes.set_ylabel("RMSE of KE spectrum [m³ s⁻²]")
     axes.set_title(f"{layer} layer")
 
 
-def _box(axes: "Axes", place: int, values: NDArray, look: Look) -> None:
+def draw_box(
+    axes: "Axes", place: float | int, values: NDArray, look: Look, width: float = 0.55
+) -> None:
+    """Draw a box plot of `values`: quartiles, median, all values as points, at x = `place`."""
     axes.boxplot(
         values,
         positions=[place],
-        widths=0.55,
+        widths=width,
         whis=(0, 100),
         showfliers=False,
         patch_artist=True,
@@ -224,9 +207,15 @@ def _box(axes: "Axes", place: int, values: NDArray, look: Look) -> None:
         capprops={"color": look.colour},
         manage_ticks=False,
     )
-    spread = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(1)
+    spread = 0.29 * width * np.linspace(-1, 1, len(values)) if len(values) > 1 else np.zeros(1)
     axes.plot(
-        place + spread, values, ls="none", marker=look.marker, ms=3.5, color=look.colour, alpha=0.8
+        place + spread,
+        values,
+        ls="none",
+        marker=look.marker,
+        ms=3.5 if width > 0.3 else 2.0,
+        color=look.colour,
+        alpha=0.8,
     )
 
 

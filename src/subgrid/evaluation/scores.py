@@ -1,6 +1,6 @@
 """Online scores of each model with confidence intervals, over the members that survived."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -137,21 +137,21 @@ def _score(
             key = f"{quantity}_{layer}"
             values = np.stack([data[quantity].values[:, index] for data in sets])
             alone, truth = (
-                _side(data, quantity, index, values.shape)
+                beside(data, quantity, index, values.shape)
                 for data in (against.without, against.truth)
             )
             values = np.where(scored[..., None], values, np.nan)
             singles[key] = against.rmse(values, truth)
-            error = _error_statistic(values, truth, scored, against)
+            error = error_statistic(values, truth, scored, against.rmse)
             errors[key] = _interval(error, scored, against.options)
             if compare:
-                other = _error_statistic(alone, truth, scored, against)
+                other = error_statistic(alone, truth, scored, against.rmse)
                 reductions[key] = _interval(_reduction(error, other), scored, against.options)
     table = _similarity(sets, scored, against)
     return OnlineScore(name, blow_ups(sets), scored, errors, reductions, table, singles, cost)
 
 
-def _side(
+def beside(
     data: "xr.Dataset", quantity: str, index: int, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
     """Return spectra of the truth or without a closure beside those of a model, of its `shape`.
@@ -177,13 +177,14 @@ def _interval(statistic: Statistic, scored: NDArray, options: dict[str, Any]) ->
     return bootstrap_interval(statistic, networks, members, **options)
 
 
-def _error_statistic(
-    values: NDArray, truth: NDArray, scored: NDArray, against: _Against
+def error_statistic(
+    values: NDArray, truth: NDArray, scored: NDArray, rmse: Callable[..., NDArray[np.float64]]
 ) -> Statistic:
     """Return the statistic: the error of each network's mean spectrum, averaged over networks.
 
-    `values`, `truth` [network, member, bins]; of both the same runs `scored` [network, member] are
-    drawn. A draw of members of which a network has none leaves that network out.
+    `rmse(spectra, truth)`: the error of mean spectra [draw, bins]; `values`, `truth` [network,
+    member, bins]; of both the same runs `scored` [network, member] are drawn. A draw of members of
+    which a network has none leaves that network out.
     """
     rows, columns = scored.any(axis=1), scored.any(axis=0)
     kept = scored[rows][:, columns, None]
@@ -195,7 +196,7 @@ def _error_statistic(
     def statistic(networks: NDArray, members: NDArray) -> NDArray[np.float64]:
         errors = np.stack(
             [
-                against.rmse(weighted_mean(model, members), weighted_mean(reference, members))
+                rmse(weighted_mean(model, members), weighted_mean(reference, members))
                 for model, reference in zip(ours, theirs, strict=True)
             ]
         )

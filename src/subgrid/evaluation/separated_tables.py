@@ -19,6 +19,9 @@ _METRICS = {
 }
 
 
+TASK_PAIRS = (("coarsened", "across"), ("buildup", "direct"))
+
+
 @dataclass(frozen=True)
 class SeparatedScores:
     """The offline scores of one network and task, one dataset of `offline_scores` per network.
@@ -35,12 +38,15 @@ class SeparatedScores:
     sets: "Sequence[xr.Dataset]"
 
 
+Beside = tuple[SeparatedScores, SeparatedScores]
+
+
 def separated_tables(scores: Sequence[SeparatedScores]) -> list[ReportTable]:
     """Return the two tables of the separated experiments: coarsened/across and buildup/direct."""
     return [
         _table(
             scores,
-            ("coarsened", "across"),
+            TASK_PAIRS[0],
             "Separated: are the small scales of the state needed for the large ones of the "
             "forcing?",
             "Error of the forcing's scales that a grid of the lower size holds, predicted from the "
@@ -48,7 +54,7 @@ def separated_tables(scores: Sequence[SeparatedScores]) -> list[ReportTable]:
         ),
         _table(
             scores,
-            ("buildup", "direct"),
+            TASK_PAIRS[1],
             "Separated: does it help to know the large scales of the forcing?",
             "Error of the forcing at the higher size, predicted from the state and the true "
             "forcing of the lower size (buildup) and from the state alone (direct).",
@@ -56,17 +62,33 @@ def separated_tables(scores: Sequence[SeparatedScores]) -> list[ReportTable]:
     ]
 
 
+def cases_beside(scores: Sequence[SeparatedScores], tasks: tuple[str, str]) -> list[Beside]:
+    """Return the cases of the first task, each with that of the second it is compared with.
+
+    Of the same network and sizes; "direct" knows only the higher size.
+    """
+    by_case = {(s.network, s.task, s.high, s.low): s for s in scores}
+    alone = tasks[1] == "direct"
+    return [
+        (one, by_case[one.network, tasks[1], one.high, one.high if alone else one.low])
+        for one in scores
+        if one.task == tasks[0]
+    ]
+
+
+def network_means(scores: SeparatedScores, metric: str) -> np.ndarray:
+    """Return the mean over samples of every network."""
+    return np.array([float(data[metric].mean()) for data in scores.sets])
+
+
 def _table(
     scores: Sequence[SeparatedScores], tasks: tuple[str, str], title: str, note: str
 ) -> ReportTable:
     sizes = tuple(sorted({s.high for s in scores} | {s.low for s in scores}, reverse=True))
-    by_case = {(s.network, s.task, s.high, s.low): s for s in scores}
     rows = []
     for metric, words in _METRICS.items():
-        for one in (s for s in scores if s.task == tasks[0]):
-            low = one.high if tasks[1] == "direct" else one.low
-            other = by_case[one.network, tasks[1], one.high, low]
-            ours = [_means(s, metric) for s in (one, other)]
+        for one, other in cases_beside(scores, tasks):
+            ours = [network_means(s, metric) for s in (one, other)]
             published = separated_row(one.architecture, metric, one.high, one.low, sizes)
             theirs = ("", "", "", "")
             if published is not None:
@@ -100,11 +122,6 @@ def _table(
         ),
         tuple(rows),
     )
-
-
-def _means(scores: SeparatedScores, metric: str) -> np.ndarray:
-    """Return the mean over samples of every network."""
-    return np.array([float(data[metric].mean()) for data in scores.sets])
 
 
 def _shown(values: np.ndarray) -> str:

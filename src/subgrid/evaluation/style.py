@@ -7,8 +7,11 @@ side by side or, on a telephone, one below the other, with letters that stay leg
 import base64
 import functools
 import io
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
+
+import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +23,8 @@ _R = TypeVar("_R")
 TRUTH, BASELINE = "truth", "none"
 PANEL_INCHES = (4.8, 3.6)
 PIXELS_PER_INCH = 200
+# measured with the sizes of letters below: per inch of a figure, and of a legend's line
+_NOTE_LETTERS, _LEGEND_LETTERS, _HANDLE_LETTERS, _LINE_INCHES = 14, 14, 8, 0.19
 
 # Okabe & Ito 2008, without yellow (too pale for lines); distinct also by dash and marker
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -113,19 +118,31 @@ def new_panel(
     return figure, list(axes.ravel())
 
 
-def add_legend(figure: "Figure", axes: "Axes", notes: Sequence[str] = (), columns: int = 3) -> None:
+def panel_inches(items: int, each: float = 0.5) -> tuple[float, float]:
+    """Return the size of a panel with `items` side by side, of which each needs `each` inches."""
+    return max(PANEL_INCHES[0], 1.0 + each * items), PANEL_INCHES[1]
+
+
+def add_legend(figure: "Figure", axes: "Axes", notes: Sequence[str] = ()) -> None:
     """Put the legend of `axes` below the panel, where it hides nothing, headed by `notes`.
 
-    Notes say what is not drawn: models whose members blew up.
+    Notes say what is not drawn: models whose members blew up. A legend of more than three lines
+    makes the figure taller, not the panel smaller.
     """
     handles, labels = axes.get_legend_handles_labels()
     if not handles and not notes:
         return
+    width, height = figure.get_size_inches()
+    notes = [line for note in notes for line in textwrap.wrap(note, int(width * _NOTE_LETTERS))]
+    longest = max(map(len, labels), default=0) + _HANDLE_LETTERS
+    columns = max(1, min(int(width * _LEGEND_LETTERS / longest), len(handles)))
+    lines = len(notes) + -(-len(handles) // columns)
+    figure.set_size_inches(width, height + _LINE_INCHES * max(0, lines - 3))
     legend = figure.legend(
         handles,
         labels,
         loc="outside lower center",
-        ncols=max(1, min(columns, len(handles))),
+        ncols=columns,
         handlelength=2.6,
         columnspacing=1.4,
         title="\n".join(notes) or None,
@@ -152,6 +169,19 @@ def label_decades(axis: Any) -> None:
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
+
+
+def log_axis(axis: Any, values: Any) -> None:
+    """Make an axis logarithmic, with room around the positive ones of `values`, and label it.
+
+    The room of a factor 2.56 or more holds one of the labels 1, 2 and 5 at least.
+    """
+    positive = np.asarray(values)[np.asarray(values) > 0]
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    if positive.size:
+        limits = float(positive.min()) / 1.6, float(positive.max()) * 1.6
+        axis.axes.set(**{f"{axis.axis_name}lim": limits})
+    label_decades(axis)
 
 
 def scientific(axis: Any) -> None:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from subgrid.evaluation.comparison import Comparison
+from subgrid.evaluation.cost import NetworkSize, Timing
 from subgrid.evaluation.intervals import Interval, percent
 from subgrid.evaluation.observables import LEVEL_NAMES
 from subgrid.evaluation.report import ReportTable
@@ -144,6 +146,36 @@ def variants_table(
     )
 
 
+def comparison_table(comparisons: Sequence[Comparison], styles: Mapping[str, Look]) -> ReportTable:
+    """Return a row per pair of a multiscale model and another: errors and costs as ratios."""
+    labels = {name: look.label for name, look in styles.items()}
+    return ReportTable(
+        "Multiscale against single scale",
+        "Error of the kinetic energy spectrum of the multiscale model over that of the other, with "
+        f"its {percent(comparisons[0].model.level)} bootstrap interval: below 1 the multiscale "
+        "model is nearer to the truth. "
+        "Over the members that every network of both survived, drawn together; the networks of "
+        "each are drawn on their own. Cost: ratio of the times per step.",
+        (
+            "multiscale / other",
+            "members",
+            *(f"error ratio, {layer}" for layer in LEVEL_NAMES),
+            "cost ratio",
+            "finding",
+        ),
+        tuple(
+            (
+                f"{labels[one.model.name]} / {labels[one.other.name]}",
+                str(one.members),
+                *(_interval(one.ratios[layer], 1.0, "{:.2f}") for layer in LEVEL_NAMES),
+                "-" if one.cost is None else f"{one.cost:.2g}",
+                one.finding(labels),
+            )
+            for one in comparisons
+        ),
+    )
+
+
 def similarity_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> ReportTable:
     """Return the similarity scores, a row per quantity and a column per closure."""
     shown = {name: score for name, score in scores.items() if score.reductions}
@@ -161,18 +193,39 @@ def similarity_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Loo
     )
 
 
-def cost_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> ReportTable:
-    """Return the time per step of every model; without rows if none was timed."""
+def cost_table(
+    scores: Mapping[str, OnlineScore], styles: Mapping[str, Look], timing: Timing
+) -> ReportTable:
+    """Return the times of every model and the size of its network; no rows if none was timed."""
+    sizes = timing.networks
+    timed = {name: score.cost for name, score in scores.items() if score.cost is not None}
     return ReportTable(
         "Cost",
-        "One member, time per step in a compiled run; median of interleaved timings.",
-        ("model", "time per step [ms]", "relative to the coarse model"),
+        f"One member, time per step of the coarse model ({timing.dt:g} s) in a compiled run on "
+        f"{timing.device}; median of interleaved timings."
+        + (" Operations of a network: two per multiply-add, on its own grid." if sizes else ""),
+        (
+            "model",
+            "time per step [ms]",
+            "relative to the coarse model",
+            "time per simulated day [ms]",
+            *(("weights", "kFLOP per cell and step") if sizes else ()),
+        ),
         tuple(
-            (styles[name].label, f"{1e3 * score.cost.seconds:.3g}", f"{score.cost.ratio:.3g}")
-            for name, score in scores.items()
-            if score.cost is not None
+            (
+                styles[name].label,
+                f"{1e3 * cost.seconds:.3g}",
+                f"{cost.ratio:.3g}",
+                _number(1e3 * cost.per_day(timing.dt)),
+                *(_size(sizes.get(name)) if sizes else ()),
+            )
+            for name, cost in timed.items()
         ),
     )
+
+
+def _size(size: NetworkSize | None) -> tuple[str, str]:
+    return ("-", "-") if size is None else (f"{size.weights:,}", _number(size.operations / 1e3))
 
 
 def blow_up_table(

@@ -104,19 +104,20 @@ def json_number(value: Any) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
+def interval_record(value: Interval) -> dict[str, float | None]:
+    """Return an interval as plain numbers."""
+    return {name: json_number(x) for name, x in zip(Interval._fields, value, strict=True)}
+
+
 def score_record(score: OnlineScore) -> dict[str, Any]:
     """Return a score as plain numbers and lists, for scores.json; NaN becomes None."""
-
-    def interval(value: Interval) -> dict[str, float | None]:
-        return {name: json_number(x) for name, x in zip(Interval._fields, value, strict=True)}
-
     return {
         "networks": score.networks,
         "members": score.members,
         "blow_ups": [blow_up._asdict() for blow_up in score.blow_ups],
         "scored_runs": score.scored_runs,
-        "spectral_rmse": {name: interval(value) for name, value in score.errors.items()},
-        "reduction": {name: interval(value) for name, value in score.reductions.items()},
+        "spectral_rmse": {name: interval_record(value) for name, value in score.errors.items()},
+        "reduction": {name: interval_record(value) for name, value in score.reductions.items()},
         "similarity": {name: json_number(value) for name, value in score.similarity.items()},
         "cost": None if score.cost is None else score.cost._asdict(),
         "verdict": verdict(score),

@@ -1,5 +1,6 @@
 """The closures that a run compares, built or loaded, under the names that tables and files use."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,3 +56,10 @@ def labels(config: Config) -> dict[str, str]:
         BASELINE if isinstance(model, NoClosureConfig) else model.name: model.name
         for model in config.models
     }
+
+
+def multiscale_pairs(config: Config) -> list[tuple[str, str]]:
+    """Return every pair of names of a multiscale model and a learned one of a single scale."""
+    multiscale = [model.name for model in config.learned() if model.arrangement == "multiscale"]
+    others = [model.name for model in config.learned() if model.arrangement != "multiscale"]
+    return list(itertools.product(multiscale, others))

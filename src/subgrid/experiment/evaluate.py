@@ -21,12 +21,14 @@ from subgrid.config import (
 from subgrid.data import Samples, open_dataset, statistics
 from subgrid.evaluation import (
     CoarsenedObserver,
+    Comparison,
     OnlineScore,
     QGObservables,
     Ranked,
     RunPlan,
     StepCost,
     blow_ups,
+    compare_online,
     evaluate_offline,
     free_runs,
     json_number,
@@ -36,7 +38,7 @@ from subgrid.evaluation import (
     score_record,
     step_cost,
 )
-from subgrid.experiment.candidates import BASELINE, Candidate, candidates, trained
+from subgrid.experiment.candidates import BASELINE, Candidate, candidates, multiscale_pairs, trained
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress
 from subgrid.experiment.results import (
@@ -95,6 +97,8 @@ def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
             }
             for variant, runs in results.variants.items()
         }
+    if comparisons := comparisons_of(folder, results, scores):
+        record["multiscale_against_single"] = [one.record() for one in comparisons]
     if results.searched:
         record["search"] = [one.record() for one in ranking_of(folder, results)]
     if folder.config.separated:
@@ -113,17 +117,26 @@ def scores_of(
     folder: RunFolder, results: Results, runs: Mapping[str, Any]
 ) -> dict[str, OnlineScore]:
     """Return the online scores of every model; `runs`: those of `results` that are to be scored."""
-    settings = folder.config.evaluation
     return score_online(
         runs,
         results.reference,
         results.system,
-        cut=results.cut,
         baseline=BASELINE,
         costs=results.costs,
-        level=settings.level,
-        samples=settings.bootstrap,
-        seed=folder.config.seed,
+        **_interval_options(folder, results),
+    )
+
+
+def comparisons_of(
+    folder: RunFolder, results: Results, scores: Mapping[str, OnlineScore]
+) -> list[Comparison]:
+    """Return every multiscale model compared with every learned one of a single scale."""
+    return compare_online(
+        multiscale_pairs(folder.config),
+        scores,
+        results.online,
+        results.reference,
+        **_interval_options(folder, results),
     )
 
 
@@ -132,6 +145,17 @@ def ranking_of(folder: RunFolder, results: Results) -> list[Ranked]:
     runs = {BASELINE: results.online[BASELINE], **results.searched}
     scores = scores_of(folder, results, runs)
     return ranking([(model.networks, scores[model.name]) for model in folder.config.searched()])
+
+
+def _interval_options(folder: RunFolder, results: Results) -> dict[str, Any]:
+    """Return the cut of spectral errors and what decides their intervals."""
+    settings = folder.config.evaluation
+    return {
+        "cut": results.cut,
+        "level": settings.level,
+        "samples": settings.bootstrap,
+        "seed": folder.config.seed,
+    }
 
 
 class _TestSet:

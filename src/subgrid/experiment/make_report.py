@@ -1,6 +1,7 @@
 """The stage that writes report.html from what the other stages left in the run folder."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +10,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from subgrid.config import Config, load_config, preset_names
+from subgrid.config import Config, GridConfig, load_config, preset_names
 from subgrid.data import Samples
 from subgrid.errors import RunFolderError
 from subgrid.evaluation import (
     SCORECARD_SIZE,
+    NetworkSize,
     ReportData,
     RunInfo,
     Snapshot,
+    Timing,
     assemble_report,
     write_markdown,
     write_report,
 )
-from subgrid.experiment.candidates import BASELINE, candidates, labels
+from subgrid.experiment.candidates import BASELINE, Candidate, candidates, labels
 from subgrid.experiment.curves import learning_curves
 from subgrid.experiment.environments import code_facts, code_warnings, participants
-from subgrid.experiment.evaluate import ranking_of, scores_of
+from subgrid.experiment.evaluate import comparisons_of, ranking_of, scores_of
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.keys import STAGES
 from subgrid.experiment.progress import Progress, duration
 from subgrid.experiment.results import Results, load_results
 from subgrid.experiment.separated import separated_scores
 from subgrid.experiment.workers import Workers
+from subgrid.nn import parameter_count
+from subgrid.training import forward_gflop
 
 _MEASURED = STAGES[:3]  # what the report shows is of these
 _YEAR = 360 * 86400.0  # s; the year of the published experiments
@@ -59,21 +64,25 @@ def make_markdown(path: str | Path, file: str | Path) -> list[Path]:
 def _report_data(folder: RunFolder) -> ReportData:
     """Return what both forms of the report show."""
     results = load_results(folder)
+    scores = scores_of(folder, results, results.online)
+    found = candidates(folder, results.system)
     return assemble_report(
         _info(folder),
         results.system,
         results.reference,
         results.online,
-        scores_of(folder, results, results.online),
+        scores,
         cut=results.cut,
         offline=results.offline,
         curves=learning_curves(folder),
-        snapshot=_snapshot(folder, results),
+        snapshot=_snapshot(folder, results, found),
         separated=separated_scores(folder),
         variants={
             name: scores_of(folder, results, runs) for name, runs in results.variants.items()
         },
         ranked=ranking_of(folder, results) if results.searched else (),
+        comparisons=comparisons_of(folder, results, scores),
+        timing=_timing(folder, results, found),
         configuration=_published_setting(folder.config),
     )
 
@@ -85,7 +94,29 @@ def _published_setting(config: Config) -> str:
     return truth.configuration if same else ""
 
 
-def _snapshot(folder: RunFolder, results: Results) -> Snapshot:
+def _timing(folder: RunFolder, results: Results, found: Sequence[Candidate]) -> Timing:
+    """Return where the costs were measured and how large the networks are."""
+    config, grid = folder.config, results.system.grid
+    learned = {model.name for model in config.learned()}
+    networks = {
+        candidate.model: NetworkSize(
+            parameter_count(candidate.closure.network),
+            1e9 * forward_gflop(candidate.closure.network, *grid.shape) / grid.size,
+        )
+        for candidate in found
+        if candidate.model in learned
+    }
+    grids = any(isinstance(model, GridConfig) for model in config.models)
+    return Timing(config.coarse_dt, _device(folder.manifest()), networks, grids)
+
+
+def _device(manifest: dict[str, Any]) -> str:
+    """Return the device of the evaluation in words."""
+    machine = manifest["stages"]["evaluate"]["environment"]
+    return f"{machine['device']}, {machine['cpu_count']} CPUs"
+
+
+def _snapshot(folder: RunFolder, results: Results, found: Sequence[Candidate]) -> Snapshot:
     """Return the middle of the first test trajectory and what every closure makes of it."""
     config = folder.config
     name = results.system.variables[0].name
@@ -101,7 +132,7 @@ def _snapshot(folder: RunFolder, results: Results) -> Snapshot:
         return getattr(closure(state, memory)[0], name)
 
     predictions = {}
-    for candidate in candidates(folder, results.system):
+    for candidate in found:
         if candidate.closure is not None and candidate.model not in predictions:
             predictions[candidate.model] = np.asarray(increment(candidate.closure, state))
     return Snapshot(batch[name][0], batch[f"{name}_forcing"][0], predictions)
@@ -137,13 +168,12 @@ def _info(folder: RunFolder) -> RunInfo:
 
 def _run_facts(config: Config, manifest: dict[str, Any]) -> dict[str, str]:
     stages = manifest["stages"]
-    machine = stages["evaluate"]["environment"]
     return {
         "experiment": config.label,
         "date": time.strftime("%Y-%m-%d"),
         "seed": str(config.seed),
         **code_facts(participants(manifest, _MEASURED)),
-        "device": f"{machine['device']}, {machine['cpu_count']} CPUs",
+        "device": _device(manifest),
         **{
             f"time of {stage}": duration(stages[stage]["seconds"])
             for stage in STAGES

@@ -9,6 +9,7 @@ from subgrid.training.run import FitResult
 from subgrid.training.scaling import channels
 from subgrid.training.schedules import SCHEDULES, Constant, Schedule, WarmupCosine
 from subgrid.training.separated import train_separated
+from subgrid.training.tasks import forward_gflop
 from subgrid.training.trackers import TIMINGS, Callback, Event, JsonLines, read_records
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "WarmupCosine",
     "channels",
     "fit",
+    "forward_gflop",
     "load_best",
     "read_records",
     "train_cascade",

@@ -1,0 +1,127 @@
+"""Skill against cost: the error of every model against its time for a simulated day."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from subgrid.evaluation.cost import Timing
+from subgrid.evaluation.intervals import percent
+from subgrid.evaluation.observables import LEVEL_NAMES
+from subgrid.evaluation.report import ReportFigure, report_figure
+from subgrid.evaluation.score_plots import error_axis, lost_notes
+from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore
+from subgrid.evaluation.style import (
+    Look,
+    Panel,
+    add_legend,
+    log_axis,
+    new_panel,
+    styled,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def skill_cost_figure(
+    scores: Mapping[str, OnlineScore], styles: Mapping[str, Look], timing: Timing
+) -> ReportFigure:
+    """Return the figure of skill against cost, without panels if no model was timed."""
+    timed = any(score.cost is not None for score in scores.values())
+    level = percent(next(iter(scores.values())).level)
+    worth = "Is it worth its cost? " if timing.finer_grids else ""
+    return report_figure(
+        f"{worth}Skill against cost",
+        f"Error of the kinetic energy spectrum with its {level} interval, against the time of one "
+        f"member for a simulated day, timed on {timing.device}. Pareto front: through the models "
+        "that no other one beats in both error and cost. Hollow: models with members that blew up, "
+        "which are not on it.",
+        plot_skill_cost(scores, styles, timing.dt) if timed else [],
+    )
+
+
+@styled
+def plot_skill_cost(
+    scores: Mapping[str, OnlineScore], styles: Mapping[str, Look], dt: float
+) -> list[Panel]:
+    """Return a panel per layer: spectral error with its interval against the time per day.
+
+    `dt`: time step of the coarse model, s, of which each takes its `cost`. A step line is the
+    Pareto front; models with members that blew up are hollow and not on it.
+    """
+    return [_panel(scores, styles, dt, layer) for layer in LEVEL_NAMES]
+
+
+def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
+    """Return the models that no other beats in both cost and error, the cheapest first.
+
+    `points`: model → (cost, error). A model is beaten by another that is nowhere worse and
+    somewhere better.
+    """
+    front = [
+        name
+        for name, (cost, error) in points.items()
+        if not any(c <= cost and e <= error and (c, e) != (cost, error) for c, e in points.values())
+    ]
+    return sorted(front, key=points.__getitem__)
+
+
+def _panel(
+    scores: Mapping[str, OnlineScore], styles: Mapping[str, Look], dt: float, layer: str
+) -> Panel:
+    figure, (axes,) = new_panel()
+    key = f"{KE_SPECTRUM}_{layer}"
+    points = {
+        name: (1e3 * score.cost.per_day(dt), score.errors[key].estimate)
+        for name, score in scores.items()
+        if score.cost is not None and np.isfinite(score.errors[key].estimate)
+    }
+    highest = []
+    for name, (cost, _) in points.items():
+        _draw(axes, cost, scores[name], key, styles[name])
+        highest.append(np.nan_to_num(scores[name].errors[key].high))
+    stable = {name: point for name, point in points.items() if not scores[name].blow_ups}
+    log_axis(axes.xaxis, [cost for cost, _ in points.values()])
+    error_axis(axes, layer, np.array([*(error for _, error in points.values()), *highest]))
+    _draw_front(axes, [points[name] for name in pareto_front(stable)])
+    axes.set_xlabel("time per simulated day [ms], one member")
+    add_legend(figure, axes, lost_notes(scores, styles))
+    return Panel(f"skill_cost_{layer}", figure, f"error against cost, {layer} layer")
+
+
+def _draw(axes: "Axes", cost: float, score: OnlineScore, key: str, look: Look) -> None:
+    error = score.errors[key]
+    ends = np.nan_to_num([[error.estimate - error.low], [error.high - error.estimate]], nan=0.0)
+    axes.errorbar(
+        cost,
+        error.estimate,
+        yerr=np.maximum(ends, 0),
+        ls="none",
+        color=look.colour,
+        marker=look.marker,
+        mfc="none" if score.blow_ups else look.colour,
+        ms=8,
+        capsize=3,
+        label=look.label,
+        zorder=3,
+    )
+
+
+def _draw_front(axes: "Axes", points: Sequence[tuple[float, float]]) -> None:
+    """Draw the least error that each cost buys: steps through `points`, to the edges of the panel.
+
+    Up from the cheapest, and right from the last.
+    """
+    if not points:
+        return
+    costs, errors = zip(*points, strict=True)
+    axes.plot(
+        [costs[0], *costs, axes.get_xlim()[1]],
+        [axes.get_ylim()[1], *errors, errors[-1]],
+        drawstyle="steps-post",
+        color="#444444",
+        lw=1.0,
+        label="Pareto front",
+        zorder=2,
+    )

@@ -1,0 +1,62 @@
+"""The figure of the separated experiments: every network where it belongs."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from subgrid.evaluation import SeparatedScores
+from subgrid.evaluation.separated_plots import plot_separated
+
+
+def case(network, task, high, low, *samples):
+    sets = tuple(xr.Dataset({"mse": ("sample", np.array(values))}) for values in samples)
+    return SeparatedScores(network, network, task, high, low, sets)
+
+
+MADE_UP = [
+    case("small", "direct", 64, 64, [0.5, 0.7]),
+    case("small", "coarsened", 64, 48, [0.1, 0.3], [0.4, 0.4]),
+    case("small", "across", 64, 48, [0.8, 0.8], [0.9, 0.9]),
+    case("small", "buildup", 64, 48, [0.3, 0.3]),
+    case("small", "coarsened", 64, 32, [0.01, 0.03], [0.05, 0.05]),
+    case("small", "across", 64, 32, [0.08, 0.08], [0.07, 0.07]),
+    case("small", "buildup", 64, 32, [0.35, 0.45]),
+]
+
+
+def test_every_network_is_a_point_at_its_mean():
+    panels = {panel.name: panel.figure.axes[0] for panel in plot_separated(MADE_UP)}
+    assert list(panels) == ["separated_coarsened_across", "separated_buildup_direct"]
+    axes = panels["separated_coarsened_across"]
+    assert axes.get_yscale() == "log"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["small\n64,48", "small\n64,32"]
+    coarsened, across = axes.lines
+    np.testing.assert_allclose(coarsened.get_ydata(), [0.2, 0.4, 0.02, 0.05])  # means of samples
+    np.testing.assert_allclose(across.get_ydata(), [0.8, 0.9, 0.08, 0.07])
+    # one task left of its tick, the other right of it, no two points in one place
+    np.testing.assert_array_equal(np.rint(coarsened.get_xdata()), [0, 0, 1, 1])
+    assert np.all(coarsened.get_xdata() < np.rint(coarsened.get_xdata()))
+    assert np.all(across.get_xdata() > np.rint(across.get_xdata()))
+    assert len({*coarsened.get_xdata(), *across.get_xdata()}) == 8
+    assert coarsened.get_color() != across.get_color()
+    assert coarsened.get_marker() != across.get_marker()
+    low, high = axes.get_ylim()
+    assert low < 0.02
+    assert high > 0.9
+
+
+def test_direct_stands_beside_every_lower_size():
+    _, panel = plot_separated(MADE_UP)
+    buildup, direct = panel.figure.axes[0].lines
+    np.testing.assert_allclose(buildup.get_ydata(), [0.3, 0.4])
+    np.testing.assert_allclose(direct.get_ydata(), [0.6, 0.6])
+    assert "buildup and direct" in panel.alt
+
+
+@pytest.mark.parametrize("values", [[0.5], [0.5, np.nan]])
+def test_a_network_without_a_finite_error_leaves_the_others_drawn(values):
+    cases = [case("net", task, 8, 8 if task == "direct" else 4, values) for task in
+             ("coarsened", "across", "buildup", "direct")]  # fmt: skip
+    for panel in plot_separated(cases):
+        assert np.isfinite(panel.figure.axes[0].get_ylim()).all()
+        panel.figure.canvas.draw()
