@@ -17,7 +17,14 @@ from subgrid.coarsening import SubgridFlux, flux_divergence
 from subgrid.config import load_config
 from subgrid.data import GenerationSummary, TrajectoryResult, generation, statistics
 from subgrid.errors import ConfigError, CorruptFileError, RunFolderError
-from subgrid.experiment import Progress, RunFolder, run, run_experiment, simulate
+from subgrid.experiment import (
+    Progress,
+    RunFolder,
+    make_report,
+    run,
+    run_experiment,
+    simulate,
+)
 from subgrid.systems import TwoLayerQG
 
 
@@ -297,3 +304,12 @@ def damage(file):
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
+
+
+def test_a_folder_called_like_the_preset_does_not_stop_the_report(tmp_path, monkeypatch):
+    config = load_config("quickstart", "tiny")
+    assert make_report._commands(config)[0] == "subgrid run quickstart --profile tiny"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").mkdir()
+    shutil.copy(SMALLEST, tmp_path / "quickstart" / "config.toml")  # without profiles
+    assert len(make_report._commands(config)) == 1  # the name leads elsewhere here

@@ -12,7 +12,7 @@ import numpy as np
 
 from subgrid.config import Config, GridConfig, load_config, preset_names
 from subgrid.data import Samples
-from subgrid.errors import RunFolderError
+from subgrid.errors import RunFolderError, SubgridError
 from subgrid.evaluation import (
     SCORECARD_SIZE,
     NetworkSize,
@@ -259,7 +259,15 @@ def _training_facts(config: Config) -> dict[str, str]:
 
 def _commands(config: Config) -> list[str]:
     exact = "subgrid run config.toml --out again  # in the run folder: the exact settings"
-    if config.name not in preset_names() or config != load_config(config.name, config.profile):
+    if not _is_preset(config):
         return [exact]
     profile = f" --profile {config.profile}" if config.profile else ""
     return [f"subgrid run {config.name}{profile}", exact]
+
+
+def _is_preset(config: Config) -> bool:
+    """Return whether a config is a shipped preset, unchanged, and its name leads to that here."""
+    try:
+        return config.name in preset_names() and config == load_config(config.name, config.profile)
+    except SubgridError:  # a folder of that name is read instead, with other profiles
+        return False
