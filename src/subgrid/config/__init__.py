@@ -12,6 +12,7 @@ from subgrid.config.builders import (
     build_system,
     check_builds,
     check_names,
+    validity_of,
 )
 from subgrid.config.loading import (
     config_from_dict,
@@ -68,4 +69,5 @@ __all__ = [
     "preset_names",
     "preset_text",
     "profile_names",
+    "validity_of",
 ]

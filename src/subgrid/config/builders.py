@@ -238,6 +238,15 @@ def build_plan(config: Config, model: LearnedConfig | SeparatedConfig, stage: in
     )
 
 
+def validity_of(config: Config) -> dict[str, Any]:
+    """Return what a closure of this experiment is valid for; see `subgrid.deploy.validity`."""
+    from subgrid.deploy import validity
+
+    coarse = build_coarse_systems(config, build_system(config))[0]
+    online = build_online_system(config, coarse)
+    return validity(config.truth.system, coarse, online, config.coarse.operator)
+
+
 class _naming:
     """Adds the key of the config to an error that a constructor raises."""
 

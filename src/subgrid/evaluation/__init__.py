@@ -4,6 +4,7 @@ from subgrid.evaluation.assemble import RunInfo, Snapshot, assemble_report
 from subgrid.evaluation.cost import StepCost, step_cost
 from subgrid.evaluation.intervals import Interval, bootstrap_interval
 from subgrid.evaluation.observables import (
+    LEVEL_NAMES,
     CoarsenedObserver,
     ModelObserver,
     QGObservables,
@@ -61,6 +62,7 @@ METRICS = Registry(
 )
 
 __all__ = [
+    "LEVEL_NAMES",
     "METRICS",
     "BlowUp",
     "CoarsenedObserver",

@@ -77,7 +77,7 @@ def _train_one(
             grid=coarse.grid,
             callbacks=(watch,),
         )
-        write_atomic(target / "card.md", model_card(folder, model, number, result))
+        write_atomic(target / "card.md", model_card(folder, model, number))
         return result.closure
 
     return train_once(folder, model.name, number, progress, fit)
