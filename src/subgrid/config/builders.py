@@ -7,6 +7,7 @@ from subgrid.config.sections import (
     ClosureConfig,
     GridConfig,
     LearnedConfig,
+    PretrainedConfig,
     SeparatedConfig,
     VariantConfig,
 )
@@ -38,6 +39,8 @@ def check_builds(config: Config) -> None:
     for model in config.models:
         if isinstance(model, ClosureConfig):
             build_closure(model, coarse[0])
+        if isinstance(model, PretrainedConfig):
+            build_pretrained(config, model, coarse[0])
         if isinstance(model, GridConfig):
             build_finer_system(config, model, coarse[0])
     alike = (model for model in config.searched() if len(set(model.networks)) == 1)
@@ -154,6 +157,35 @@ def build_closure(model: ClosureConfig, coarse_system: Any) -> Any:
         closure = CLOSURES.get(model.closure)(coarse_system, **model.arguments)
     check_closure(closure, coarse_system)
     return closure
+
+
+def build_pretrained(config: Config, model: PretrainedConfig, coarse_system: Any) -> Any:
+    """Return the bundle of a pretrained model, its closure read and checked on the coarse system.
+
+    Raises ConfigError for an unknown bundle, for a use that it was not trained and tested for,
+    listing what differs, unless `transfer` is set, and for a closure that cannot run on this grid;
+    CorruptFileError for damaged weights.
+    """
+    from subgrid.closures import check_closure
+    from subgrid.deploy import load_bundle
+
+    with _naming(f"models.{model.name}"):
+        bundle = load_bundle(model.bundle)
+        differing = bundle.differences(validity_of(config))
+        if differing and not model.transfer:
+            lines = [
+                f"  {key}: bundle {its!r}, experiment {ours!r}"
+                for key, (its, ours) in differing.items()
+            ]
+            raise ConfigError(
+                f"bundle {bundle.name!r} was trained and tested for another use:\n"
+                + "\n".join(lines)
+                + "\nSet transfer = true to test it here all the same; the report will say so."
+            )
+    closure = bundle.closure
+    with _naming(f"models.{model.name}: bundle {bundle.name!r} cannot run here"):
+        check_closure(closure, coarse_system)
+    return bundle
 
 
 def build_network(config: Config, model: LearnedConfig, coarse_system: Any, key: Any) -> Any:
