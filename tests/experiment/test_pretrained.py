@@ -173,12 +173,24 @@ def test_a_bundle_that_changed_is_noticed(tested, bundle, finished, tmp_path):
     run_experiment(config, run, stages=("evaluate",))
 
 
+def test_a_run_has_no_need_of_a_bundle_that_is_gone(bundle, tmp_path):
+    mine = copy_of(bundle, tmp_path)
+    config, run = with_bundle(mine), tmp_path / "run"
+    run_experiment(config, run, stages=("simulate", "train"))
+    shutil.rmtree(mine)
+    folder = run_experiment(config, run)
+    assert "ready" in json.loads(folder.scores.read_text())["online"]
+    with pytest.raises(ConfigError, match=r"models\.ready: unknown bundle"):
+        run_experiment(config, run, stages=("train",), force=True)
+    assert (run / "models/ready/model.json").exists()
+
+
 def test_a_copy_that_was_altered_is_noticed(bundle, tmp_path):
     config = with_bundle(bundle)
     run_experiment(config, tmp_path / "run", stages=("simulate", "train"))
     file = tmp_path / "run/models/ready/weights.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
-    with pytest.raises(CorruptFileError, match=r"weights\.safetensors was altered"):
+    with pytest.raises(CorruptFileError, match=r"weights\.safetensors is truncated or altered"):
         run_experiment(config, tmp_path / "run")
 
 

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 
-def command(run: Path, model: str, /, *, out: Path, to: str = "bundle", seed: int | None = None):
+def command(
+    run: Path, model: str, /, *, out: Path, to: str = "bundle", seed: int | None = None
+) -> None:
     """Write a trained model of an evaluated run for use elsewhere.
 
     Parameters

@@ -1,6 +1,8 @@
 """Turns the names and numbers of a config into objects: the only place that does."""
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from subgrid.config.sections import (
@@ -15,8 +17,10 @@ from subgrid.config.settings import Config
 from subgrid.errors import ConfigError, SubgridError
 
 
-def check_builds(config: Config) -> None:
+def check_builds(config: Config, copies: Mapping[str, Path] | None = None) -> None:
     """Build every object of a config once; raises what the builders do.
+
+    `copies`: the bundles that a run took over, by the name of the model.
 
     So that a wrong constant, argument or shape is found before a folder is made and hours are
     simulated. Networks are traced only, not filled with numbers.
@@ -40,7 +44,7 @@ def check_builds(config: Config) -> None:
         if isinstance(model, ClosureConfig):
             build_closure(model, coarse[0])
         if isinstance(model, PretrainedConfig):
-            build_pretrained(config, model, coarse[0])
+            build_pretrained(config, model, coarse[0], (copies or {}).get(model.name))
         if isinstance(model, GridConfig):
             build_finer_system(config, model, coarse[0])
     alike = (model for model in config.searched() if len(set(model.networks)) == 1)
@@ -159,8 +163,12 @@ def build_closure(model: ClosureConfig, coarse_system: Any) -> Any:
     return closure
 
 
-def build_pretrained(config: Config, model: PretrainedConfig, coarse_system: Any) -> Any:
+def build_pretrained(
+    config: Config, model: PretrainedConfig, coarse_system: Any, copy: Path | None = None
+) -> Any:
     """Return the bundle of a pretrained model, its closure read and checked on the coarse system.
+
+    `copy`: the folder of the one that a run took over, read instead.
 
     Raises ConfigError for an unknown bundle, for a use that it was not trained and tested for,
     listing what differs, unless `transfer` is set, and for a closure that cannot run on this grid;
@@ -170,7 +178,7 @@ def build_pretrained(config: Config, model: PretrainedConfig, coarse_system: Any
     from subgrid.deploy import load_bundle
 
     with _naming(f"models.{model.name}"):
-        bundle = load_bundle(model.bundle)
+        bundle = load_bundle(copy or model.bundle)
         differing = bundle.differences(validity_of(config))
         if differing and not model.transfer:
             lines = [

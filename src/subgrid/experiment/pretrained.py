@@ -1,11 +1,12 @@
 """The pretrained closures of a run: copied into its folder, so that it stays what it was."""
 
+from pathlib import Path
 from typing import Any
 
 from subgrid.closures import load_closure
 from subgrid.config import PretrainedConfig, validity_of
 from subgrid.deploy import copy_bundle, load_bundle
-from subgrid.errors import RunFolderError
+from subgrid.errors import RunFolderError, UnknownNameError
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress
 
@@ -24,17 +25,34 @@ def take_over(folder: RunFolder, model: PretrainedConfig, progress: Progress) ->
     return {"bundle": model.bundle, "sha256": load_bundle(target).checksum}
 
 
+def copies(folder: RunFolder) -> dict[str, Path]:
+    """Return the folders of the bundles that a run took over, by the name of the model."""
+    return {
+        model.name: folder.model(model.name)
+        for model in folder.config.pretrained()
+        if _is_there(folder, model)
+    }
+
+
 def refuse_changed_bundles(folder: RunFolder) -> None:
-    """Raise RunFolderError if a bundle is another than the one that the run took over."""
+    """Raise RunFolderError if a bundle is another than the one that the run took over.
+
+    One that is gone is no obstacle, as the run has its copy.
+    """
+    taken = copies(folder)
     for model in folder.config.pretrained():
-        if not _is_there(folder, model):
+        if model.name not in taken:
             continue
-        now, taken = load_bundle(model.bundle).checksum, load_bundle(folder.model(model.name))
-        if now != taken.checksum:
+        ours = load_bundle(taken[model.name]).checksum
+        try:
+            now = load_bundle(model.bundle).checksum
+        except UnknownNameError:
+            continue
+        if now != ours:
             raise RunFolderError(
                 f"models.{model.name}: bundle {model.bundle!r} was changed after the run "
                 f"{folder.path} took it over (its model.json has the SHA-256 {now[:12]}, there "
-                f"{taken.checksum[:12]}). Restore it, take the new one with `subgrid train "
+                f"{ours[:12]}). Restore it, take the new one with `subgrid train "
                 f"{folder.path} --force`, or choose another --out."
             )
 

@@ -16,7 +16,7 @@ from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.keys import STAGES, stage_keys, stage_parts
 from subgrid.experiment.lock import RunLock
 from subgrid.experiment.make_report import make_report
-from subgrid.experiment.pretrained import refuse_changed_bundles
+from subgrid.experiment.pretrained import copies, refuse_changed_bundles
 from subgrid.experiment.progress import Progress, duration
 from subgrid.experiment.simulate import DATA_FROM, simulate
 from subgrid.experiment.stability import check_time_steps
@@ -95,8 +95,9 @@ def check_run(
     `stages`: in the order of STAGES. Returns the run whose data are to be copied, if any are.
     """
     check_names(config)
-    check_builds(config)
     folder = RunFolder.existing(out, config)
+    keeps_models = not force or STAGES.index(stages[0]) > STAGES.index("train")
+    check_builds(config, copies(folder) if folder is not None and keeps_models else {})
     try:
         check_time_steps(config, stages)
     except ConfigError:  # stages that are done need no step; asked last, as all files are hashed
@@ -106,7 +107,7 @@ def check_run(
     source = _source_of_data(config, out, data_from, stages[0], force)
     if folder is not None:
         _refuse_other_version(folder, stages, force)
-        if not (force and STAGES.index(stages[0]) <= STAGES.index("train")):
+        if keeps_models:
             refuse_changed_bundles(folder)
     return source
 
