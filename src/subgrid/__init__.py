@@ -10,6 +10,7 @@ _FOLDERS = (
     "coarsening",
     "config",
     "data",
+    "deploy",
     "evaluation",
     "experiment",
     "grids",

@@ -177,3 +177,23 @@ def test_an_interrupt_lost_in_a_destructor_comes_again_and_leaves_no_trace(capsy
         signal.signal(signal.SIGINT, before)
     assert time.monotonic() - began < 10  # cut short by the signal that comes again
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_list_bundles_shows_what_is_shipped(cli, tmp_path, monkeypatch):
+    from subgrid.closures import Smagorinsky
+    from subgrid.deploy import bundle, validity, write_bundle
+    from subgrid.systems import TwoLayerQG
+
+    system = TwoLayerQG(24, 16)
+    metadata = {"valid_for": validity("qg", system, system, "operator1"), "dt": 1.0}
+    monkeypatch.setattr(bundle, "_SHIPPED", tmp_path / "shipped")
+    assert cli("list", "bundles") == (0, "", "")
+    folder = tmp_path / "shipped" / "mine"
+    write_bundle(Smagorinsky(system), folder, metadata=metadata, card="# what it is\n\nmore\n")
+    size = round(sum(file.stat().st_size for file in folder.iterdir()) / 1000)
+    assert size > 0
+    assert cli("list", "bundles") == (
+        0,
+        f"  mine  qg, 24 x 16 cells, {size} kB. what it is\n",
+        "",
+    )

@@ -103,6 +103,12 @@ def test_files_and_run_folders_are_sources(tmp_path):
         ("coarse.sizes=[8, 12]", ("coarse.sizes", "must decrease")),
         ("truth.nx=17", ("truth.nx", "got 17", "even")),
         ("truth.ny=18", ("coarse.sizes", "along y")),
+        (
+            "data.trajectories.train=0",
+            ("data.trajectories.train", "got 0", "at least 1", "models.cascade, models.stacked"),
+        ),
+        ("data.trajectories.validation=0", ("data.trajectories.validation", "got 0")),
+        ("data.trajectories.test=0", ("data.trajectories.test", "got 0", "at least 1")),
         ("evaluation.members=99", ("evaluation.members", "got 99", "data.trajectories.test")),
         ("evaluation.save_every=5", ("evaluation.save_every", "36000 s", "multiple", "14400 s")),
         ("evaluation.steps=9", ("evaluation.steps", "got 9", "multiple")),
@@ -206,3 +212,30 @@ def test_the_flux_form_is_refused_for_a_system_that_has_none(monkeypatch):
     config = load_config(SMALLEST, overrides=["data.store_flux=true", "truth.system=mine:Still"])
     with pytest.raises(ConfigError, match=r"data\.store_flux: .* two-layer QG .*'mine:Still'"):
         check_builds(config)
+
+
+@pytest.mark.parametrize(
+    ("trained", "where"),
+    [
+        ({"search": {"candidates": ["psm4"]}}, r"\(search\)"),
+        ({"separated": [{"name": "alone", "network": "psm4"}]}, r"\(separated\.alone\)"),
+    ],
+)
+def test_training_data_may_be_left_out_only_where_nothing_is_trained(trained, where):
+    tables = tomllib.loads(SMALLEST.read_text())
+    tables["models"] = [model for model in tables["models"] if model["kind"] != "learned"]
+    tables["data"]["trajectories"] |= {"train": 0, "validation": 0}
+    assert not config_from_dict(tables).trains
+    with pytest.raises(ConfigError, match=f"(?s)2 problems.*{where}") as caught:
+        config_from_dict({**tables, **trained})
+    assert "data.trajectories.validation: got 0" in str(caught.value)
+
+
+def test_a_pretrained_model_has_its_own_keys():
+    tables = tomllib.loads(SMALLEST.read_text())
+    ready = {"name": "ready", "kind": "pretrained", "bundle": "somewhere"}
+    config = config_from_dict({**tables, "models": [*tables["models"], ready]})
+    assert [model.transfer for model in config.pretrained()] == [False]
+    assert config_from_dict(tomllib.loads(config_to_toml(config))) == config
+    with pytest.raises(ConfigError, match=r"models\.ready\.bundel: unknown key.*'bundle'"):
+        config_from_dict({**tables, "models": [*tables["models"], {**ready, "bundel": "x"}]})

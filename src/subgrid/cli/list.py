@@ -3,11 +3,11 @@
 import tomllib
 from typing import Literal
 
-Kind = Literal["presets", "systems", "closures", "networks", "coarseners", "metrics"]
+Kind = Literal["presets", "bundles", "systems", "closures", "networks", "coarseners", "metrics"]
 
 
 def command(kind: Kind | None = None, /) -> None:
-    """List presets, systems, closures, networks, coarseners or metrics; without a kind, all.
+    """List presets, bundles, systems, closures, networks, coarseners, metrics; by default all.
 
     Parameters
     ----------
@@ -27,6 +27,8 @@ def command(kind: Kind | None = None, /) -> None:
 def _rows(kind: str) -> list[tuple[str, str]]:
     if kind == "presets":
         return _presets()
+    if kind == "bundles":
+        return _bundles()
     return _registry(kind).describe()
 
 
@@ -38,6 +40,19 @@ def _presets() -> list[tuple[str, str]]:
         tables = tomllib.loads(preset_text(name))
         profiles = ", ".join(tables.get("profiles", {}))
         rows.append((name, f"{tables.get('description', '')} Profiles: {profiles}."))
+    return rows
+
+
+def _bundles() -> list[tuple[str, str]]:
+    from subgrid.deploy import bundles, load_bundle
+
+    rows = []
+    for bundle in map(load_bundle, bundles()):
+        valid = bundle.metadata["valid_for"]
+        grid = f"{valid['settings']['nx']} x {valid['settings']['ny']}"
+        title = bundle.card.split("\n")[0].lstrip("# ")
+        size = f"{bundle.size / 1000:.0f} kB"
+        rows.append((bundle.name, f"{valid['system']}, {grid} cells, {size}. {title}"))
     return rows
 
 

@@ -8,10 +8,12 @@ from subgrid.config.builders import (
     build_network,
     build_online_system,
     build_plan,
+    build_pretrained,
     build_separated_network,
     build_system,
     check_builds,
     check_names,
+    validity_of,
 )
 from subgrid.config.loading import (
     config_from_dict,
@@ -29,6 +31,7 @@ from subgrid.config.sections import (
     GridConfig,
     LearnedConfig,
     NoClosureConfig,
+    PretrainedConfig,
     SearchConfig,
     SeparatedConfig,
     TrainingConfig,
@@ -46,6 +49,7 @@ __all__ = [
     "GridConfig",
     "LearnedConfig",
     "NoClosureConfig",
+    "PretrainedConfig",
     "SearchConfig",
     "SeparatedConfig",
     "TrainingConfig",
@@ -58,6 +62,7 @@ __all__ = [
     "build_network",
     "build_online_system",
     "build_plan",
+    "build_pretrained",
     "build_separated_network",
     "build_system",
     "check_builds",
@@ -68,4 +73,5 @@ __all__ = [
     "preset_names",
     "preset_text",
     "profile_names",
+    "validity_of",
 ]

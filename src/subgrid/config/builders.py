@@ -1,12 +1,15 @@
 """Turns the names and numbers of a config into objects: the only place that does."""
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from subgrid.config.sections import (
     ClosureConfig,
     GridConfig,
     LearnedConfig,
+    PretrainedConfig,
     SeparatedConfig,
     VariantConfig,
 )
@@ -14,8 +17,10 @@ from subgrid.config.settings import Config
 from subgrid.errors import ConfigError, SubgridError
 
 
-def check_builds(config: Config) -> None:
+def check_builds(config: Config, copies: Mapping[str, Path] | None = None) -> None:
     """Build every object of a config once; raises what the builders do.
+
+    `copies`: the bundles that a run took over, by the name of the model.
 
     So that a wrong constant, argument or shape is found before a folder is made and hours are
     simulated. Networks are traced only, not filled with numbers.
@@ -38,6 +43,8 @@ def check_builds(config: Config) -> None:
     for model in config.models:
         if isinstance(model, ClosureConfig):
             build_closure(model, coarse[0])
+        if isinstance(model, PretrainedConfig):
+            build_pretrained(config, model, coarse[0], (copies or {}).get(model.name))
         if isinstance(model, GridConfig):
             build_finer_system(config, model, coarse[0])
     alike = (model for model in config.searched() if len(set(model.networks)) == 1)
@@ -156,6 +163,39 @@ def build_closure(model: ClosureConfig, coarse_system: Any) -> Any:
     return closure
 
 
+def build_pretrained(
+    config: Config, model: PretrainedConfig, coarse_system: Any, copy: Path | None = None
+) -> Any:
+    """Return the bundle of a pretrained model, its closure read and checked on the coarse system.
+
+    `copy`: the folder of the one that a run took over, read instead.
+
+    Raises ConfigError for an unknown bundle, for a use that it was not trained and tested for,
+    listing what differs, unless `transfer` is set, and for a closure that cannot run on this grid;
+    CorruptFileError for damaged weights.
+    """
+    from subgrid.closures import check_closure
+    from subgrid.deploy import load_bundle
+
+    with _naming(f"models.{model.name}"):
+        bundle = load_bundle(copy or model.bundle)
+        differing = bundle.differences(validity_of(config))
+        if differing and not model.transfer:
+            lines = [
+                f"  {key}: bundle {its!r}, experiment {ours!r}"
+                for key, (its, ours) in differing.items()
+            ]
+            raise ConfigError(
+                f"bundle {bundle.name!r} was trained and tested for another use:\n"
+                + "\n".join(lines)
+                + "\nSet transfer = true to test it here all the same; the report will say so."
+            )
+    closure = bundle.closure
+    with _naming(f"models.{model.name}: bundle {bundle.name!r} cannot run here"):
+        check_closure(closure, coarse_system)
+    return bundle
+
+
 def build_network(config: Config, model: LearnedConfig, coarse_system: Any, key: Any) -> Any:
     """Return the untrained network of a learned model: a named one, a `Stacked` or a `Cascade`.
 
@@ -236,6 +276,15 @@ def build_plan(config: Config, model: LearnedConfig | SeparatedConfig, stage: in
         ema=settings.ema,
         chunk=settings.chunk,
     )
+
+
+def validity_of(config: Config) -> dict[str, Any]:
+    """Return what a closure of this experiment is valid for; see `subgrid.deploy.validity`."""
+    from subgrid.deploy import validity
+
+    coarse = build_coarse_systems(config, build_system(config))[0]
+    online = build_online_system(config, coarse)
+    return validity(config.truth.system, coarse, online, config.coarse.operator)
 
 
 class _naming:

@@ -42,6 +42,7 @@ def consistency_problems(
         *_grid_problems(truth, coarse, models),
         *_search_problems(models, separated, search, coarse),
         *_training_problems(models, separated, search, training),
+        *_split_problems(data, models, separated, search),
         *_evaluation_problems(truth, data, evaluation),
     ]
 
@@ -210,6 +211,25 @@ def _training_problems(
                     for problem in error.errors()
                 ]
     return problems
+
+
+def _split_problems(
+    data: DataConfig,
+    models: _Models,
+    separated: tuple[SeparatedConfig, ...],
+    search: SearchConfig | None,
+) -> list[str]:
+    trained = [f"models.{model.name}" for model in models if isinstance(model, LearnedConfig)]
+    trained += [f"separated.{entry.name}" for entry in separated]
+    trained += [] if search is None else ["search"]
+    if not trained:
+        return []
+    return [
+        f"data.trajectories.{split}: got 0; must be at least 1, since there are networks to train "
+        f"({', '.join(trained)})"
+        for split in ("train", "validation")
+        if getattr(data.trajectories, split) == 0
+    ]
 
 
 def _evaluation_problems(

@@ -11,6 +11,7 @@ from subgrid.config.sections import (
     GridConfig,
     LearnedConfig,
     NoClosureConfig,
+    PretrainedConfig,
     SeparatedConfig,
 )
 
@@ -18,6 +19,7 @@ _KINDS: dict[str, type[BaseModel]] = {
     "none": NoClosureConfig,
     "closure": ClosureConfig,
     "learned": LearnedConfig,
+    "pretrained": PretrainedConfig,
     "grid": GridConfig,
 }
 _LISTS = ("models", "separated")

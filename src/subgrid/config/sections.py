@@ -65,10 +65,13 @@ class CoarseConfig(Section):
 
 
 class TrajectoryCounts(Section):
-    """How many truth trajectories each split has; no trajectory is in two splits."""
+    """How many truth trajectories each split has; no trajectory is in two splits.
 
-    train: Count
-    validation: Count
+    `train` and `validation` may be 0 where nothing is trained.
+    """
+
+    train: CountOrZero
+    validation: CountOrZero
     test: Count
 
 
@@ -219,7 +222,20 @@ class GridConfig(Section):
     substeps: Count = 1
 
 
-AnyModelConfig = NoClosureConfig | ClosureConfig | LearnedConfig | GridConfig
+class PretrainedConfig(Section):
+    """A closure trained earlier, from a bundle: the name of a shipped one, or its folder.
+
+    It is refused where system, constants, coarse grid or operator differ from what it was trained
+    and tested in, unless `transfer`: then it is tested there, and the report says so.
+    """
+
+    name: Name
+    kind: Literal["pretrained"]
+    bundle: str
+    transfer: StrictBool = False
+
+
+AnyModelConfig = NoClosureConfig | ClosureConfig | LearnedConfig | PretrainedConfig | GridConfig
 ModelConfig = Annotated[AnyModelConfig, Field(discriminator="kind")]
 
 

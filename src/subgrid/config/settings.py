@@ -12,6 +12,7 @@ from subgrid.config.sections import (
     LearnedConfig,
     ModelConfig,
     Name,
+    PretrainedConfig,
     SearchConfig,
     Section,
     Seed,
@@ -89,9 +90,18 @@ class Config(Section):
         """Return the models that are trained."""
         return tuple(model for model in self.models if isinstance(model, LearnedConfig))
 
+    def pretrained(self) -> tuple[PretrainedConfig, ...]:
+        """Return the models that come from bundles."""
+        return tuple(model for model in self.models if isinstance(model, PretrainedConfig))
+
     def searched(self) -> tuple[LearnedConfig, ...]:
         """Return the models of the search, which are trained too."""
         return () if self.search is None else self.search.models(len(self.coarse.sizes))
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained."""
+        return bool(self.learned() or self.separated or self.search)
 
     def training_of(self, model: LearnedConfig | SeparatedConfig, stage: int = 0) -> TrainingConfig:
         """Return [training] with the changes that `model`, or one of its stages, asks for."""

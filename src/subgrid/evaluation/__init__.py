@@ -5,6 +5,7 @@ from subgrid.evaluation.comparison import Comparison, compare_online
 from subgrid.evaluation.cost import NetworkSize, StepCost, Timing, step_cost
 from subgrid.evaluation.intervals import Interval, bootstrap_interval
 from subgrid.evaluation.observables import (
+    LEVEL_NAMES,
     CoarsenedObserver,
     ModelObserver,
     QGObservables,
@@ -63,6 +64,7 @@ METRICS = Registry(
 )
 
 __all__ = [
+    "LEVEL_NAMES",
     "METRICS",
     "SCORECARD_SIZE",
     "BlowUp",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from subgrid.experiment.citations import citations
+    from subgrid.experiment.export import export_model
     from subgrid.experiment.folder import RunFolder
     from subgrid.experiment.keys import STAGES, stage_keys
     from subgrid.experiment.laws import closure_laws, system_laws
@@ -31,6 +32,7 @@ _NAMES = {
     "closure_laws": "laws",
     "system_laws": "laws",
     "citations": "citations",
+    "export_model": "export",
 }
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "Task",
     "citations",
     "closure_laws",
+    "export_model",
     "make_markdown",
     "open_workers",
     "plan_run",

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from subgrid.closures import load_closure
-from subgrid.config import Config, GridConfig, LearnedConfig, NoClosureConfig, build_closure
+from subgrid.config import (
+    Config,
+    GridConfig,
+    LearnedConfig,
+    NoClosureConfig,
+    PretrainedConfig,
+    build_closure,
+)
 from subgrid.experiment.folder import RunFolder
 
 BASELINE = "none"  # what the evaluation calls the coarse model alone
@@ -35,6 +42,9 @@ def candidates(folder: RunFolder, coarse_system: Any) -> list[Candidate]:
             found.append(Candidate(BASELINE, BASELINE, None))
         elif isinstance(model, LearnedConfig):
             found.extend(trained(folder, model))
+        elif isinstance(model, PretrainedConfig):
+            closure = load_closure(folder.model(model.name))
+            found.append(Candidate(model.name, model.name, closure))
         elif isinstance(model, GridConfig):
             found.append(Candidate(model.name, model.name, None, model))
         else:

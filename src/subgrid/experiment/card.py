@@ -1,48 +1,142 @@
-"""The model card: what a learned closure is, what it was made from, and where it may be used."""
+"""The model card: what a learned closure is, what made it, how good it is, where it may be used."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from subgrid.config import LearnedConfig
+import numpy as np
+
+from subgrid.config import LearnedConfig, validity_of
+from subgrid.evaluation import LEVEL_NAMES
+from subgrid.experiment.curves import best_record, learning_records
 from subgrid.experiment.folder import RunFolder
 
+_UNTESTED = """## Scores
 
-def model_card(folder: RunFolder, model: LearnedConfig, number: int, result: Any) -> str:
-    """Return the card of one trained closure as Markdown; `result` is that of its training."""
-    config = folder.config
-    truth = config.truth
-    plans = [config.training_of(model, stage) for stage in range(len(model.networks))]
-    trained = "\n".join(
-        dict.fromkeys(
-            f"- training: {plan.updates} updates of {plan.batch_size} samples, {plan.optimiser},\n"
-            f"  learning rate {plan.learning_rate:g} ({plan.schedule}), noise {plan.noise:g}"
-            for plan in plans
-        )
-    )
-    fits = "\n".join(
-        f"- network {index}: best validation loss {fit.best_loss:.5g} at update "
-        f"{fit.best_update} of {fit.updates}, {fit.samples} samples seen, {fit.skipped} updates "
-        "skipped"
-        for index, fit in enumerate(result.fits)
-    )
-    data = folder.manifest()["stages"]["simulate"]["splits"]["train"]["content_hash"]
-    size = config.coarse_shapes[0]
-    constants = ", ".join(f"{name} = {value}" for name, value in truth.constants.items())
-    return f"""# {model.name}, seed {number}
+None when this was written, before the evaluation; `subgrid export` writes a card with them. Outside
+the system, grid and coarsening above the closure is untested in any case.
+"""
 
-A closure for {truth.system} ({truth.configuration}{"; " + constants if constants else ""}) on
-{size[1]} x {size[0]} cells: it maps the coarse state to the subgrid forcing, which is added to the
-tendency.
+
+def model_card(
+    folder: RunFolder, model: LearnedConfig, number: int, scores: Mapping[str, Any] | None = None
+) -> str:
+    """Return the card of one trained closure as Markdown.
+
+    `number`: of its initialisation; `scores`: None before the evaluation, then `offline`, a record
+    of scores.json, and `online`, such records under the words that say whose they are.
+    """
+    parts = [_what(folder, model, number), _data(folder), _training(folder, model, number)]
+    parts += [_UNTESTED] if scores is None else [_scores(folder, scores), _limits(folder, model)]
+    return "\n".join(parts)
+
+
+def _what(folder: RunFolder, model: LearnedConfig, number: int) -> str:
+    config, truth = folder.config, folder.config.truth
+    ny, nx = config.coarse_shapes[0]
+    return f"""\
+# {model.name}, seed {number}: closure for {truth.system} ({truth.configuration}), {nx} x {ny} cells
+
+It maps the coarse state to the subgrid forcing, which is added to the tendency.
 
 - experiment: {config.label}, seed {config.seed}
+- constants changed from those of the configuration: {_listed(truth.constants)}
 - networks: {", ".join(model.networks)} ({model.arrangement}, width {model.width:g}), on
   {", ".join(map(str, model.scales(config.coarse)))} cells
 - output: zero mean {model.zero_mean}, flux form {model.flux_form}
-- data: {config.data.trajectories.train} trajectories of {truth.frames} frames from
-  {truth.nx} x {config.ny} cells, coarsened by {config.coarse.operator}; content {data}
-{trained}
-{fits}
-
-Losses are mean squared errors in units of the variance of the target. The scalers inside hold for
-this system, grid and coarsening; elsewhere the closure is untested. Load it with
-`subgrid.closures.load_closure(folder)`.
 """
+
+
+def _data(folder: RunFolder) -> str:
+    config, truth = folder.config, folder.config.truth
+    counts = config.data.trajectories
+    content = folder.manifest()["stages"]["simulate"]["splits"]["train"]["content_hash"]
+    return f"""## Data
+
+- {counts.train} trajectories for training and {counts.validation} for validation, each of
+  {truth.frames} frames {truth.save_every * truth.dt:g} s apart after {truth.spinup_steps} steps
+- truth on {truth.nx} x {config.ny} cells, time step {truth.dt:g} s, coarsened by
+  {config.coarse.operator}
+- content of the training data: {content}
+"""
+
+
+def _training(folder: RunFolder, model: LearnedConfig, number: int) -> str:
+    lines = []
+    for stage, records in enumerate(learning_records(folder, model, number)):
+        plan, best = folder.config.training_of(model, stage), best_record(records)
+        lines.append(
+            f"- {plan.updates} updates of {plan.batch_size} samples, {plan.optimiser}, learning "
+            f"rate {plan.learning_rate:g} ({plan.schedule}),\n  noise {plan.noise:g}; best "
+            f"validation loss {best['validation']['loss']:.5g} at update {best['update']}, "
+            f"{records[-1]['skipped']} updates skipped"
+        )
+    trainings = "\n".join(lines)
+    order = " One training per scale, the coarsest first." if len(lines) > 1 else ""
+    return f"""## Training
+
+{trainings}
+
+Losses are mean squared errors in units of the variance of the target; the weights are those of the
+best validation loss.{order}
+"""
+
+
+def _scores(folder: RunFolder, scores: Mapping[str, Any]) -> str:
+    offline = scores["offline"]
+    machine = folder.manifest()["stages"]["evaluate"]["environment"]
+    online = "\n".join(_online(whose, record) for whose, record in scores["online"].items())
+    cost = next(iter(scores["online"].values()))["cost"]
+    return f"""## Scores
+
+On the test trajectories, which neither the training nor the choice of weights saw.
+
+- offline: R² {_by_layer(offline["r_squared"])}; correlation {_by_layer(offline["correlation"])}
+{online}
+- cost per step: {cost["ratio"]:.3g} times that of the coarse model alone, {cost["seconds"]:.3g} s
+  for one member, on {machine["device"]} ({machine["cpu_count"]} CPUs)
+"""
+
+
+def _online(whose: str, record: Mapping[str, Any]) -> str:
+    """Return what a record of scores.json says of free runs."""
+    similar = [value for value in record["similarity"].values() if value is not None]
+    mean = _number(float(np.mean(similar)) if similar else None)
+    runs = record["networks"] * record["members"]
+    return f"""\
+- online, {whose}: {record["verdict"]}
+  Scored are {record["scored_runs"]} of {runs} runs. Mean of the {len(similar)} similarity scores
+  (1 the truth, 0 no closure, below 0 worse): {mean}"""
+
+
+def _limits(folder: RunFolder, model: LearnedConfig) -> str:
+    config, truth, settings = folder.config, folder.config.truth, folder.config.evaluation
+    ny, nx = config.coarse_shapes[0]
+    variants = [f"{v.name} ({_listed(v.constants)})" for v in settings.variants]
+    also = f" Free runs with {', '.join(variants)} are in its run's report." if variants else ""
+    once = "; what other initial weights do is not known" if model.seeds == 1 else ""
+    return f"""## Limits
+
+- Tested with {truth.system} only, configuration {truth.configuration}, on {nx} x {ny} cells with a
+  time step of {config.coarse_dt:g} s and the constants in model.json (changed in the free runs:
+  {_listed(settings.constants)}); for data coarsened by {config.coarse.operator}.{also}
+- Free runs of {settings.steps * config.coarse_dt / 86400:.3g} days from {settings.members} initial
+  state(s) of the truth; what happens later is not known.
+- {model.seeds} training(s) of this model were made{once}.
+- Not tested: other constants, domains, grids, operators, time steps and schemes; other models, even
+  of the same equations; flow away from the statistics of the training data; precision other than
+  {validity_of(config)["settings"].get("dtype", "that of the run")}.
+"""
+
+
+def _by_layer(values: list[float | None]) -> str:
+    return ", ".join(
+        f"{_number(value)} {layer}" for layer, value in zip(LEVEL_NAMES, values, strict=True)
+    )
+
+
+def _listed(constants: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in constants.items()) or "none"
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3g}"

@@ -82,12 +82,20 @@ _CLOSURES = {
 
 
 def citations(config: Config) -> list[str]:
-    """Return the BibTeX entries of subgrid and of every shipped part that a config uses."""
+    """Return the BibTeX entries of subgrid and of every shipped part that a config uses.
+
+    Raises what `subgrid.deploy.load_bundle` does for a bundle of the config.
+    """
     keys = ["subgrid", *_SYSTEMS.get(config.truth.system, ())]
     for model in config.models:
         if isinstance(model, ClosureConfig):
             keys.extend(_CLOSURES.get(model.closure, ()))
-    if any(model.arrangement != "single" for model in config.learned()):
+    arrangements = {model.arrangement for model in config.learned()}
+    for model in config.pretrained():
+        from subgrid.deploy import load_bundle  # imports JAX, which the others do not need
+
+        arrangements.add(load_bundle(model.bundle).metadata.get("arrangement", "single"))
+    if arrangements - {"single"}:
         keys.append("otness2025")
     keys.extend(("jax", "equinox"))
     return [_ENTRIES[key] for key in dict.fromkeys(keys)]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from subgrid.config import LearnedConfig
 from subgrid.experiment.folder import RunFolder
 from subgrid.training import read_records
 
@@ -14,7 +15,23 @@ def learning_curves(folder: RunFolder) -> dict[str, list[dict[str, Any]]]:
     """
     curves = {}
     for model in folder.config.learned():
-        files = sorted(folder.model(model.name, 0).rglob("metrics.jsonl"))
-        if files:
-            curves[model.name] = read_records(files[-1])
+        if records := learning_records(folder, model, 0):
+            curves[model.name] = records[-1]
     return curves
+
+
+def learning_records(
+    folder: RunFolder, model: LearnedConfig, number: int
+) -> list[list[dict[str, Any]]]:
+    """Return the records of each training of one initialisation: one, or one per scale.
+
+    The coarsest scale comes first; the last losses are the closure's own.
+    """
+    files = sorted(folder.model(model.name, number).rglob("metrics.jsonl"))
+    return [read_records(file) for file in files]
+
+
+def best_record(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the record of the update whose weights were kept."""
+    wanted = records[-1]["best_update"]
+    return next(record for record in records if record["update"] == wanted)

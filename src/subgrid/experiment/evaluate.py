@@ -216,7 +216,8 @@ class _TestSet:
         samples = Samples(self.store, self.size, (name, f"{name}_forcing"), in_memory=False)
         chosen = samples.spread(self.config.evaluation.samples)
         task = progress.task(f"offline {candidate.label}", len(chosen), "samples")
-        scale = statistics(self.folder.split("train"), self.size)[f"{name}_forcing"].std
+        unit = "train" if self.config.data.trajectories.train else "test"
+        scale = statistics(self.folder.split(unit), self.size)[f"{name}_forcing"].std
         scores = evaluate_offline(
             candidate.closure,
             _batches(samples, chosen, name),

@@ -15,7 +15,8 @@ def stage_parts(config: Config) -> dict[str, dict[str, Any]]:
     """
     tables = config.to_dict()
     simulate = {name: tables[name] for name in ("seed", "truth", "coarse", "data")}
-    learned = [table for table in tables["models"] if table["kind"] == "learned"]
+    made = ("learned", "pretrained")  # trained, or copied into the folder
+    learned = [table for table in tables["models"] if table["kind"] in made]
     train = {**simulate, "training": tables["training"], "learned": learned}
     train |= {name: tables[name] for name in ("separated", "search") if name in tables}
     evaluate = {**train, "models": tables["models"], "evaluation": tables["evaluation"]}

@@ -30,6 +30,7 @@ from subgrid.experiment.environments import code_facts, code_warnings, participa
 from subgrid.experiment.evaluate import comparisons_of, ranking_of, scores_of
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.keys import STAGES
+from subgrid.experiment.pretrained import bundle_facts, transfer_warnings
 from subgrid.experiment.progress import Progress, duration
 from subgrid.experiment.results import Results, load_results
 from subgrid.experiment.separated import separated_scores
@@ -150,11 +151,12 @@ def _info(folder: RunFolder) -> RunInfo:
             "Truth": _truth_facts(config)
             | _source_facts(manifest["stages"]["simulate"])
             | _lost_facts(manifest["stages"]["simulate"]["splits"]),
-            "Data and training": _training_facts(config),
+            "Data and training": _training_facts(config) | bundle_facts(folder),
         },
         commands=_commands(config),
         warnings=[
             *code_warnings(participants(manifest, _MEASURED)),
+            *transfer_warnings(folder),
             *(
                 f"{sentence[0].upper()}{sentence[1:]}"
                 for split in manifest["stages"]["simulate"]["splits"].values()
@@ -235,9 +237,12 @@ def _training_facts(config: Config) -> dict[str, str]:
         f"{counts.test} for the test",
         "frames": f"{config.truth.frames} per trajectory, every "
         f"{config.truth.save_every * config.truth.dt / 86400:.3g} days",
-        "training": f"{training.updates} updates of {training.batch_size} samples, "
-        f"{training.optimiser}, learning rate {training.learning_rate:g} ({training.schedule})",
     }
+    if config.trains:
+        facts["training"] = (
+            f"{training.updates} updates of {training.batch_size} samples, "
+            f"{training.optimiser}, learning rate {training.learning_rate:g} ({training.schedule})"
+        )
     for model in config.learned():
         facts[model.name] = (
             f"{model.arrangement}: {', '.join(model.networks)}, width {model.width:g}, on "

@@ -16,10 +16,12 @@ from subgrid.config import (
     Config,
     GridConfig,
     LearnedConfig,
+    PretrainedConfig,
     build_closure,
     build_coarse_systems,
     build_finer_system,
     build_network,
+    build_pretrained,
     build_separated_network,
     build_system,
 )
@@ -143,7 +145,11 @@ def _plan_evaluation(config: Config, system: Any) -> StagePlan:
         networks = model.seeds if isinstance(model, LearnedConfig) else 1
         networks *= 1 + len(settings.variants)
         steps = settings.steps * settings.members * networks
-        closure = build_closure(model, system) if isinstance(model, ClosureConfig) else None
+        closure = None
+        if isinstance(model, ClosureConfig):
+            closure = build_closure(model, system)
+        elif isinstance(model, PretrainedConfig):
+            closure = build_pretrained(config, model, system).closure
         stepped, dt = system, config.coarse_dt
         if isinstance(model, GridConfig):
             stepped = build_finer_system(config, model, system)[0]

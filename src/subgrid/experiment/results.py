@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from subgrid.config import ClosureConfig, LearnedConfig, build_coarse_systems, build_system
+from subgrid.config import (
+    ClosureConfig,
+    LearnedConfig,
+    PretrainedConfig,
+    build_coarse_systems,
+    build_system,
+)
 from subgrid.errors import CorruptFileError
 from subgrid.evaluation import StepCost
 from subgrid.experiment.candidates import labels
@@ -47,7 +53,8 @@ def load_results(folder: RunFolder) -> Results:
         for name, model in zip(labels(config), config.models, strict=True)
     }
 
-    tested = {m.name for m in config.models if isinstance(m, ClosureConfig | LearnedConfig)}
+    closures = ClosureConfig | LearnedConfig | PretrainedConfig
+    tested = {model.name for model in config.models if isinstance(model, closures)}
 
     def online(variant: str | None = None) -> dict[str, list["xarray.Dataset"]]:
         return {

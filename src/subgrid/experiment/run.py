@@ -16,6 +16,7 @@ from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.keys import STAGES, stage_keys, stage_parts
 from subgrid.experiment.lock import RunLock
 from subgrid.experiment.make_report import make_report
+from subgrid.experiment.pretrained import copies, refuse_changed_bundles
 from subgrid.experiment.progress import Progress, duration
 from subgrid.experiment.simulate import DATA_FROM, simulate
 from subgrid.experiment.stability import check_time_steps
@@ -54,9 +55,9 @@ def run_experiment(
     again.
 
     Raises ConfigError for names that are in no registry, for a time step that cannot work and for
-    data that cannot be taken over, RunFolderError for a folder of another
-    config or begun by another version, RunLockedError if another process has it, and whatever a
-    stage raises; what was finished stays.
+    data that cannot be taken over, RunFolderError for a folder of another config, begun by another
+    version or with another bundle than now, RunLockedError if another process has it, and whatever
+    a stage raises; what was finished stays.
     """
     progress = Progress() if progress is None else progress
     out = Path(out)
@@ -94,8 +95,9 @@ def check_run(
     `stages`: in the order of STAGES. Returns the run whose data are to be copied, if any are.
     """
     check_names(config)
-    check_builds(config)
     folder = RunFolder.existing(out, config)
+    keeps_models = not force or STAGES.index(stages[0]) > STAGES.index("train")
+    check_builds(config, copies(folder) if folder is not None and keeps_models else {})
     try:
         check_time_steps(config, stages)
     except ConfigError:  # stages that are done need no step; asked last, as all files are hashed
@@ -105,6 +107,8 @@ def check_run(
     source = _source_of_data(config, out, data_from, stages[0], force)
     if folder is not None:
         _refuse_other_version(folder, stages, force)
+        if keeps_models:
+            refuse_changed_bundles(folder)
     return source
 
 

@@ -36,20 +36,18 @@ def simulate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
     """
     (folder.path / "data").mkdir(exist_ok=True)
     wanted = _splits(folder)
-    steps = sum(split.trajectories * split.job().steps for split in wanted)
-    count = sum(split.trajectories for split in wanted)
+    steps = sum(split.trajectories * split.job().steps for split in wanted.values())
+    count = sum(split.trajectories for split in wanted.values())
     task = progress.task(f"simulate {count} trajectories", steps)
     told = {  # all keys now: the splits tell from threads of their own
-        (name, index): 0
-        for name, split in zip(SPLITS, wanted, strict=True)
-        for index in range(split.trajectories)
+        (name, index): 0 for name, split in wanted.items() for index in range(split.trajectories)
     }
     shown = [
         dataclasses.replace(split, progress=_shown(task, name, told))
-        for name, split in zip(SPLITS, wanted, strict=True)
+        for name, split in wanted.items()
     ]
     notes: dict[str, Any] = {}
-    for name, summary in zip(SPLITS, generate_all(shown, workers.map), strict=True):
+    for name, summary in zip(wanted, generate_all(shown, workers.map), strict=True):
         _tell_blow_ups(progress, name, summary)
         notes[name] = {
             "content_hash": summary.content_hash,
@@ -57,7 +55,7 @@ def simulate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
             "blow_ups": summary.blow_ups,
             "failed": list(summary.failed),
         }
-        for system in wanted[0].coarse_systems.values():
+        for system in wanted[name].coarse_systems.values():
             # makes the statistics too, which are kept beside the store
             if told_of := describe_left_out(pairs(folder, name, system, in_memory=False)):
                 notes[name].setdefault("not_finite", []).append(told_of)
@@ -68,20 +66,20 @@ def simulate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
     return {"splits": notes, **taken}
 
 
-def _splits(folder: RunFolder) -> list[Split]:
-    """Return what has to be simulated, in the order of SPLITS."""
+def _splits(folder: RunFolder) -> dict[str, Split]:
+    """Return what has to be simulated, in the order of SPLITS, without splits of no trajectory."""
     config = folder.config
     system = build_system(config)
     coarse = build_coarse_systems(config, system)
     coarseners = build_coarseners(config, system, coarse)
-    return [
-        Split(
+    return {
+        name: Split(
             path=folder.split(name),
             system=system,
             coarse_systems=dict(zip(config.coarse.sizes, coarse, strict=True)),
             coarseners=dict(zip(config.coarse.sizes, coarseners, strict=True)),
             dt=config.truth.dt,
-            trajectories=getattr(config.data.trajectories, name),
+            trajectories=count,
             spinup_steps=config.truth.spinup_steps,
             frames=config.test_frames if name == "test" else config.truth.frames,
             save_every=config.truth.save_every,
@@ -90,7 +88,8 @@ def _splits(folder: RunFolder) -> list[Split]:
             store_flux=config.data.store_flux,
         )
         for name in SPLITS
-    ]
+        if (count := getattr(config.data.trajectories, name))
+    }
 
 
 def check_online_step(config: Config, test: Path) -> None:

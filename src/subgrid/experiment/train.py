@@ -18,6 +18,7 @@ from subgrid.config import (
 )
 from subgrid.experiment.card import model_card
 from subgrid.experiment.folder import RunFolder
+from subgrid.experiment.pretrained import take_over
 from subgrid.experiment.progress import Progress
 from subgrid.experiment.separated import cases, train_case
 from subgrid.experiment.simulate import check_online_step
@@ -29,6 +30,8 @@ from subgrid.training import train_cascade, train_offline
 
 def train(folder: RunFolder, progress: Progress, workers: Workers) -> dict[str, Any]:
     """Write models/NAME/seed_K for every learned closure and return what the manifest keeps.
+
+    A pretrained one is copied to models/NAME, and trained no further.
 
     Training data are those of the train split; the weights kept are the best on the validation
     split; the test split is not looked at, but for the speed of its flow. A training that was
@@ -43,6 +46,10 @@ def train(folder: RunFolder, progress: Progress, workers: Workers) -> dict[str, 
         ("models", f"{model.name}/seed_{number}"): partial(_train_one, folder, model, number)
         for model in models
         for number in range(model.seeds)
+    }
+    works |= {
+        ("pretrained", model.name): partial(take_over, folder, model)
+        for model in config.pretrained()
     }
     works |= {
         ("separated", f"{case.label}/seed_{case.number}"): partial(train_case, folder, case)
@@ -77,7 +84,7 @@ def _train_one(
             grid=coarse.grid,
             callbacks=(watch,),
         )
-        write_atomic(target / "card.md", model_card(folder, model, number, result))
+        write_atomic(target / "card.md", model_card(folder, model, number))
         return result.closure
 
     return train_once(folder, model.name, number, progress, fit)

@@ -1,0 +1,161 @@
+"""Bundles: a trained closure in a folder, with what it is valid for and its model card.
+
+model.json            the closure, and as metadata what it was made for (see `validity`)
+weights.safetensors   its arrays
+card.md               for people: what it is, how it was made, its scores, its limits
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from subgrid.closures import load_closure, load_metadata, save_closure
+from subgrid.closures.storage import MODEL_FILE, WEIGHTS_FILE
+from subgrid.errors import ConfigError, UnknownNameError
+from subgrid.provenance import file_hash, write_atomic
+from subgrid.registry import unknown_name_message
+from subgrid.systems import SYSTEMS
+
+CARD_FILE = "card.md"
+_SHIPPED = Path(__file__).with_name("bundles")
+_NUMERICAL = ("dtype", "pv_bound")  # settings of a system that are no physics
+_SAME = 1e-6  # relative: constants are given to six digits and kept in single precision
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle in `folder`, called `name`; `metadata`: what `model.json` says of its making."""
+
+    name: str
+    folder: Path
+    metadata: dict[str, Any]
+
+    @cached_property
+    def closure(self) -> Any:
+        """The closure, read when first asked for; raises as `load_closure` does."""
+        return load_closure(self.folder)
+
+    @property
+    def card(self) -> str:
+        """The model card, Markdown."""
+        return (self.folder / CARD_FILE).read_text(encoding="utf-8")
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 (hex) of model.json, which holds that of the weights: of the whole closure."""
+        return file_hash(self.folder / MODEL_FILE)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum((self.folder / name).stat().st_size for name in _FILES)
+
+    def system(self, **changes: Any) -> Any:
+        """Return the coarse system that the closure was tested in; `changes` override settings."""
+        valid = self.metadata["valid_for"]
+        build = SYSTEMS.get(valid["system"])
+        return build(**{**valid["settings"], **valid["online"], **changes})
+
+    def differences(self, other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """Return what the `validity` of another use has otherwise: key → (bundle's, other's)."""
+        ours, theirs = _flat(self.metadata["valid_for"]), _flat(other)
+        pairs = {
+            key: (ours.get(key, "unset"), theirs.get(key, "unset"))
+            for key in dict.fromkeys([*ours, *theirs])
+        }
+        return {key: pair for key, pair in pairs.items() if not _same(*pair)}
+
+
+_FILES = (WEIGHTS_FILE, CARD_FILE, MODEL_FILE)  # the last one makes a folder a bundle
+
+
+def bundles() -> list[str]:
+    """Return the names of the shipped bundles."""
+    return sorted(file.parent.name for file in _SHIPPED.glob(f"*/{MODEL_FILE}"))
+
+
+def pretrained(bundle: str | Path) -> Any:
+    """Return the closure of a shipped bundle, or of a bundle's folder; raises as `load_bundle`."""
+    return load_bundle(bundle).closure
+
+
+def load_bundle(bundle: str | Path) -> Bundle:
+    """Return a shipped bundle by its name, or the one in a folder.
+
+    Raises UnknownNameError, listing what is shipped, if it is neither, ConfigError for a closure
+    that is no bundle, CorruptFileError for an altered model.json.
+    """
+    folder, known = Path(bundle), bundles()
+    if str(bundle) in known:
+        folder = _SHIPPED / str(bundle)
+    elif not (folder / MODEL_FILE).is_file():
+        raise UnknownNameError(
+            unknown_name_message("bundle", str(bundle), known or ["none is shipped"])
+            + f" One of your own is given by its folder, which holds a {MODEL_FILE}."
+        )
+    metadata = load_metadata(folder)["metadata"]
+    missing = {"valid_for", "dt"} - set(metadata)
+    if missing or not (folder / CARD_FILE).is_file():
+        raise ConfigError(
+            f"{folder} holds a closure but is no bundle: it does not say what it is valid for. "
+            "`subgrid export RUN MODEL --to bundle --out DIR` makes one of a trained model."
+        )
+    return Bundle(folder.resolve().name, folder, metadata)
+
+
+def write_bundle(
+    closure: Any, folder: str | Path, *, metadata: Mapping[str, Any], card: str
+) -> None:
+    """Write a bundle: a folder that `subgrid.deploy.pretrained` loads.
+
+    `metadata`: JSON, with `valid_for` (see `validity`) and `dt` [s]; `card`: Markdown, whose first
+    line says what the closure is. Raises as `save_closure` does.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / CARD_FILE, card)
+    save_closure(closure, folder, metadata)
+
+
+def copy_bundle(bundle: Bundle, folder: str | Path) -> None:
+    """Copy a bundle, byte by byte; model.json, which makes it one, comes last.
+
+    Raises CorruptFileError for damaged weights, before anything is written.
+    """
+    folder = Path(folder)
+    load_closure(bundle.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _FILES:
+        write_atomic(folder / name, (bundle.folder / name).read_bytes())
+
+
+def validity(system: str, coarse: Any, online: Any, operator: str) -> dict[str, Any]:
+    """Return what a closure is valid for: where it was trained and tested.
+
+    `system`: its name; `coarse`: the system that the data are coarse states of, with the truth's
+    constants; `online`: the one of the free runs; `operator`: what made the data coarse. Raises
+    ConfigError for a system that cannot tell its settings.
+    """
+    if not hasattr(coarse, "settings"):
+        raise ConfigError(
+            f"system {system!r} has no method `settings` that returns the arguments which build "
+            "it, so nothing can say what a closure of it is valid for"
+        )
+    settings, tested = coarse.settings(), online.settings()
+    changes = {name: value for name, value in tested.items() if value != settings[name]}
+    return {"system": system, "operator": operator, "settings": settings, "online": changes}
+
+
+def _flat(valid: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {name: v for name, v in valid["settings"].items() if name not in _NUMERICAL}
+    online = {f"{name} of the free runs": value for name, value in valid["online"].items()}
+    return {"system": valid["system"], **settings, **online, "operator": valid["operator"]}
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=_SAME)
+    return one == other

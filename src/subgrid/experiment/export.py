@@ -1,0 +1,107 @@
+"""A trained closure of an evaluated run, written for use elsewhere."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from subgrid.closures import load_closure
+from subgrid.config import LearnedConfig, validity_of
+from subgrid.deploy import EXPORTERS
+from subgrid.errors import ConfigError, RunFolderError, UnknownNameError
+from subgrid.evaluation import score_record
+from subgrid.experiment.candidates import BASELINE
+from subgrid.experiment.card import model_card
+from subgrid.experiment.curves import best_record, learning_records
+from subgrid.experiment.environments import code_facts, participants
+from subgrid.experiment.evaluate import scores_of
+from subgrid.experiment.folder import RunFolder
+from subgrid.experiment.keys import STAGES
+from subgrid.experiment.results import load_results
+from subgrid.registry import unknown_name_message
+
+
+def export_model(
+    path: str | Path, name: str, out: str | Path, *, to: str = "bundle", seed: int | None = None
+) -> int:
+    """Write a trained model of a run to the folder `out`; return the number of its initialisation.
+
+    `to`: the exporter, see `subgrid.deploy.EXPORTERS`; `seed`: of the initialisations, by default
+    the one with the best validation loss (test scores choose nothing). Raises UnknownNameError for
+    an unknown exporter or model, ConfigError for an unknown seed or an `out` that holds files,
+    RunFolderError for a run that is not evaluated, CorruptFileError for damage.
+    """
+    exporter = EXPORTERS.get(to)
+    folder, out = RunFolder.open(path), Path(out)
+    model = _model(folder, name)
+    for stage in ("train", "evaluate"):
+        if not folder.is_done(stage):
+            raise RunFolderError(
+                f"{path} is not evaluated yet: run `subgrid run {path}` first, since a model is "
+                "exported with its scores"
+            )
+    number = _best(folder, model) if seed is None else seed
+    if number not in range(model.seeds):
+        raise ConfigError(f"--seed {seed}: {name} was trained with seeds 0 to {model.seeds - 1}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"--out {out}: exists and is not empty; nothing is overwritten")
+    exporter(
+        load_closure(folder.model(name, number)),
+        out,
+        metadata=_metadata(folder, model, number),
+        card=model_card(folder, model, number, _scores(folder, model, number)),
+    )
+    return number
+
+
+def _model(folder: RunFolder, name: str) -> LearnedConfig:
+    learned = {model.name: model for model in folder.config.learned()}
+    if name not in learned:
+        known = list(learned) or ["none"]
+        raise UnknownNameError(unknown_name_message(f"model trained in {folder.path}", name, known))
+    return learned[name]
+
+
+def _best(folder: RunFolder, model: LearnedConfig) -> int:
+    """Return the initialisation with the best validation loss of the whole closure."""
+
+    def loss(number: int) -> float:
+        return best_record(learning_records(folder, model, number)[-1])["validation"]["loss"]
+
+    return min(range(model.seeds), key=loss)
+
+
+def _metadata(folder: RunFolder, model: LearnedConfig, number: int) -> dict[str, Any]:
+    config, manifest = folder.config, folder.manifest()
+    truth = config.truth
+    label = f"{model.name}/seed_{number}"
+    return {
+        "valid_for": validity_of(config),
+        "dt": config.coarse_dt,
+        "truth": {"nx": truth.nx, "ny": config.ny, "dt": truth.dt},
+        "coarse_sizes": list(config.coarse.sizes),
+        "experiment": config.label,
+        "experiment_seed": config.seed,
+        "config_hash": manifest["config_hash"],
+        "model": model.name,
+        "seed": number,
+        "training_seed": manifest["stages"]["train"]["models"][label]["seed"],
+        "networks": list(model.networks),
+        "arrangement": model.arrangement,
+        "code": code_facts(participants(manifest, STAGES[:3])),
+        "data": manifest["stages"]["simulate"]["splits"]["train"]["content_hash"],
+    }
+
+
+def _scores(folder: RunFolder, model: LearnedConfig, number: int) -> dict[str, Any]:
+    """Return what `model_card` shows: scores.json, and of several networks those of this one."""
+    record = json.loads(folder.scores.read_text(encoding="utf-8"))
+    online = {f"all networks of the model, {model.seeds}": record["online"][model.name]}
+    if model.seeds == 1:
+        online = {"this network": record["online"][model.name]}
+    else:
+        results = load_results(folder)
+        runs = {name: results.online[name] for name in (BASELINE, model.name)}
+        runs[model.name] = [runs[model.name][number]]
+        own = score_record(scores_of(folder, results, runs)[model.name])
+        online = {"this network": own, **online}
+    return {"offline": record["offline"][model.name][number], "online": online}

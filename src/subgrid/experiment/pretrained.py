@@ -1,0 +1,88 @@
+"""The pretrained closures of a run: copied into its folder, so that it stays what it was."""
+
+from pathlib import Path
+from typing import Any
+
+from subgrid.closures import load_closure
+from subgrid.config import PretrainedConfig, validity_of
+from subgrid.deploy import copy_bundle, load_bundle
+from subgrid.errors import RunFolderError, UnknownNameError
+from subgrid.experiment.folder import RunFolder
+from subgrid.experiment.progress import Progress
+
+
+def take_over(folder: RunFolder, model: PretrainedConfig, progress: Progress) -> dict[str, Any]:
+    """Copy a bundle to models/NAME unless it is there, and return what the manifest keeps of it.
+
+    Raises CorruptFileError if the bundle, or what is there, was damaged.
+    """
+    target = folder.model(model.name)
+    if _is_there(folder, model):
+        load_closure(target)  # raises if it was damaged
+    else:
+        copy_bundle(load_bundle(model.bundle), target)
+        progress.note(f"train: takes over bundle {model.bundle} as {model.name}")
+    return {"bundle": model.bundle, "sha256": load_bundle(target).checksum}
+
+
+def copies(folder: RunFolder) -> dict[str, Path]:
+    """Return the folders of the bundles that a run took over, by the name of the model."""
+    return {
+        model.name: folder.model(model.name)
+        for model in folder.config.pretrained()
+        if _is_there(folder, model)
+    }
+
+
+def refuse_changed_bundles(folder: RunFolder) -> None:
+    """Raise RunFolderError if a bundle is another than the one that the run took over.
+
+    One that is gone is no obstacle, as the run has its copy.
+    """
+    taken = copies(folder)
+    for model in folder.config.pretrained():
+        if model.name not in taken:
+            continue
+        ours = load_bundle(taken[model.name]).checksum
+        try:
+            now = load_bundle(model.bundle).checksum
+        except UnknownNameError:
+            continue
+        if now != ours:
+            raise RunFolderError(
+                f"models.{model.name}: bundle {model.bundle!r} was changed after the run "
+                f"{folder.path} took it over (its model.json has the SHA-256 {now[:12]}, there "
+                f"{ours[:12]}). Restore it, take the new one with `subgrid train "
+                f"{folder.path} --force`, or choose another --out."
+            )
+
+
+def transfer_warnings(folder: RunFolder) -> list[str]:
+    """Return a sentence per pretrained model that is used where it was not trained for."""
+    used = validity_of(folder.config) if folder.config.pretrained() else {}
+    found = []
+    for model in folder.config.pretrained():
+        differing = load_bundle(folder.model(model.name)).differences(used)
+        if differing:
+            theirs, ours = (
+                ", ".join(f"{key} = {pair[side]}" for key, pair in differing.items())
+                for side in (0, 1)
+            )
+            found.append(f"{model.name} was trained for {theirs} and is used on {ours}.")
+    return found
+
+
+def bundle_facts(folder: RunFolder) -> dict[str, str]:
+    """Return, for each pretrained model, where it comes from."""
+    facts = {}
+    for model in folder.config.pretrained():
+        taken = load_bundle(folder.model(model.name))
+        facts[model.name] = (
+            f"bundle {model.bundle}, trained in {taken.metadata.get('experiment', 'unknown')}; "
+            f"SHA-256 of its model.json {taken.checksum[:12]}"
+        )
+    return facts
+
+
+def _is_there(folder: RunFolder, model: PretrainedConfig) -> bool:
+    return (folder.model(model.name) / "model.json").exists()

@@ -1,0 +1,129 @@
+"""Bundles: shipped or in a folder, loaded in one line, with what they are valid for."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from pyqg_jax import qg_model
+
+import subgrid
+from subgrid import nn
+from subgrid.closures import LearnedClosure, save_closure
+from subgrid.deploy import bundle as module
+from subgrid.deploy import (
+    bundles,
+    copy_bundle,
+    in_pyqg_jax,
+    load_bundle,
+    pretrained,
+    validity,
+    write_bundle,
+)
+from subgrid.errors import ConfigError, CorruptFileError, UnknownNameError
+from subgrid.systems import TwoLayerQG
+
+SYSTEM = TwoLayerQG(16, beta=2e-11)
+CARD = "# tiny: closure of a test\n\nNothing to boast of.\n"
+
+
+def closure():
+    network = nn.build("4x3-x3", in_channels=2, out_channels=2, key=jax.random.key(0))
+    scaler = lambda std: nn.Scaler(jnp.zeros(2), jnp.full(2, std))  # noqa: E731
+    return LearnedClosure(network, scaler(1e-5), scaler(1e-12))
+
+
+def write(folder, online=SYSTEM):
+    valid = validity("qg", SYSTEM, online, "operator1")
+    write_bundle(closure(), folder, metadata={"valid_for": valid, "dt": 3600.0}, card=CARD)
+    return folder
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """A folder of shipped bundles with one in it."""
+    monkeypatch.setattr(module, "_SHIPPED", tmp_path / "shipped")
+    write(tmp_path / "shipped" / "tiny")
+    return tmp_path / "shipped"
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_bundle_loads_in_one_line_with_the_same_bits(shipped, by_name):
+    assert bundles() == ["tiny"]
+    found = subgrid.deploy.pretrained("tiny" if by_name else shipped / "tiny")
+    state = SYSTEM.State(1e-5 * jax.random.normal(jax.random.key(1), (2, 16, 16)))
+    np.testing.assert_array_equal(found(state)[0].q, closure()(state)[0].q)
+    whole = load_bundle("tiny")
+    assert (whole.name, whole.card, whole.metadata["dt"]) == ("tiny", CARD, 3600.0)
+    assert whole.size == sum(file.stat().st_size for file in (shipped / "tiny").iterdir())
+
+
+def test_a_bundle_builds_the_system_it_was_tested_in(tmp_path):
+    online = SYSTEM.with_grid(16, filter_sharpness=4.0)
+    bundle = load_bundle(write(tmp_path / "b", online))
+    assert bundle.system().settings() == online.settings()
+    assert bundle.system(nx=32, ny=32).grid.nx == 32
+
+
+def test_a_bundle_goes_into_pyqg_jax(tmp_path):
+    bundle = load_bundle(write(tmp_path / "b"))
+    in_pyqg_jax(qg_model.QGModel(nx=16, beta=2e-11), bundle.closure, bundle.system())
+    with pytest.raises(ConfigError, match=r"beta = 1\.5e-11 \(here beta = 2e-11\)"):
+        in_pyqg_jax(qg_model.QGModel(nx=16), bundle.closure, bundle.system())
+
+
+def test_an_unknown_bundle_is_named_with_those_that_are_shipped(shipped):
+    with pytest.raises(UnknownNameError, match=r"unknown bundle 'tny'\. Did you mean 'tiny'"):
+        pretrained("tny")
+    assert issubclass(UnknownNameError, ConfigError)
+
+
+def test_a_closure_that_does_not_say_where_it_is_valid_is_no_bundle(tmp_path):
+    save_closure(closure(), tmp_path / "plain")
+    with pytest.raises(ConfigError, match="no bundle: it does not say what it is valid for"):
+        load_bundle(tmp_path / "plain")
+
+
+@pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])
+def test_a_damaged_bundle_is_named_and_not_copied(tmp_path, name):
+    bundle = load_bundle(write(tmp_path / "b"))
+    file = tmp_path / "b" / name
+    file.write_bytes(file.read_bytes()[:-9] + b"123456789")
+    with pytest.raises(CorruptFileError, match=name):
+        pretrained(tmp_path / "b")
+    with pytest.raises(CorruptFileError, match=name):
+        copy_bundle(bundle, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_copy_has_the_same_bytes(tmp_path):
+    bundle = load_bundle(write(tmp_path / "b"))
+    copy_bundle(bundle, tmp_path / "copy")
+    copied = load_bundle(tmp_path / "copy")
+    assert copied.checksum == bundle.checksum
+    for file in (tmp_path / "b").iterdir():
+        assert (tmp_path / "copy" / file.name).read_bytes() == file.read_bytes()
+
+
+def test_what_differs_from_another_use_is_listed(tmp_path):
+    bundle = load_bundle(write(tmp_path / "b"))
+
+    def differences(system, online=None, operator="operator1"):
+        return bundle.differences(validity("qg", system, online or system, operator))
+
+    assert differences(SYSTEM) == {}
+    assert differences(TwoLayerQG(16, beta=2.00000001e-11)) == {}  # the same in single precision
+    assert differences(TwoLayerQG(16, beta=2e-11, pv_bound=1.0)) == {}  # no physics
+    assert differences(TwoLayerQG(16, beta=2.01e-11)) == {"beta": (2e-11, 2.01e-11)}
+    assert differences(TwoLayerQG(24, 16, beta=2e-11)) == {
+        "nx": (16, 24),
+        "length_y": (1e6, 2e6 / 3),
+    }
+    jet = differences(TwoLayerQG(16, configuration="jet", beta=2e-11), operator="operator2")
+    assert set(jet) == {"configuration", "thickness_ratio", "bottom_drag", "operator"}
+    sharper = differences(SYSTEM, SYSTEM.with_grid(16, filter_sharpness=4.0))
+    assert sharper == {"filter_sharpness of the free runs": ("unset", 4.0)}
+
+
+def test_a_system_that_cannot_tell_its_settings_is_refused():
+    with pytest.raises(ConfigError, match="'mine:Still' has no method `settings`"):
+        validity("mine:Still", object(), object(), "operator1")
