@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from subgrid.closures import LearnedClosure
 from subgrid.config import Config, GridConfig, load_config, preset_names
 from subgrid.data import Samples
 from subgrid.errors import RunFolderError, SubgridError
@@ -98,14 +99,13 @@ def _published_setting(config: Config) -> str:
 def _timing(folder: RunFolder, results: Results, found: Sequence[Candidate]) -> Timing:
     """Return where the costs were measured and how large the networks are."""
     config, grid = folder.config, results.system.grid
-    learned = {model.name for model in config.learned()}
     networks = {
         candidate.model: NetworkSize(
             parameter_count(candidate.closure.network),
             1e9 * forward_gflop(candidate.closure.network, *grid.shape) / grid.size,
         )
         for candidate in found
-        if candidate.model in learned
+        if isinstance(candidate.closure, LearnedClosure)
     }
     grids = any(isinstance(model, GridConfig) for model in config.models)
     return Timing(config.coarse_dt, _device(folder.manifest()), networks, grids)
