@@ -11,46 +11,56 @@ from subgrid.errors import ConfigError
 from subgrid.experiment import run_experiment
 from subgrid.experiment.results import load_results
 
-SHARP = "evaluation.variants=[{name='sharp', constants={filter_sharpness=40.0}}]"
+LEARNED = [
+    "multiscale-small",
+    "multiscale-small-unequal",
+    "single-small",
+    "multiscale-large",
+    "single-large",
+]
 
 
-def test_a_variant_repeats_the_free_runs_with_its_constants(tmp_path):
-    config = load_config(SMALLEST, overrides=[SHARP, "training.updates=2", "training.warmup=1"])
+def test_the_preset_repeats_the_free_runs_under_every_filter(tmp_path):
+    shallow = [f"models.{name}.networks=['x3', 'x3']" for name in LEARNED]
+    short = ["training.updates=2", "training.warmup=0", "training.validate_every=2"]
+    config = load_config("otness2025-combined-qg", "tiny", overrides=[*shallow, *short])
     folder = run_experiment(config, tmp_path / "run")
     results = load_results(folder)
-    assert list(results.variants) == ["sharp"]
-    assert list(results.variants["sharp"]) == list(results.online)
+    assert list(results.variants) == ["alpha-5", "alpha-10", "alpha-15"]
+    assert list(results.variants["alpha-15"]) == list(results.online)
+    assert set(LEARNED) < set(results.online)
     for name, sets in results.online.items():
         spectra = [data["kinetic_energy_spectrum"].values for data in sets]
         sharper = [
-            data["kinetic_energy_spectrum"].values for data in results.variants["sharp"][name]
+            data["kinetic_energy_spectrum"].values for data in results.variants["alpha-15"][name]
         ]
         # a sharper filter leaves less energy at the smallest scales
         for sharp, usual in zip(sharper, spectra, strict=True):
             assert np.sum(sharp[..., -2:]) < np.sum(usual[..., -2:])
     scores = json.loads(folder.scores.read_text())
-    assert list(scores["variants"]["sharp"]) == list(scores["online"])
+    assert list(scores["variants"]["alpha-5"]) == list(scores["online"])
     errors = [
         part["none"]["spectral_rmse"]["kinetic_energy_spectrum_upper"]["estimate"]
-        for part in (scores["online"], scores["variants"]["sharp"])
+        for part in (scores["online"], scores["variants"]["alpha-15"])
     ]
     assert errors[0] != errors[1]
-    # the only multiscale model against the only other learned one, over two members
-    (pair,) = scores["multiscale_against_single"]
-    assert (pair["model"], pair["other"], pair["members"]) == ("cascade", "stacked", 2)
-    cascade, stacked = (
+    # three multiscale models against two of a single scale, over two members
+    pairs = {(pair["model"], pair["other"]): pair for pair in scores["multiscale_against_single"]}
+    assert len(pairs) == 6
+    pair = pairs["multiscale-small", "single-large"]
+    small, large = (
         scores["online"][name]["spectral_rmse"]["kinetic_energy_spectrum_lower"]["estimate"]
-        for name in ("cascade", "stacked")
+        for name in ("multiscale-small", "single-large")
     )
-    assert pair["error_ratio"]["lower"]["estimate"] == pytest.approx(cascade / stacked)
-    assert pair["finding"] == "too few members to tell"
+    assert pair["error_ratio"]["lower"]["estimate"] == pytest.approx(small / large)
+    assert (pair["members"], pair["finding"]) == (2, "too few members to tell")
     report = folder.report.read_text()
     assert "under other settings of the coarse model" in report
-    assert ">sharp<" in report
+    assert ">alpha-15<" in report
     assert "Multiscale against single scale" in report
-    # two layers of 3 x 3 and two channels out twice, of 2, 2, 4 and 2 in: 9 · 2 · 10 weights and 8
-    # biases; two operations per weight and cell, 360
-    assert report.count("<td>188</td><td>0.36</td>") == 2
+    # 3 x 3 taps from 2 and from 4 channels to 2: 9 · 2 · 6 weights and 4 biases; two operations per
+    # weight and cell, 216
+    assert report.count("<td>112</td><td>0.216</td>") == 5
 
 
 def test_problems_of_variants_are_named(tmp_path):
