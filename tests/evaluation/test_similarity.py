@@ -4,10 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+import xarray
 
 from subgrid.evaluation import (
     distances,
     filter_cut,
+    relative_errors,
     similarity,
     spectral_rmse,
     two_thirds_cut,
@@ -93,3 +95,46 @@ def test_distances_are_the_eighteen_and_vanish_for_the_truth(truth, runs, coarse
 def test_a_model_that_blew_up_has_no_distance(truth, runs, coarse):
     found = distances(runs["runaway"][0], truth, coarse, filter_cut(coarse.grid))
     assert all(np.isnan(value) for value in found.values())
+
+
+def test_relative_errors_by_hand(coarse):
+    # fields of one value per layer: no flow, so only q has values other than zero
+    def data(q, spectrum, flux):
+        shape = (1, 1, 2, *coarse.grid.shape)
+        return xarray.Dataset(
+            {
+                "snapshots": (("member", "snapshot", "level", "y", "x"), np.full(shape, q)),
+                "kinetic_energy_spectrum": (
+                    ("member", "level", "wavenumber"),
+                    np.full((1, 2, 2), spectrum),
+                ),
+                "kinetic_energy_flux": (("member", "wavenumber"), np.full((1, 2), flux)),
+                "potential_energy_flux": (("member", "wavenumber"), np.full((1, 2), flux)),
+                "potential_energy_generation": (("member", "wavenumber"), np.ones((1, 2))),
+            },
+            coords={"wavenumber": [1.0, 2.0]},
+        )
+
+    truth, run = data(2e-6, 4.0, 1.0), data(3e-6, 5.0, 3.0)
+    found = relative_errors(run, truth, coarse, cut=3.0)
+    # half for q of both layers, 0 for u and u² + v² of the background; all else is at rest
+    assert found["values"] == pytest.approx((0.5 + 0.5 + 0 + 0) / 4)
+    # a quarter for both KE spectra, (6 - 2)/2 for the flux, 0 for the generation
+    assert found["spectra"] == pytest.approx((0.25 + 0.25 + 2.0 + 0.0) / 4)
+    assert relative_errors(truth, truth, coarse, cut=3.0) == {"values": 0.0, "spectra": 0.0}
+    still = relative_errors(run, truth, coarse, cut=0.5 + 1.0)
+    assert still["spectra"] == found["spectra"]  # flat spectra: the cut does not matter
+
+
+def test_relative_errors_of_values_are_distances_over_sizes(runs, truth, coarse):
+    cut = two_thirds_cut(coarse.grid)
+    data = runs["none"][0]
+    apart = distances(data, truth, coarse, cut)
+    sizes = pooled_quantities(coarse, truth["snapshots"].values)
+    expected = [
+        apart[f"{name}_{layer}"] / np.sqrt(np.mean(sizes[name][index] ** 2))
+        for name in POOLED_QUANTITIES
+        for index, layer in enumerate(("upper", "lower"))
+    ]
+    found = relative_errors(data, truth, coarse, cut)["values"]
+    assert found == pytest.approx(np.mean(expected), rel=1e-5)

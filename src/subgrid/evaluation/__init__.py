@@ -33,6 +33,7 @@ from subgrid.evaluation.separated_tables import SeparatedScores
 from subgrid.evaluation.similarity import (
     distances,
     filter_cut,
+    relative_errors,
     similarity,
     spectral_rmse,
     two_thirds_cut,
@@ -58,6 +59,7 @@ METRICS = Registry(
         "spectral_rmse": f"{_SIMILAR}:spectral_rmse",
         "wasserstein": f"{_SIMILAR}:wasserstein",
         "similarity": f"{_SIMILAR}:similarity",
+        "relative_errors": f"{_SIMILAR}:relative_errors",
         "blow_ups": "subgrid.evaluation.survival:blow_ups",
         "step_cost": "subgrid.evaluation.cost:step_cost",
     },
@@ -99,6 +101,7 @@ __all__ = [
     "outcome",
     "ranking",
     "reference_statistics",
+    "relative_errors",
     "render_html",
     "render_markdown",
     "sample_sums",

@@ -36,6 +36,7 @@ from subgrid.evaluation.tables import (
     enstrophy_table,
     offline_table,
     online_table,
+    relative_table,
     similarity_table,
     variants_table,
 )
@@ -118,6 +119,7 @@ def assemble_report(
         *([offline_table(offline, styles)] if offline else []),
         similarity_table(scores, styles),
         scorecard_table(scores, styles, configuration),
+        relative_table(scores, styles),
         *([cost_table(scores, styles, timing)] if timing is not None else []),
         blow_up_table(scores, styles, lost),
     ]

@@ -16,7 +16,13 @@ from subgrid.evaluation.intervals import (
     weighted_mean,
 )
 from subgrid.evaluation.observables import LAYER_SPECTRA, LEVEL_NAMES
-from subgrid.evaluation.similarity import distances, member_mean, similarity, spectral_rmse
+from subgrid.evaluation.similarity import (
+    distances,
+    member_mean,
+    relative_errors,
+    similarity,
+    spectral_rmse,
+)
 from subgrid.evaluation.survival import BlowUp, blow_up_steps, blow_ups, scored_runs
 
 if TYPE_CHECKING:
@@ -33,7 +39,8 @@ class OnlineScore:
     a single one the scores are NaN. `errors` and `reductions` map "kinetic_energy_spectrum_upper"
     and its like to the spectral RMSE and to 1 - error/error without closure of the same members;
     `member_errors` those of single members against the truth from the same state [network, member];
-    `similarity` the scores of Ross et al. 2023, means over networks; `cost` may be None.
+    `similarity` the scores of Ross et al. 2023 and `relative` what `relative_errors` gives, means
+    over networks; `cost` may be None.
     """
 
     name: str
@@ -44,6 +51,7 @@ class OnlineScore:
     similarity: dict[str, float]
     member_errors: dict[str, NDArray[np.float64]] = field(repr=False)
     cost: StepCost | None = None
+    relative: dict[str, float] = field(default_factory=dict)
 
     @property
     def networks(self) -> int:
@@ -147,8 +155,9 @@ def _score(
             if compare:
                 other = error_statistic(alone, truth, scored, against.rmse)
                 reductions[key] = _interval(_reduction(error, other), scored, against.options)
-    table = _similarity(sets, scored, against)
-    return OnlineScore(name, blow_ups(sets), scored, errors, reductions, table, singles, cost)
+    similar, relative = _similarity(sets, scored, against)
+    lost = blow_ups(sets)
+    return OnlineScore(name, lost, scored, errors, reductions, similar, singles, cost, relative)
 
 
 def beside(
@@ -217,11 +226,11 @@ def _reduction(model: Statistic, alone: Statistic) -> Statistic:
 
 def _similarity(
     sets: Sequence["xr.Dataset"], scored: NDArray, against: _Against
-) -> dict[str, float]:
-    """Return the similarity scores, means over the networks that have runs to score."""
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return similarity scores and relative errors, means over the networks with runs to score."""
     paired = against.truth.sizes["member"] == scored.shape[1]
     known: dict[bytes, dict[str, float]] = {}  # members → distances without a closure
-    tables = []
+    scores, errors = [], []
     chosen = [pair for pair in zip(sets, scored, strict=True) if pair[1].any()]
     for data, members in chosen or [(sets[0], scored[0])]:
         truth = _only(against.truth, members if paired else _alive(against.truth))
@@ -229,8 +238,14 @@ def _similarity(
         if mark not in known:
             alone = _only(against.without, members & _alive(against.without))
             known[mark] = distances(alone, truth, against.system, against.cut)
-        found = distances(_only(data, members), truth, against.system, against.cut)
-        tables.append(similarity(found, known[mark]))
+        ours = _only(data, members)
+        found = distances(ours, truth, against.system, against.cut)
+        scores.append(similarity(found, known[mark]))
+        errors.append(relative_errors(ours, truth, against.system, against.cut))
+    return _mean_table(scores), _mean_table(errors)
+
+
+def _mean_table(tables: list[dict[str, float]]) -> dict[str, float]:
     return {key: float(np.mean([table[key] for table in tables])) for key in tables[0]}
 
 

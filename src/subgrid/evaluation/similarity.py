@@ -136,6 +136,42 @@ def distances(run: "xr.Dataset", truth: "xr.Dataset", system: Any, cut: float) -
     return found
 
 
+def relative_errors(
+    run: "xr.Dataset", truth: "xr.Dataset", system: Any, cut: float
+) -> dict[str, float]:
+    """Return two errors of a run in units of the truth, 0 being perfect; arguments as `distances`.
+
+    values: mean over q, u, v, u² + v² and squared vorticity of both layers of the Wasserstein-1
+    distance over the root-mean-square of the truth's values, where any is not zero. spectra: mean
+    over the KE spectra of both layers, the energy flux (kinetic plus potential) and the APE
+    generation of the RMSE of the spectrum over the root-mean-square of the truth's, on rings below
+    the cut. After Perezhogin et al. 2023 (J. Adv. Model. Earth Syst. 15), who leave the background
+    flow out of u.
+    """
+    pooled = [pooled_quantities(system, data["snapshots"].values) for data in (run, truth)]
+    values = [
+        wasserstein(ours, theirs) / np.sqrt(np.mean(np.square(theirs, dtype=np.float64)))
+        for name in POOLED_QUANTITIES
+        for ours, theirs in zip(pooled[0][name], pooled[1][name], strict=True)
+        if np.any(theirs)
+    ]
+    spectra = []
+    for ours, theirs in zip(_energy_spectra(run), _energy_spectra(truth), strict=True):
+        error = spectral_rmse(ours, theirs, run["wavenumber"].values, cut)
+        spectra.append(error / spectral_rmse(0 * theirs, theirs, run["wavenumber"].values, cut))
+    return {
+        "values": float(np.mean(values)) if values else float("nan"),
+        "spectra": float(np.mean(spectra)),
+    }
+
+
+def _energy_spectra(data: "xr.Dataset") -> list[NDArray[np.float64]]:
+    """Return the KE spectra of the layers, the energy flux and the APE generation, member means."""
+    flux = data["kinetic_energy_flux"] + data["potential_energy_flux"]
+    sums = [flux, data["potential_energy_generation"]]
+    return [*member_mean(data["kinetic_energy_spectrum"]), *(member_mean(one) for one in sums)]
+
+
 def similarity(model: dict[str, float], baseline: dict[str, float]) -> dict[str, float]:
     """Similarity scores 1 - d(model, truth)/d(no closure, truth) from two tables of `distances`.
 

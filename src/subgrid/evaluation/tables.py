@@ -193,6 +193,26 @@ def similarity_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Loo
     )
 
 
+def relative_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> ReportTable:
+    """Return the errors of every model in units of the truth, see `relative_errors`."""
+    return ReportTable(
+        "Online: errors in units of the truth",
+        "0 is the truth. Wasserstein distance of the values over their root-mean-square, mean over "
+        "five quantities and two layers; root-mean-square error of energy spectra and fluxes over "
+        "that of the truth's, mean over four (after Perezhogin et al. 2023). Means over networks.",
+        ("model", "members scored", "values", "spectra"),
+        tuple(
+            (
+                styles[name].label,
+                _members_scored(score),
+                _number(score.relative.get("values", np.nan)),
+                _number(score.relative.get("spectra", np.nan)),
+            )
+            for name, score in scores.items()
+        ),
+    )
+
+
 def cost_table(
     scores: Mapping[str, OnlineScore], styles: Mapping[str, Look], timing: Timing
 ) -> ReportTable:

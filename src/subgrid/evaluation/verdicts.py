@@ -119,6 +119,7 @@ def score_record(score: OnlineScore) -> dict[str, Any]:
         "spectral_rmse": {name: interval_record(value) for name, value in score.errors.items()},
         "reduction": {name: interval_record(value) for name, value in score.reductions.items()},
         "similarity": {name: json_number(value) for name, value in score.similarity.items()},
+        "relative_errors": {name: json_number(value) for name, value in score.relative.items()},
         "cost": None if score.cost is None else score.cost._asdict(),
         "verdict": verdict(score),
     }
