@@ -1,0 +1,42 @@
+"""The shipped bundles: small, whole, and ready for the model that they name."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from subgrid.closures import check_closure
+from subgrid.config import load_config
+from subgrid.deploy import bundles, load_bundle, pretrained
+
+
+def test_all_together_are_below_five_megabytes():
+    assert {"qg-eddy-64-compact", "qg-eddy-64-psm4pmd8"} <= set(bundles())
+    assert sum(load_bundle(name).size for name in bundles()) < 5e6
+
+
+@pytest.mark.parametrize("name", bundles())
+def test_a_bundle_runs_in_the_model_it_names(name):
+    bundle = load_bundle(name)
+    system = bundle.system()
+    assert (system.grid.nx, system.configuration) == (64, "eddy")
+    closure = pretrained(name)
+    check_closure(closure, system)
+    state = system.State(1e-6 * jax.random.normal(jax.random.key(0), (2, 64, 64)))
+    increment = closure(state, closure.init(state, key=None))[0].q
+    # of the size of the forcing that it was trained on, with the mean of each layer removed
+    assert 1e-14 < float(jnp.std(increment)) < 1e-10
+    np.testing.assert_allclose(jnp.mean(increment, axis=(1, 2)), 0, atol=1e-16)
+
+
+@pytest.mark.parametrize("name", bundles())
+def test_a_card_says_what_it_was_made_of_and_how_good_it_is(name):
+    card = load_bundle(name).card
+    for part in ("256 x 256 cells", "best validation loss", "R²", "KE-spectrum", "## Limits"):
+        assert part in card
+
+
+def test_the_scorecard_uses_what_is_shipped():
+    for profile in ("laptop", "laptop-jet"):
+        config = load_config("ross2023", profile)
+        assert {model.bundle for model in config.pretrained()} <= set(bundles())
