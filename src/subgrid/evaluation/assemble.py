@@ -117,8 +117,7 @@ def assemble_report(
         *([ranking_table(ranked)] if ranked else []),
         *_score_tables(scores, styles, settings, comparisons),
         *([offline_table(offline, styles)] if offline else []),
-        similarity_table(scores, styles),
-        scorecard_table(scores, styles, configuration),
+        _similarities(scores, styles, configuration),
         relative_table(scores, styles),
         *([cost_table(scores, styles, timing)] if timing is not None else []),
         blow_up_table(scores, styles, lost),
@@ -148,6 +147,14 @@ def _verdicts(
         ReportVerdict(styles[name].label, verdict(score), outcome(score))
         for name, score in scores.items()
     )
+
+
+def _similarities(
+    scores: Mapping[str, OnlineScore], styles: Mapping[str, Look], configuration: str
+) -> ReportTable:
+    """Return the similarity scores, beside the published ones where there are any."""
+    beside = scorecard_table(scores, styles, configuration)
+    return beside if beside.rows else similarity_table(scores, styles)
 
 
 def _score_tables(

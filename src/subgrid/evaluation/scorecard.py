@@ -29,7 +29,8 @@ def scorecard_table(
         rows.append(("median", *(_shown(np.median(column)) for column in columns)))
     return ReportTable(
         f"Scorecard beside Ross et al. 2023, configuration {configuration}",
-        "Similarity: 1 is the truth, 0 as without a closure, negative worse. Published (last "
+        "Similarity: 1 is the truth, 0 as without a closure, negative worse. Wasserstein distances "
+        "of values, then root-mean-square errors of spectra; means over networks. Published (last "
         f"{len(published)} columns): {SCORECARD_SIZE}² against 256², operator 1, one run of ten "
         "years each, averaged from year five on; their FCNN has a network per layer. The grids, "
         "lengths and members of this run are in its facts above.",
