@@ -1,5 +1,6 @@
 """One model against another: ratios by hand, members paired, networks drawn on their own."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_the_ratio_is_that_of_the_mean_errors_of_all_networks():
         assert found.ratios[layer].high == pytest.approx(1 / 2)
     assert found.members == 8
     assert found.cost == pytest.approx(0.25)
-    assert found.finding() == "smaller error"
+    assert found.finding() == "smaller error; training seeds not covered"
 
 
 def test_members_are_paired_and_networks_are_not():
@@ -78,7 +79,7 @@ def test_only_members_that_all_networks_of_both_survived_are_compared():
     found = compared([wild], [2 * np.ones(8), 2 * wild], dead=((), [(1, 0)]))
     assert found.members == 7
     assert found.ratios["upper"].estimate == pytest.approx(0.5)
-    assert found.finding() == "smaller error; 1 of 16 runs of b blew up"
+    assert found.finding() == "smaller error; training seeds not covered; 1 of 16 runs of b blew up"
     assert found.finding({"b": "B"}).endswith("1 of 16 runs of B blew up")
 
 
@@ -86,7 +87,7 @@ def test_a_network_without_a_run_is_left_out_and_a_model_without_one_is_not_comp
     dead = [(1, member) for member in range(8)]
     found = compared([4 * EIGHT, 9 * EIGHT], [2 * EIGHT], dead=(dead, ()))
     assert found.ratios["lower"].estimate == pytest.approx(2)
-    assert found.finding() == "larger error; 8 of 16 runs of a blew up"
+    assert found.finding() == "larger error; training seeds not covered; 8 of 16 runs of a blew up"
     lost = compared([EIGHT, EIGHT], [EIGHT], dead=([*dead, *((0, m) for m in range(8))], ()))
     assert lost.members == 0
     assert np.isnan(lost.ratios["upper"].estimate)
@@ -97,13 +98,15 @@ def test_too_few_members_prove_nothing():
     # five members reach 2 · 2⁻⁵ = 6 %: not 5 %, but 10 %
     few = [np.ones(5)], [2 * np.ones(5)]
     assert compared(*few).finding() == "too few members to tell"
-    assert compared(*few, level=0.9).finding() == "smaller error"
+    assert compared(*few, level=0.9).finding() == "smaller error; training seeds not covered"
 
 
 def test_layers_that_differ_are_told_apart():
     found = compared([np.ones(8)], [2 * np.ones(8)])
     object.__setattr__(found, "ratios", {**found.ratios, "lower": Interval(1.1, 0.9, 1.3)})
-    assert found.finding() == "upper: smaller error; lower: no clear difference"
+    assert found.finding() == (
+        "upper: smaller error; lower: no clear difference; training seeds not covered"
+    )
 
 
 def test_record_and_table_say_the_same():
@@ -117,11 +120,26 @@ def test_record_and_table_say_the_same():
         (
             "a / single",
             "7",
+            "1 / 1",
+            "-",
             "0.50 [0.50, 0.50]",
             "0.50 [0.50, 0.50]",
             "0.25",
-            "smaller error; 1 of 8 runs of single blew up",
+            "smaller error; training seeds not covered; 1 of 8 runs of single blew up",
         ),
     )
-    assert len(table.columns) == 6
+    assert len(table.columns) == 8
     assert compared([EIGHT], [EIGHT]).record()["cost"] is None
+
+
+def test_unequal_budgets_are_told():
+    # two networks each, of which a multiscale model trains one after the other
+    found = compared([EIGHT, EIGHT], [2 * EIGHT, 2 * EIGHT])
+    assert found.finding() == "smaller error"
+    equal = dataclasses.replace(found, budgets=((400, 400), (400,)))
+    assert equal.finding() == "smaller error"
+    unequal = dataclasses.replace(found, budgets=((400, 400), (800,)))
+    assert unequal.finding() == "smaller error; unequal budgets"
+    assert unequal.record()["updates"] == [[400, 400], [800]]
+    row = comparison_table([unequal], looks(["a", "b"], {})).rows[0]
+    assert row[2:4] == ("2 / 2", "400, 400 / 800")

@@ -7,6 +7,8 @@ from subgrid.evaluation import distances, score_online, scorecard, two_thirds_cu
 from subgrid.evaluation.scorecard import scorecard_table
 from subgrid.evaluation.style import looks
 
+SUMS = {"eddy": [-15.41, 13.54, 12.86, 13.08], "jet": [-13.24, 1.77, 7.32, -88.6]}
+
 
 @pytest.fixture(scope="module")
 def scores(runs, truth, coarse):
@@ -18,6 +20,12 @@ def test_the_published_quantities_are_those_that_are_measured(runs, truth, coars
     for configuration in ("eddy", "jet"):
         for row in scorecard(configuration).values():
             assert list(row) == list(measured)
+    # the sums of the published rows
+    sums = {
+        configuration: [round(sum(row.values()), 2) for row in scorecard(configuration).values()]
+        for configuration in ("eddy", "jet")
+    }
+    assert sums == SUMS
     assert scorecard("eddy")["backscatter"]["kinetic_energy_spectrum_upper"] == 0.93
     assert scorecard("jet")["FCNN"]["enstrophy_spectrum_lower"] == -34.43
     assert scorecard("mine") == {}

@@ -121,6 +121,18 @@ def test_a_limit_is_told_with_two_digits_and_never_above_itself():
     assert 15000 < limit.seconds < 16000
 
 
+def test_fine_grids_take_the_published_step_and_refuse_the_one_that_blew_up():
+    assert str(largest_safe_dt(TwoLayerQG(256))) == "3600 s for developed flow"
+    assert 3600 < failing_dt(TwoLayerQG(256)).seconds < 5400
+    assert failing_dt(TwoLayerQG(256, configuration="jet")).seconds > 5400  # never seen to fail
+    for configuration in ("eddy", "jet"):
+        sizes = (48, 64, 96, 128, 130, 160, 192, 256, 384)
+        steps = [
+            largest_safe_dt(TwoLayerQG(nx, configuration=configuration)).seconds for nx in sizes
+        ]
+        assert steps == sorted(steps, reverse=True)
+
+
 def test_nothing_limits_a_fluid_that_does_not_move():
     limit = largest_safe_dt(TwoLayerQG(16, upper_velocity=0.0, beta=0.0))
     assert limit.seconds == np.inf

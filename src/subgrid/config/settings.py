@@ -107,6 +107,11 @@ class Config(Section):
         """Return [training] with the changes that `model`, or one of its stages, asks for."""
         return merged_training(self.training, model, stage)
 
+    def updates_of(self, model: LearnedConfig) -> tuple[int, ...]:
+        """Return the updates of each training of a model: one per network of a multiscale one."""
+        stages = len(model.networks) if model.arrangement == "multiscale" else 1
+        return tuple(self.training_of(model, stage).updates for stage in range(stages))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain lists, tables and numbers, without the unset ones."""
         tables = self.model_dump(mode="json", exclude_none=True)

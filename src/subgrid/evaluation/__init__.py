@@ -19,7 +19,7 @@ from subgrid.evaluation.offline import (
 )
 from subgrid.evaluation.online import fine_runs, free_runs
 from subgrid.evaluation.plan import RunPlan
-from subgrid.evaluation.published import SCORECARD_SIZE, scorecard
+from subgrid.evaluation.published import SCORECARD_SETTING, scorecard
 from subgrid.evaluation.ranking import Ranked, ranking
 from subgrid.evaluation.report import (
     ReportData,
@@ -68,7 +68,7 @@ METRICS = Registry(
 __all__ = [
     "LEVEL_NAMES",
     "METRICS",
-    "SCORECARD_SIZE",
+    "SCORECARD_SETTING",
     "BlowUp",
     "CoarsenedObserver",
     "Comparison",

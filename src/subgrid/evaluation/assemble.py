@@ -1,6 +1,6 @@
 """From the results of a run to the data of its report: verdicts, figures with captions, tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -112,16 +112,13 @@ def assemble_report(
     figures += [variants_figure(settings, styles)] if settings else []
     figures += _training_figures(curves or {}, ranked, separated, styles)
     lost = blow_ups([reference])
-    tables = [
-        *(separated_tables(separated) if separated else []),
-        *([ranking_table(ranked)] if ranked else []),
-        *_score_tables(scores, styles, settings, comparisons),
-        *([offline_table(offline, styles)] if offline else []),
-        _similarities(scores, styles, configuration),
-        relative_table(scores, styles),
-        *([cost_table(scores, styles, timing)] if timing is not None else []),
-        blow_up_table(scores, styles, lost),
-    ]
+    tables = separated_tables(separated) if separated else []
+    tables += [ranking_table(ranked)] if ranked else []
+    tables += _score_tables(scores, styles, settings, comparisons)
+    tables += [offline_table(offline, styles)] if offline else []
+    tables += [_similarities(scores, styles, configuration), relative_table(scores, styles)]
+    tables += [cost_table(scores, styles, timing)] if timing is not None else []
+    tables.append(blow_up_table(scores, styles, lost))
     return ReportData(
         title=info.title,
         summary=_summary(scores),
@@ -134,7 +131,7 @@ def assemble_report(
             *info.warnings,
             *_lost_truth(lost, reference.sizes["member"]),
             *_masked_samples(offline or {}, styles),
-            *_own_warnings(scores, learned=bool(curves)),
+            *_own_warnings(scores, curves or {}, styles),
         ),
         footer=f"{_written_by()} {info.footer}".strip(),
     )
@@ -194,7 +191,10 @@ def _fewest_scored(scores: Mapping[str, OnlineScore]) -> int:
     return min(stable or [score.scored_members for score in scores.values()])
 
 
-def _own_warnings(scores: Mapping[str, OnlineScore], learned: bool) -> list[str]:
+def _own_warnings(
+    scores: Mapping[str, OnlineScore], learned: Iterable[str], styles: Mapping[str, Look]
+) -> list[str]:
+    """Return what to know of the members and networks; `learned`: the models trained here."""
     members, level = _fewest_scored(scores), next(iter(scores.values())).level
     found = []
     alone = scores.get(BASELINE)
@@ -208,9 +208,9 @@ def _own_warnings(scores: Mapping[str, OnlineScore], learned: bool) -> list[str]
             f"Only {members} members are scored: their spread is given, but fewer than "
             f"{fewest_members(level)} cannot exclude chance at the {percent(level)} level."
         )
-    if learned and all(score.networks == 1 for score in scores.values()):
+    if once := [styles[name].label for name in learned if scores[name].networks == 1]:
         found.append(
-            "Each learned closure was trained once: intervals do not cover training seeds."
+            f"Trained once: {', '.join(once)}. Their intervals do not cover training seeds."
         )
     return found
 

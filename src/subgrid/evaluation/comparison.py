@@ -23,18 +23,23 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+Budget = tuple[int, ...]  # updates of each network of a model, in the order of their training
+
+
 @dataclass(frozen=True)
 class Comparison:
     """The error of the KE spectrum of `model` over that of `other`.
 
     `ratios`: layer → ratio with its interval; `members`: those behind them, that every network of
-    both models survived (networks without a single run that is scored are left out).
+    both models survived (networks without a single run that is scored are left out). `budgets`:
+    what each of the two was trained with, where that is known.
     """
 
     model: OnlineScore
     other: OnlineScore
     ratios: dict[str, Interval]
     members: int
+    budgets: tuple[Budget, Budget] | None = None
 
     @property
     def cost(self) -> float | None:
@@ -54,7 +59,11 @@ class Comparison:
             for score in (self.model, self.other)
             if score.blow_ups
         ]
-        return "; ".join([*found, *lost])
+        enough = self.members >= fewest_members(self.model.level)
+        once = min(self.model.networks, self.other.networks) == 1
+        seeds = ["training seeds not covered"] if enough and once else []
+        unequal = self.budgets is not None and len({max(updates) for updates in self.budgets}) > 1
+        return "; ".join([*found, *seeds, *(["unequal budgets"] if unequal else []), *lost])
 
     def record(self) -> dict[str, Any]:
         """Return what scores.json keeps."""
@@ -62,6 +71,8 @@ class Comparison:
             "model": self.model.name,
             "other": self.other.name,
             "members": self.members,
+            "networks": [self.model.networks, self.other.networks],
+            "updates": None if self.budgets is None else [list(one) for one in self.budgets],
             "error_ratio": {layer: interval_record(value) for layer, value in self.ratios.items()},
             "cost": None if self.cost is None else {"ratio": json_number(self.cost)},
             "finding": self.finding(),
@@ -78,10 +89,12 @@ def compare_online(
     level: float = 0.95,
     samples: int = 2000,
     seed: int = 0,
+    budgets: Mapping[str, Budget] | None = None,
 ) -> list[Comparison]:
     """Return the first model of each pair of names compared with the second.
 
-    `runs`, `reference`, `cut` and the rest: see `score_online`, which made `scores`. Both models of
+    `runs`, `reference`, `cut` and the rest: see `score_online`, which made `scores`; `budgets`:
+    model → updates of its networks. Both models of
     a pair are measured over the same members, in each draw of the bootstrap too; the networks of
     each are drawn on their own.
     """
@@ -104,7 +117,8 @@ def compare_online(
                 ratios[layer] = bootstrap_interval(
                     _ratio(*errors), *sizes, level=level, samples=samples, seed=seed
                 )
-        return Comparison(model, other, ratios, sizes[-1])
+        known = None if budgets is None else (budgets[model.name], budgets[other.name])
+        return Comparison(model, other, ratios, sizes[-1], known)
 
     return [compared(scores[model], scores[other]) for model, other in pairs]
 

@@ -80,10 +80,11 @@ def _panel(
     highest = []
     for name, (cost, _) in points.items():
         _draw(axes, cost, scores[name], key, styles[name])
-        highest.append(np.nan_to_num(scores[name].errors[key].high))
+        highest.append(scores[name].errors[key].high)
     stable = {name: point for name, point in points.items() if not scores[name].blow_ups}
     log_axis(axes.xaxis, [cost for cost, _ in points.values()])
-    error_axis(axes, layer, np.array([*(error for _, error in points.values()), *highest]))
+    drawn = np.array([*(error for _, error in points.values()), *highest])
+    error_axis(axes, layer, drawn[np.isfinite(drawn)])
     _draw_front(axes, [points[name] for name in pareto_front(stable)])
     axes.set_xlabel("time per simulated day [ms], one member")
     add_legend(figure, axes, lost_notes(scores, styles))

@@ -57,7 +57,7 @@ SIMILARITIES = (
     tuple(f"{name}_{level}" for name in (*_LAYERED, *_SPECTRA) for level in ("upper", "lower"))
     + _BUDGET
 )
-SCORECARD_SIZE = 64
+SCORECARD_SETTING = ("qg", 256, 64, "operator1")  # system, cells of the truth, of the model, C
 
 # configuration → {closure: its similarities, in the order of SIMILARITIES}
 # fmt: off

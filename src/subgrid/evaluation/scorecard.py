@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from subgrid.evaluation.published import SCORECARD_SIZE, SIMILARITIES, scorecard
+from subgrid.evaluation.published import SIMILARITIES, scorecard
 from subgrid.evaluation.report import ReportTable
 from subgrid.evaluation.scores import OnlineScore
 from subgrid.evaluation.style import Look
+from subgrid.evaluation.tables import fixed, head
 
 
 def scorecard_table(
@@ -18,26 +19,27 @@ def scorecard_table(
     `configuration`: of two-layer QG. The last row is the median over the quantities. Without rows
     for a configuration that was not published, or a run without closures.
     """
-    ours = {styles[name].label: s.similarity for name, s in scores.items() if s.reductions}
+    closures = {name: score for name, score in scores.items() if score.reductions}
+    ours = {head(score, styles[name]): score.similarity for name, score in closures.items()}
     published = scorecard(configuration)
     rows: list[tuple[str, ...]] = []
     if ours and published:
         tables = [*ours.values(), *published.values()]
         columns = [[table.get(key, np.nan) for key in SIMILARITIES] for table in tables]
         for name, *values in zip(SIMILARITIES, *columns, strict=True):
-            rows.append((name.replace("_", " "), *map(_shown, values)))
-        rows.append(("median", *(_shown(np.median(column)) for column in columns)))
+            rows.append((name.replace("_", " "), *map(fixed, values)))
+        rows.append(("median", *(fixed(np.median(column)) for column in columns)))
     return ReportTable(
         f"Scorecard beside Ross et al. 2023, configuration {configuration}",
         "Similarity: 1 is the truth, 0 as without a closure, negative worse. Wasserstein distances "
         "of values, then root-mean-square errors of spectra; means over networks. Published (last "
-        f"{len(published)} columns): {SCORECARD_SIZE}² against 256², operator 1, one run of ten "
-        "years each, averaged from year five on; their FCNN has a network per layer. The grids, "
-        "lengths and members of this run are in its facts above.",
+        f"{len(published)} columns): one run of ten years each, averaged from year five on; their "
+        "FCNN has a network per layer. Here: runs (networks × members) of "
+        + ", ".join(
+            f"{styles[name].label} {score.networks} × {score.members}"
+            for name, score in closures.items()
+        )
+        + ", as long as the facts above say.",
         ("quantity", *ours, *(f"{closure} (published)" for closure in published)),
         tuple(rows),
     )
-
-
-def _shown(value: float) -> str:
-    return f"{float(value):.2f}" if np.isfinite(value) else "-"

@@ -34,7 +34,7 @@ def online_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) 
             styles[name].label,
             f"{score.networks} × {score.members}",
             f"{len(score.blow_ups)} of {score.runs}",
-            _members_scored(score),
+            members_scored(score),
         )
         for name, score in scores.items()
     ]
@@ -59,7 +59,7 @@ def enstrophy_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look
         "Root-mean-square error of the enstrophy spectrum below the cut, with "
         f"{_level(scores)} intervals.",
         ("model", "members scored", *heads),
-        tuple((styles[name].label, _members_scored(scores[name]), *row) for name, row in rows),
+        tuple((styles[name].label, members_scored(scores[name]), *row) for name, row in rows),
     )
 
 
@@ -159,6 +159,8 @@ def comparison_table(comparisons: Sequence[Comparison], styles: Mapping[str, Loo
         (
             "multiscale / other",
             "members",
+            "networks",
+            "updates per network",
             *(f"error ratio, {layer}" for layer in LEVEL_NAMES),
             "cost ratio",
             "finding",
@@ -167,6 +169,8 @@ def comparison_table(comparisons: Sequence[Comparison], styles: Mapping[str, Loo
             (
                 f"{labels[one.model.name]} / {labels[one.other.name]}",
                 str(one.members),
+                f"{one.model.networks} / {one.other.networks}",
+                " / ".join(", ".join(map(str, updates)) for updates in one.budgets or ()) or "-",
                 *(_interval(one.ratios[layer], 1.0, "{:.2f}") for layer in LEVEL_NAMES),
                 "-" if one.cost is None else f"{one.cost:.2g}",
                 one.finding(labels),
@@ -185,9 +189,9 @@ def similarity_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Loo
         "1 is the truth, 0 as without a closure, negative worse. Wasserstein distances of values, "
         "then root-mean-square errors of spectra; means over networks. The distances with and "
         "without the closure are those of the same members.",
-        ("quantity", *(_head(score, styles[name]) for name, score in shown.items())),
+        ("quantity", *(head(score, styles[name]) for name, score in shown.items())),
         tuple(
-            (key.replace("_", " "), *(_fixed(s.similarity[key]) for s in shown.values()))
+            (key.replace("_", " "), *(fixed(s.similarity[key]) for s in shown.values()))
             for key in keys
         ),
     )
@@ -199,12 +203,14 @@ def relative_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]
         "Online: errors in units of the truth",
         "0 is the truth. Wasserstein distance of the values over their root-mean-square, mean over "
         "five quantities and two layers; root-mean-square error of energy spectra and fluxes over "
-        "that of the truth's, mean over four (after Perezhogin et al. 2023). Means over networks.",
+        "that of the truth's below the cut, mean over four. Eddy velocities. Means over networks. "
+        "After Perezhogin et al. 2023, whose numbers are over more snapshots, all wavenumbers and "
+        "other rings.",
         ("model", "members scored", "values", "spectra"),
         tuple(
             (
                 styles[name].label,
-                _members_scored(score),
+                members_scored(score),
                 _number(score.relative.get("values", np.nan)),
                 _number(score.relative.get("spectra", np.nan)),
             )
@@ -268,14 +274,15 @@ def blow_up_table(
     )
 
 
-def _members_scored(score: OnlineScore) -> str:
+def members_scored(score: OnlineScore) -> str:
+    """Return how many of the runs are scored, in words."""
     return f"{score.scored_runs} of {score.runs}"
 
 
-def _head(score: OnlineScore, look: Look) -> str:
+def head(score: OnlineScore, look: Look) -> str:
     """Return the head of a model's column, with its members where some are not scored."""
     whole = score.scored_runs == score.runs
-    return look.label if whole else f"{look.label} ({_members_scored(score)} members)"
+    return look.label if whole else f"{look.label} ({members_scored(score)} members)"
 
 
 def _level(scores: Mapping[str, OnlineScore]) -> str:
@@ -314,8 +321,9 @@ def _common_exponent(values: list[float]) -> int:
 
 
 def _pair(values: Any) -> str:
-    return " / ".join(_fixed(value) for value in values)
+    return " / ".join(fixed(value) for value in values)
 
 
-def _fixed(value: Any) -> str:
+def fixed(value: Any) -> str:
+    """Return a number with two decimals, a dash where there is none."""
     return f"{float(value):.2f}" if np.isfinite(value) else "-"

@@ -136,6 +136,7 @@ def comparisons_of(
         scores,
         results.online,
         results.reference,
+        budgets={model.name: folder.config.updates_of(model) for model in folder.config.learned()},
         **_interval_options(folder, results),
     )
 

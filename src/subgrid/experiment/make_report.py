@@ -15,7 +15,7 @@ from subgrid.config import Config, GridConfig, load_config, preset_names
 from subgrid.data import Samples
 from subgrid.errors import RunFolderError, SubgridError
 from subgrid.evaluation import (
-    SCORECARD_SIZE,
+    SCORECARD_SETTING,
     NetworkSize,
     ReportData,
     RunInfo,
@@ -91,9 +91,10 @@ def _report_data(folder: RunFolder) -> ReportData:
 
 def _published_setting(config: Config) -> str:
     """Return the configuration if the scorecard of Ross et al. 2023 was made for such a run."""
-    truth, size = config.truth, config.coarse.sizes[0]
-    same = truth.system == "qg" and not truth.constants and size == SCORECARD_SIZE
-    return truth.configuration if same else ""
+    truth, coarse = config.truth, config.coarse
+    same = (truth.system, truth.nx, coarse.sizes[0], coarse.operator) == SCORECARD_SETTING
+    changed = truth.constants or config.evaluation.constants
+    return truth.configuration if same and not changed else ""
 
 
 def _timing(folder: RunFolder, results: Results, found: Sequence[Candidate]) -> Timing:
@@ -186,7 +187,10 @@ def _run_facts(config: Config, manifest: dict[str, Any]) -> dict[str, str]:
 
 def _truth_facts(config: Config) -> dict[str, str]:
     truth, settings = config.truth, config.evaluation
-    constants = ", ".join(f"{name} = {value}" for name, value in truth.constants.items())
+    constants, online = (
+        ", ".join(f"{name} = {value}" for name, value in changed.items())
+        for changed in (truth.constants, settings.constants)
+    )
     length = settings.steps * config.coarse_dt
     return {
         "system": f"{truth.system}, configuration {truth.configuration}",
@@ -194,6 +198,7 @@ def _truth_facts(config: Config) -> dict[str, str]:
         "fine grid": f"{truth.nx} x {config.ny} cells, time step {truth.dt:g} s",
         "coarse grids": ", ".join(f"{nx} x {ny}" for ny, nx in config.coarse_shapes),
         "coarsening": config.coarse.operator,
+        **({"constants changed in the free runs": online} if online else {}),
         "spin-up": f"{truth.spinup_steps * truth.dt / _YEAR:.2g} years of 360 days",
         "free runs": f"{length / 86400:.0f} days, time step {config.coarse_dt:g} s, "
         f"{settings.members} members",
@@ -247,12 +252,14 @@ def _training_facts(config: Config) -> dict[str, str]:
         facts[model.name] = (
             f"{model.arrangement}: {', '.join(model.networks)}, width {model.width:g}, on "
             f"{', '.join(map(str, model.scales(config.coarse)))} cells, "
+            f"{', '.join(map(str, config.updates_of(model)))} updates, "
             f"{model.seeds} initialisation(s)"
         )
     for entry in config.separated:
         facts[entry.name] = (
-            f"separated experiments: {entry.network}, width {entry.width:g}, {entry.seeds} "
-            "initialisation(s) per task"
+            f"separated experiments: {entry.network}, width {entry.width:g}, "
+            f"{config.training_of(entry).updates} updates, learning rate "
+            f"{config.training_of(entry).learning_rate:g}, {entry.seeds} initialisation(s) per task"
         )
     if config.search is not None:
         facts["search"] = (
