@@ -185,12 +185,13 @@ def test_a_run_has_no_need_of_a_bundle_that_is_gone(bundle, tmp_path):
     assert (run / "models/ready/model.json").exists()
 
 
-def test_a_copy_that_was_altered_is_noticed(bundle, tmp_path):
+@pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])
+def test_a_copy_that_was_altered_is_noticed(bundle, tmp_path, name):
     config = with_bundle(bundle)
     run_experiment(config, tmp_path / "run", stages=("simulate", "train"))
-    file = tmp_path / "run/models/ready/weights.safetensors"
+    file = tmp_path / "run/models/ready" / name
     file.write_bytes(file.read_bytes()[:-1] + b"x")
-    with pytest.raises(CorruptFileError, match=r"weights\.safetensors is truncated or altered"):
+    with pytest.raises(CorruptFileError, match=f"models/ready/{name} is truncated or"):
         run_experiment(config, tmp_path / "run")
 
 
