@@ -12,8 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from subgrid.closures import load_closure, load_metadata, save_closure
-from subgrid.closures.storage import MODEL_FILE, WEIGHTS_FILE
+from subgrid.closures import (
+    MODEL_FILE,
+    WEIGHTS_FILE,
+    holds_closure,
+    load_closure,
+    load_metadata,
+    save_closure,
+)
 from subgrid.errors import ConfigError, UnknownNameError
 from subgrid.provenance import file_hash, write_atomic
 from subgrid.registry import unknown_name_message
@@ -74,7 +80,7 @@ _FILES = (WEIGHTS_FILE, CARD_FILE, MODEL_FILE)  # the last one makes a folder a 
 
 def bundles() -> list[str]:
     """Return the names of the shipped bundles."""
-    return sorted(file.parent.name for file in _SHIPPED.glob(f"*/{MODEL_FILE}"))
+    return sorted(folder.name for folder in _SHIPPED.glob("*") if holds_closure(folder))
 
 
 def pretrained(bundle: str | Path) -> Any:
@@ -91,7 +97,7 @@ def load_bundle(bundle: str | Path) -> Bundle:
     folder, known = Path(bundle), bundles()
     if str(bundle) in known:
         folder = _SHIPPED / str(bundle)
-    elif not (folder / MODEL_FILE).is_file():
+    elif not holds_closure(folder):
         raise UnknownNameError(
             unknown_name_message("bundle", str(bundle), known or ["none is shipped"])
             + f" One of your own is given by its folder, which holds a {MODEL_FILE}."

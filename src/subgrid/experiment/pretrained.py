@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from subgrid.closures import load_closure
+from subgrid.closures import holds_closure, load_closure
 from subgrid.config import PretrainedConfig, validity_of
 from subgrid.deploy import copy_bundle, load_bundle
 from subgrid.errors import RunFolderError, UnknownNameError
@@ -17,7 +17,7 @@ def take_over(folder: RunFolder, model: PretrainedConfig, progress: Progress) ->
     Raises CorruptFileError if the bundle, or what is there, was damaged.
     """
     target = folder.model(model.name)
-    if _is_there(folder, model):
+    if holds_closure(target):
         load_closure(target)  # raises if it was damaged
     else:
         copy_bundle(load_bundle(model.bundle), target)
@@ -30,7 +30,7 @@ def copies(folder: RunFolder) -> dict[str, Path]:
     return {
         model.name: folder.model(model.name)
         for model in folder.config.pretrained()
-        if _is_there(folder, model)
+        if holds_closure(folder.model(model.name))
     }
 
 
@@ -82,7 +82,3 @@ def bundle_facts(folder: RunFolder) -> dict[str, str]:
             f"SHA-256 of its model.json {taken.checksum[:12]}"
         )
     return facts
-
-
-def _is_there(folder: RunFolder, model: PretrainedConfig) -> bool:
-    return (folder.model(model.name) / "model.json").exists()
