@@ -6,6 +6,7 @@ card.md               for people: what it is, how it was made, its scores, its l
 """
 
 import math
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,12 +119,18 @@ def write_bundle(
     """Write a bundle: a folder that `subgrid.deploy.pretrained` loads.
 
     `metadata`: JSON, with `valid_for` (see `validity`) and `dt` [s]; `card`: Markdown, whose first
-    line says what the closure is. Raises as `save_closure` does.
+    line says what the closure is. Written aside and renamed, so that neither an error nor a kill
+    leaves a part of it. Raises FileExistsError for a folder with files, else as `save_closure`.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / CARD_FILE, card)
-    save_closure(closure, folder, metadata)
+    folder = Path(folder).resolve()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} exists and is not empty; choose another folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as aside:
+        made = Path(aside) / folder.name
+        save_closure(closure, made, metadata)
+        write_atomic(made / CARD_FILE, card)
+        made.replace(folder)
 
 
 def copy_bundle(bundle: Bundle, folder: str | Path) -> None:
