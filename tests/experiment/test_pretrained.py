@@ -10,6 +10,7 @@ import pytest
 from experiment_runs import SMALLEST, digests
 
 from subgrid import nn
+from subgrid.cli import main
 from subgrid.closures import LearnedClosure
 from subgrid.config import config_from_dict, load_config
 from subgrid.deploy import load_bundle, validity, write_bundle
@@ -173,11 +174,15 @@ def test_a_bundle_that_changed_is_noticed(tested, bundle, finished, tmp_path):
     run_experiment(config, run, stages=("evaluate",))
 
 
-def test_a_run_has_no_need_of_a_bundle_that_is_gone(bundle, tmp_path):
+def test_a_run_has_no_need_of_a_bundle_that_is_gone(bundle, tmp_path, capsys):
     mine = copy_of(bundle, tmp_path)
     config, run = with_bundle(mine), tmp_path / "run"
     run_experiment(config, run, stages=("simulate", "train"))
     shutil.rmtree(mine)
+    assert main(["cite", str(run)]) == 0
+    assert "{otness2025," in capsys.readouterr().out
+    assert main(["run", str(run), "--dry-run"]) == 0
+    assert "4 free runs" in capsys.readouterr().out
     folder = run_experiment(config, run)
     assert "ready" in json.loads(folder.scores.read_text())["online"]
     with pytest.raises(ConfigError, match=r"models\.ready: unknown bundle"):
