@@ -1,6 +1,7 @@
 """Closures from bundles as models of an experiment: tested like trained ones, without training."""
 
 import json
+import re
 import shutil
 
 import jax
@@ -22,6 +23,8 @@ from subgrid.experiment import (
     run_experiment,
 )
 from subgrid.experiment.citations import citations
+from subgrid.experiment.pretrained import transfer_warnings
+from subgrid.experiment.progress import Progress
 from subgrid.experiment.results import read_dataset
 from subgrid.systems import TwoLayerQG
 
@@ -159,19 +162,73 @@ def test_a_closure_that_cannot_run_on_a_grid_is_refused_with_transfer_too(tmp_pa
     run_experiment(small, tmp_path / "run", stages=("simulate", "train"))
 
 
-def test_a_bundle_that_changed_is_noticed(tested, bundle, finished, tmp_path):
+class Notes(Progress):
+    """Keeps what a run tells."""
+
+    def __init__(self):
+        self.lines = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+
+def exchanged(bundle, finished):
+    """Put another bundle in the place of one, as an update of subgrid may do with shipped ones."""
+    shutil.rmtree(bundle)
+    export_model(finished, "stacked", bundle)
+
+
+CHANGED = r"models\.ready: bundle .* was changed after the run took it over"
+
+
+def test_a_run_keeps_to_its_copy_of_a_bundle_that_changed(bundle, finished, tmp_path):
+    mine = copy_of(bundle, tmp_path)
+    config, run, notes = with_bundle(mine), tmp_path / "run", Notes()
+    run_experiment(config, run, stages=("simulate", "train"))
+    exchanged(mine, finished)
+    run_experiment(config, run, progress=notes)
+    assert load_bundle(run / "models/ready").checksum == load_bundle(bundle).checksum
+    assert any(re.match(CHANGED + r".*; the run uses its copy\.", line) for line in notes.lines)
+    before = digests(run)
+    page = run_experiment(config, run, stages=("report",), force=True).report.read_text()
+    assert "was changed after the run took it over" in page
+    assert digests(run) == before
+    notes = Notes()
+    folder = run_experiment(config, run, stages=("train",), force=True, progress=notes)
+    assert load_bundle(run / "models/ready").checksum == load_bundle(mine).checksum
+    assert not [line for line in notes.lines if re.match(CHANGED, line)]
+    assert transfer_warnings(folder) == []
+
+
+def test_a_training_begun_with_another_bundle_is_not_gone_on_with(bundle, finished, tmp_path):
     mine = copy_of(bundle, tmp_path)
     config, run = with_bundle(mine), tmp_path / "run"
-    run_experiment(config, run, stages=("simulate", "train"))
-    shutil.rmtree(mine)
-    export_model(finished, "stacked", mine)
+    folder = run_experiment(config, run, stages=("simulate", "train"))
+    folder.forget("train")  # as if killed after the copy
+    exchanged(mine, finished)
     before = digests(run)
-    with pytest.raises(RunFolderError, match=r"models\.ready: bundle .* was changed after the run"):
+    with pytest.raises(RunFolderError, match=CHANGED + r"(?s:.*)'train' of .* is not finished"):
         run_experiment(config, run)
     assert digests(run) == before
     run_experiment(config, run, stages=("train",), force=True)  # takes the new one
     assert load_bundle(run / "models/ready").checksum == load_bundle(mine).checksum
-    run_experiment(config, run, stages=("evaluate",))
+
+
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize("damage", ["altered", "no bundle"])
+def test_a_damaged_bundle_is_as_good_as_gone_once_it_was_taken_over(bundle, tmp_path, damage, done):
+    mine = copy_of(bundle, tmp_path)
+    config, notes = with_bundle(mine), Notes()
+    folder = run_experiment(config, tmp_path / "run", stages=("simulate", "train"))
+    if not done:
+        folder.forget("train")
+    if damage == "altered":
+        (mine / "model.json").write_text("{}")
+    else:
+        (mine / "card.md").unlink()
+    run_experiment(config, folder.path, stages=("simulate", "train"), progress=notes)
+    assert folder.is_done("train")
+    assert not [line for line in notes.lines if re.match(CHANGED, line)]
 
 
 def test_a_run_has_no_need_of_a_bundle_that_is_gone(bundle, tmp_path, capsys):

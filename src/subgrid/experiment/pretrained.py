@@ -6,7 +6,7 @@ from typing import Any
 from subgrid.closures import holds_closure, load_closure
 from subgrid.config import PretrainedConfig, validity_of
 from subgrid.deploy import copy_bundle, load_bundle
-from subgrid.errors import RunFolderError, UnknownNameError
+from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress
 
@@ -34,11 +34,12 @@ def copies(folder: RunFolder) -> dict[str, Path]:
     }
 
 
-def refuse_changed_bundles(folder: RunFolder) -> None:
-    """Raise RunFolderError if a bundle is another than the one that the run took over.
+def changed_bundles(folder: RunFolder) -> list[str]:
+    """Return a line per bundle that is another now than the one that the run took over.
 
-    One that is gone is no obstacle, as the run has its copy.
+    One that is gone or damaged is none, as the run has its copy.
     """
+    found = []
     taken = copies(folder)
     for model in folder.config.pretrained():
         if model.name not in taken:
@@ -46,21 +47,42 @@ def refuse_changed_bundles(folder: RunFolder) -> None:
         ours = load_bundle(taken[model.name]).checksum
         try:
             now = load_bundle(model.bundle).checksum
-        except UnknownNameError:
+        except (ConfigError, OSError):  # CorruptFileError is an OSError
             continue
         if now != ours:
-            raise RunFolderError(
-                f"models.{model.name}: bundle {model.bundle!r} was changed after the run "
-                f"{folder.path} took it over (its model.json has the SHA-256 {now[:12]}, there "
-                f"{ours[:12]}). Restore it, take the new one with `subgrid train "
-                f"{folder.path} --force`, or choose another --out."
+            found.append(
+                f"models.{model.name}: bundle {model.bundle!r} was changed after the run took it "
+                f"over (SHA-256 of its model.json: then {ours[:12]}, now {now[:12]})"
             )
+    return found
+
+
+def refuse_changed_bundles(folder: RunFolder) -> None:
+    """Raise RunFolderError if a run whose training is not finished began with other bundles.
+
+    After that its copies are all it needs.
+    """
+    changed = changed_bundles(folder)
+    if changed and not folder.is_done("train"):
+        raise RunFolderError(
+            f"{'; '.join(changed)}. The stage 'train' of {folder.path} is not finished: restore "
+            f"the bundle, take the new one with `subgrid train {folder.path} --force`, or choose "
+            "another --out."
+        )
+
+
+def kept_copies(folder: RunFolder) -> list[str]:
+    """Return a sentence per bundle that was changed and of which the run uses its copy."""
+    return [f"{line}; the run uses its copy." for line in changed_bundles(folder)]
 
 
 def transfer_warnings(folder: RunFolder) -> list[str]:
-    """Return a sentence per pretrained model that is used where it was not trained for."""
+    """Return what to know of pretrained models, a sentence each.
+
+    Which are used where they were not trained for, which bundles were changed since.
+    """
     used = validity_of(folder.config) if folder.config.pretrained() else {}
-    found = []
+    found = kept_copies(folder)
     for model in folder.config.pretrained():
         differing = load_bundle(folder.model(model.name)).differences(used)
         if differing:
