@@ -13,7 +13,7 @@ from experiment_runs import SMALLEST, digests
 from subgrid import nn
 from subgrid.cli import main
 from subgrid.closures import LearnedClosure
-from subgrid.config import config_from_dict, load_config
+from subgrid.config import check_builds, config_from_dict, load_config
 from subgrid.deploy import load_bundle, validity, write_bundle
 from subgrid.errors import ConfigError, CorruptFileError, RunFolderError
 from subgrid.experiment import (
@@ -23,7 +23,7 @@ from subgrid.experiment import (
     run_experiment,
 )
 from subgrid.experiment.citations import citations
-from subgrid.experiment.pretrained import transfer_warnings
+from subgrid.experiment.pretrained import take_over, transfer_warnings
 from subgrid.experiment.progress import Progress
 from subgrid.experiment.results import read_dataset
 from subgrid.systems import TwoLayerQG
@@ -144,6 +144,28 @@ def test_a_transfer_is_tested_and_the_report_warns(bundle, tmp_path):
     folder = run_experiment(with_bundle(bundle, **changed), tmp_path / "run")
     warning = "ready was trained for beta = 1.5e-11 and is used on beta = 2e-11."
     assert warning in folder.report.read_text()
+
+
+@pytest.mark.parametrize("nx", [16, 24])
+def test_a_truth_of_another_grid_is_no_obstacle_but_a_warning(bundle, tmp_path, nx):
+    config = with_bundle(bundle, truth={"nx": nx})
+    check_builds(config)  # the coarse model is the same
+    folder = RunFolder.create(tmp_path / "run", config)
+    take_over(folder, *config.pretrained(), Progress())
+    warning = "ready was trained with a truth of 16 x 16 cells and is compared with one of 24 x 24."
+    assert transfer_warnings(folder) == [warning] * (nx == 24)
+
+
+def test_a_bundle_that_does_not_say_its_truth_is_not_warned_of(tmp_path):
+    system, scaler = TwoLayerQG(12), nn.Scaler(jnp.zeros(2), jnp.ones(2))
+    network = nn.build("4x3-x3", in_channels=2, out_channels=2, key=jax.random.key(0))
+    metadata = {"valid_for": validity("qg", system, system, "operator1"), "dt": 7200.0}
+    own = LearnedClosure(network, scaler, scaler)
+    write_bundle(own, tmp_path / "b", metadata=metadata, card="# b\n")
+    config = with_bundle(tmp_path / "b")
+    folder = RunFolder.create(tmp_path / "run", config)
+    take_over(folder, *config.pretrained(), Progress())
+    assert transfer_warnings(folder) == []
 
 
 def test_a_closure_that_cannot_run_on_a_grid_is_refused_with_transfer_too(tmp_path):

@@ -1,5 +1,6 @@
 """The pretrained closures of a run: copied into its folder, so that it stays what it was."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,18 +80,26 @@ def kept_copies(folder: RunFolder) -> list[str]:
 def transfer_warnings(folder: RunFolder) -> list[str]:
     """Return what to know of pretrained models, a sentence each.
 
-    Which are used where they were not trained for, which bundles were changed since.
+    Which bundles were changed since, which models are used where they were not trained for, and
+    which are compared with a truth of another grid, whose subgrid forcing is another.
     """
     used = validity_of(folder.config) if folder.config.pretrained() else {}
     found = kept_copies(folder)
     for model in folder.config.pretrained():
-        differing = load_bundle(folder.model(model.name)).differences(used)
+        taken = load_bundle(folder.model(model.name))
+        differing = taken.differences(used)
         if differing:
             theirs, ours = (
                 ", ".join(f"{key} = {pair[side]}" for key, pair in differing.items())
                 for side in (0, 1)
             )
             found.append(f"{model.name} was trained for {theirs} and is used on {ours}.")
+        fine, cells = _truth_cells(taken.metadata), f"{folder.config.truth.nx} x {folder.config.ny}"
+        if fine not in (None, cells):
+            found.append(
+                f"{model.name} was trained with a truth of {fine} cells and is compared with one "
+                f"of {cells}."
+            )
     return found
 
 
@@ -104,3 +113,9 @@ def bundle_facts(folder: RunFolder) -> dict[str, str]:
             f"SHA-256 of its model.json {taken.checksum[:12]}"
         )
     return facts
+
+
+def _truth_cells(metadata: Mapping[str, Any]) -> str | None:
+    """Return the fine grid behind a bundle's training data, or None if the bundle does not say."""
+    truth = metadata.get("truth", {})
+    return f"{truth['nx']} x {truth['ny']}" if {"nx", "ny"} <= set(truth) else None
