@@ -151,7 +151,7 @@ def test_a_truth_of_another_grid_is_no_obstacle_but_a_warning(bundle, tmp_path, 
     config = with_bundle(bundle, truth={"nx": nx})
     check_builds(config)  # the coarse model is the same
     folder = RunFolder.create(tmp_path / "run", config)
-    take_over(folder, *config.pretrained(), Progress())
+    take_over(folder, config.pretrained()[0], Progress())
     warning = "ready was trained with a truth of 16 x 16 cells and is compared with one of 24 x 24."
     assert transfer_warnings(folder) == [warning] * (nx == 24)
 
@@ -164,7 +164,7 @@ def test_a_bundle_that_does_not_say_its_truth_is_not_warned_of(tmp_path):
     write_bundle(own, tmp_path / "b", metadata=metadata, card="# b\n")
     config = with_bundle(tmp_path / "b")
     folder = RunFolder.create(tmp_path / "run", config)
-    take_over(folder, *config.pretrained(), Progress())
+    take_over(folder, config.pretrained()[0], Progress())
     assert transfer_warnings(folder) == []
 
 
