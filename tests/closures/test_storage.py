@@ -16,6 +16,7 @@ from subgrid.closures import (
     CLOSURES,
     AbstractClosure,
     LearnedClosure,
+    holds_closure,
     load_closure,
     load_metadata,
     save_closure,
@@ -147,9 +148,13 @@ def test_damaged_files_are_named_and_left_alone(name, damage, tmp_path):
 
 
 def test_missing_files(tmp_path):
+    assert not holds_closure(tmp_path / "absent")
+    (tmp_path / "weights.safetensors").write_bytes(b"of a killed writer")
+    assert not holds_closure(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"model\.json is missing"):
         load_closure(tmp_path)
     save_closure(learned(Own(KEYS[2])), tmp_path)
+    assert holds_closure(tmp_path)
     (tmp_path / "weights.safetensors").unlink()
     with pytest.raises(CorruptFileError, match=r"weights\.safetensors is missing"):
         load_closure(tmp_path)

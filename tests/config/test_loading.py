@@ -98,9 +98,9 @@ def test_files_and_run_folders_are_sources(tmp_path):
             "models.cascade.training={updates=0}",
             ("models.cascade.training.updates", "got 0", "at least 1"),
         ),
-        ("coarse.sizes=[12, 9]", ("coarse.sizes", "got 9", "even")),
+        ("coarse.sizes=[12, 9]", ("1 problem in", "coarse.sizes", "got 9", "even")),
         ("coarse.sizes=[16, 8]", ("coarse.sizes", "got 16", "smaller than truth.nx = 16")),
-        ("coarse.sizes=[8, 12]", ("coarse.sizes", "must decrease")),
+        ("coarse.sizes=[8, 12]", ("1 problem in", "coarse.sizes", "must decrease")),
         ("truth.nx=17", ("truth.nx", "got 17", "even")),
         ("truth.ny=18", ("coarse.sizes", "along y")),
         (

@@ -1,5 +1,7 @@
 """Bundles: shipped or in a folder, loaded in one line, with what they are valid for."""
 
+import errno
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from pyqg_jax import qg_model
 
 import subgrid
 from subgrid import nn
-from subgrid.closures import LearnedClosure, save_closure
+from subgrid.closures import LearnedClosure, holds_closure, save_closure
 from subgrid.deploy import bundle as module
 from subgrid.deploy import (
     bundles,
@@ -20,6 +22,7 @@ from subgrid.deploy import (
     write_bundle,
 )
 from subgrid.errors import ConfigError, CorruptFileError, UnknownNameError
+from subgrid.provenance import write_atomic
 from subgrid.systems import TwoLayerQG
 
 SYSTEM = TwoLayerQG(16, beta=2e-11)
@@ -93,6 +96,55 @@ def test_a_damaged_bundle_is_named_and_not_copied(tmp_path, name):
     with pytest.raises(CorruptFileError, match=name):
         copy_bundle(bundle, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("name", ["save_closure", "write_atomic"])
+def test_a_bundle_is_written_whole_or_not_at_all(tmp_path, monkeypatch, there, name):
+    if there:
+        (tmp_path / "b").mkdir()
+    writer = getattr(module, name)
+
+    def interrupted(*arguments):
+        writer(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path / "b")
+    assert [file.name for file in tmp_path.rglob("*")] == ["b"] * there
+    assert load_bundle(write(tmp_path / "b")).card == CARD
+    assert [file.name for file in tmp_path.iterdir()] == ["b"]
+    (tmp_path / "plain").mkdir()
+    assert (tmp_path / "b").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_bundle_is_not_written_among_other_files(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(FileExistsError, match="not empty"):
+        write(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "card.md", "model.json"])
+def test_a_copy_that_was_interrupted_is_no_bundle_and_is_made_again(tmp_path, monkeypatch, name):
+    bundle = load_bundle(write(tmp_path / "b"))
+
+    def full(path, content):
+        if path.name == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_atomic(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_atomic", full)
+        with pytest.raises(OSError, match="No space left"):
+            copy_bundle(bundle, tmp_path / "copy")
+    assert not holds_closure(tmp_path / "copy")
+    with pytest.raises(UnknownNameError):
+        load_bundle(tmp_path / "copy")
+    copy_bundle(bundle, tmp_path / "copy")
+    assert load_bundle(tmp_path / "copy").checksum == bundle.checksum
 
 
 def test_a_copy_has_the_same_bytes(tmp_path):

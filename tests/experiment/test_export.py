@@ -130,6 +130,18 @@ def test_what_cannot_be_exported_is_named(
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_a_bundle_goes_into_an_empty_folder_but_not_where_the_shell_is(
+    finished, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", str(finished), "stacked", "--out", "."]) == 2
+    assert "--out .: is the current folder" in capsys.readouterr().err
+    (tmp_path / "b").mkdir()
+    assert main(["export", str(finished), "stacked", "--out", "b"]) == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["b"]
+    load_bundle("b")
+
+
 def test_a_run_must_be_evaluated_first(a_copy, tmp_path, capsys):
     RunFolder.open(a_copy).forget("evaluate")
     assert main(["export", str(a_copy), "stacked", "--out", str(tmp_path / "b")]) == 2

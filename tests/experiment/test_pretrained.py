@@ -1,6 +1,7 @@
 """Closures from bundles as models of an experiment: tested like trained ones, without training."""
 
 import json
+import re
 import shutil
 
 import jax
@@ -10,8 +11,9 @@ import pytest
 from experiment_runs import SMALLEST, digests
 
 from subgrid import nn
+from subgrid.cli import main
 from subgrid.closures import LearnedClosure
-from subgrid.config import config_from_dict, load_config
+from subgrid.config import check_builds, config_from_dict, load_config
 from subgrid.deploy import load_bundle, validity, write_bundle
 from subgrid.errors import ConfigError, CorruptFileError, RunFolderError
 from subgrid.experiment import (
@@ -21,6 +23,8 @@ from subgrid.experiment import (
     run_experiment,
 )
 from subgrid.experiment.citations import citations
+from subgrid.experiment.pretrained import take_over, transfer_warnings
+from subgrid.experiment.progress import Progress
 from subgrid.experiment.results import read_dataset
 from subgrid.systems import TwoLayerQG
 
@@ -142,6 +146,28 @@ def test_a_transfer_is_tested_and_the_report_warns(bundle, tmp_path):
     assert warning in folder.report.read_text()
 
 
+@pytest.mark.parametrize("nx", [16, 24])
+def test_a_truth_of_another_grid_is_no_obstacle_but_a_warning(bundle, tmp_path, nx):
+    config = with_bundle(bundle, truth={"nx": nx})
+    check_builds(config)  # the coarse model is the same
+    folder = RunFolder.create(tmp_path / "run", config)
+    take_over(folder, config.pretrained()[0], Progress())
+    warning = "ready was trained with a truth of 16 x 16 cells and is compared with one of 24 x 24."
+    assert transfer_warnings(folder) == [warning] * (nx == 24)
+
+
+def test_a_bundle_that_does_not_say_its_truth_is_not_warned_of(tmp_path):
+    system, scaler = TwoLayerQG(12), nn.Scaler(jnp.zeros(2), jnp.ones(2))
+    network = nn.build("4x3-x3", in_channels=2, out_channels=2, key=jax.random.key(0))
+    metadata = {"valid_for": validity("qg", system, system, "operator1"), "dt": 7200.0}
+    own = LearnedClosure(network, scaler, scaler)
+    write_bundle(own, tmp_path / "b", metadata=metadata, card="# b\n")
+    config = with_bundle(tmp_path / "b")
+    folder = RunFolder.create(tmp_path / "run", config)
+    take_over(folder, config.pretrained()[0], Progress())
+    assert transfer_warnings(folder) == []
+
+
 def test_a_closure_that_cannot_run_on_a_grid_is_refused_with_transfer_too(tmp_path):
     system = TwoLayerQG(12)
     network = nn.build("4x3-x3", in_channels=2, out_channels=4, key=jax.random.key(0))
@@ -158,26 +184,84 @@ def test_a_closure_that_cannot_run_on_a_grid_is_refused_with_transfer_too(tmp_pa
     run_experiment(small, tmp_path / "run", stages=("simulate", "train"))
 
 
-def test_a_bundle_that_changed_is_noticed(tested, bundle, finished, tmp_path):
+class Notes(Progress):
+    """Keeps what a run tells."""
+
+    def __init__(self):
+        self.lines = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+
+def exchanged(bundle, finished):
+    """Put another bundle in the place of one, as an update of subgrid may do with shipped ones."""
+    shutil.rmtree(bundle)
+    export_model(finished, "stacked", bundle)
+
+
+CHANGED = r"models\.ready: bundle .* was changed after the run took it over"
+
+
+def test_a_run_keeps_to_its_copy_of_a_bundle_that_changed(bundle, finished, tmp_path):
+    mine = copy_of(bundle, tmp_path)
+    config, run, notes = with_bundle(mine), tmp_path / "run", Notes()
+    run_experiment(config, run, stages=("simulate", "train"))
+    exchanged(mine, finished)
+    run_experiment(config, run, progress=notes)
+    assert load_bundle(run / "models/ready").checksum == load_bundle(bundle).checksum
+    assert any(re.match(CHANGED + r".*; the run uses its copy\.", line) for line in notes.lines)
+    before = digests(run)
+    page = run_experiment(config, run, stages=("report",), force=True).report.read_text()
+    assert "was changed after the run took it over" in page
+    assert digests(run) == before
+    notes = Notes()
+    folder = run_experiment(config, run, stages=("train",), force=True, progress=notes)
+    assert load_bundle(run / "models/ready").checksum == load_bundle(mine).checksum
+    assert not [line for line in notes.lines if re.match(CHANGED, line)]
+    assert transfer_warnings(folder) == []
+
+
+def test_a_training_begun_with_another_bundle_is_not_gone_on_with(bundle, finished, tmp_path):
     mine = copy_of(bundle, tmp_path)
     config, run = with_bundle(mine), tmp_path / "run"
-    run_experiment(config, run, stages=("simulate", "train"))
-    shutil.rmtree(mine)
-    export_model(finished, "stacked", mine)
+    folder = run_experiment(config, run, stages=("simulate", "train"))
+    folder.forget("train")  # as if killed after the copy
+    exchanged(mine, finished)
     before = digests(run)
-    with pytest.raises(RunFolderError, match=r"models\.ready: bundle .* was changed after the run"):
+    with pytest.raises(RunFolderError, match=CHANGED + r"(?s:.*)'train' of .* is not finished"):
         run_experiment(config, run)
     assert digests(run) == before
     run_experiment(config, run, stages=("train",), force=True)  # takes the new one
     assert load_bundle(run / "models/ready").checksum == load_bundle(mine).checksum
-    run_experiment(config, run, stages=("evaluate",))
 
 
-def test_a_run_has_no_need_of_a_bundle_that_is_gone(bundle, tmp_path):
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize("damage", ["altered", "no bundle"])
+def test_a_damaged_bundle_is_as_good_as_gone_once_it_was_taken_over(bundle, tmp_path, damage, done):
+    mine = copy_of(bundle, tmp_path)
+    config, notes = with_bundle(mine), Notes()
+    folder = run_experiment(config, tmp_path / "run", stages=("simulate", "train"))
+    if not done:
+        folder.forget("train")
+    if damage == "altered":
+        (mine / "model.json").write_text("{}")
+    else:
+        (mine / "card.md").unlink()
+    run_experiment(config, folder.path, stages=("simulate", "train"), progress=notes)
+    assert folder.is_done("train")
+    assert not [line for line in notes.lines if re.match(CHANGED, line)]
+
+
+def test_a_run_has_no_need_of_a_bundle_that_is_gone(bundle, tmp_path, capsys):
     mine = copy_of(bundle, tmp_path)
     config, run = with_bundle(mine), tmp_path / "run"
     run_experiment(config, run, stages=("simulate", "train"))
     shutil.rmtree(mine)
+    assert main(["cite", str(run)]) == 0
+    assert "{otness2025," in capsys.readouterr().out
+    assert main(["run", str(run), "--dry-run"]) == 0
+    assert "4 free runs" in capsys.readouterr().out
     folder = run_experiment(config, run)
     assert "ready" in json.loads(folder.scores.read_text())["online"]
     with pytest.raises(ConfigError, match=r"models\.ready: unknown bundle"):
@@ -185,12 +269,13 @@ def test_a_run_has_no_need_of_a_bundle_that_is_gone(bundle, tmp_path):
     assert (run / "models/ready/model.json").exists()
 
 
-def test_a_copy_that_was_altered_is_noticed(bundle, tmp_path):
+@pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])
+def test_a_copy_that_was_altered_is_noticed(bundle, tmp_path, name):
     config = with_bundle(bundle)
     run_experiment(config, tmp_path / "run", stages=("simulate", "train"))
-    file = tmp_path / "run/models/ready/weights.safetensors"
+    file = tmp_path / "run/models/ready" / name
     file.write_bytes(file.read_bytes()[:-1] + b"x")
-    with pytest.raises(CorruptFileError, match=r"weights\.safetensors is truncated or altered"):
+    with pytest.raises(CorruptFileError, match=f"models/ready/{name} is truncated or"):
         run_experiment(config, tmp_path / "run")
 
 

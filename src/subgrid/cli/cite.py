@@ -1,5 +1,7 @@
 """`subgrid cite`: what to cite for a run."""
 
+from pathlib import Path
+
 
 def command(source: str, /) -> None:
     """Print the BibTeX of subgrid and of the papers behind the parts that a run uses.
@@ -12,4 +14,10 @@ def command(source: str, /) -> None:
     from subgrid.config import load_config
     from subgrid.experiment.citations import citations
 
-    print("\n\n".join(citations(load_config(source))))
+    config, taken = load_config(source), {}
+    if config.pretrained() and Path(source).is_dir():
+        from subgrid.experiment.folder import RunFolder
+        from subgrid.experiment.pretrained import copies  # imports JAX, as bundles do
+
+        taken = copies(RunFolder(Path(source), config))
+    print("\n\n".join(citations(config, taken)))

@@ -12,7 +12,9 @@ def print_plan(config: Config, out: Path, workers: int, data_from: Path | None =
     Raises what a run would before it begins: see `check_run`.
     """
     check_names(config)  # first, since what follows imports JAX
+    from subgrid.experiment.folder import RunFolder
     from subgrid.experiment.plan import plan_run
+    from subgrid.experiment.pretrained import copies
     from subgrid.experiment.progress import duration
     from subgrid.experiment.run import check_run
     from subgrid.experiment.stability import step_limits
@@ -21,7 +23,8 @@ def print_plan(config: Config, out: Path, workers: int, data_from: Path | None =
     print(
         f"{config.label} in {out}; timing a few steps and updates on this machine ...", flush=True
     )
-    plans = plan_run(config, workers)
+    begun = RunFolder.existing(out, config)
+    plans = plan_run(config, workers, {} if begun is None else copies(begun))
     print(f"\n{'stage':<10} {'GFLOP':>10} {'memory':>10} {'disk':>10} {'time':>12}  work")
     for plan in plans:
         print(

@@ -5,7 +5,14 @@ from subgrid.closures.base import AbstractClosure, check_closure
 from subgrid.closures.hybrid_symbolic import HybridSymbolic
 from subgrid.closures.learned import LearnedClosure, channels_to_state, state_to_channels
 from subgrid.closures.smagorinsky import Smagorinsky
-from subgrid.closures.storage import load_closure, load_metadata, save_closure
+from subgrid.closures.storage import (
+    MODEL_FILE,
+    WEIGHTS_FILE,
+    holds_closure,
+    load_closure,
+    load_metadata,
+    save_closure,
+)
 from subgrid.closures.zanna_bolton import ZannaBolton2020
 from subgrid.registry import Registry
 
@@ -22,6 +29,8 @@ CLOSURES = Registry(
 
 __all__ = [
     "CLOSURES",
+    "MODEL_FILE",
+    "WEIGHTS_FILE",
     "AbstractClosure",
     "BackscatterBiharmonic",
     "HybridSymbolic",
@@ -30,6 +39,7 @@ __all__ = [
     "ZannaBolton2020",
     "channels_to_state",
     "check_closure",
+    "holds_closure",
     "load_closure",
     "load_metadata",
     "save_closure",

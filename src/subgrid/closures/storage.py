@@ -48,7 +48,7 @@ def save_closure(
     """
     folder = Path(folder)
     model_file = folder / MODEL_FILE
-    if model_file.exists() and not overwrite:
+    if holds_closure(folder) and not overwrite:
         raise FileExistsError(
             f"{model_file} exists; choose another folder or pass overwrite=True to replace it"
         )
@@ -74,6 +74,11 @@ def save_closure(
     finally:
         new_weights.unlink(missing_ok=True)
         new_model.unlink(missing_ok=True)
+
+
+def holds_closure(folder: str | Path) -> bool:
+    """Return whether `save_closure` wrote a closure into a folder; a killed one leaves none."""
+    return (Path(folder) / MODEL_FILE).is_file()
 
 
 def load_closure(folder: str | Path) -> Any:
@@ -112,7 +117,7 @@ def load_metadata(folder: str | Path) -> dict[str, Any]:
 
 def _read_model_file(folder: Path) -> dict[str, Any]:
     path = folder / MODEL_FILE
-    if not path.exists():
+    if not holds_closure(folder):
         raise FileNotFoundError(f"no closure in {folder}: {MODEL_FILE} is missing")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from subgrid.config.sections import (
     VariantConfig,
 )
 from subgrid.config.settings import Config
-from subgrid.errors import ConfigError, SubgridError
+from subgrid.errors import ConfigError, CorruptFileError, SubgridError
 
 
 def check_builds(config: Config, copies: Mapping[str, Path] | None = None) -> None:
@@ -172,7 +172,7 @@ def build_pretrained(
 
     Raises ConfigError for an unknown bundle, for a use that it was not trained and tested for,
     listing what differs, unless `transfer` is set, and for a closure that cannot run on this grid;
-    CorruptFileError for damaged weights.
+    CorruptFileError for a damaged file of it.
     """
     from subgrid.closures import check_closure
     from subgrid.deploy import load_bundle
@@ -288,7 +288,10 @@ def validity_of(config: Config) -> dict[str, Any]:
 
 
 class _naming:
-    """Adds the key of the config to an error that a constructor raises."""
+    """Adds the key of the config to an error that a constructor raises.
+
+    A damaged file is no wrong setting: CorruptFileError, which names it, passes.
+    """
 
     def __init__(self, key: str):
         self.key = key
@@ -297,5 +300,7 @@ class _naming:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if isinstance(error, CorruptFileError):
+            return
         if isinstance(error, TypeError | ValueError | SubgridError):
             raise ConfigError(f"{self.key}: {error}") from error

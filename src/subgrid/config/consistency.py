@@ -114,6 +114,8 @@ def _network_problems(truth: TruthConfig, coarse: CoarseConfig, models: _Models)
                 f"{key}.networks: got {len(model.networks)} for {len(sizes)} {what} {list(sizes)}; "
                 "a multiscale model has one network per size"
             )
+        if model.sizes is None:
+            continue  # what is wrong with coarse.sizes is told once, under that key
         if sizes[0] != coarse.sizes[0]:
             problems.append(
                 f"{key}.sizes: got {list(sizes)}; the first must be coarse.sizes[0] = "

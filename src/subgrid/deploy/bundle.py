@@ -6,14 +6,21 @@ card.md               for people: what it is, how it was made, its scores, its l
 """
 
 import math
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from subgrid.closures import load_closure, load_metadata, save_closure
-from subgrid.closures.storage import MODEL_FILE, WEIGHTS_FILE
+from subgrid.closures import (
+    MODEL_FILE,
+    WEIGHTS_FILE,
+    holds_closure,
+    load_closure,
+    load_metadata,
+    save_closure,
+)
 from subgrid.errors import ConfigError, UnknownNameError
 from subgrid.provenance import file_hash, write_atomic
 from subgrid.registry import unknown_name_message
@@ -74,7 +81,7 @@ _FILES = (WEIGHTS_FILE, CARD_FILE, MODEL_FILE)  # the last one makes a folder a 
 
 def bundles() -> list[str]:
     """Return the names of the shipped bundles."""
-    return sorted(file.parent.name for file in _SHIPPED.glob(f"*/{MODEL_FILE}"))
+    return sorted(folder.name for folder in _SHIPPED.glob("*") if holds_closure(folder))
 
 
 def pretrained(bundle: str | Path) -> Any:
@@ -91,7 +98,7 @@ def load_bundle(bundle: str | Path) -> Bundle:
     folder, known = Path(bundle), bundles()
     if str(bundle) in known:
         folder = _SHIPPED / str(bundle)
-    elif not (folder / MODEL_FILE).is_file():
+    elif not holds_closure(folder):
         raise UnknownNameError(
             unknown_name_message("bundle", str(bundle), known or ["none is shipped"])
             + f" One of your own is given by its folder, which holds a {MODEL_FILE}."
@@ -112,12 +119,18 @@ def write_bundle(
     """Write a bundle: a folder that `subgrid.deploy.pretrained` loads.
 
     `metadata`: JSON, with `valid_for` (see `validity`) and `dt` [s]; `card`: Markdown, whose first
-    line says what the closure is. Raises as `save_closure` does.
+    line says what the closure is. Written aside and renamed, so that neither an error nor a kill
+    leaves a part of it. Raises FileExistsError for a folder with files, else as `save_closure`.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / CARD_FILE, card)
-    save_closure(closure, folder, metadata)
+    folder = Path(folder).resolve()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} exists and is not empty; choose another folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as aside:
+        made = Path(aside) / folder.name
+        save_closure(closure, made, metadata)
+        write_atomic(made / CARD_FILE, card)
+        made.replace(folder)
 
 
 def copy_bundle(bundle: Bundle, folder: str | Path) -> None:

@@ -1,5 +1,8 @@
 """The papers behind the parts of a run, as BibTeX."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from subgrid import __version__
 from subgrid.config import ClosureConfig, Config
 
@@ -81,10 +84,11 @@ _CLOSURES = {
 }
 
 
-def citations(config: Config) -> list[str]:
+def citations(config: Config, copies: Mapping[str, Path] | None = None) -> list[str]:
     """Return the BibTeX entries of subgrid and of every shipped part that a config uses.
 
-    Raises what `subgrid.deploy.load_bundle` does for a bundle of the config.
+    `copies`: the bundles that a run took over, by the name of the model, read instead. Raises
+    what `subgrid.deploy.load_bundle` does for a bundle of the config.
     """
     keys = ["subgrid", *_SYSTEMS.get(config.truth.system, ())]
     for model in config.models:
@@ -94,7 +98,8 @@ def citations(config: Config) -> list[str]:
     for model in config.pretrained():
         from subgrid.deploy import load_bundle  # imports JAX, which the others do not need
 
-        arrangements.add(load_bundle(model.bundle).metadata.get("arrangement", "single"))
+        bundle = load_bundle((copies or {}).get(model.name, model.bundle))
+        arrangements.add(bundle.metadata.get("arrangement", "single"))
     if arrangements - {"single"}:
         keys.append("otness2025")
     keys.extend(("jax", "equinox"))

@@ -27,8 +27,9 @@ def export_model(
 
     `to`: the exporter, see `subgrid.deploy.EXPORTERS`; `seed`: of the initialisations, by default
     the one with the best validation loss (test scores choose nothing). Raises UnknownNameError for
-    an unknown exporter or model, ConfigError for an unknown seed or an `out` that holds files,
-    RunFolderError for a run that is not evaluated, CorruptFileError for damage.
+    an unknown exporter or model, ConfigError for an unknown seed and an `out` that holds files
+    or is the current folder, RunFolderError for a run that is not evaluated, CorruptFileError for
+    damage.
     """
     exporter = EXPORTERS.get(to)
     folder, out = RunFolder.open(path), Path(out)
@@ -44,6 +45,8 @@ def export_model(
         raise ConfigError(f"--seed {seed}: {name} was trained with seeds 0 to {model.seeds - 1}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"--out {out}: exists and is not empty; nothing is overwritten")
+    if out.resolve() == Path.cwd():  # a shell in it would not see the new one
+        raise ConfigError(f"--out {out}: is the current folder, which would be replaced")
     exporter(
         load_closure(folder.model(name, number)),
         out,

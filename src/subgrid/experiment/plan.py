@@ -3,8 +3,9 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -49,14 +50,19 @@ class StagePlan:
     seconds: float
 
 
-def plan_run(config: Config, workers: int = 1) -> list[StagePlan]:
-    """Return what each stage of a run takes; compiles and times its kernels, some seconds."""
+def plan_run(
+    config: Config, workers: int = 1, copies: Mapping[str, Path] | None = None
+) -> list[StagePlan]:
+    """Return what each stage of a run takes; compiles and times its kernels, some seconds.
+
+    `copies`: the bundles that the run took over already, by the name of the model.
+    """
     system = build_system(config)
     coarse = build_coarse_systems(config, system)
     return [
         _plan_simulation(config, system, workers),
         _plan_training(config, coarse),
-        _plan_evaluation(config, coarse[0]),
+        _plan_evaluation(config, coarse[0], copies or {}),
     ]
 
 
@@ -138,7 +144,7 @@ def _networks(config: Config, systems: Sequence[Any]) -> Iterator[tuple[Any, Any
         yield build_separated_network(case.entry, case.task, system, key), system, case.entry, 1
 
 
-def _plan_evaluation(config: Config, system: Any) -> StagePlan:
+def _plan_evaluation(config: Config, system: Any, copies: Mapping[str, Path]) -> StagePlan:
     settings = config.evaluation
     operations, seconds, runs = 0.0, 0.0, 0
     for model in config.models:
@@ -149,7 +155,7 @@ def _plan_evaluation(config: Config, system: Any) -> StagePlan:
         if isinstance(model, ClosureConfig):
             closure = build_closure(model, system)
         elif isinstance(model, PretrainedConfig):
-            closure = build_pretrained(config, model, system).closure
+            closure = build_pretrained(config, model, system, copies.get(model.name)).closure
         stepped, dt = system, config.coarse_dt
         if isinstance(model, GridConfig):
             stepped = build_finer_system(config, model, system)[0]

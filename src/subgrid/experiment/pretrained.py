@@ -1,12 +1,13 @@
 """The pretrained closures of a run: copied into its folder, so that it stays what it was."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from subgrid.closures import load_closure
+from subgrid.closures import holds_closure, load_closure
 from subgrid.config import PretrainedConfig, validity_of
 from subgrid.deploy import copy_bundle, load_bundle
-from subgrid.errors import RunFolderError, UnknownNameError
+from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress
 
@@ -17,7 +18,7 @@ def take_over(folder: RunFolder, model: PretrainedConfig, progress: Progress) ->
     Raises CorruptFileError if the bundle, or what is there, was damaged.
     """
     target = folder.model(model.name)
-    if _is_there(folder, model):
+    if holds_closure(target):
         load_closure(target)  # raises if it was damaged
     else:
         copy_bundle(load_bundle(model.bundle), target)
@@ -30,15 +31,16 @@ def copies(folder: RunFolder) -> dict[str, Path]:
     return {
         model.name: folder.model(model.name)
         for model in folder.config.pretrained()
-        if _is_there(folder, model)
+        if holds_closure(folder.model(model.name))
     }
 
 
-def refuse_changed_bundles(folder: RunFolder) -> None:
-    """Raise RunFolderError if a bundle is another than the one that the run took over.
+def changed_bundles(folder: RunFolder) -> list[str]:
+    """Return a line per bundle that is another now than the one that the run took over.
 
-    One that is gone is no obstacle, as the run has its copy.
+    One that is gone or damaged is none, as the run has its copy.
     """
+    found = []
     taken = copies(folder)
     for model in folder.config.pretrained():
         if model.name not in taken:
@@ -46,29 +48,58 @@ def refuse_changed_bundles(folder: RunFolder) -> None:
         ours = load_bundle(taken[model.name]).checksum
         try:
             now = load_bundle(model.bundle).checksum
-        except UnknownNameError:
+        except (ConfigError, OSError):  # CorruptFileError is an OSError
             continue
         if now != ours:
-            raise RunFolderError(
-                f"models.{model.name}: bundle {model.bundle!r} was changed after the run "
-                f"{folder.path} took it over (its model.json has the SHA-256 {now[:12]}, there "
-                f"{ours[:12]}). Restore it, take the new one with `subgrid train "
-                f"{folder.path} --force`, or choose another --out."
+            found.append(
+                f"models.{model.name}: bundle {model.bundle!r} was changed after the run took it "
+                f"over (SHA-256 of its model.json: then {ours[:12]}, now {now[:12]})"
             )
+    return found
+
+
+def refuse_changed_bundles(folder: RunFolder) -> None:
+    """Raise RunFolderError if a run whose training is not finished began with other bundles.
+
+    After that its copies are all it needs.
+    """
+    changed = changed_bundles(folder)
+    if changed and not folder.is_done("train"):
+        raise RunFolderError(
+            f"{'; '.join(changed)}. The stage 'train' of {folder.path} is not finished: restore "
+            f"the bundle, take the new one with `subgrid train {folder.path} --force`, or choose "
+            "another --out."
+        )
+
+
+def kept_copies(folder: RunFolder) -> list[str]:
+    """Return a sentence per bundle that was changed and of which the run uses its copy."""
+    return [f"{line}; the run uses its copy." for line in changed_bundles(folder)]
 
 
 def transfer_warnings(folder: RunFolder) -> list[str]:
-    """Return a sentence per pretrained model that is used where it was not trained for."""
+    """Return what to know of pretrained models, a sentence each.
+
+    Which bundles were changed since, which models are used where they were not trained for, and
+    which are compared with a truth of another grid, whose subgrid forcing is another.
+    """
     used = validity_of(folder.config) if folder.config.pretrained() else {}
-    found = []
+    found = kept_copies(folder)
     for model in folder.config.pretrained():
-        differing = load_bundle(folder.model(model.name)).differences(used)
+        taken = load_bundle(folder.model(model.name))
+        differing = taken.differences(used)
         if differing:
             theirs, ours = (
                 ", ".join(f"{key} = {pair[side]}" for key, pair in differing.items())
                 for side in (0, 1)
             )
             found.append(f"{model.name} was trained for {theirs} and is used on {ours}.")
+        fine, cells = _truth_cells(taken.metadata), f"{folder.config.truth.nx} x {folder.config.ny}"
+        if fine not in (None, cells):
+            found.append(
+                f"{model.name} was trained with a truth of {fine} cells and is compared with one "
+                f"of {cells}."
+            )
     return found
 
 
@@ -84,5 +115,7 @@ def bundle_facts(folder: RunFolder) -> dict[str, str]:
     return facts
 
 
-def _is_there(folder: RunFolder, model: PretrainedConfig) -> bool:
-    return (folder.model(model.name) / "model.json").exists()
+def _truth_cells(metadata: Mapping[str, Any]) -> str | None:
+    """Return the fine grid behind a bundle's training data, or None if the bundle does not say."""
+    truth = metadata.get("truth", {})
+    return f"{truth['nx']} x {truth['ny']}" if {"nx", "ny"} <= set(truth) else None

@@ -16,7 +16,7 @@ from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.keys import STAGES, stage_keys, stage_parts
 from subgrid.experiment.lock import RunLock
 from subgrid.experiment.make_report import make_report
-from subgrid.experiment.pretrained import copies, refuse_changed_bundles
+from subgrid.experiment.pretrained import copies, kept_copies, refuse_changed_bundles
 from subgrid.experiment.progress import Progress, duration
 from subgrid.experiment.simulate import DATA_FROM, simulate
 from subgrid.experiment.stability import check_time_steps
@@ -56,8 +56,8 @@ def run_experiment(
 
     Raises ConfigError for names that are in no registry, for a time step that cannot work and for
     data that cannot be taken over, RunFolderError for a folder of another config, begun by another
-    version or with another bundle than now, RunLockedError if another process has it, and whatever
-    a stage raises; what was finished stays.
+    version or whose unfinished training has another bundle than now, RunLockedError if another
+    process has it, and whatever a stage raises; what was finished stays.
     """
     progress = Progress() if progress is None else progress
     out = Path(out)
@@ -76,6 +76,8 @@ def run_experiment(
         _refuse_other_version(folder, wanted, force)
         if force:
             _remove_outputs(folder, wanted[0])
+        for line in kept_copies(folder):
+            progress.note(line)
         _take_over_data(folder, source, progress)
         for stage in wanted:
             _run_stage(folder, stage, progress, team)
