@@ -11,25 +11,12 @@ import resource
 import tempfile
 from pathlib import Path
 
-from subgrid.coarsening import Operator1
-from subgrid.data import generate
-from subgrid.systems import TwoLayerQG
+from truth_settings import truth_settings
 
-system = TwoLayerQG(256)
-coarse = {size: system.with_grid(size) for size in (128, 96, 64)}
+from subgrid.data import generate
+
 with tempfile.TemporaryDirectory() as folder:
-    generate(
-        Path(folder) / "train.zarr",
-        system=system,
-        coarse_systems=coarse,
-        coarseners={size: Operator1(system.grid, one.grid) for size, one in coarse.items()},
-        dt=3600.0,
-        trajectories=1,
-        spinup_steps=0,
-        frames=400,
-        save_every=1,
-        seed=0,
-        segment_frames=100,
-    )
+    settings = truth_settings(256, (128, 96, 64), frames=400, segment_frames=100)
+    generate(Path(folder) / "train.zarr", **settings)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # from KiB
 print(f"peak resident memory: {peak:.2f} GiB")

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 import jax
+from truth_settings import truth_settings
 
-from subgrid.coarsening import Operator1
 from subgrid.data import generate, process_map
 from subgrid.stepping import advance_segment
 from subgrid.systems import TwoLayerQG
@@ -29,20 +29,15 @@ SCALES = {64: (48, 32), 128: (64, 48), 256: (64, 48)}
 
 
 def settings(nx: int, frames: int, trajectories: int = 1, seed: int = 0) -> dict:
-    system = TwoLayerQG(nx)
-    coarse = {size: system.with_grid(size) for size in SCALES[nx]}
-    return {
-        "system": system,
-        "coarse_systems": coarse,
-        "coarseners": {n: Operator1(system.grid, s.grid) for n, s in coarse.items()},
-        "dt": 3600.0,
-        "trajectories": trajectories,
-        "spinup_steps": 0,
-        "frames": frames,
-        "save_every": SAVE_EVERY,
-        "seed": seed,
-        "segment_frames": SEGMENT,
-    }
+    return truth_settings(
+        nx,
+        SCALES[nx],
+        frames,
+        trajectories=trajectories,
+        save_every=SAVE_EVERY,
+        seed=seed,
+        segment_frames=SEGMENT,
+    )
 
 
 def nothing(state) -> None:

@@ -16,11 +16,10 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from truth_settings import truth_settings
 
 from subgrid import nn
-from subgrid.coarsening import Operator1
 from subgrid.data import Samples, generate
-from subgrid.systems import TwoLayerQG
 from subgrid.training import OPTIMISERS, SCHEDULES, Plan, train_offline
 
 SIZE, BATCH = 64, 16
@@ -41,22 +40,9 @@ def matmul_rate(side: int = 2048, repeats: int = 5) -> float:
 
 def store(folder: Path) -> Path:
     """Write 256 frames of a flow that has just begun: their values do not matter here."""
-    system = TwoLayerQG(2 * SIZE)
-    coarse = system.with_grid(SIZE)
     path = folder / "train.zarr"
-    generate(
-        path,
-        system=system,
-        coarse_systems={SIZE: coarse},
-        coarseners={SIZE: Operator1(system.grid, coarse.grid)},
-        dt=7200.0,
-        trajectories=1,
-        spinup_steps=0,
-        frames=256,
-        save_every=1,
-        seed=0,
-        segment_frames=64,
-    )
+    settings = truth_settings(2 * SIZE, (SIZE,), frames=256, dt=7200.0, segment_frames=64)
+    generate(path, **settings)
     return path
 
 

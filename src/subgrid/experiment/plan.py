@@ -137,7 +137,7 @@ def _networks(config: Config, systems: Sequence[Any]) -> Iterator[tuple[Any, Any
     for model in (*config.learned(), *config.searched()):
         network = build_network(config, model, systems[0], key)
         # a cascade trains one network after another: the whole is an upper bound for each
-        rounds = len(model.networks) if model.arrangement == "multiscale" else 1
+        rounds = len(config.updates_of(model))
         yield from [(network, systems[0], model, rounds)] * model.seeds
     for case in cases(config):
         system = systems[config.coarse.sizes.index(case.high)]
