@@ -215,6 +215,31 @@ def test_the_flux_form_is_refused_for_a_system_that_has_none(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("inputs", "problem"),
+    [
+        ('["q", "tendencies"]', r"unknown input 'tendencies'.*'tendency'"),
+        ('["q", "q"]', "each once"),
+        ("[]", "each once|at least 1"),
+    ],
+)
+def test_inputs_that_do_not_exist_are_refused(inputs, problem):
+    with pytest.raises(ConfigError, match=rf"(?s)models\.cascade\.inputs.*({problem})"):
+        check_builds(load_config(SMALLEST, overrides=[f"models.cascade.inputs={inputs}"]))
+
+
+def test_networks_are_built_for_their_inputs():
+    overrides = ['models.cascade.inputs=["q", "tendency"]', 'models.stacked.inputs=["tendency"]']
+    config = load_config(SMALLEST, overrides=overrides)
+    check_builds(config)
+    coarse = build_coarse_systems(config, build_system(config))[0]
+    found = {}
+    for model in config.learned():
+        network = build_network(config, model, coarse, jax.random.key(0))
+        found[model.name] = network.in_channels, network.out_channels
+    assert found == {"cascade": (4, 2), "stacked": (2, 2)}
+
+
+@pytest.mark.parametrize(
     ("trained", "where"),
     [
         ({"search": {"candidates": ["psm4"]}}, r"\(search\)"),

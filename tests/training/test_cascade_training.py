@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from made_up import SIZE, S
 
-from subgrid.closures import load_closure, save_closure
+from subgrid.closures import Inputs, load_closure, save_closure
 from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid, downscale
 from subgrid.nn import Cascade, Conv2d
+from subgrid.systems import TwoLayerQG
 from subgrid.training import Adam, Constant, Noise, Plan, load_best, read_records, train_cascade
 from subgrid.training.cascade import stage_task
 from subgrid.training.scaling import make_closure, standardisation
@@ -16,10 +17,10 @@ from subgrid.training.scaling import make_closure, standardisation
 SIZES = (SIZE, 8)
 
 
-def cascade(sizes=SIZES, out=2):
+def cascade(sizes=SIZES, out=2, seen=2):
     """One convolution per stage: what is tested here does not depend on the networks."""
     keys = jax.random.split(jax.random.key(0), len(sizes))
-    networks = tuple(Conv2d(2 + stage * out, out, 3, key=key) for stage, key in enumerate(keys))
+    networks = tuple(Conv2d(seen + stage * out, out, 3, key=key) for stage, key in enumerate(keys))
     return Cascade(networks, sizes)
 
 
@@ -57,8 +58,13 @@ def test_every_stage_learns_and_reports(trained):
     np.testing.assert_allclose(result.gflop_per_sample, [3 * first, first + 3 * second], rtol=1e-12)
 
 
-def test_the_last_loss_is_the_loss_of_the_closure(trained, data):
+@pytest.mark.parametrize("names", [None, ("q", "tendency")])
+def test_the_last_loss_is_the_loss_of_the_closure(names, trained, data, tmp_path):
     result, _ = trained
+    if names is not None:
+        inputs = Inputs(TwoLayerQG(SIZE), names)
+        settings = {"folder": tmp_path, "seed": 1, "inputs": inputs}
+        result = train_cascade(cascade(seen=inputs.count), *data, plan(), **settings)
     batch = data[1].batch(np.arange(16))
     increment = jax.jit(jax.vmap(lambda q: result.closure((q,))[0][0]))(batch["q"])
     scale = np.asarray(standardisation(data[0]).targets.scale)[:, None, None]

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from made_up import SIZE, Q, S
 
-from subgrid.closures import LearnedClosure, load_closure, save_closure
+from subgrid.closures import Inputs, LearnedClosure, load_closure, save_closure
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.grids import PeriodicGrid
 from subgrid.nn import Cascade, Conv2d, Scaler, trainable
 from subgrid.randomness import Stream, generator
+from subgrid.systems import TwoLayerQG
 from subgrid.training import Adam, Constant, Noise, Plan, read_records, train_offline
 from subgrid.training.offline import closure_task
 from subgrid.training.scaling import channels, standardisation
@@ -181,6 +182,25 @@ def test_channels_join_variables_in_order():
     assert found.shape == (3, 3, 4, 5)
     assert found[:, 0].min() == 1.0
     assert found[:, 1:].max() == 0.0
+
+
+def test_a_network_can_be_given_the_resolved_tendency(data, tmp_path):
+    system = TwoLayerQG(SIZE)
+    tendency = jax.jit(jax.vmap(lambda q: system.tendency(system.State(q)).q))
+    for split in data:
+        split.arrays["q_forcing"] = -0.1 * np.asarray(tendency(split.arrays["q"]))
+    parts = {"q": data[0].arrays["q"], "tendency": 10 * data[0].arrays["q_forcing"]}
+    losses = {}
+    for names in (("q",), ("q", "tendency")):
+        inputs = Inputs(system, names)
+        network = Conv2d(inputs.count, 2, 1, key=jax.random.key(0))
+        settings = {"folder": tmp_path / str(len(names)), "seed": 1, "inputs": inputs}
+        result = train_offline(network, *data, plan(updates=300), **settings)
+        losses[names] = result.fits[0].best_loss
+        scale = np.concatenate([parts[name].std(axis=(0, 2, 3)) for name in names])
+        # all 64 samples, to three digits
+        np.testing.assert_allclose(result.closure.input_scaler.scale, scale, rtol=6e-3)
+    assert losses["q", "tendency"] < 0.01 < 0.5 < losses[("q",)]
 
 
 def test_bad_input_is_named(data, tmp_path):

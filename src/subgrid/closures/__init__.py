@@ -1,9 +1,11 @@
 """Closures: what the unresolved scales add to the tendency of a resolved state."""
 
+from subgrid.closures._channels import channels_to_state, state_to_channels
 from subgrid.closures.backscatter import BackscatterBiharmonic
 from subgrid.closures.base import AbstractClosure, check_closure
 from subgrid.closures.hybrid_symbolic import HybridSymbolic
-from subgrid.closures.learned import LearnedClosure, channels_to_state, state_to_channels
+from subgrid.closures.inputs import TENDENCY, Inputs
+from subgrid.closures.learned import LearnedClosure
 from subgrid.closures.smagorinsky import Smagorinsky
 from subgrid.closures.storage import (
     MODEL_FILE,
@@ -30,10 +32,12 @@ CLOSURES = Registry(
 __all__ = [
     "CLOSURES",
     "MODEL_FILE",
+    "TENDENCY",
     "WEIGHTS_FILE",
     "AbstractClosure",
     "BackscatterBiharmonic",
     "HybridSymbolic",
+    "Inputs",
     "LearnedClosure",
     "Smagorinsky",
     "ZannaBolton2020",

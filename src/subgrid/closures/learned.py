@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from subgrid.closures._channels import channels_to_state, state_to_channels
 from subgrid.closures._spectral import divergence
 from subgrid.closures.base import AbstractClosure
+from subgrid.closures.inputs import Inputs
 from subgrid.errors import ShapeError
 from subgrid.grids import PeriodicGrid
 
@@ -22,11 +24,12 @@ class LearnedClosure(AbstractClosure):
         increment = -∂x f_x - ∂y f_y,   (f_x, f_y) = μ_f + σ_f · network((x - μ_x)/σ_x)   flux_form
 
     x holds the arrays of the state [level, y, x] (or [y, x]) as channels, in the order of its
-    fields. `network` maps [C, y, x] to [C', y, x]: C' = C, and 2 C with `flux_form`, the fluxes in
-    x of all channels first, then those in y. `input_scaler` (μ_x, σ_x per channel, units of the
-    state) and `output_scaler` (units of the state per second; times metres with `flux_form`) have
-    `normalise` and `denormalise`, as `subgrid.nn.Scaler` does. `grid` is needed for the divergence
-    of `flux_form` alone. Both options make the mean of every channel exact (zero increment to
+    fields, or what `inputs` makes of them (resolved tendencies, say). `network` maps [C, y, x] to
+    [C', y, x]: C' = channels of the state, and twice as many with `flux_form`, the fluxes in x of
+    all channels first, then those in y. `input_scaler` (μ_x, σ_x per channel, units of x) and
+    `output_scaler` (units of the state per second; times metres with `flux_form`) have `normalise`
+    and `denormalise`, as `subgrid.nn.Scaler` does. `grid` is needed for the divergence of
+    `flux_form` alone. Both options make the mean of every channel exact (zero increment to
     rounding), `flux_form` by construction.
 
     The network is evaluated in the precision of its own weights, the rest in that of the state.
@@ -41,6 +44,7 @@ class LearnedClosure(AbstractClosure):
     zero_mean: bool = eqx.field(static=True)
     flux_form: bool = eqx.field(static=True)
     grid: PeriodicGrid | None = eqx.field(static=True)
+    inputs: Inputs | None = None
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class LearnedClosure(AbstractClosure):
         zero_mean: bool = False,
         flux_form: bool = False,
         grid: PeriodicGrid | None = None,
+        inputs: Inputs | None = None,
     ):
         if flux_form and grid is None:
             raise ValueError("flux_form needs `grid`, the grid on which the divergence is taken")
@@ -59,18 +64,29 @@ class LearnedClosure(AbstractClosure):
         self.zero_mean = bool(zero_mean)
         self.flux_form = bool(flux_form)
         self.grid = grid
+        self.inputs = inputs
 
     def __call__(
         self, state: PyTree, memory: PyTree = None, forcing: PyTree = None
     ) -> tuple[PyTree, PyTree]:
         """Return the increment, like the state and per second, and the memory it got."""
         fields = state_to_channels(state)
-        self._check_input(fields)
-        scaled = self.input_scaler.normalise(fields).astype(_precision(self.network, fields.dtype))
-        output = self.network(scaled)
+        seen = self.seen(fields)
+        output = self.network(seen.astype(_precision(self.network, fields.dtype)))
         self._check_output(output, fields)
         increment = self.increment_of(output.astype(fields.dtype), self.grid)
         return channels_to_state(increment.astype(fields.dtype), state), memory
+
+    def seen(self, fields: Float[Array, "channel y x"]) -> Float[Array, "input y x"]:
+        """Return what the network sees of a state's channels: its inputs, standardised."""
+        self._check_grid(fields)
+        inputs = fields if self.inputs is None else self.inputs(fields)
+        wanted = jnp.shape(getattr(self.input_scaler, "mean", inputs))[0]
+        if inputs.shape[0] != wanted:
+            raise ShapeError(
+                f"the state has {inputs.shape[0]} channels, but this closure was made for {wanted}"
+            )
+        return self.input_scaler.normalise(inputs)
 
     def increment_of(
         self, output: Float[Array, "out y x"], grid: PeriodicGrid | None
@@ -87,12 +103,7 @@ class LearnedClosure(AbstractClosure):
             increment = increment - jnp.mean(increment, axis=(-2, -1), keepdims=True)
         return increment
 
-    def _check_input(self, fields: Float[Array, "channel y x"]) -> None:
-        wanted = jnp.shape(getattr(self.input_scaler, "mean", fields))[0]
-        if fields.shape[0] != wanted:
-            raise ShapeError(
-                f"the state has {fields.shape[0]} channels, but this closure was made for {wanted}"
-            )
+    def _check_grid(self, fields: Float[Array, "channel y x"]) -> None:
         if self.flux_form and self.grid is not None and fields.shape[-2:] != self.grid.shape:
             raise ShapeError(
                 f"the state is on {fields.shape[-2:]} (ny, nx), but this flux-form closure takes "
@@ -108,32 +119,6 @@ class LearnedClosure(AbstractClosure):
                 f"{' (two fluxes per channel)' if self.flux_form else ''}, but returned "
                 f"{output.shape}"
             )
-
-
-def state_to_channels(state: PyTree) -> Float[Array, "channel y x"]:
-    """Return the arrays of a state, [..., y, x] each, as channels in the order of its fields.
-
-    Raises ShapeError if an array has fewer than two axes or they are not all on one grid.
-    """
-    leaves = jax.tree.leaves(state)
-    grids = {leaf.shape[-2:] for leaf in leaves}
-    if len(grids) != 1 or any(leaf.ndim < 2 for leaf in leaves):
-        raise ShapeError(
-            "a network needs a state whose arrays all end in the same (y, x), got shapes "
-            f"{[leaf.shape for leaf in leaves]}"
-        )
-    return jnp.concatenate([leaf.reshape(-1, *leaf.shape[-2:]) for leaf in leaves])
-
-
-def channels_to_state(fields: Float[Array, "channel y x"], like: PyTree) -> PyTree:
-    """Return channels as a state shaped like `like`: the inverse of `state_to_channels`."""
-    leaves, structure = jax.tree.flatten(like)
-    parts, start = [], 0
-    for leaf in leaves:
-        count = leaf.size // (leaf.shape[-2] * leaf.shape[-1])
-        parts.append(fields[start : start + count].reshape(leaf.shape))
-        start += count
-    return jax.tree.unflatten(structure, parts)
 
 
 def _precision(network: Any, default: Any) -> Any:

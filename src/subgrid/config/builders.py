@@ -196,33 +196,46 @@ def build_pretrained(
     return bundle
 
 
+def build_inputs(model: LearnedConfig, coarse_system: Any) -> Any:
+    """Return what the networks of a model see, None for the state; raises ConfigError as such."""
+    from subgrid.closures import Inputs
+
+    if model.inputs is None:
+        return None
+    with _naming(f"models.{model.name}.inputs"):
+        return Inputs(coarse_system, model.inputs)
+
+
 def build_network(config: Config, model: LearnedConfig, coarse_system: Any, key: Any) -> Any:
     """Return the untrained network of a learned model: a named one, a `Stacked` or a `Cascade`.
 
-    It maps the channels of a state to those of its increment (with `flux_form` to two fluxes each).
+    It maps the channels of a state, or those of the model's inputs, to those of its increment (with
+    `flux_form` to two fluxes each).
     """
     import jax
 
     from subgrid.nn import Stacked, build, build_cascade
 
     channels = _state_channels(coarse_system)
+    inputs = build_inputs(model, coarse_system)
+    seen = channels if inputs is None else inputs.count
     out = 2 * channels if model.flux_form else channels
     with _naming(f"models.{model.name}"):
         if model.arrangement == "multiscale":
             return build_cascade(
                 model.networks,
                 model.scales(config.coarse),
-                state_channels=channels,
+                state_channels=seen,
                 out_channels=out,
                 key=key,
                 width=model.width,
             )
-        # the second of a stack sees the state and what the first made of it
-        inputs = [channels, channels + out]
+        # the second of a stack sees the same and what the first made of it
+        counts = [seen, seen + out]
         keys = jax.random.split(key, len(model.networks))
         networks = [
             build(name, in_channels=count, out_channels=out, key=part, width=model.width)
-            for name, count, part in zip(model.networks, inputs, keys, strict=False)
+            for name, count, part in zip(model.networks, counts, keys, strict=False)
         ]
         return Stacked(*networks) if model.arrangement == "stacked" else networks[0]
 

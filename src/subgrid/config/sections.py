@@ -162,9 +162,10 @@ class LearnedConfig(Section):
     "stacked" (two networks at the finest coarse size, the second correcting the first, trained
     together) or "multiscale" (one network per coarse size, the one for the coarsest size first,
     trained one after another with the earlier ones frozen). `width` multiplies the channels of each
-    network. `seeds` is the number of independent initialisations. `training` changes single
-    settings of [training] for this model, and `stage_training`, with a table per network of a
-    multiscale model, for one network on top of that.
+    network. `inputs` names what the networks see: variables of the system and "tendency", its
+    resolved tendency; by default the state. `seeds` is the number of independent initialisations.
+    `training` changes single settings of [training] for this model, and `stage_training`, with a
+    table per network of a multiscale model, for one network on top of that.
     """
 
     name: Name
@@ -173,6 +174,7 @@ class LearnedConfig(Section):
     arrangement: Literal["single", "stacked", "multiscale"] = "single"
     sizes: Sizes | None = None
     width: Positive = 1.0
+    inputs: Names | None = None
     zero_mean: bool = False
     flux_form: bool = False
     seeds: Count = 1

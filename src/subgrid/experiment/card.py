@@ -42,6 +42,7 @@ It maps the coarse state to the subgrid forcing, which is added to the tendency.
 - constants changed from those of the configuration: {_listed(truth.constants)}
 - networks: {", ".join(model.networks)} ({model.arrangement}, width {model.width:g}), on
   {", ".join(map(str, model.scales(config.coarse)))} cells
+- inputs: {", ".join(model.inputs or ("the state",))}
 - output: zero mean {model.zero_mean}, flux form {model.flux_form}
 """
 

@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from subgrid.closures import TENDENCY
 from subgrid.config import (
     ClosureConfig,
     Config,
@@ -166,6 +167,9 @@ def _plan_evaluation(config: Config, system: Any, copies: Mapping[str, Path]) ->
             network = build_network(config, model, system, jax.random.key(0))
             operations += steps * network.flops(*system.grid.shape)
             seconds += steps * _seconds_per_forward(network, system.grid.shape)
+            if TENDENCY in (model.inputs or ()):  # costs as much as a step
+                operations += steps * step_operations(system)
+                seconds += steps * _seconds_per_step(system, dt, None)
         runs += settings.members * networks
     rate, alone = None, 0.0
     for model in config.searched():

@@ -12,6 +12,7 @@ from subgrid.closures import LearnedClosure
 from subgrid.config import (
     LearnedConfig,
     build_coarse_systems,
+    build_inputs,
     build_network,
     build_plan,
     build_system,
@@ -82,6 +83,7 @@ def _train_one(
             zero_mean=model.zero_mean,
             flux_form=model.flux_form,
             grid=coarse.grid,
+            inputs=build_inputs(model, coarse),
             callbacks=(watch,),
         )
         write_atomic(target / "card.md", model_card(folder, model, number))

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from subgrid.closures import LearnedClosure
+from subgrid.closures import Inputs, LearnedClosure
 from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid, downscale, upscale
 from subgrid.nn import Cascade
-from subgrid.randomness import Stream, generator, require_seed
+from subgrid.randomness import require_seed
 from subgrid.training.offline import OfflineResult
 from subgrid.training.plan import Plan
 from subgrid.training.scaling import (
@@ -23,12 +23,12 @@ from subgrid.training.scaling import (
     channels,
     frame_shape,
     make_closure,
+    scaler_of_inputs,
+    scaling_batch,
     standardisation,
 )
 from subgrid.training.tasks import Sources, Task, forward_gflop, train_task
 from subgrid.training.trackers import Callback
-
-_SCALE_SAMPLES = 256  # enough for a standard deviation to three digits
 
 
 def train_cascade(
@@ -42,6 +42,7 @@ def train_cascade(
     zero_mean: bool = False,
     flux_form: bool = False,
     grid: PeriodicGrid | None = None,
+    inputs: Inputs | None = None,
     scale_stages: bool = True,
     callbacks: Sequence[Callback] = (),
     label: str = "",
@@ -69,9 +70,11 @@ def train_cascade(
     _check(cascade, samples_train, plans, seed)
     scales = standardisation(samples_train)
     sources = Sources(samples_train, samples_validation, scales)
-    closure = make_closure(cascade, scales, zero_mean=zero_mean, flux_form=flux_form, grid=grid)
-    settings = {"sizes": list(cascade.sizes), "scale_stages": scale_stages}
-    settings |= {"zero_mean": zero_mean, "flux_form": flux_form}
+    form: dict[str, Any] = {"zero_mean": zero_mean, "flux_form": flux_form}
+    seen = {"inputs": inputs, "input_scaler": scaler_of_inputs(inputs, samples_train, scales, seed)}
+    closure = make_closure(cascade, scales, grid=grid, **form, **seen)
+    settings = {"sizes": list(cascade.sizes), "scale_stages": scale_stages, **form}
+    settings["inputs"] = inputs and list(inputs.names)
     fits = []
     for stage, stage_plan in enumerate(plans):
         unit = _residual_size(closure, stage, sources, seed) if scale_stages else 1.0
@@ -103,8 +106,7 @@ def stage_task(
         coarse = PeriodicGrid(size, _rows(grid.shape, size), grid.length_x, grid.length_y)
 
     def predict(closure: LearnedClosure, fields: Array, forcing: Array) -> Array:
-        seen = closure.input_scaler.normalise(fields)
-        output = _cascade(closure).predict(seen, stage)
+        output = _cascade(closure).predict(closure.seen(fields), stage)
         return scales.targets.normalise(closure.increment_of(output, coarse))
 
     def target(forcing: Array) -> Array:
@@ -120,10 +122,7 @@ def _residual_size(closure: LearnedClosure, stage: int, sources: Sources, seed: 
     bits differ; at the rare border between two numbers its checkpoint is refused.
     """
     cascade, scales = _cascade(closure), sources.scales
-    count = min(_SCALE_SAMPLES, len(sources.train))
-    random = generator(Stream.STAGE_SCALE, seed)
-    chosen = np.sort(random.choice(len(sources.train), count, replace=False))
-    batch = sources.train.batch(chosen)
+    batch = scaling_batch(sources.train, seed)
     names = scales.variables
     task = stage_task(scales, cascade, stage, closure.grid, 1.0)
 

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import Array
 
-from subgrid.closures import LearnedClosure
+from subgrid.closures import Inputs, LearnedClosure
 from subgrid.grids import PeriodicGrid
 from subgrid.randomness import require_seed
 from subgrid.training.plan import Plan
@@ -16,6 +17,7 @@ from subgrid.training.scaling import (
     Standardisation,
     frame_shape,
     make_closure,
+    scaler_of_inputs,
     standardisation,
 )
 from subgrid.training.tasks import Sources, Task, forward_gflop, train_task
@@ -66,6 +68,7 @@ def train_offline(
     zero_mean: bool = False,
     flux_form: bool = False,
     grid: PeriodicGrid | None = None,
+    inputs: Inputs | None = None,
     callbacks: Sequence[Callback] = (),
     label: str = "",
 ) -> OfflineResult:
@@ -73,16 +76,18 @@ def train_offline(
 
         loss = mean over batch, channels and pixels of ((M(x + σ_x β ξ) - S)/σ_S)²
 
-    M is the `LearnedClosure` that runs online, with its scalers and its `zero_mean` or `flux_form`
-    (see there; `grid` is needed for the latter); x, S = state and forcing, σ their standard
-    deviations over the training split; β = level of `plan.noise`, ξ ~ N(0, 1) per pixel. Only the
-    network's weights are trained (see `subgrid.nn.trainable`), and those with the lowest loss,
-    without noise, on a fixed subset of the validation split are kept. Resumes in `folder`; errors
-    are those of `fit`.
+    M is the `LearnedClosure` that runs online, with its scalers, `inputs` and its `zero_mean` or
+    `flux_form` (see there; `grid` is needed for the latter); x, S = state and forcing, σ their
+    standard deviations over the training split; β = level of `plan.noise`, ξ ~ N(0, 1) per pixel.
+    Only the network's weights are trained (see `subgrid.nn.trainable`), and those with the lowest
+    loss, without noise, on a fixed subset of the validation split are kept. Resumes in `folder`;
+    errors are those of `fit`.
     """
     require_seed(seed)
     scales = standardisation(samples_train)
-    closure = make_closure(network, scales, zero_mean=zero_mean, flux_form=flux_form, grid=grid)
+    form: dict[str, Any] = {"zero_mean": zero_mean, "flux_form": flux_form}
+    seen = {"inputs": inputs, "input_scaler": scaler_of_inputs(inputs, samples_train, scales, seed)}
+    closure = make_closure(network, scales, grid=grid, **form, **seen)
     result = train_task(
         closure,
         closure_task(scales),
@@ -91,7 +96,7 @@ def train_offline(
         where=lambda closure: closure.network,
         folder=folder,
         seed=seed,
-        settings={"zero_mean": zero_mean, "flux_form": flux_form},
+        settings={**form, "inputs": inputs and list(inputs.names)},
         callbacks=callbacks,
         label=label,
     )

@@ -2,19 +2,23 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from subgrid.closures import LearnedClosure
+from subgrid.closures import Inputs, LearnedClosure
 from subgrid.data import VariableStatistics, statistics
 from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid
 from subgrid.nn import Scaler
+from subgrid.randomness import Stream, generator
 
+_SCALE_SAMPLES = 256  # enough for a standard deviation to three digits
 FORCING = "_forcing"  # the name of a variable's subgrid forcing ends so
 
 
@@ -93,11 +97,13 @@ def make_closure(
     zero_mean: bool = False,
     flux_form: bool = False,
     grid: PeriodicGrid | None = None,
+    inputs: Inputs | None = None,
+    input_scaler: Scaler | None = None,
 ) -> LearnedClosure:
     """Return a network as a closure with the scalers of its training data.
 
-    Fluxes are scaled by σ_S dx, so that fluxes of order one that vary over a few cells make a
-    forcing of order one.
+    `inputs` come with their own `input_scaler` (see `scaler_of_inputs`). Fluxes are scaled by
+    σ_S dx, so that fluxes of order one that vary over a few cells make a forcing of order one.
     """
     outputs = scales.targets
     if flux_form:
@@ -105,7 +111,38 @@ def make_closure(
             raise ConfigError("flux_form needs `grid`, on which the divergence is taken.")
         scale = jnp.tile(scales.targets.scale * jnp.float32(grid.dx), 2)
         outputs = Scaler(jnp.zeros_like(scale), scale)
-    return LearnedClosure(network, scales.inputs, outputs, zero_mean, flux_form, grid)
+    scaler = scales.inputs if input_scaler is None else input_scaler
+    return LearnedClosure(network, scaler, outputs, zero_mean, flux_form, grid, inputs)
+
+
+def scaler_of_inputs(
+    inputs: Inputs | None, samples: SampleSource, scales: Standardisation, seed: int
+) -> Scaler:
+    """Return the scaler of a closure's inputs: that of the state's channels if there are none.
+
+    Mean and standard deviation over samples of the training split drawn by `seed`. Rounded to
+    three digits, so that a resumed run finds the same numbers on a machine whose last bits differ;
+    a mean below a thousandth of the standard deviation is zero.
+    """
+    if inputs is None:
+        return scales.inputs
+    fields = channels(scaling_batch(samples, seed), scales.variables)
+    seen = np.asarray(jax.jit(partial(jax.lax.map, inputs))(fields), np.float64)
+    mean, scale = seen.mean(axis=(0, 2, 3)), seen.std(axis=(0, 2, 3))
+    if not np.all(np.isfinite(scale) & (scale > 0)):
+        raise ConfigError(
+            f"{samples.path}: the standard deviations of the inputs {list(inputs.names)} are "
+            f"{scale.tolist()}; a channel that does not vary cannot be standardised."
+        )
+    mean = np.where(np.abs(mean) < 1e-3 * scale, 0.0, mean)
+    return Scaler(_three_digits(mean), _three_digits(scale))
+
+
+def scaling_batch(samples: SampleSource, seed: int) -> Mapping[str, np.ndarray]:
+    """Return the samples by which scales are measured: up to 256, drawn by `seed`."""
+    count = min(_SCALE_SAMPLES, len(samples))
+    random = generator(Stream.STAGE_SCALE, seed)
+    return samples.batch(np.sort(random.choice(len(samples), count, replace=False)))
 
 
 def channels(batch: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
@@ -129,3 +166,7 @@ def _scaler(found: Mapping[str, VariableStatistics], names: Sequence[str], path:
             "that does not vary cannot be standardised. Look at the data or add trajectories."
         )
     return Scaler(jnp.asarray(mean, jnp.float32), jnp.asarray(scale, jnp.float32))
+
+
+def _three_digits(values: np.ndarray) -> Array:
+    return jnp.asarray([float(f"{value:.3g}") for value in values], jnp.float32)

@@ -1,0 +1,71 @@
+"""What a network sees of a state: some of its variables, and what the model itself makes of it."""
+
+import math
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from subgrid.closures._channels import channels_to_state, state_to_channels
+from subgrid.errors import ShapeError, UnknownNameError
+from subgrid.registry import unknown_name_message
+from subgrid.systems import AbstractSystem
+
+TENDENCY = "tendency"  # the name of the resolved tendency among the inputs
+
+
+class Inputs(eqx.Module):
+    """The channels that a network is given, instead of those of the state alone.
+
+    `names`, in the order of the channels: variables of `system`, each with all its levels, and
+    "tendency", the resolved tendency of every variable (its units per second). What a subgrid
+    forcing S = C[F(x)] - F(C x) takes away is that tendency, formed on the coarse grid, so that a
+    few local weights applied to it go further than many that must form products and invert
+    operators of the whole domain themselves. It costs about one step of the coarse model.
+
+    `system` is the one that the closure works in: its grid and constants are those of the
+    tendency. Raises UnknownNameError for another name, ValueError for none or one given twice.
+    """
+
+    system: AbstractSystem
+    names: tuple[str, ...] = eqx.field(static=True)
+
+    def __init__(self, system: AbstractSystem, names: Sequence[str]):
+        known = [*(variable.name for variable in system.variables), TENDENCY]
+        for name in names:
+            if name not in known:
+                raise UnknownNameError(unknown_name_message("input", name, known))
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"inputs must be some of {known}, each once, got {list(names)}")
+        self.system, self.names = system, tuple(names)
+
+    @property
+    def count(self) -> int:
+        """Return the number of channels."""
+        sizes = [math.prod(leaf.shape[:-2]) for leaf in jax.tree.leaves(self._state())]
+        named = dict(zip((v.name for v in self.system.variables), sizes, strict=True))
+        return sum(named.get(name, sum(sizes)) for name in self.names)
+
+    def __call__(self, fields: Float[Array, "channel y x"]) -> Float[Array, "input y x"]:
+        """Return the network's channels from those of a state (see `state_to_channels`).
+
+        Raises ShapeError for a state of other channels or on another grid than the system's.
+        """
+        like = self._state()
+        wanted = jax.eval_shape(state_to_channels, like).shape
+        if fields.shape != wanted:
+            raise ShapeError(
+                f"the state has {fields.shape} (channel, y, x), but the inputs {list(self.names)} "
+                f"are formed by a system of {wanted}"
+            )
+        state = channels_to_state(fields, like)
+        parts = []
+        for name in self.names:
+            of = self.system.tendency(state) if name == TENDENCY else getattr(state, name)
+            parts.append(state_to_channels(of))
+        return jnp.concatenate(parts).astype(fields.dtype)
+
+    def _state(self) -> PyTree:
+        return jax.eval_shape(lambda: self.system.initial_state(key=jax.random.key(0)))

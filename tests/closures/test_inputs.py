@@ -1,0 +1,108 @@
+"""What a network sees of a state: variables and resolved tendencies, as channels."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from subgrid import nn
+from subgrid.closures import Inputs, LearnedClosure, check_closure, load_closure, save_closure
+from subgrid.errors import ShapeError, UnknownNameError
+from subgrid.stepping import rollout
+from subgrid.systems import TwoLayerQG
+
+PV_SCALE = jnp.array([8e-6, 1e-6])[:, None, None]
+
+
+class Pick(eqx.Module):
+    """A network that returns some of its channels."""
+
+    first: int
+
+    def __call__(self, fields):
+        return fields[self.first : self.first + 2]
+
+
+def unscaled(count):
+    return nn.Scaler(jnp.zeros(count), jnp.ones(count))
+
+
+def closure_of(system, names, network, input_scaler=None):
+    inputs = Inputs(system, names)
+    scaler = unscaled(inputs.count) if input_scaler is None else input_scaler
+    return LearnedClosure(network, scaler, unscaled(2), inputs=inputs)
+
+
+@pytest.fixture(scope="module")
+def system():
+    return TwoLayerQG(16, 12)
+
+
+@pytest.fixture(scope="module")
+def state(system):
+    return system.State(PV_SCALE * jax.random.normal(jax.random.key(1), (2, 12, 16)))
+
+
+@pytest.mark.parametrize("names", [("q",), ("tendency",), ("q", "tendency"), ("tendency", "q")])
+def test_channels_come_in_the_order_of_the_names(system, state, names):
+    inputs = Inputs(system, names)
+    found = inputs(state.q)
+    wanted = {"q": state.q, "tendency": system.tendency(state).q}
+    np.testing.assert_array_equal(found, jnp.concatenate([wanted[name] for name in names]))
+    assert inputs.count == found.shape[0] == 2 * len(names)
+
+
+def test_a_closure_is_given_its_inputs_standardised(system, state):
+    scaler = nn.Scaler(jnp.arange(4.0) * 1e-7, jnp.array([8e-6, 1e-6, 3e-11, 2e-12]))
+    closure = closure_of(system, ("q", "tendency"), Pick(2), scaler)
+    tendency = system.tendency(state).q
+    wanted = (tendency - scaler.mean[2:, None, None]) / scaler.scale[2:, None, None]
+    found, _ = closure(state)
+    np.testing.assert_allclose(found.q, wanted, rtol=1e-6)  # a rounding or two
+
+
+def test_a_network_that_returns_the_tendency_doubles_it_online(system, state):
+    closure = closure_of(system, ("q", "tendency"), Pick(2))
+    check_closure(closure, system)
+    slow = rollout(system.model(3600.0, closure), state, 1).states.q[-1]
+    before = system.to_state(system.after_step(system.to_evolved(state))).q
+    alone = rollout(system.model(3600.0), state, 1).states.q[-1]
+    # the first step is Euler forward and then the filter
+    np.testing.assert_allclose(slow - before, 2 * (alone - before), rtol=0, atol=1e-11)
+    assert float(jnp.max(jnp.abs(alone - before))) > 1e-8
+
+
+def test_gradients_reach_the_network_and_the_state(system, state):
+    network = nn.Conv2d(4, 2, 3, key=jax.random.key(0))
+    closure = closure_of(system, ("q", "tendency"), network)
+
+    def size(closure, q):
+        return jnp.sum(closure(system.State(q))[0].q ** 2)
+
+    of_weights = eqx.filter_grad(size)(closure, state.q).network.weight
+    of_state = jax.grad(size, argnums=1)(closure, state.q)
+    assert float(jnp.min(jnp.max(jnp.abs(of_weights[:, 0]), axis=(1, 2)))) > 0
+    assert bool(jnp.all(jnp.isfinite(of_state)))
+    assert float(jnp.max(jnp.abs(of_state))) > 0
+
+
+def test_it_is_stored_with_its_system(system, state, tmp_path):
+    closure = closure_of(system, ("tendency", "q"), nn.Conv2d(4, 2, 3, key=jax.random.key(0)))
+    save_closure(closure, tmp_path / "model")
+    again = load_closure(tmp_path / "model")
+    np.testing.assert_array_equal(again(state)[0].q, closure(state)[0].q)
+    assert again.inputs.names == ("tendency", "q")
+
+
+def test_wrong_names_and_shapes_are_named(system, state):
+    with pytest.raises(UnknownNameError, match=r"unknown input 'tendencies'.*'tendency'"):
+        Inputs(system, ["tendencies"])
+    for names in ([], ["q", "q"]):
+        with pytest.raises(ValueError, match="each once"):
+            Inputs(system, names)
+    with pytest.raises(ShapeError, match=r"\(2, 8, 8\).*\(2, 12, 16\)"):
+        Inputs(system, ["q"])(jnp.zeros((2, 8, 8)))
+    four = closure_of(system, ("q", "tendency"), Pick(0), unscaled(2))
+    with pytest.raises(ShapeError, match="4 channels, but this closure was made for 2"):
+        four(state)
