@@ -1,5 +1,6 @@
 """Skill against cost: time per simulated day, the Pareto front by hand, unstable models hollow."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -52,6 +53,16 @@ def test_a_day_is_as_many_steps_as_it_has():
 
 def drawn(axes, label):
     return next(line for line in axes.lines if line.get_label() == label)
+
+
+def test_errors_below_the_sampling_floor_are_shaded():
+    key = "kinetic_energy_spectrum_upper"
+    scores = {name: dataclasses.replace(one, floors={key: 3.0}) for name, one in SCORES.items()}
+    upper, lower = (panel.figure.axes[0] for panel in plot_skill_cost(scores, STYLES, DT))
+    (shade,) = upper.patches
+    assert (shade.get_y(), shade.get_y() + shade.get_height()) == (upper.get_ylim()[0], 3.0)
+    assert shade.get_label() == "sampling floor"
+    assert not lower.patches  # not known there
 
 
 def test_the_figure_has_the_models_the_front_and_hollow_ones():

@@ -1,5 +1,6 @@
 """Scores with intervals, verdicts and blow-ups."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -17,6 +18,7 @@ from subgrid.evaluation import (
     two_thirds_cut,
     verdict,
 )
+from subgrid.evaluation.scores import common_floor, sampling_floor
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,49 @@ def test_records_are_plain_json(scores):
 def test_a_missing_baseline_is_refused(runs, truth, coarse):
     with pytest.raises(KeyError, match="baseline"):
         score_online(runs, truth, coarse, cut=1e-4, baseline="nothing")
+
+
+def test_the_sampling_floor_is_the_error_of_other_weather():
+    random = np.random.default_rng(0)
+    population = 3.0 + random.normal(size=(20000, 5)) * [1.0, 2.0, 0.0, 3.0, 1.0]
+    members = 6
+
+    def rmse(ours, truth):
+        return np.sqrt(np.mean((ours - truth)[..., :4] ** 2, axis=-1))  # four bins below the cut
+
+    floor = sampling_floor(population, members, rmse)
+    # by hand: 2/6 (1 + 4 + 0 + 9)/4
+    assert floor == pytest.approx(np.sqrt(2 / 6 * 14 / 4), rel=0.02)  # 20,000 draws
+    pairs = population[: 2 * members * 1600].reshape(1600, 2, members, 5).mean(axis=2)
+    errors = rmse(pairs[:, 0], pairs[:, 1])
+    assert floor == pytest.approx(np.sqrt(np.mean(errors**2)), rel=0.05)  # 1,600 pairs
+    lost = np.where(np.arange(20000)[:, None] < 2, np.nan, population)
+    assert sampling_floor(lost, members, rmse) == pytest.approx(floor, rel=1e-3)
+    assert np.isnan(sampling_floor(population[:1], members, rmse))
+
+
+def test_scores_have_the_floor_of_the_members_that_are_scored(scores, truth, coarse):
+    keep = truth["wavenumber"].values < two_thirds_cut(coarse.grid)
+    variance = truth["kinetic_energy_spectrum"].values[:, 1, keep].var(axis=0, ddof=1)
+    key = "kinetic_energy_spectrum_lower"
+    assert scores["smagorinsky"].floors[key] == pytest.approx(np.sqrt(np.mean(variance)))
+    assert np.isnan(scores["runaway"].floors[key])  # no member is scored
+    assert common_floor(scores, key) == scores["none"].floors[key]
+    assert score_record(scores["none"])["sampling_floor"][key] == scores["none"].floors[key]
+
+
+@pytest.mark.parametrize(
+    ("upper", "lower", "words"),
+    [
+        (0.5, 0.3, ", to the sampling floor in both layers; 0 of"),
+        (0.5, 0.1, ", to the sampling floor in the upper layer; 0 of"),
+        (0.4, 0.1, "cost per step; 0 of"),
+    ],
+)
+def test_the_verdict_says_where_the_floor_is_reached(upper, lower, words):
+    floors = {"kinetic_energy_spectrum_upper": upper, "kinetic_energy_spectrum_lower": lower}
+    score = _score((0.43, 0.30, 0.52), (0.2, 0.1, 0.3))  # its errors are 0.43 and 0.2 as well
+    assert words in verdict(dataclasses.replace(score, floors=floors))
 
 
 def _score(upper, lower, blow_ups=()):

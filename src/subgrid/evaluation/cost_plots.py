@@ -10,7 +10,7 @@ from subgrid.evaluation.intervals import percent
 from subgrid.evaluation.observables import LEVEL_NAMES
 from subgrid.evaluation.report import ReportFigure, report_figure
 from subgrid.evaluation.score_plots import error_axis, lost_notes
-from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore
+from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore, common_floor
 from subgrid.evaluation.style import (
     Look,
     Panel,
@@ -36,7 +36,8 @@ def skill_cost_figure(
         f"Error of the kinetic energy spectrum with its {level} interval, against the time of one "
         f"member for a simulated day, timed on {timing.device}. Pareto front: through the models "
         "that no other one beats in both error and cost. Hollow: models with members that blew up, "
-        "which are not on it.",
+        "which are not on it. Shaded: below the sampling floor, the error expected of the truth's "
+        "own statistics with other weather, where models cannot be told apart.",
         plot_skill_cost(scores, styles, timing.dt) if timed else [],
     )
 
@@ -85,6 +86,7 @@ def _panel(
     log_axis(axes.xaxis, [cost for cost, _ in points.values()])
     drawn = np.array([*(error for _, error in points.values()), *highest])
     error_axis(axes, layer, drawn[np.isfinite(drawn)])
+    _shade_floor(axes, common_floor(scores, key))
     _draw_front(axes, [points[name] for name in pareto_front(stable)])
     axes.set_xlabel("time per simulated day [ms], one member")
     add_legend(figure, axes, lost_notes(scores, styles))
@@ -107,6 +109,16 @@ def _draw(axes: "Axes", cost: float, score: OnlineScore, key: str, look: Look) -
         label=look.label,
         zorder=3,
     )
+
+
+def _shade_floor(axes: "Axes", floor: float) -> None:
+    """Shade the errors that other weather alone would make."""
+    if floor > 0:
+        low, high = axes.get_ylim()
+        axes.axhspan(
+            low, floor, color="#999999", alpha=0.25, lw=0, label="sampling floor", zorder=0
+        )
+        axes.set_ylim(low, max(high, 1.1 * floor))
 
 
 def _draw_front(axes: "Axes", points: Sequence[tuple[float, float]]) -> None:

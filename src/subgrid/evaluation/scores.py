@@ -40,7 +40,7 @@ class OnlineScore:
     and its like to the spectral RMSE and to 1 - error/error without closure of the same members;
     `member_errors` those of single members against the truth from the same state [network, member];
     `similarity` the scores of Ross et al. 2023 and `relative` what `relative_errors` gives, means
-    over networks; `cost` may be None.
+    over networks; `cost` may be None; `floors`, keyed like `errors`: see `sampling_floor`.
     """
 
     name: str
@@ -52,6 +52,7 @@ class OnlineScore:
     member_errors: dict[str, NDArray[np.float64]] = field(repr=False)
     cost: StepCost | None = None
     relative: dict[str, float] = field(default_factory=dict)
+    floors: dict[str, float] = field(default_factory=dict)
 
     @property
     def networks(self) -> int:
@@ -77,6 +78,10 @@ class OnlineScore:
     def scored_members(self) -> int:
         """Number of members, each a test trajectory, of which a run enters the scores."""
         return int(np.sum(self.scored.any(axis=0)))
+
+    def at_floor(self, key: str) -> bool:
+        """Return whether an error is no larger than other weather alone would make it."""
+        return self.errors[key].estimate <= self.floors.get(key, 0.0)
 
     @property
     def level(self) -> float:
@@ -129,6 +134,10 @@ class _Against:
     cut: float
     options: dict[str, Any]
 
+    def spectra(self, quantity: str, index: int) -> NDArray[np.float64]:
+        """Return the truth's spectra [member, bins] of a layer, NaN for members that are lost."""
+        return np.where(_alive(self.truth)[:, None], self.truth[quantity].values[:, index], np.nan)
+
     def rmse(self, spectra: NDArray, truth: NDArray) -> NDArray[np.float64]:
         """Return the error of spectra [..., bins] below the cut."""
         return spectral_rmse(spectra, truth, self.truth["wavenumber"].values, self.cut)
@@ -139,7 +148,8 @@ def _score(
 ) -> OnlineScore:
     """Return the score of a model; `compare`: with the runs without a closure."""
     scored = scored_runs(sets, against.without, against.truth)
-    errors, reductions, singles = {}, {}, {}
+    errors, reductions, singles, floors = {}, {}, {}, {}
+    drawn = int(np.sum(scored.any(axis=0)))
     for quantity in LAYER_SPECTRA:
         for index, layer in enumerate(LEVEL_NAMES):
             key = f"{quantity}_{layer}"
@@ -152,12 +162,41 @@ def _score(
             singles[key] = against.rmse(values, truth)
             error = error_statistic(values, truth, scored, against.rmse)
             errors[key] = _interval(error, scored, against.options)
+            floors[key] = sampling_floor(against.spectra(quantity, index), drawn, against.rmse)
             if compare:
                 other = error_statistic(alone, truth, scored, against.rmse)
                 reductions[key] = _interval(_reduction(error, other), scored, against.options)
     similar, relative = _similarity(sets, scored, against)
     lost = blow_ups(sets)
-    return OnlineScore(name, lost, scored, errors, reductions, similar, singles, cost, relative)
+    return OnlineScore(
+        name, lost, scored, errors, reductions, similar, singles, cost, relative, floors
+    )
+
+
+def sampling_floor(
+    spectra: NDArray[np.float64], members: int, rmse: Callable[..., NDArray[np.float64]]
+) -> float:
+    """Return the spectral error expected of a model that is perfect but for the weather it draws.
+
+        floor² = mean over the bins below the cut of 2 s²/M
+
+    s² = variance of the truth's time-averaged `spectra` [member, bins] over its members, M =
+    `members` that a mean is taken over: model and truth are then two independent draws of M from
+    one population. The root of the mean square, so an error is below it more often than not. What
+    two models differ by below it says nothing. NaN with fewer than two members. `rmse(spectra,
+    truth)`: the error of spectra [..., bins].
+    """
+    known = spectra[np.isfinite(spectra).all(axis=1)]
+    if len(known) < 2 or members < 1:
+        return float("nan")
+    deviation = np.sqrt(2 * known.var(axis=0, ddof=1) / members)
+    return float(rmse(deviation, np.zeros_like(deviation)))
+
+
+def common_floor(scores: Mapping[str, OnlineScore], key: str) -> float:
+    """Return the sampling floor of the models of which most members are scored; NaN without one."""
+    floors = [score.floors.get(key, float("nan")) for score in scores.values()]
+    return min((floor for floor in floors if np.isfinite(floor)), default=float("nan"))
 
 
 def beside(

@@ -10,7 +10,7 @@ from subgrid.evaluation.cost import NetworkSize, Timing
 from subgrid.evaluation.intervals import Interval, percent
 from subgrid.evaluation.observables import LEVEL_NAMES
 from subgrid.evaluation.report import ReportTable
-from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore
+from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore, common_floor
 from subgrid.evaluation.style import Look
 from subgrid.evaluation.survival import BlowUp
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_FLOOR = "sampling floor"
 _POOLED = ("mse", "pooled_relative_l2", "pooled_relative_spectral_l2", "r_squared", "correlation")
 
 
@@ -38,13 +39,16 @@ def online_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) 
         )
         for name, score in scores.items()
     ]
+    firsts.append((_FLOOR, "-", "-", "-"))
+    cells = [[*column, "-"] for column in cells]
     rows = zip(firsts, zip(*cells, *errors, strict=True), strict=True)
     return ReportTable(
         "Online: free runs from held-out states",
         "Root-mean-square error of the kinetic energy spectrum below the cut and its reduction "
         f"relative to no closure, with {_level(scores)} bootstrap intervals over networks × "
         "members (runs). Scored are the members that survived with the model and without a "
-        "closure: a reduction compares the same members on both sides.",
+        "closure: a reduction compares the same members on both sides. Sampling floor: the error "
+        "expected of the truth's own statistics with other weather, over as many members.",
         (*columns, *heads),
         tuple((*first, *row) for first, row in rows),
     )
@@ -53,28 +57,36 @@ def online_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) 
 def enstrophy_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> ReportTable:
     """Return the errors of the enstrophy spectra of every model, with intervals."""
     heads, errors = _error_columns(scores, "enstrophy_spectrum", "m s⁻²")
-    rows = zip(scores, zip(*errors, strict=True), strict=True)
+    firsts = [(styles[name].label, members_scored(score)) for name, score in scores.items()]
+    rows = zip([*firsts, (_FLOOR, "-")], zip(*errors, strict=True), strict=True)
     return ReportTable(
         "Online: enstrophy",
         "Root-mean-square error of the enstrophy spectrum below the cut, with "
         f"{_level(scores)} intervals.",
         ("model", "members scored", *heads),
-        tuple((styles[name].label, members_scored(scores[name]), *row) for name, row in rows),
+        tuple((*first, *row) for first, row in rows),
     )
 
 
 def _error_columns(
     scores: Mapping[str, OnlineScore], quantity: str, units: str
 ) -> tuple[list[str], list[list[str]]]:
-    """Return head and cells of a column per layer, in a power of ten common to the column."""
+    """Return head and cells of a column per layer, in a power of ten common to the column.
+
+    The last cell is the sampling floor.
+    """
     heads, cells = [], []
     for layer in LEVEL_NAMES:
-        values = [score.errors[f"{quantity}_{layer}"] for score in scores.values()]
+        key = f"{quantity}_{layer}"
+        values = [score.errors[key] for score in scores.values()]
         exponent = _common_exponent([value.estimate for value in values])
         power = f"10{str(exponent).translate(_POWERS)} " if exponent else ""
         units_kept = f"[{power}{units}]".replace(" ", "\N{NO-BREAK SPACE}")
         heads.append(f"error, {layer} {units_kept}")
-        cells.append([_interval(value, 10.0**exponent, "{:.2f}") for value in values])
+        unit = 10.0**exponent
+        floor = common_floor(scores, key) / unit
+        shown = f"{floor:.2f}" if np.isfinite(floor) else "-"
+        cells.append([*(_interval(value, unit, "{:.2f}") for value in values), shown])
     return heads, cells
 
 

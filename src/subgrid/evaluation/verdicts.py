@@ -58,7 +58,17 @@ def _finding(score: OnlineScore, quantity: str) -> str:
             sentence += f"{' and ' if sentence else ''}{verb} {what} of the {name} layer {amount}"
         last_verb = verb
     cost = "" if score.cost is None else f" at {score.cost.ratio:.2g} times the cost per step"
-    return sentence + cost
+    return sentence + cost + _floor_remark(score, quantity)
+
+
+def _floor_remark(score: OnlineScore, quantity: str) -> str:
+    """Return what is to be said of layers whose error is no larger than chance makes it."""
+    layers = [name for name in LEVEL_NAMES if score.at_floor(f"{quantity}_{name}")]
+    if not layers:
+        return ""
+    if len(layers) == len(LEVEL_NAMES):
+        return ", to the sampling floor in both layers"
+    return f", to the sampling floor in the {layers[0]} layer"
 
 
 def outcome(score: OnlineScore) -> str:
@@ -117,6 +127,7 @@ def score_record(score: OnlineScore) -> dict[str, Any]:
         "blow_ups": [blow_up._asdict() for blow_up in score.blow_ups],
         "scored_runs": score.scored_runs,
         "spectral_rmse": {name: interval_record(value) for name, value in score.errors.items()},
+        "sampling_floor": {name: json_number(value) for name, value in score.floors.items()},
         "reduction": {name: interval_record(value) for name, value in score.reductions.items()},
         "similarity": {name: json_number(value) for name, value in score.similarity.items()},
         "relative_errors": {name: json_number(value) for name, value in score.relative.items()},
