@@ -1,4 +1,4 @@
-"""The convolution against its definition, the library's own, and the laws it must obey."""
+"""The layer around the correlation: weights, bias, layout, bad input."""
 
 import jax
 import jax.numpy as jnp
@@ -9,98 +9,10 @@ from hypothesis import strategies as st
 
 from subgrid.errors import ConfigError, ShapeError
 from subgrid.nn import Conv2d
-from subgrid.nn.convolution import correlate, correlate_by_convolution, correlate_by_products
-
-# (channels in, out, kernel): gathered on both axes, on one, scattered on both, and a 1 × 1 kernel
-CASES = [(2, 16, 5), (8, 6, 3), (16, 2, 5), (3, 4, 1)]
 
 
 def draw(shape, seed=0, dtype=np.float64):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
-
-def by_definition(field, weight):
-    """Σ w[i, j, c, o] field[y + i - p, x + j - p, c] with indices modulo the grid."""
-    taps = weight.shape[0]
-    out = np.zeros((*field.shape[:2], weight.shape[-1]), field.dtype)
-    for i in range(taps):
-        for j in range(taps):
-            out += np.roll(field, (taps // 2 - i, taps // 2 - j), (0, 1)) @ weight[i, j]
-    return out
-
-
-@pytest.mark.parametrize("path", [correlate_by_products, correlate_by_convolution, correlate])
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_each_path_equals_the_definition(path, case, dtype):
-    inputs, out, taps = case
-    field, weight = draw((10, 14, inputs)), draw((taps, taps, inputs, out), 1)
-    wanted = by_definition(field, weight)
-    with jax.enable_x64(dtype == np.float64):
-        found = jax.jit(path)(jnp.asarray(field, dtype), jnp.asarray(weight, dtype))
-    assert found.dtype == dtype
-    # the sums have up to 400 terms of order one: rounding grows to some tens of epsilon
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=400 * np.finfo(dtype).eps)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_gradients_of_both_paths_agree(case, float64):
-    inputs, out, taps = case
-    field, weight = jnp.asarray(draw((8, 12, inputs))), jnp.asarray(draw((taps, taps, inputs, out)))
-    towards = jnp.asarray(draw((8, 12, out), 2))
-
-    def pull(path):
-        return jax.jit(lambda f, w, g: jax.vjp(path, f, w)[1](g))(field, weight, towards)
-
-    for found in (pull(correlate), pull(correlate_by_products)):
-        for ours, wanted in zip(found, pull(correlate_by_convolution), strict=True):
-            # sums of up to 400 float64 terms of order one
-            np.testing.assert_allclose(ours, wanted, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_batched_gradient_inside_scan_agrees(case, float64):
-    """The weight gradient summed over a batch and over the steps of a loop, as in training."""
-    inputs, out, taps = case
-    fields = jnp.asarray(draw((3, 6, 8, inputs)))
-    weight = jnp.asarray(draw((taps, taps, inputs, out)))
-
-    def loss(path, weight):
-        def body(total, scale):
-            results = jax.vmap(lambda field: path(scale * field, weight))(fields)
-            return total + jnp.mean(results**3), None
-
-        return jax.lax.scan(body, 0.0, jnp.arange(1.0, 3.0))[0]
-
-    found = jax.jit(jax.grad(lambda w: loss(correlate, w)))(weight)
-    wanted = jax.jit(jax.grad(lambda w: loss(correlate_by_convolution, w)))(weight)
-    np.testing.assert_allclose(found, wanted, rtol=1e-10)  # float64 sums of cubes of one sign
-
-
-def test_forward_mode_agrees_with_linearity(float64):
-    field, weight = jnp.asarray(draw((6, 6, 4))), jnp.asarray(draw((3, 3, 4, 5)))
-    tangent = jnp.asarray(draw((6, 6, 4), 3))
-    _, found = jax.jvp(lambda f: correlate(f, weight), (field,), (tangent,))
-    np.testing.assert_allclose(
-        found, correlate(tangent, weight), atol=1e-13
-    )  # rounding of 36 terms
-
-
-@settings(max_examples=12, deadline=None)
-@given(
-    ny=st.integers(1, 6),
-    nx=st.integers(1, 6),
-    inputs=st.integers(1, 5),
-    out=st.integers(1, 5),
-    taps=st.sampled_from([1, 3, 5]),
-    seed=st.integers(0, 1000),
-)
-def test_any_sizes_also_kernels_larger_than_the_grid(ny, nx, inputs, out, taps, seed):
-    field = draw((ny, nx, inputs), seed, np.float32)
-    weight = draw((taps, taps, inputs, out), seed + 1, np.float32)
-    found = jax.jit(correlate_by_products)(field, weight)
-    # 125 float32 terms of order one
-    np.testing.assert_allclose(found, by_definition(field, weight), rtol=0, atol=1e-4)
 
 
 LAYER = Conv2d(2, 3, 5, key=jax.random.key(0))

@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from subgrid.errors import ConfigError
-from subgrid.nn.convolution import Conv2d, check_sample
+from subgrid.nn.convolution import Conv2d
 from subgrid.nn.separable import SeparableConv2d
 
 _HIDDEN_CHANNELS = (128, 64, 32, 32, 32, 32, 32)
@@ -70,11 +69,9 @@ class ConvNet(eqx.Module):
 
         Raises ShapeError for another number of channels than `in_channels`, TypeError for float16.
         """
-        check_sample(field, self.in_channels)
-        field = jnp.moveaxis(field, 0, -1)  # channels last within: the layout of the products
         for layer in self.layers[:-1]:
-            field = jax.nn.relu(layer.channels_last(field))
-        return jnp.moveaxis(self.layers[-1].channels_last(field), -1, 0)
+            field = jax.nn.relu(layer(field))
+        return self.layers[-1](field)
 
     def flops(self, ny: int, nx: int) -> int:
         """Return the floating-point operations of the convolutions for one sample."""

@@ -1,20 +1,11 @@
-"""Periodic two-dimensional convolution that is fast outside and inside compiled loops.
+"""Periodic two-dimensional convolution: a layer of networks.
 
     out[o, y, x] = b[o] + Σ_{c, i, j} w[i, j, c, o] in[c, y + i - p, x + j - p],   p = (k - 1)/2
 
-with indices modulo the grid: a cross-correlation, as in every machine-learning library. Each tap
-(i, j) is a shift of the grid and a matrix product over channels, and shifts commute with products.
-So the k² taps can be written as one matrix product with shifts taken before it (gather: k shifted
-copies of the input side by side) or after it (scatter: k shifted pieces of the product summed), on
-each axis as one likes. XLA compiles a matrix product to the same fast code anywhere, while the
-gradient of its CPU convolution falls to a few GFLOP/s inside `scan` (jax-ml/jax#12868). Gather
-and scatter are each other's transposes, so differentiation gives matrix products again.
-
-On other devices `jax.lax.conv_general_dilated` is used. Its float32 products follow the setting
-`jax_default_matmul_precision`: on recent NVIDIA GPUs the default rounds the factors to TF32.
+with indices modulo the grid: a cross-correlation, as in every machine-learning library. How it is
+computed stands in `subgrid.nn.correlation`.
 """
 
-import functools
 import math
 
 import equinox as eqx
@@ -23,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from subgrid.errors import ConfigError, ShapeError
+from subgrid.nn.correlation import correlate
 
 
 class Conv2d(eqx.Module):
@@ -56,12 +48,8 @@ class Conv2d(eqx.Module):
         Raises ShapeError for another number of channels than `in_channels`, TypeError for float16.
         """
         check_sample(field, self.in_channels)
-        return jnp.moveaxis(self.channels_last(jnp.moveaxis(field, 0, -1)), -1, 0)
-
-    def channels_last(self, field: Float[Array, "y x in"]) -> Float[Array, "y x out"]:
-        """Return the convolved sample with channels last in and out, the layout of the products."""
         weight, bias = self.weight.astype(field.dtype), self.bias.astype(field.dtype)
-        return correlate(field, weight) + bias[None, None, :]
+        return correlate(field[:, None], weight)[:, 0] + bias[:, None, None]
 
     def flops(self, ny: int, nx: int) -> int:
         """Return the floating-point operations of one sample: 2 k² in out per grid point."""
@@ -103,63 +91,3 @@ def check_sample(field: Array, channels: int) -> None:
             f"the network takes float32 or float64, got {field.dtype}: sums over thousands of taps "
             "lose their digits in half precision. Cast the input with .astype(jnp.float32)."
         )
-
-
-@functools.partial(jax.jit, inline=True)  # one compilation, not one per operation, outside of jit
-@jax.checkpoint  # keeps the input for the gradient, not its k shifted copies
-def correlate(
-    field: Float[Array, "y x in"], weight: Float[Array, "k k in out"]
-) -> Float[Array, "y x out"]:
-    """Return the periodic cross-correlation, by the faster of the two ways on the device."""
-    return jax.lax.platform_dependent(
-        field, weight, cpu=correlate_by_products, default=correlate_by_convolution
-    )
-
-
-def correlate_by_convolution(
-    field: Float[Array, "y x in"], weight: Float[Array, "k k in out"]
-) -> Float[Array, "y x out"]:
-    """Return the periodic cross-correlation by `jax.lax.conv_general_dilated`."""
-    reach = weight.shape[0] // 2
-    padded = jnp.pad(field, ((reach, reach), (reach, reach), (0, 0)), mode="wrap")
-    return jax.lax.conv_general_dilated(
-        padded[None], weight, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )[0]
-
-
-def correlate_by_products(
-    field: Float[Array, "y x in"], weight: Float[Array, "k k in out"]
-) -> Float[Array, "y x out"]:
-    """Return the periodic cross-correlation by one matrix product over channels and taps.
-
-    The time beyond the product itself goes into moving the shifted copies, so the order is the one
-    that moves least per grid point: k² in numbers when both axes are gathered, k (in + out) when x
-    is gathered and y scattered, k² out when both are scattered. The first suits the first layer of
-    a network, the last its last layer, the middle one all others.
-    """
-    taps, _, channels, out = weight.shape
-    moved = (taps * (channels + out), taps**2 * channels, taps**2 * out)
-    if moved[0] == min(moved):
-        matrix = weight.transpose(1, 2, 0, 3).reshape(taps * channels, taps * out)
-        return _scatter(_gather(field, taps, 1) @ matrix, taps, 0)
-    if moved[1] == min(moved):
-        matrix = weight.reshape(taps**2 * channels, out)
-        return _gather(_gather(field, taps, 1), taps, 0) @ matrix
-    matrix = weight.transpose(2, 0, 1, 3).reshape(channels, taps**2 * out)
-    return _scatter(_scatter(field @ matrix, taps, 0), taps, 1)
-
-
-def _gather(field: Float[Array, "y x c"], taps: int, axis: int) -> Float[Array, "y x d"]:
-    """Return the copies of the field shifted by each tap along the axis, side by side (d = k c)."""
-    reach = taps // 2
-    return jnp.concatenate([jnp.roll(field, reach - tap, axis) for tap in range(taps)], axis=-1)
-
-
-def _scatter(products: Float[Array, "y x d"], taps: int, axis: int) -> Float[Array, "y x c"]:
-    """Return the sum of the k parts of the channel axis, each shifted by its tap along the axis."""
-    reach, channels = taps // 2, products.shape[-1] // taps
-    total = jnp.zeros((*products.shape[:-1], channels), products.dtype)
-    for tap in range(taps):
-        part = products[..., tap * channels : (tap + 1) * channels]
-        total = total + jnp.roll(part, reach - tap, axis)
-    return total

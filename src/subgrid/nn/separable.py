@@ -45,13 +45,9 @@ class SeparableConv2d(eqx.Module):
     def __call__(self, field: Float[Array, "channel y x"]) -> Float[Array, "out y x"]:
         """Return the convolved sample; channels first in and out. Errors as `Conv2d`."""
         check_sample(field, self.in_channels)
-        return jnp.moveaxis(self.channels_last(jnp.moveaxis(field, 0, -1)), -1, 0)
-
-    def channels_last(self, field: Float[Array, "y x in"]) -> Float[Array, "y x out"]:
-        """Return the convolved sample with channels last in and out."""
         mixed = correlate_each(field, self.depthwise.astype(field.dtype))
-        bias = self.bias.astype(field.dtype)
-        return mixed @ self.pointwise.astype(field.dtype) + bias[None, None, :]
+        matrix, bias = (part.astype(field.dtype) for part in (self.pointwise, self.bias))
+        return jnp.tensordot(matrix.T, mixed, 1) + bias[:, None, None]
 
     def flops(self, ny: int, nx: int) -> int:
         """Return the floating-point operations of one sample: 2 in (k² + out) per grid point."""
@@ -60,35 +56,35 @@ class SeparableConv2d(eqx.Module):
 
 @functools.partial(jax.jit, inline=True)
 def correlate_each(
-    field: Float[Array, "y x c"], weight: Float[Array, "k k c"]
-) -> Float[Array, "y x c"]:
+    field: Float[Array, "c y x"], weight: Float[Array, "k k c"]
+) -> Float[Array, "c y x"]:
     """Return the periodic cross-correlation of each channel with its own kernel."""
-    reach, (ny, nx, _) = weight.shape[0] // 2, field.shape
-    padded = jnp.pad(field, ((reach, reach), (reach, reach), (0, 0)), mode="wrap")
+    reach, (_, ny, nx) = weight.shape[0] // 2, field.shape
+    padded = jnp.pad(field, ((0, 0), (reach, reach), (reach, reach)), mode="wrap")
     return jax.lax.platform_dependent(
         padded, weight, cpu=functools.partial(_by_shifts, ny=ny, nx=nx), default=_by_convolution
     )
 
 
 def _by_shifts(
-    padded: Float[Array, "yy xx c"], weight: Float[Array, "k k c"], ny: int, nx: int
-) -> Float[Array, "y x c"]:
+    padded: Float[Array, "c yy xx"], weight: Float[Array, "k k c"], ny: int, nx: int
+) -> Float[Array, "c y x"]:
     """Return the sum over taps of shifted fields: one fused loop on CPU, also inside `scan`."""
     taps = range(weight.shape[0])
     terms = [
-        weight[i, j][None, None, :] * padded[i : i + ny, j : j + nx] for i in taps for j in taps
+        weight[i, j][:, None, None] * padded[:, i : i + ny, j : j + nx] for i in taps for j in taps
     ]
     return functools.reduce(jnp.add, terms)
 
 
 def _by_convolution(
-    padded: Float[Array, "yy xx c"], weight: Float[Array, "k k c"]
-) -> Float[Array, "y x c"]:
+    padded: Float[Array, "c yy xx"], weight: Float[Array, "k k c"]
+) -> Float[Array, "c y x"]:
     return jax.lax.conv_general_dilated(
         padded[None],
         weight[:, :, None, :],
         (1, 1),
         "VALID",
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        dimension_numbers=("NCHW", "HWIO", "NCHW"),
         feature_group_count=weight.shape[-1],
     )[0]
