@@ -233,7 +233,7 @@ def _batch_sum(arguments: Any, axes: Any, *, taps: int) -> tuple[Array, int]:
         found = sum_over_points(field, towards.reshape(-1, *towards.shape[2:]), taps)
         return found.reshape(*found.shape[:3], *towards.shape[:2]), 3
     pairs = jnp.moveaxis(field, of_field, 0), jnp.moveaxis(towards, of_towards, 0)
-    return jax.lax.map(lambda pair: sum_over_points(*pair, taps), pairs), 0
+    return jax.lax.map(lambda pair: sum_over_points(pair[0], pair[1], taps), pairs), 0
 
 
 def _register(primitive: Primitive, shape: Any, on_cpu: Any, elsewhere: Any, batch: Any) -> None:
