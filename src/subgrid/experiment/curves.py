@@ -4,7 +4,11 @@ from typing import Any
 
 from subgrid.config import LearnedConfig
 from subgrid.experiment.folder import RunFolder
+from subgrid.experiment.separated import cases
 from subgrid.training import read_records
+
+_FEW_UPDATES = 50
+_LOWERED = 0.98  # a network whose units died gives a constant: 0.996 of the first loss in one run
 
 
 def learning_curves(folder: RunFolder) -> dict[str, list[dict[str, Any]]]:
@@ -29,6 +33,30 @@ def learning_records(
     """
     files = sorted(folder.model(model.name, number).rglob("metrics.jsonl"))
     return [read_records(file) for file in files]
+
+
+def unlearned(folder: RunFolder) -> list[str]:
+    """Return a sentence per training that hardly lowered its loss: units that died, mostly.
+
+    Trainings of a few updates, as in the profile `tiny`, are not asked.
+    """
+    config = folder.config
+    models = [(model.name, model.seeds) for model in (*config.learned(), *config.searched())]
+    trainings = [(name, number) for name, seeds in models for number in range(seeds)]
+    trainings += [(case.label, case.number) for case in cases(config)]
+    found = []
+    for name, number in trainings:
+        for file in sorted(folder.model(name, number).rglob("metrics.jsonl")):
+            records = read_records(file)
+            losses = [record["validation"]["loss"] for record in records]
+            if records[-1]["update"] < _FEW_UPDATES or min(losses) < _LOWERED * losses[0]:
+                continue
+            stage = "" if file.parent == folder.model(name, number) else f", {file.parent.name}"
+            found.append(
+                f"{name}, seed {number}{stage}, did not learn: validation loss {losses[0]:.3g} "
+                f"before, {min(losses):.3g} at best. Its scores say nothing of its kind."
+            )
+    return found
 
 
 def best_record(records: list[dict[str, Any]]) -> dict[str, Any]:

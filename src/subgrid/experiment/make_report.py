@@ -26,7 +26,7 @@ from subgrid.evaluation import (
     write_report,
 )
 from subgrid.experiment.candidates import BASELINE, Candidate, candidates, labels
-from subgrid.experiment.curves import learning_curves
+from subgrid.experiment.curves import learning_curves, unlearned
 from subgrid.experiment.environments import code_facts, code_warnings, participants
 from subgrid.experiment.evaluate import comparisons_of, ranking_of, scores_of
 from subgrid.experiment.folder import RunFolder
@@ -158,6 +158,7 @@ def _info(folder: RunFolder) -> RunInfo:
         warnings=[
             *code_warnings(participants(manifest, _MEASURED)),
             *transfer_warnings(folder),
+            *unlearned(folder),
             *(
                 f"{sentence[0].upper()}{sentence[1:]}"
                 for split in manifest["stages"]["simulate"]["splits"].values()

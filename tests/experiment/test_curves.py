@@ -1,0 +1,38 @@
+"""What learning curves say: a training that lowered nothing is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from subgrid.config import load_config
+from subgrid.experiment import RunFolder
+from subgrid.experiment.curves import unlearned
+
+SMALLEST = Path(__file__).with_name("smallest.toml")
+
+
+def write(path, losses, every):
+    path.mkdir(parents=True)
+    lines = [
+        {"update": every * n, "loss": loss, "validation": {"loss": loss}, "best_update": 0}
+        for n, loss in enumerate(losses)
+    ]
+    (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize(("every", "named"), [(100, True), (2, False)])
+def test_a_training_that_lowered_nothing_is_named(tmp_path, every, named):
+    folder = RunFolder.create(tmp_path / "run", load_config(SMALLEST))
+    write(folder.model("cascade", 0) / "stage_0", [0.35, 0.2, 0.15], every)
+    write(folder.model("cascade", 0) / "stage_1", [0.7526, 0.7496, 0.7497], every)  # as seen once
+    write(folder.model("stacked", 0), [1.1, 0.6, 0.5], every)
+    found = unlearned(folder)
+    assert (
+        found
+        == [
+            "cascade, seed 0, stage_1, did not learn: validation loss 0.753 before, 0.75 at best. "
+            "Its scores say nothing of its kind."
+        ]
+        * named
+    )
