@@ -28,6 +28,7 @@ class Stream(enum.IntEnum):
     INPUT_NOISE = zlib.crc32(b"input noise")
     VALIDATION_SUBSET = zlib.crc32(b"validation subset")
     STAGE_SCALE = zlib.crc32(b"stage scale")
+    INPUT_SCALE = zlib.crc32(b"input scale")
     LOSS = zlib.crc32(b"loss")
 
 

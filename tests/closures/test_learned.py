@@ -160,7 +160,7 @@ def test_gradient_reaches_network_and_not_only_its_last_bias(system):
 
 def test_shape_errors_name_what_was_got_and_expected(system):
     x = state(system)
-    with pytest.raises(ShapeError, match="has 2 channels, but this closure was made for 3"):
+    with pytest.raises(ShapeError, match="inputs have 2 channels, but this closure was made for 3"):
         LearnedClosure(lambda f: f, scaler(np.zeros(3), np.ones(3)), scaler([0], [1]))(x)
     with pytest.raises(ShapeError, match=r"must map \(2, 12, 16\) to \(2, 12, 16\), but .*\(1, 12"):
         LearnedClosure(lambda f: f[:1], scaler([0, 0], [1, 1]), scaler([0], [1]))(x)

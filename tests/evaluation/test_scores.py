@@ -82,15 +82,18 @@ def test_the_sampling_floor_is_the_error_of_other_weather():
     def rmse(ours, truth):
         return np.sqrt(np.mean((ours - truth)[..., :4] ** 2, axis=-1))  # four bins below the cut
 
-    floor = sampling_floor(population, members, rmse)
+    floor = sampling_floor(population, members, members, rmse)
     # by hand: 2/6 (1 + 4 + 0 + 9)/4
     assert floor == pytest.approx(np.sqrt(2 / 6 * 14 / 4), rel=0.02)  # 20,000 draws
     pairs = population[: 2 * members * 1600].reshape(1600, 2, members, 5).mean(axis=2)
     errors = rmse(pairs[:, 0], pairs[:, 1])
     assert floor == pytest.approx(np.sqrt(np.mean(errors**2)), rel=0.05)  # 1,600 pairs
     lost = np.where(np.arange(20000)[:, None] < 2, np.nan, population)
-    assert sampling_floor(lost, members, rmse) == pytest.approx(floor, rel=1e-3)
-    assert np.isnan(sampling_floor(population[:1], members, rmse))
+    assert sampling_floor(lost, members, members, rmse) == pytest.approx(floor, rel=1e-3)
+    assert np.isnan(sampling_floor(population[:1], members, members, rmse))
+    # a truth of many members is one of the two means without an error of its own
+    against_many = sampling_floor(population, members, 10**6, rmse)
+    assert against_many == pytest.approx(floor / np.sqrt(2), rel=1e-4)
 
 
 def test_scores_have_the_floor_of_the_members_that_are_scored(scores, truth, coarse):
@@ -106,15 +109,17 @@ def test_scores_have_the_floor_of_the_members_that_are_scored(scores, truth, coa
 @pytest.mark.parametrize(
     ("upper", "lower", "words"),
     [
-        (0.5, 0.3, ", to the sampling floor in both layers; 0 of"),
-        (0.5, 0.1, ", to the sampling floor in the upper layer; 0 of"),
+        (0.5, 0.3, ", with an error not above the sampling floor in both layers; 0 of"),
+        (0.5, 0.1, ", with an error not above the sampling floor in the upper layer; 0 of"),
         (0.4, 0.1, "cost per step; 0 of"),
     ],
 )
 def test_the_verdict_says_where_the_floor_is_reached(upper, lower, words):
     floors = {"kinetic_energy_spectrum_upper": upper, "kinetic_energy_spectrum_lower": lower}
     score = _score((0.43, 0.30, 0.52), (0.2, 0.1, 0.3))  # its errors are 0.43 and 0.2 as well
-    assert words in verdict(dataclasses.replace(score, floors=floors))
+    for reductions in (score.reductions, {}):  # of a closure, and of the baseline
+        one = dataclasses.replace(score, floors=floors, reductions=reductions)
+        assert (words in verdict(one)) == (bool(reductions) or "floor" in words)
 
 
 def _score(upper, lower, blow_ups=()):

@@ -21,6 +21,16 @@ def write(path, losses, every):
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
+@pytest.mark.parametrize(
+    ("losses", "named"),
+    [([1.0, 0.981], True), ([1.0, 0.979], False), ([0.75, None, 0.4], False), ([], False)],
+)
+def test_two_percent_is_the_border_and_losses_may_be_missing(tmp_path, losses, named):
+    folder = RunFolder.create(tmp_path / "run", load_config(SMALLEST))
+    write(folder.model("stacked", 0), losses, 100)
+    assert len(unlearned(folder)) == named
+
+
 @pytest.mark.parametrize(("every", "named"), [(100, True), (2, False)])
 def test_a_training_that_lowered_nothing_is_named(tmp_path, every, named):
     folder = RunFolder.create(tmp_path / "run", load_config(SMALLEST))
@@ -31,8 +41,8 @@ def test_a_training_that_lowered_nothing_is_named(tmp_path, every, named):
     assert (
         found
         == [
-            "cascade, seed 0, stage_1, did not learn: validation loss 0.753 before, 0.75 at best. "
-            "Its scores say nothing of its kind."
+            "cascade, seed 0, stage_1, hardly learned: validation loss 0.753 before, 0.75 at best. "
+            "Its units may have died."
         ]
         * named
     )

@@ -147,13 +147,29 @@ def test_batches_of_sums_over_points(batched, float64):
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)  # 144 terms of order one
 
 
-def test_it_runs_outside_of_jit_and_compiles_once():
+def test_it_runs_outside_of_jit_and_compiles_once(monkeypatch):
     field, weight = (jnp.asarray(draw(s, 1, np.float32)) for s in ((2, 1, 4, 6), (3, 3, 2, 2)))
     np.testing.assert_allclose(correlate(field, weight), by_definition(field, weight), atol=1e-5)
-    compiled = correlation._correlation.impl._cache_size()
-    assert compiled >= 1
-    correlate(field + 1, weight)
-    assert correlation._correlation.impl._cache_size() == compiled
+    traced = []
+    monkeypatch.setattr(correlation, "_correlate_together", lambda *a: traced.append(a))
+    correlate(field + 1, weight)  # nothing is traced again
+    assert not traced
+
+
+def test_it_runs_where_jit_is_disabled(float64):
+    field, weight = jnp.asarray(draw((2, 1, 4, 6))), jnp.asarray(draw((3, 3, 2, 2)))
+    with jax.disable_jit():
+        found = correlate(field, weight)
+        gradient = jax.grad(lambda w: jnp.sum(correlate(field, w)))(weight)
+    np.testing.assert_allclose(found, by_definition(field, weight), atol=1e-13)
+    # every tap sees the whole periodic field
+    wanted = np.broadcast_to(np.sum(field, axis=(1, 2, 3))[None, None, :, None], weight.shape)
+    np.testing.assert_allclose(gradient, wanted, atol=1e-12)
+
+
+def test_two_precisions_are_refused(float64):
+    with pytest.raises(TypeError, match="float32 and float64"):
+        correlate(jnp.ones((2, 1, 4, 6), jnp.float32), jnp.ones((3, 3, 2, 2)))
 
 
 @settings(max_examples=12, deadline=None)

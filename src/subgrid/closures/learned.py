@@ -32,10 +32,11 @@ class LearnedClosure(AbstractClosure):
     `flux_form` alone. Both options make the mean of every channel exact (zero increment to
     rounding), `flux_form` by construction.
 
-    The network is evaluated in the precision of its own weights, the rest in that of the state.
-    Convolutional networks accept any grid size; whether they are right there is another question,
-    since scaling and kernels were fitted at one. Raises ValueError for `flux_form` without `grid`,
-    and on a call ShapeError if channels or grid of state, network and scalers do not match.
+    The network is evaluated in the precision of its own weights, a tendency in that of its system,
+    the rest in that of the state. Convolutional networks accept any grid (with `inputs`, that of
+    their system); whether they are right there is another question, since scaling and kernels were
+    fitted at one. Raises ValueError for `flux_form` without `grid`, and ShapeError if inputs and
+    scaler, or on a call channels or grid of state, network and scalers do not match.
     """
 
     network: Callable[[Array], Array]
@@ -58,6 +59,12 @@ class LearnedClosure(AbstractClosure):
     ):
         if flux_form and grid is None:
             raise ValueError("flux_form needs `grid`, the grid on which the divergence is taken")
+        scaled = len(getattr(input_scaler, "mean", ())) or None
+        if inputs is not None and scaled not in (None, inputs.count):
+            raise ShapeError(
+                f"the inputs {list(inputs.names)} are {inputs.count} channels, but the scaler "
+                f"has {scaled}"
+            )
         self.network = network
         self.input_scaler = input_scaler
         self.output_scaler = output_scaler
@@ -84,7 +91,8 @@ class LearnedClosure(AbstractClosure):
         wanted = jnp.shape(getattr(self.input_scaler, "mean", inputs))[0]
         if inputs.shape[0] != wanted:
             raise ShapeError(
-                f"the state has {inputs.shape[0]} channels, but this closure was made for {wanted}"
+                f"the network's inputs have {inputs.shape[0]} channels, but this closure was made "
+                f"for {wanted}"
             )
         return self.input_scaler.normalise(inputs)
 

@@ -162,7 +162,9 @@ def _score(
             singles[key] = against.rmse(values, truth)
             error = error_statistic(values, truth, scored, against.rmse)
             errors[key] = _interval(error, scored, against.options)
-            floors[key] = sampling_floor(against.spectra(quantity, index), drawn, against.rmse)
+            spectra = against.spectra(quantity, index)
+            behind = drawn if len(spectra) == scored.shape[1] else len(spectra)
+            floors[key] = sampling_floor(spectra, drawn, behind, against.rmse)
             if compare:
                 other = error_statistic(alone, truth, scored, against.rmse)
                 reductions[key] = _interval(_reduction(error, other), scored, against.options)
@@ -174,22 +176,27 @@ def _score(
 
 
 def sampling_floor(
-    spectra: NDArray[np.float64], members: int, rmse: Callable[..., NDArray[np.float64]]
+    spectra: NDArray[np.float64],
+    members: int,
+    truth_members: int,
+    rmse: Callable[..., NDArray[np.float64]],
 ) -> float:
     """Return the spectral error expected of a model that is perfect but for the weather it draws.
 
-        floor² = mean over the bins below the cut of 2 s²/M
+        floor² = mean over the bins below the cut of s² (1/M + 1/N)
 
-    s² = variance of the truth's time-averaged `spectra` [member, bins] over its members, M =
-    `members` that a mean is taken over: model and truth are then two independent draws of M from
-    one population. The root of the mean square, so an error is below it more often than not. What
-    two models differ by below it says nothing. NaN with fewer than two members. `rmse(spectra,
-    truth)`: the error of spectra [..., bins].
+    s² = variance of the truth's time-averaged `spectra` [member, bins] over its members; M =
+    `members` behind the model's mean, N = `truth_members` behind the truth's: two independent draws
+    from one population. They start from the same states, so they are independent, and this is not
+    too much, if the average begins when those are forgotten. Itself uncertain by some 30 % with six
+    members, and the root of a mean square: an error is below it more often than not. What models
+    differ by below it says nothing. NaN with fewer than two members. `rmse(spectra, truth)`: the
+    error of spectra [..., bins].
     """
     known = spectra[np.isfinite(spectra).all(axis=1)]
     if len(known) < 2 or members < 1:
         return float("nan")
-    deviation = np.sqrt(2 * known.var(axis=0, ddof=1) / members)
+    deviation = np.sqrt(known.var(axis=0, ddof=1) * (1 / members + 1 / truth_members))
     return float(rmse(deviation, np.zeros_like(deviation)))
 
 

@@ -45,7 +45,7 @@ def _finding(score: OnlineScore, quantity: str) -> str:
         if f"{quantity}_{name}" in score.reductions
     ]
     if not reductions:
-        return "is the coarse model that the others are measured against"
+        return f"is the coarse model that the others are measured against{_floor_remark(score)}"
     if not any(np.isfinite(reduction.estimate) for _, reduction in reductions):
         return "cannot be compared: without a closure every member blew up"
     sentence, last_verb = "", None
@@ -61,14 +61,13 @@ def _finding(score: OnlineScore, quantity: str) -> str:
     return sentence + cost + _floor_remark(score, quantity)
 
 
-def _floor_remark(score: OnlineScore, quantity: str) -> str:
+def _floor_remark(score: OnlineScore, quantity: str = KE_SPECTRUM) -> str:
     """Return what is to be said of layers whose error is no larger than chance makes it."""
     layers = [name for name in LEVEL_NAMES if score.at_floor(f"{quantity}_{name}")]
     if not layers:
         return ""
-    if len(layers) == len(LEVEL_NAMES):
-        return ", to the sampling floor in both layers"
-    return f", to the sampling floor in the {layers[0]} layer"
+    where = "both layers" if len(layers) == len(LEVEL_NAMES) else f"the {layers[0]} layer"
+    return f", with an error not above the sampling floor in {where}"
 
 
 def outcome(score: OnlineScore) -> str:

@@ -36,9 +36,9 @@ def learning_records(
 
 
 def unlearned(folder: RunFolder) -> list[str]:
-    """Return a sentence per training that hardly lowered its loss: units that died, mostly.
+    """Return a sentence per training that lowered its loss by less than 2 %.
 
-    Trainings of a few updates, as in the profile `tiny`, are not asked.
+    Losses that were not finite are left out, and trainings of a few updates not asked (`tiny`).
     """
     config = folder.config
     models = [(model.name, model.seeds) for model in (*config.learned(), *config.searched())]
@@ -48,13 +48,14 @@ def unlearned(folder: RunFolder) -> list[str]:
     for name, number in trainings:
         for file in sorted(folder.model(name, number).rglob("metrics.jsonl")):
             records = read_records(file)
-            losses = [record["validation"]["loss"] for record in records]
-            if records[-1]["update"] < _FEW_UPDATES or min(losses) < _LOWERED * losses[0]:
+            losses = [loss for r in records if (loss := r["validation"]["loss"]) is not None]
+            few = not losses or records[-1]["update"] < _FEW_UPDATES
+            if few or min(losses) < _LOWERED * losses[0]:
                 continue
             stage = "" if file.parent == folder.model(name, number) else f", {file.parent.name}"
             found.append(
-                f"{name}, seed {number}{stage}, did not learn: validation loss {losses[0]:.3g} "
-                f"before, {min(losses):.3g} at best. Its scores say nothing of its kind."
+                f"{name}, seed {number}{stage}, hardly learned: validation loss {losses[0]:.3g} "
+                f"before, {min(losses):.3g} at best. Its units may have died."
             )
     return found
 

@@ -110,14 +110,15 @@ def _plan_training(config: Config, systems: Sequence[Any]) -> StagePlan:
         training = stages[0]
         samples = sum(stage.updates * stage.batch_size for stage in stages) // rounds
         work = network.flops(*shape)
-        operations += 3 * work * samples
+        operations += samples * (3 * work + rounds * _input_operations(entry, system))
         # one network of each entry is timed; its others take as much per operation
         kind = "search" if entry.name in searched else entry.name
         if kind not in known:
             per_sample, needed = _gradient_cost(network, shape, training.chunk)
             known[kind] = per_sample / work, needed
         per_operation, needed = known[kind]
-        seconds += samples * work * per_operation
+        forming = _input_seconds(entry, system, config.coarse_dt)
+        seconds += samples * (work * per_operation + rounds * forming)
         updates += sum(stage.updates for stage in stages)
         memory = max(memory, needed)
         # the closure, the best weights, and a checkpoint with two moments
@@ -167,9 +168,8 @@ def _plan_evaluation(config: Config, system: Any, copies: Mapping[str, Path]) ->
             network = build_network(config, model, system, jax.random.key(0))
             operations += steps * network.flops(*system.grid.shape)
             seconds += steps * _seconds_per_forward(network, system.grid.shape)
-            if TENDENCY in (model.inputs or ()):  # costs as much as a step
-                operations += steps * step_operations(system)
-                seconds += steps * _seconds_per_step(system, dt, None)
+            operations += steps * _input_operations(model, system)
+            seconds += steps * _input_seconds(model, system, dt)
         runs += settings.members * networks
     rate, alone = None, 0.0
     for model in config.searched():
@@ -191,6 +191,19 @@ def _plan_evaluation(config: Config, system: Any, copies: Mapping[str, Path]) ->
         runs * (settings.snapshots * frame + settings.steps // settings.save_every * 48),
         seconds,
     )
+
+
+def _input_operations(model: Any, system: Any) -> float:
+    """Return the operations of forming a network's inputs: a tendency costs as much as a step."""
+    return step_operations(system) if _sees_tendency(model) else 0.0
+
+
+def _input_seconds(model: Any, system: Any, dt: float) -> float:
+    return _seconds_per_step(system, dt, None) if _sees_tendency(model) else 0.0
+
+
+def _sees_tendency(model: Any) -> bool:
+    return isinstance(model, LearnedConfig) and TENDENCY in (model.inputs or ())
 
 
 def _some_state(system: Any) -> Any:

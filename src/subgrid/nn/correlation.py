@@ -36,7 +36,10 @@ _weight_sum = Primitive("periodic_correlation_weights")
 def correlate(
     field: Float[Array, "in n y x"], weight: Float[Array, "k k in out"]
 ) -> Float[Array, "out n y x"]:
-    """Return the periodic cross-correlation of every sample; k is odd."""
+    """Return the periodic cross-correlation of every sample; k is odd.
+
+    Raises TypeError where field and weights differ in precision.
+    """
     return _correlation.bind(field, weight)
 
 
@@ -184,11 +187,18 @@ def _mirrored(weight: Float[Array, "k k in out"]) -> Float[Array, "k k out in"]:
     return jnp.flip(weight, (0, 1)).swapaxes(2, 3)
 
 
+def _check_precision(one: Any, other: Any) -> None:
+    if one.dtype != other.dtype:
+        raise TypeError(f"a correlation needs one precision, got {one.dtype} and {other.dtype}")
+
+
 def _shape_of_correlation(field: Any, weight: Any) -> Any:
+    _check_precision(field, weight)
     return field.update(shape=(weight.shape[3], *field.shape[1:]))
 
 
 def _shape_of_sum(field: Any, towards: Any, *, taps: int) -> Any:
+    _check_precision(field, towards)
     return field.update(shape=(taps, taps, field.shape[0], towards.shape[0]))
 
 
@@ -236,6 +246,17 @@ def _batch_sum(arguments: Any, axes: Any, *, taps: int) -> tuple[Array, int]:
     return jax.lax.map(lambda pair: sum_over_points(pair[0], pair[1], taps), pairs), 0
 
 
+def _compiled(function: Any, **options: Any) -> Any:
+    """Return what runs a primitive outside of jit: compiled, even where jit is disabled."""
+    jitted = jax.jit(function, **options)
+
+    def run(*arguments: Array, **parameters: Any) -> Array:
+        with jax.disable_jit(False):
+            return jitted(*arguments, **parameters)
+
+    return run
+
+
 def _register(primitive: Primitive, shape: Any, on_cpu: Any, elsewhere: Any, batch: Any) -> None:
     primitive.def_abstract_eval(shape)
     batching.primitive_batchers[primitive] = batch
@@ -251,9 +272,9 @@ _register(
     correlate_by_convolution,
     _batch_correlation,
 )
-_correlation.def_impl(jax.jit(correlate))
+_correlation.def_impl(_compiled(correlate))
 ad.defbilinear(_correlation, _transpose_field, _transpose_weight)
 
 _register(_weight_sum, _shape_of_sum, sum_by_products, sum_by_convolution, _batch_sum)
-_weight_sum.def_impl(jax.jit(sum_over_points, static_argnames="taps"))
+_weight_sum.def_impl(_compiled(sum_over_points, static_argnames="taps"))
 ad.defbilinear(_weight_sum, _transpose_sum_field, _transpose_sum_towards)

@@ -13,7 +13,7 @@ from subgrid.closures import Inputs, LearnedClosure
 from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid, downscale, upscale
 from subgrid.nn import Cascade
-from subgrid.randomness import require_seed
+from subgrid.randomness import Stream, require_seed
 from subgrid.training.offline import OfflineResult
 from subgrid.training.plan import Plan
 from subgrid.training.scaling import (
@@ -22,6 +22,7 @@ from subgrid.training.scaling import (
     Standardisation,
     channels,
     frame_shape,
+    input_settings,
     make_closure,
     scaler_of_inputs,
     scaling_batch,
@@ -74,7 +75,7 @@ def train_cascade(
     seen = {"inputs": inputs, "input_scaler": scaler_of_inputs(inputs, samples_train, scales, seed)}
     closure = make_closure(cascade, scales, grid=grid, **form, **seen)
     settings = {"sizes": list(cascade.sizes), "scale_stages": scale_stages, **form}
-    settings["inputs"] = inputs and list(inputs.names)
+    settings |= input_settings(inputs)
     fits = []
     for stage, stage_plan in enumerate(plans):
         unit = _residual_size(closure, stage, sources, seed) if scale_stages else 1.0
@@ -122,7 +123,7 @@ def _residual_size(closure: LearnedClosure, stage: int, sources: Sources, seed: 
     bits differ; at the rare border between two numbers its checkpoint is refused.
     """
     cascade, scales = _cascade(closure), sources.scales
-    batch = scaling_batch(sources.train, seed)
+    batch = scaling_batch(sources.train, seed, Stream.STAGE_SCALE)
     names = scales.variables
     task = stage_task(scales, cascade, stage, closure.grid, 1.0)
 

@@ -16,6 +16,7 @@ from subgrid.training.scaling import (
     SampleSource,
     Standardisation,
     frame_shape,
+    input_settings,
     make_closure,
     scaler_of_inputs,
     standardisation,
@@ -96,7 +97,7 @@ def train_offline(
         where=lambda closure: closure.network,
         folder=folder,
         seed=seed,
-        settings={**form, "inputs": inputs and list(inputs.names)},
+        settings=form | input_settings(inputs),
         callbacks=callbacks,
         label=label,
     )

@@ -115,18 +115,30 @@ def make_closure(
     return LearnedClosure(network, scaler, outputs, zero_mean, flux_form, grid, inputs)
 
 
+def input_settings(inputs: Inputs | None) -> dict[str, Any]:
+    """Return what a checkpoint is made with: nothing more where a network sees the state."""
+    return {} if inputs is None else {"inputs": list(inputs.names)}
+
+
 def scaler_of_inputs(
     inputs: Inputs | None, samples: SampleSource, scales: Standardisation, seed: int
 ) -> Scaler:
     """Return the scaler of a closure's inputs: that of the state's channels if there are none.
 
-    Mean and standard deviation over samples of the training split drawn by `seed`. Rounded to
-    three digits, so that a resumed run finds the same numbers on a machine whose last bits differ;
-    a mean below a thousandth of the standard deviation is zero.
+    Mean and standard deviation over samples of the training split drawn by `seed`, rounded to a
+    thousandth of the latter, so that a resumed run finds the same numbers on a machine whose last
+    bits differ. Raises ConfigError for other variables than those of the inputs' system, and for a
+    channel that does not vary.
     """
     if inputs is None:
         return scales.inputs
-    fields = channels(scaling_batch(samples, seed), scales.variables)
+    wanted = tuple(variable.name for variable in inputs.system.variables)
+    if scales.variables != wanted:
+        raise ConfigError(
+            f"{samples.path} gives {list(scales.variables)}, but the inputs are formed by a system "
+            f"of {list(wanted)}; ask Samples for these, in this order."
+        )
+    fields = channels(scaling_batch(samples, seed, Stream.INPUT_SCALE), scales.variables)
     seen = np.asarray(jax.jit(partial(jax.lax.map, inputs))(fields), np.float64)
     mean, scale = seen.mean(axis=(0, 2, 3)), seen.std(axis=(0, 2, 3))
     if not np.all(np.isfinite(scale) & (scale > 0)):
@@ -134,14 +146,15 @@ def scaler_of_inputs(
             f"{samples.path}: the standard deviations of the inputs {list(inputs.names)} are "
             f"{scale.tolist()}; a channel that does not vary cannot be standardised."
         )
-    mean = np.where(np.abs(mean) < 1e-3 * scale, 0.0, mean)
-    return Scaler(_three_digits(mean), _three_digits(scale))
+    scale = np.array([float(f"{value:.3g}") for value in scale])
+    mean = np.round(mean / (1e-3 * scale)) * (1e-3 * scale)
+    return Scaler(jnp.asarray(mean, jnp.float32), jnp.asarray(scale, jnp.float32))
 
 
-def scaling_batch(samples: SampleSource, seed: int) -> Mapping[str, np.ndarray]:
+def scaling_batch(samples: SampleSource, seed: int, stream: Stream) -> Mapping[str, np.ndarray]:
     """Return the samples by which scales are measured: up to 256, drawn by `seed`."""
     count = min(_SCALE_SAMPLES, len(samples))
-    random = generator(Stream.STAGE_SCALE, seed)
+    random = generator(stream, seed)
     return samples.batch(np.sort(random.choice(len(samples), count, replace=False)))
 
 
@@ -166,7 +179,3 @@ def _scaler(found: Mapping[str, VariableStatistics], names: Sequence[str], path:
             "that does not vary cannot be standardised. Look at the data or add trajectories."
         )
     return Scaler(jnp.asarray(mean, jnp.float32), jnp.asarray(scale, jnp.float32))
-
-
-def _three_digits(values: np.ndarray) -> Array:
-    return jnp.asarray([float(f"{value:.3g}") for value in values], jnp.float32)
