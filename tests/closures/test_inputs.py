@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from subgrid import nn
-from subgrid.closures import Inputs, LearnedClosure, check_closure, load_closure, save_closure
+from subgrid.closures import (
+    Inputs,
+    LearnedClosure,
+    Smagorinsky,
+    check_closure,
+    in_system,
+    load_closure,
+    save_closure,
+)
 from subgrid.errors import ShapeError, UnknownNameError
 from subgrid.stepping import rollout
 from subgrid.systems import TwoLayerQG
@@ -85,6 +93,19 @@ def test_gradients_reach_the_network_and_the_state(system, state):
     assert float(jnp.min(jnp.max(jnp.abs(of_weights[:, 0]), axis=(1, 2)))) > 0
     assert bool(jnp.all(jnp.isfinite(of_state)))
     assert float(jnp.max(jnp.abs(of_state))) > 0
+
+
+def test_the_tendency_is_that_of_the_system_it_runs_in(system, state):
+    jet = TwoLayerQG(16, 12, "jet")
+    closure = closure_of(jet, ("q", "tendency"), Pick(2))
+    np.testing.assert_array_equal(closure(state)[0].q, jet.tendency(state).q)
+    bound = in_system(closure, system)
+    np.testing.assert_array_equal(bound(state)[0].q, system.tendency(state).q)
+    assert float(jnp.max(jnp.abs(bound(state)[0].q - closure(state)[0].q))) > 0
+    plain = LearnedClosure(Pick(0), unscaled(2), unscaled(2))
+    assert in_system(plain, system) is plain
+    smagorinsky = Smagorinsky(jet)
+    assert in_system(smagorinsky, system) is smagorinsky
 
 
 def test_it_is_stored_with_its_system(system, state, tmp_path):

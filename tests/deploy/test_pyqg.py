@@ -7,7 +7,7 @@ import pytest
 from pyqg_jax import parameterizations, qg_model, state, steppers
 
 from subgrid import nn
-from subgrid.closures import AbstractClosure, BackscatterBiharmonic, LearnedClosure
+from subgrid.closures import AbstractClosure, BackscatterBiharmonic, Inputs, LearnedClosure
 from subgrid.deploy import PyqgParameterization, in_pyqg_jax
 from subgrid.errors import ConfigError
 from subgrid.stepping import rollout
@@ -129,6 +129,16 @@ def test_a_numpy_host_gets_the_increments_in_turn(name):
         assert scale > 0
         np.testing.assert_allclose(got, increment.q, rtol=0, atol=1e-5 * scale)
         host.q = host.q + 3600.0 * got
+
+
+def test_a_tendency_among_the_inputs_is_that_of_the_host():
+    system, jet = TwoLayerQG(24), TwoLayerQG(24, configuration="jet")
+    scaler = nn.Scaler(jnp.zeros(2), jnp.ones(2))
+    closure = LearnedClosure(lambda x: 2 * x, scaler, scaler, inputs=Inputs(jet, ["tendency"]))
+    host = NumpyHost(system)
+    got = PyqgParameterization(closure, system)(host)
+    wanted = 2 * system.tendency(system.State(jnp.asarray(host.q, jnp.float32))).q
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * float(jnp.abs(wanted).max()))
 
 
 def test_pyqg_runs_like_our_coupled_model():

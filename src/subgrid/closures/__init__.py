@@ -5,7 +5,7 @@ from subgrid.closures.backscatter import BackscatterBiharmonic
 from subgrid.closures.base import AbstractClosure, check_closure
 from subgrid.closures.hybrid_symbolic import HybridSymbolic
 from subgrid.closures.inputs import TENDENCY, Inputs
-from subgrid.closures.learned import LearnedClosure
+from subgrid.closures.learned import LearnedClosure, in_system
 from subgrid.closures.smagorinsky import Smagorinsky
 from subgrid.closures.storage import (
     MODEL_FILE,
@@ -44,6 +44,7 @@ __all__ = [
     "channels_to_state",
     "check_closure",
     "holds_closure",
+    "in_system",
     "load_closure",
     "load_metadata",
     "save_closure",

@@ -14,6 +14,7 @@ from subgrid.closures.base import AbstractClosure
 from subgrid.closures.inputs import Inputs
 from subgrid.errors import ShapeError
 from subgrid.grids import PeriodicGrid
+from subgrid.systems import AbstractSystem
 
 
 class LearnedClosure(AbstractClosure):
@@ -127,6 +128,18 @@ class LearnedClosure(AbstractClosure):
                 f"{' (two fluxes per channel)' if self.flux_form else ''}, but returned "
                 f"{output.shape}"
             )
+
+
+def in_system(closure: Any, system: AbstractSystem) -> Any:
+    """Return a closure whose inputs are formed by `system`: the tendency of the model it runs in.
+
+    Closures without such inputs are returned as they are. Raises UnknownNameError if the system
+    lacks a variable of the inputs.
+    """
+    if not isinstance(closure, LearnedClosure) or closure.inputs is None:
+        return closure
+    inputs = Inputs(system, closure.inputs.names)
+    return eqx.tree_at(lambda closure: closure.inputs, closure, inputs)
 
 
 def _precision(network: Any, default: Any) -> Any:

@@ -174,7 +174,7 @@ def build_pretrained(
     listing what differs, unless `transfer` is set, and for a closure that cannot run on this grid;
     CorruptFileError for a damaged file of it.
     """
-    from subgrid.closures import check_closure
+    from subgrid.closures import check_closure, in_system
     from subgrid.deploy import load_bundle
 
     with _naming(f"models.{model.name}"):
@@ -192,7 +192,7 @@ def build_pretrained(
             )
     closure = bundle.closure
     with _naming(f"models.{model.name}: bundle {bundle.name!r} cannot run here"):
-        check_closure(closure, coarse_system)
+        check_closure(in_system(closure, coarse_system), coarse_system)
     return bundle
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from subgrid.closures import AbstractClosure, check_closure
+from subgrid.closures import AbstractClosure, check_closure, in_system
 from subgrid.errors import ConfigError
 from subgrid.systems import TwoLayerQG
 
@@ -46,6 +46,7 @@ def in_pyqg_jax(
     from pyqg_jax.parameterizations import ParameterizedModel, q_parameterization
 
     _check_host(host, system)
+    closure = in_system(closure, system)
     check_closure(closure, system)
     # pyqg-jax takes pytrees: arrays travel as arguments, all else within the structure
     arrays, static = eqx.partition(closure, eqx.is_array)
@@ -82,6 +83,7 @@ class PyqgParameterization:
     def __init__(
         self, closure: AbstractClosure, system: TwoLayerQG, *, key: PRNGKeyArray | None = None
     ):
+        closure = in_system(closure, system)
         check_closure(closure, system)
         self._closure, self._system, self._key = closure, system, key
         self._memory: PyTree = None

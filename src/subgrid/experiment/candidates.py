@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-from subgrid.closures import load_closure
+from subgrid.closures import in_system, load_closure
 from subgrid.config import (
     Config,
     GridConfig,
@@ -43,7 +43,7 @@ def candidates(folder: RunFolder, coarse_system: Any) -> list[Candidate]:
         elif isinstance(model, LearnedConfig):
             found.extend(trained(folder, model))
         elif isinstance(model, PretrainedConfig):
-            closure = load_closure(folder.model(model.name))
+            closure = in_system(load_closure(folder.model(model.name)), coarse_system)
             found.append(Candidate(model.name, model.name, closure))
         elif isinstance(model, GridConfig):
             found.append(Candidate(model.name, model.name, None, model))

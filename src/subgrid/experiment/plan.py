@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from subgrid.closures import TENDENCY
+from subgrid.closures import TENDENCY, in_system
 from subgrid.config import (
     ClosureConfig,
     Config,
@@ -157,7 +157,8 @@ def _plan_evaluation(config: Config, system: Any, copies: Mapping[str, Path]) ->
         if isinstance(model, ClosureConfig):
             closure = build_closure(model, system)
         elif isinstance(model, PretrainedConfig):
-            closure = build_pretrained(config, model, system, copies.get(model.name)).closure
+            bundle = build_pretrained(config, model, system, copies.get(model.name))
+            closure = in_system(bundle.closure, system)
         stepped, dt = system, config.coarse_dt
         if isinstance(model, GridConfig):
             stepped = build_finer_system(config, model, system)[0]
