@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 	$(BIN)/subgrid run quickstart --profile laptop --workers 2
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 20
+	$(BIN)/python -m pytest -n 2 --durations 20
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow

@@ -140,7 +140,8 @@ def test_members_without_a_closure_that_blew_up_are_compared_for_no_model(three,
     alone, other = (v.sentence for v in data.verdicts)
     assert alone == (
         "is unstable: 1 of 3 members blew up, first on day 3; over the surviving members it is "
-        "the coarse model that the others are measured against."
+        "the coarse model that the others are measured against, with an error not "
+        "above the sampling floor in both layers."
     )
     assert "(over the 2 of 3 members that can be compared)" in other
     assert other.endswith("; 0 of 3 members blew up.")
