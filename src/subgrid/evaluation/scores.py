@@ -134,10 +134,6 @@ class _Against:
     cut: float
     options: dict[str, Any]
 
-    def spectra(self, quantity: str, index: int) -> NDArray[np.float64]:
-        """Return the truth's spectra [member, bins] of a layer, NaN for members that are lost."""
-        return np.where(_alive(self.truth)[:, None], self.truth[quantity].values[:, index], np.nan)
-
     def rmse(self, spectra: NDArray, truth: NDArray) -> NDArray[np.float64]:
         """Return the error of spectra [..., bins] below the cut."""
         return spectral_rmse(spectra, truth, self.truth["wavenumber"].values, self.cut)
@@ -162,7 +158,7 @@ def _score(
             singles[key] = against.rmse(values, truth)
             error = error_statistic(values, truth, scored, against.rmse)
             errors[key] = _interval(error, scored, against.options)
-            spectra = against.spectra(quantity, index)
+            spectra = _spectra(against.truth, quantity, index)
             behind = drawn if len(spectra) == scored.shape[1] else len(spectra)
             floors[key] = sampling_floor(spectra, drawn, behind, against.rmse)
             if compare:
@@ -214,10 +210,15 @@ def beside(
     [network, member, bins]: the same for every network. A truth with other members than the model
     stands beside each of them as its mean.
     """
-    values = np.where(_alive(data)[:, None], data[quantity].values[:, index], np.nan)
+    values = _spectra(data, quantity, index)
     if len(values) != shape[1]:
         values = member_mean(values)
     return np.broadcast_to(values, shape)
+
+
+def _spectra(data: "xr.Dataset", quantity: str, index: int) -> NDArray[np.float64]:
+    """Return the spectra [member, bins] of a layer, NaN for members that are lost."""
+    return np.where(_alive(data)[:, None], data[quantity].values[:, index], np.nan)
 
 
 def _alive(data: "xr.Dataset") -> NDArray[np.bool_]:

@@ -1,5 +1,6 @@
 """The learning curves of a run."""
 
+from pathlib import Path
 from typing import Any
 
 from subgrid.config import LearnedConfig
@@ -31,8 +32,7 @@ def learning_records(
 
     The coarsest scale comes first; the last losses are the closure's own.
     """
-    files = sorted(folder.model(model.name, number).rglob("metrics.jsonl"))
-    return [read_records(file) for file in files]
+    return [read_records(file) for file in _metrics_files(folder, model.name, number)]
 
 
 def unlearned(folder: RunFolder) -> list[str]:
@@ -46,7 +46,7 @@ def unlearned(folder: RunFolder) -> list[str]:
     trainings += [(case.label, case.number) for case in cases(config)]
     found = []
     for name, number in trainings:
-        for file in sorted(folder.model(name, number).rglob("metrics.jsonl")):
+        for file in _metrics_files(folder, name, number):
             records = read_records(file)
             losses = [loss for r in records if (loss := r["validation"]["loss"]) is not None]
             few = not losses or records[-1]["update"] < _FEW_UPDATES
@@ -58,6 +58,10 @@ def unlearned(folder: RunFolder) -> list[str]:
                 f"before, {min(losses):.3g} at best. Its units may have died."
             )
     return found
+
+
+def _metrics_files(folder: RunFolder, name: str, number: int) -> list[Path]:
+    return sorted(folder.model(name, number).rglob("metrics.jsonl"))
 
 
 def best_record(records: list[dict[str, Any]]) -> dict[str, Any]:

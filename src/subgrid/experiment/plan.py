@@ -102,7 +102,7 @@ def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
 
 def _plan_training(config: Config, systems: Sequence[Any]) -> StagePlan:
     operations, seconds, updates, memory, disk = 0.0, 0.0, 0, 0.0, 0.0
-    known: dict[str, tuple[float, float]] = {}
+    known: dict[str, tuple[float, float, float]] = {}
     searched = {model.name for model in config.searched()}
     for network, system, entry, rounds in _networks(config, systems):
         shape = system.grid.shape
@@ -115,9 +115,11 @@ def _plan_training(config: Config, systems: Sequence[Any]) -> StagePlan:
         kind = "search" if entry.name in searched else entry.name
         if kind not in known:
             per_sample, needed = _gradient_cost(network, shape, training.chunk)
-            known[kind] = per_sample / work, needed
-        per_operation, needed = known[kind]
-        forming = _input_seconds(entry, system, config.coarse_dt)
+            forming = 0.0
+            if _sees_tendency(entry):
+                forming = _seconds_per_step(system, config.coarse_dt, None)
+            known[kind] = per_sample / work, needed, forming
+        per_operation, needed, forming = known[kind]
         seconds += samples * (work * per_operation + rounds * forming)
         updates += sum(stage.updates for stage in stages)
         memory = max(memory, needed)
@@ -164,13 +166,14 @@ def _plan_evaluation(config: Config, system: Any, copies: Mapping[str, Path]) ->
             stepped = build_finer_system(config, model, system)[0]
             steps, dt = steps * model.substeps, dt / model.substeps
         operations += steps * step_operations(stepped)
-        seconds += steps * _seconds_per_step(stepped, dt, closure)
+        per_step = _seconds_per_step(stepped, dt, closure)
+        seconds += steps * per_step
         if isinstance(model, LearnedConfig):
             network = build_network(config, model, system, jax.random.key(0))
             operations += steps * network.flops(*system.grid.shape)
             seconds += steps * _seconds_per_forward(network, system.grid.shape)
             operations += steps * _input_operations(model, system)
-            seconds += steps * _input_seconds(model, system, dt)
+            seconds += steps * per_step * _sees_tendency(model)
         runs += settings.members * networks
     rate, alone = None, 0.0
     for model in config.searched():
@@ -197,10 +200,6 @@ def _plan_evaluation(config: Config, system: Any, copies: Mapping[str, Path]) ->
 def _input_operations(model: Any, system: Any) -> float:
     """Return the operations of forming a network's inputs: a tendency costs as much as a step."""
     return step_operations(system) if _sees_tendency(model) else 0.0
-
-
-def _input_seconds(model: Any, system: Any, dt: float) -> float:
-    return _seconds_per_step(system, dt, None) if _sees_tendency(model) else 0.0
 
 
 def _sees_tendency(model: Any) -> bool:

@@ -22,11 +22,9 @@ from subgrid.training.scaling import (
     Standardisation,
     channels,
     frame_shape,
-    input_settings,
-    make_closure,
-    scaler_of_inputs,
     scaling_batch,
     standardisation,
+    untrained_closure,
 )
 from subgrid.training.tasks import Sources, Task, forward_gflop, train_task
 from subgrid.training.trackers import Callback
@@ -61,21 +59,18 @@ def train_cascade(
 
     `plan`: one for all stages or one per stage. Stage j trains in `folder`/stage_j and reports as
     "`label` stage_j". A single-scale baseline gets the same budget with `updates` of the result.
-    The fixed networks run inside the loss, so that they see the noise of each sample, which is the
-    same in every stage of equal plan, as is the order of the samples.
+    The fixed networks run inside the loss: they see each sample's noise, the same in every stage.
 
     Raises ConfigError for another number of plans than stages or samples of another size than the
     cascade's finest, and what `fit` raises.
     """
-    plans = [plan] * len(cascade.networks) if isinstance(plan, Plan) else list(plan)
-    _check(cascade, samples_train, plans, seed)
+    require_seed(seed)
+    plans = _plans(plan, cascade, samples_train)
     scales = standardisation(samples_train)
     sources = Sources(samples_train, samples_validation, scales)
-    form: dict[str, Any] = {"zero_mean": zero_mean, "flux_form": flux_form}
-    seen = {"inputs": inputs, "input_scaler": scaler_of_inputs(inputs, samples_train, scales, seed)}
-    closure = make_closure(cascade, scales, grid=grid, **form, **seen)
-    settings = {"sizes": list(cascade.sizes), "scale_stages": scale_stages, **form}
-    settings |= input_settings(inputs)
+    form = zero_mean, flux_form, grid, inputs
+    closure, settings = untrained_closure(cascade, scales, samples_train, seed, *form)
+    settings |= {"sizes": list(cascade.sizes), "scale_stages": scale_stages}
     fits = []
     for stage, stage_plan in enumerate(plans):
         unit = _residual_size(closure, stage, sources, seed) if scale_stages else 1.0
@@ -92,8 +87,8 @@ def train_cascade(
             callbacks=callbacks,
             label=f"{label} stage_{stage}".strip(),
         )
-        closure = result.network
         fits.append(result)
+        closure = result.network
     return OfflineResult(closure, tuple(fits), _gflop_per_sample(cascade, samples_train))
 
 
@@ -169,9 +164,9 @@ def _network(stage: int) -> Callable[[LearnedClosure], Any]:
     return lambda closure: _cascade(closure).networks[stage]
 
 
-def _check(cascade: Cascade, samples: SampleSource, plans: Sequence[Plan], seed: int) -> None:
-    require_seed(seed)
+def _plans(plan: Plan | Sequence[Plan], cascade: Cascade, samples: SampleSource) -> list[Plan]:
     stages = len(cascade.networks)
+    plans = [plan] * stages if isinstance(plan, Plan) else list(plan)
     if len(plans) != stages:
         raise ConfigError(f"{len(plans)} plans for {stages} stages; give one for all or one each.")
     if samples.scale != cascade.sizes[0]:
@@ -179,3 +174,4 @@ def _check(cascade: Cascade, samples: SampleSource, plans: Sequence[Plan], seed:
             f"the samples of {samples.path} are of size {samples.scale}, but the cascade's finest "
             f"size is {cascade.sizes[0]}; open them with Samples(path, {cascade.sizes[0]})."
         )
+    return plans

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jaxtyping import Array
 
@@ -16,10 +15,8 @@ from subgrid.training.scaling import (
     SampleSource,
     Standardisation,
     frame_shape,
-    input_settings,
-    make_closure,
-    scaler_of_inputs,
     standardisation,
+    untrained_closure,
 )
 from subgrid.training.tasks import Sources, Task, forward_gflop, train_task
 from subgrid.training.trackers import Callback
@@ -86,9 +83,9 @@ def train_offline(
     """
     require_seed(seed)
     scales = standardisation(samples_train)
-    form: dict[str, Any] = {"zero_mean": zero_mean, "flux_form": flux_form}
-    seen = {"inputs": inputs, "input_scaler": scaler_of_inputs(inputs, samples_train, scales, seed)}
-    closure = make_closure(network, scales, grid=grid, **form, **seen)
+    closure, settings = untrained_closure(
+        network, scales, samples_train, seed, zero_mean, flux_form, grid, inputs
+    )
     result = train_task(
         closure,
         closure_task(scales),
@@ -97,7 +94,7 @@ def train_offline(
         where=lambda closure: closure.network,
         folder=folder,
         seed=seed,
-        settings=form | input_settings(inputs),
+        settings=settings,
         callbacks=callbacks,
         label=label,
     )

@@ -115,9 +115,21 @@ def make_closure(
     return LearnedClosure(network, scaler, outputs, zero_mean, flux_form, grid, inputs)
 
 
-def input_settings(inputs: Inputs | None) -> dict[str, Any]:
-    """Return what a checkpoint is made with: nothing more where a network sees the state."""
-    return {} if inputs is None else {"inputs": list(inputs.names)}
+def untrained_closure(
+    network: Callable[[Array], Array],
+    scales: Standardisation,
+    samples: SampleSource,
+    seed: int,
+    zero_mean: bool,
+    flux_form: bool,
+    grid: PeriodicGrid | None,
+    inputs: Inputs | None,
+) -> tuple[LearnedClosure, dict[str, Any]]:
+    """Return the closure that a training begins with, and what its checkpoints are made with."""
+    form: dict[str, Any] = {"zero_mean": zero_mean, "flux_form": flux_form}
+    scaler = scaler_of_inputs(inputs, samples, scales, seed)
+    closure = make_closure(network, scales, grid=grid, inputs=inputs, input_scaler=scaler, **form)
+    return closure, form if inputs is None else {**form, "inputs": list(inputs.names)}
 
 
 def scaler_of_inputs(
