@@ -15,7 +15,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # a compiled program is the same for every test that asks for it: keep them between runs
 CACHE = os.path.abspath(os.environ.get("SUBGRID_TEST_CACHE", ".cache/jax"))
 jax.config.update("jax_compilation_cache_dir", CACHE)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 @pytest.fixture

@@ -13,12 +13,7 @@ from subgrid.experiment import run_experiment
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from experiment_runs import SMALLEST
-
-PIXEL = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB"
-    "0C8AAAAASUVORK5CYII="
-)
+from experiment_runs import PIXEL, SMALLEST
 
 
 @pytest.fixture(autouse=True)
