@@ -6,6 +6,7 @@ import xarray as xr
 
 from subgrid.evaluation import SeparatedScores
 from subgrid.evaluation.separated_plots import plot_separated
+from subgrid.evaluation.separated_tables import separated_summary, separated_verdicts
 
 
 def case(network, task, high, low, *samples):
@@ -60,3 +61,29 @@ def test_a_network_without_a_finite_error_leaves_the_others_drawn(values):
     for panel in plot_separated(cases):
         assert np.isfinite(panel.figure.axes[0].get_ylim()).all()
         panel.figure.canvas.draw()
+
+
+def test_the_verdicts_count_the_cases_and_give_the_range_of_ratios():
+    first, second = separated_verdicts(MADE_UP)
+    # coarsened over across: 0.3/0.85 and 0.035/0.075; buildup over direct: 0.3/0.6 and 0.4/0.6
+    assert first.label == "coarsened against across"
+    assert first.outcome == "better"
+    assert "in 2 of 2 cases; ratio of mean squared errors 0.35 to 0.47, median 0.41" in (
+        first.sentence
+    )
+    # 64, 48 and 32 stand in for the published 128, 96 and 64
+    assert "published: 0.40 to 0.81, median 0.60" in first.sentence
+    assert "0.50 to 0.67, median 0.58" in second.sentence
+    worse = [
+        case("own", "coarsened", 64, 48, [0.5]),
+        case("own", "across", 64, 48, [0.4]),
+        case("own", "direct", 64, 64, [0.4]),
+        case("own", "buildup", 64, 48, [0.2]),
+    ]
+    found = separated_verdicts(worse)
+    assert [verdict.outcome for verdict in found] == ["worse", "better"]
+    assert "published" not in found[0].sentence
+
+
+def test_the_summary_counts_the_trainings():
+    assert separated_summary(MADE_UP).startswith("11 trainings of small: ")

@@ -29,6 +29,9 @@ def test_a_run_trains_scores_and_reports_every_case(tmp_path):
     report = folder.report.read_text()
     assert "are the small scales of the state needed" in report
     assert "buildup" in report
+    # nothing ran freely but the coarse model alone: no verdicts on free runs
+    assert "free runs from held-out states" not in report
+    assert "coarsened against across" in report
     assert "Separated experiments: error of every network" in report
     assert 'alt="mean squared error of every network, coarsened and across"' in report
     # finished cases are not trained again, whatever is asked for afterwards

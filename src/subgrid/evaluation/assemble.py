@@ -26,7 +26,12 @@ from subgrid.evaluation.score_plots import (
 from subgrid.evaluation.scorecard import scorecard_table
 from subgrid.evaluation.scores import OnlineScore
 from subgrid.evaluation.separated_plots import separated_figure
-from subgrid.evaluation.separated_tables import SeparatedScores, separated_tables
+from subgrid.evaluation.separated_tables import (
+    SeparatedScores,
+    separated_summary,
+    separated_tables,
+    separated_verdicts,
+)
 from subgrid.evaluation.style import BASELINE, Look, looks
 from subgrid.evaluation.survival import DAY, BlowUp, blow_ups
 from subgrid.evaluation.tables import (
@@ -100,29 +105,29 @@ def assemble_report(
     model → records of metrics.jsonl; `separated`: of the separated experiments; `variants`: scores
     under other settings of the coarse model, by name; `ranked`: the models of a search;
     `comparisons`, `timing`: see there; `configuration`: of the flow, if its published scorecard
-    compares. Parts that are not given are left out.
+    compares. Parts that are not given are left out, and so are free runs where separated
+    experiments are given and nothing ran but the coarse model alone.
     """
     styles = looks([*runs, *(offline or {}), *(curves or {})], dict(info.labels))
     settings = {"as configured": scores, **variants} if variants else {}
     figures = [] if snapshot is None else _flow_figures(system, snapshot, styles)
-    figures += _run_figures(reference, runs, cut, styles) + _score_figures(scores, styles)
-    if timing is not None:
-        worth = [skill_cost_figure(scores, styles, timing)]
-        figures = worth + figures if timing.finer_grids else figures + worth
+    compared = not (separated and set(scores) == {BASELINE})
+    if compared:
+        figures += _run_figures(reference, runs, cut, styles) + _score_figures(scores, styles)
+        figures = _with_costs(figures, scores, styles, timing)
     figures += [variants_figure(settings, styles)] if settings else []
     figures += _training_figures(curves or {}, ranked, separated, styles)
     lost = blow_ups([reference])
     tables = separated_tables(separated) if separated else []
     tables += [ranking_table(ranked)] if ranked else []
-    tables += _score_tables(scores, styles, settings, comparisons)
+    tables += _score_tables(scores, styles, settings, comparisons) if compared else []
     tables += [offline_table(offline, styles)] if offline else []
-    tables += [_similarities(scores, styles, configuration), relative_table(scores, styles)]
-    tables += [cost_table(scores, styles, timing)] if timing is not None else []
+    tables += _further_tables(scores, styles, configuration, timing) if compared else []
     tables.append(blow_up_table(scores, styles, lost))
     return ReportData(
         title=info.title,
-        summary=_summary(scores),
-        verdicts=_verdicts(scores, styles),
+        summary=_summary(scores) if compared else separated_summary(separated),
+        verdicts=_verdicts(scores, styles) if compared else separated_verdicts(separated),
         facts=tuple((heading, tuple(entries.items())) for heading, entries in info.facts.items()),
         figures=tuple(figure for figure in figures if figure.images),
         tables=tuple(table for table in tables if table.rows),
@@ -131,7 +136,7 @@ def assemble_report(
             *info.warnings,
             *_lost_truth(lost, reference.sizes["member"]),
             *_masked_samples(offline or {}, styles),
-            *_own_warnings(scores, curves or {}, styles),
+            *(_own_warnings(scores, curves or {}, styles) if compared else ()),
         ),
         footer=f"{_written_by()} {info.footer}".strip(),
     )
@@ -144,6 +149,16 @@ def _verdicts(
         ReportVerdict(styles[name].label, verdict(score), outcome(score))
         for name, score in scores.items()
     )
+
+
+def _further_tables(
+    scores: Mapping[str, OnlineScore],
+    styles: Mapping[str, Look],
+    configuration: str,
+    timing: Timing | None,
+) -> list[ReportTable]:
+    made = [_similarities(scores, styles, configuration), relative_table(scores, styles)]
+    return made if timing is None else [*made, cost_table(scores, styles, timing)]
 
 
 def _similarities(
@@ -251,6 +266,19 @@ def _masked_samples(
                 f"samples are not finite and left out, the first: {first}."
             )
     return found
+
+
+def _with_costs(
+    figures: list[ReportFigure],
+    scores: Mapping[str, OnlineScore],
+    styles: Mapping[str, Look],
+    timing: Timing | None,
+) -> list[ReportFigure]:
+    """Return the figures with that of skill against cost, which is first beside finer grids."""
+    if timing is None:
+        return figures
+    worth = [skill_cost_figure(scores, styles, timing)]
+    return worth + figures if timing.finer_grids else figures + worth
 
 
 def _training_figures(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from subgrid.evaluation.published import separated_row
-from subgrid.evaluation.report import ReportTable
+from subgrid.evaluation.report import ReportTable, ReportVerdict
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,6 +62,46 @@ def separated_tables(scores: Sequence[SeparatedScores]) -> list[ReportTable]:
     ]
 
 
+def separated_summary(scores: Sequence[SeparatedScores]) -> str:
+    """Return in a sentence how many networks were trained for which comparison."""
+    trained = sum(len(one.sets) for one in scores)
+    names = ", ".join(dict.fromkeys(one.network for one in scores))
+    return (
+        f"{trained} trainings of {names}: what a network gains from the small scales of the state "
+        "(coarsened against across) and from the large scales of the forcing (buildup against "
+        "direct), by the mean squared error on held-out samples."
+    )
+
+
+def separated_verdicts(scores: Sequence[SeparatedScores]) -> tuple[ReportVerdict, ...]:
+    """Return per pair of tasks in how many cases the first has the smaller MSE, and by how much."""
+    sizes, found = _all_sizes(scores), []
+    for tasks in TASK_PAIRS:
+        ratios, published = [], []
+        for one, other in cases_beside(scores, tasks):
+            first, second = (np.mean(network_means(s, "mse")) for s in (one, other))
+            ratios.append(float(first / second))
+            row = separated_row(one.architecture, "mse", one.high, one.low, sizes)
+            published += [] if row is None else [row[1][tasks[0]] / row[1][tasks[1]]]
+        smaller = sum(ratio < 1 for ratio in ratios)
+        outcome = {len(ratios): "better", 0: "worse"}.get(smaller, "unclear")
+        theirs = f"; published: {_range(published)}" if published else ""
+        sentence = (
+            f"the smaller error in {smaller} of {len(ratios)} cases; ratio of mean squared errors "
+            f"{_range(ratios)}{theirs}."
+        )
+        found.append(ReportVerdict(f"{tasks[0]} against {tasks[1]}", sentence, outcome))
+    return tuple(found)
+
+
+def _range(ratios: Sequence[float]) -> str:
+    return f"{min(ratios):.2f} to {max(ratios):.2f}, median {np.median(ratios):.2f}"
+
+
+def _all_sizes(scores: Sequence[SeparatedScores]) -> tuple[int, ...]:
+    return tuple(sorted({s.high for s in scores} | {s.low for s in scores}, reverse=True))
+
+
 def cases_beside(scores: Sequence[SeparatedScores], tasks: tuple[str, str]) -> list[Beside]:
     """Return the cases of the first task, each with that of the second it is compared with.
 
@@ -84,8 +124,7 @@ def network_means(scores: SeparatedScores, metric: str) -> np.ndarray:
 def _table(
     scores: Sequence[SeparatedScores], tasks: tuple[str, str], title: str, note: str
 ) -> ReportTable:
-    sizes = tuple(sorted({s.high for s in scores} | {s.low for s in scores}, reverse=True))
-    rows = []
+    sizes, rows = _all_sizes(scores), []
     for metric, words in _METRICS.items():
         for one, other in cases_beside(scores, tasks):
             ours = [network_means(s, metric) for s in (one, other)]
