@@ -8,6 +8,7 @@ import pytest
 
 from subgrid import nn
 from subgrid.closures import (
+    AbstractClosure,
     Inputs,
     LearnedClosure,
     Smagorinsky,
@@ -79,6 +80,42 @@ def test_a_network_that_returns_the_tendency_doubles_it_online(system, state):
     # the first step is Euler forward and then the filter
     np.testing.assert_allclose(slow - before, 2 * (alone - before), rtol=0, atol=1e-11)
     assert float(jnp.max(jnp.abs(alone - before))) > 1e-8
+
+
+def test_a_model_hands_on_the_tendency_it_has_formed(system, state):
+    # the closure's own would be another: its system is the jet's, and fails when asked
+    class Silent(TwoLayerQG):
+        def tendency(self, state, forcing=None):
+            raise AssertionError("formed a second time")
+
+    closure = closure_of(Silent(16, 12, "jet"), ("tendency",), Pick(0))
+    assert closure.takes_tendency
+    model = system.model(3600.0, closure)
+    with pytest.raises(AssertionError, match="second time"):
+        closure(state)
+    carry = jax.eval_shape(system.model(3600.0).init, state)
+    jax.eval_shape(model.step, carry)  # does not ask it
+    with pytest.raises(AssertionError, match="second time"):
+        jax.eval_shape(model.step, carry, state)  # a forcing from outside is none of its inputs
+    assert not closure_of(system, ("q",), Pick(0)).takes_tendency
+    assert not Smagorinsky(system).takes_tendency
+
+
+def test_an_own_closure_is_given_the_tendency_if_it_takes_it(system, state):
+    class Doubling(AbstractClosure):
+        @property
+        def takes_tendency(self):
+            return True
+
+        def __call__(self, state, memory=None, forcing=None, *, tendency=None):
+            return jax.tree.map(jnp.zeros_like, state) if tendency is None else tendency, memory
+
+    own = rollout(system.model(3600.0, Doubling()), state, 3).states.q
+    learned = closure_of(system, ("q", "tendency"), Pick(2))
+    np.testing.assert_allclose(
+        own, rollout(system.model(3600.0, learned), state, 3).states.q, rtol=1e-6
+    )
+    assert float(jnp.max(jnp.abs(own - rollout(system.model(3600.0), state, 3).states.q))) > 1e-8
 
 
 def test_gradients_reach_the_network_and_the_state(system, state):

@@ -18,11 +18,18 @@ class AbstractClosure(eqx.Module):
     The increment is a state: the same class, shapes and dtypes as x, in units of x per second. It
     is ADDED, so a dissipating closure returns something opposed to x. A closure acts on one state;
     the caller vmaps over members. A closure without memory or randomness only defines `__call__`
-    and passes on the memory it got.
+    and passes on the memory it got. One that needs the resolved tendency, which a model has formed
+    already, sets `takes_tendency` and accepts it as the keyword `tendency`: like the state, per
+    second, without the increment; None where no model calls it or where `forcing` is given.
 
     A user's own closure subclasses this, is built as `Class(system, **arguments)`, and is named
     "module:Class" wherever a closure is chosen by name.
     """
+
+    @property
+    def takes_tendency(self) -> bool:
+        """Return whether the closure accepts the resolved tendency as the keyword `tendency`."""
+        return False
 
     def init(self, state: PyTree, *, key: PyTree = None) -> PyTree:
         """Return the memory for a run that starts at `state`: None unless a closure says otherwise.

@@ -23,7 +23,8 @@ class Inputs(eqx.Module):
     "tendency", the resolved tendency of every variable (its units per second). What a subgrid
     forcing S = C[F(x)] - F(C x) takes away is that tendency, formed on the coarse grid, so that a
     few local weights applied to it go further than many that must form products and invert
-    operators of the whole domain themselves. It costs about one step of the coarse model.
+    operators of the whole domain themselves. A model has it already and hands it on; elsewhere
+    `system` forms it, at the cost of about one step of the coarse model.
 
     `system` is the one that the closure works in: its grid and constants are those of the
     tendency. Raises UnknownNameError for another name, ValueError for none or one given twice.
@@ -48,8 +49,14 @@ class Inputs(eqx.Module):
         named = dict(zip((v.name for v in self.system.variables), sizes, strict=True))
         return sum(named.get(name, sum(sizes)) for name in self.names)
 
-    def __call__(self, fields: Float[Array, "channel y x"]) -> Float[Array, "input y x"]:
+    def __call__(
+        self,
+        fields: Float[Array, "channel y x"],
+        tendency: Float[Array, "channel y x"] | None = None,
+    ) -> Float[Array, "input y x"]:
         """Return the network's channels from those of a state (see `state_to_channels`).
+
+        `tendency`: its resolved tendency, as channels, if it is known already.
 
         Raises ShapeError for a state of other channels or on another grid than the system's.
         """
@@ -63,8 +70,11 @@ class Inputs(eqx.Module):
         state = channels_to_state(fields, like)
         parts = []
         for name in self.names:
-            of = self.system.tendency(state) if name == TENDENCY else getattr(state, name)
-            parts.append(state_to_channels(of))
+            if name == TENDENCY:
+                known = tendency is not None
+                parts.append(tendency if known else state_to_channels(self.system.tendency(state)))
+            else:
+                parts.append(state_to_channels(getattr(state, name)))
         return jnp.concatenate(parts).astype(fields.dtype)
 
     def _state(self) -> PyTree:

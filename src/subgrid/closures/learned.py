@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 from subgrid.closures._channels import channels_to_state, state_to_channels
 from subgrid.closures._spectral import divergence
 from subgrid.closures.base import AbstractClosure
-from subgrid.closures.inputs import Inputs
+from subgrid.closures.inputs import TENDENCY, Inputs
 from subgrid.errors import ShapeError
 from subgrid.grids import PeriodicGrid
 from subgrid.systems import AbstractSystem
@@ -74,21 +74,41 @@ class LearnedClosure(AbstractClosure):
         self.grid = grid
         self.inputs = inputs
 
+    @property
+    def takes_tendency(self) -> bool:
+        """Return whether the network sees the resolved tendency."""
+        return self.inputs is not None and TENDENCY in self.inputs.names
+
     def __call__(
-        self, state: PyTree, memory: PyTree = None, forcing: PyTree = None
+        self,
+        state: PyTree,
+        memory: PyTree = None,
+        forcing: PyTree = None,
+        *,
+        tendency: PyTree = None,
     ) -> tuple[PyTree, PyTree]:
-        """Return the increment, like the state and per second, and the memory it got."""
+        """Return the increment, like the state and per second, and the memory it got.
+
+        `tendency`: the resolved one, if the caller has it and the inputs name it.
+        """
         fields = state_to_channels(state)
-        seen = self.seen(fields)
+        seen = self.seen(fields, None if tendency is None else state_to_channels(tendency))
         output = self.network(seen.astype(_precision(self.network, fields.dtype)))
         self._check_output(output, fields)
         increment = self.increment_of(output.astype(fields.dtype), self.grid)
         return channels_to_state(increment.astype(fields.dtype), state), memory
 
-    def seen(self, fields: Float[Array, "channel y x"]) -> Float[Array, "input y x"]:
-        """Return what the network sees of a state's channels: its inputs, standardised."""
+    def seen(
+        self,
+        fields: Float[Array, "channel y x"],
+        tendency: Float[Array, "channel y x"] | None = None,
+    ) -> Float[Array, "input y x"]:
+        """Return what the network sees of a state's channels: its inputs, standardised.
+
+        `tendency`: the channels of the resolved tendency, if they are known.
+        """
         self._check_grid(fields)
-        inputs = fields if self.inputs is None else self.inputs(fields)
+        inputs = fields if self.inputs is None else self.inputs(fields, tendency)
         wanted = jnp.shape(getattr(self.input_scaler, "mean", inputs))[0]
         if inputs.shape[0] != wanted:
             raise ShapeError(

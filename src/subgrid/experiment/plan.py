@@ -166,14 +166,11 @@ def _plan_evaluation(config: Config, system: Any, copies: Mapping[str, Path]) ->
             stepped = build_finer_system(config, model, system)[0]
             steps, dt = steps * model.substeps, dt / model.substeps
         operations += steps * step_operations(stepped)
-        per_step = _seconds_per_step(stepped, dt, closure)
-        seconds += steps * per_step
+        seconds += steps * _seconds_per_step(stepped, dt, closure)
         if isinstance(model, LearnedConfig):
             network = build_network(config, model, system, jax.random.key(0))
             operations += steps * network.flops(*system.grid.shape)
             seconds += steps * _seconds_per_forward(network, system.grid.shape)
-            operations += steps * _input_operations(model, system)
-            seconds += steps * per_step * _sees_tendency(model)
         runs += settings.members * networks
     rate, alone = None, 0.0
     for model in config.searched():

@@ -54,7 +54,8 @@ class Model(AbstractModel):
 
     One step: rate = tendency(x) + closure(x); advance by the scheme; then whatever the system does
     after each step (QG: its small-scale filter). A closure is evaluated once per evaluation of the
-    tendency; a multi-step scheme re-uses its past values. Its memory advances once per step.
+    tendency, which it is given if it takes it; a multi-step scheme re-uses its past values. Its
+    memory advances once per step.
 
     `dt`: seconds. `system` must offer what `subgrid.systems.AbstractSystem` does.
     """
@@ -106,7 +107,11 @@ class Model(AbstractModel):
         rate = self.system.evolved_tendency(evolved, forcing)
         if self.closure is None:
             return rate, memory
-        increment, memory = self.closure(self.system.to_state(evolved), memory, forcing)
+        known = {}
+        if forcing is None and getattr(self.closure, "takes_tendency", False):
+            known["tendency"] = self.system.rate_to_state(rate)
+        state = self.system.to_state(evolved)
+        increment, memory = self.closure(state, memory, forcing, **known)
         added = self.system.increment_to_evolved(increment)
         return jax.tree.map(jnp.add, rate, added), memory
 

@@ -74,6 +74,13 @@ class AbstractSystem(eqx.Module):
         """Return the tendency in the representation that a model steps."""
         return self.tendency(evolved, forcing)
 
+    def rate_to_state(self, rate: PyTree) -> PyTree:
+        """Return a tendency of the representation that a model steps as one of the state.
+
+        As `to_state`, which must be linear; else a system defines both.
+        """
+        return self.to_state(rate)
+
     def increment_to_evolved(self, increment: PyTree) -> PyTree:
         """Return a closure's increment in the representation that a model steps."""
         return increment
