@@ -14,6 +14,7 @@ from subgrid.closures.base import AbstractClosure
 from subgrid.closures.inputs import TENDENCY, Inputs
 from subgrid.errors import ShapeError
 from subgrid.grids import PeriodicGrid
+from subgrid.grids.resampling import low_pass
 from subgrid.systems import AbstractSystem
 
 
@@ -31,7 +32,9 @@ class LearnedClosure(AbstractClosure):
     `output_scaler` (units of the state per second; times metres with `flux_form`) have `normalise`
     and `denormalise`, as `subgrid.nn.Scaler` does. `grid` is needed for the divergence of
     `flux_form` alone. Both options make the mean of every channel exact (zero increment to
-    rounding), `flux_form` by construction.
+    rounding), `flux_form` by construction. With `target_cut` the increment has no scales beyond
+    that share of the Nyquist wavenumber (see `subgrid.grids.low_pass`): what a model filters away
+    after every step need not be predicted.
 
     The network is evaluated in the precision of its own weights, a tendency in that of its system,
     the rest in that of the state. Convolutional networks accept any grid (with `inputs`, that of
@@ -47,6 +50,7 @@ class LearnedClosure(AbstractClosure):
     flux_form: bool = eqx.field(static=True)
     grid: PeriodicGrid | None = eqx.field(static=True)
     inputs: Inputs | None = None
+    target_cut: float | None = eqx.field(static=True, default=None)
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class LearnedClosure(AbstractClosure):
         flux_form: bool = False,
         grid: PeriodicGrid | None = None,
         inputs: Inputs | None = None,
+        target_cut: float | None = None,
     ):
         if flux_form and grid is None:
             raise ValueError("flux_form needs `grid`, the grid on which the divergence is taken")
@@ -73,6 +78,7 @@ class LearnedClosure(AbstractClosure):
         self.flux_form = bool(flux_form)
         self.grid = grid
         self.inputs = inputs
+        self.target_cut = None if target_cut is None else float(target_cut)
 
     @property
     def takes_tendency(self) -> bool:
@@ -130,7 +136,7 @@ class LearnedClosure(AbstractClosure):
             increment = -divergence(flux_x, flux_y, grid)  # type: ignore[arg-type]
         if self.zero_mean:
             increment = increment - jnp.mean(increment, axis=(-2, -1), keepdims=True)
-        return increment
+        return increment if self.target_cut is None else low_pass(increment, self.target_cut)
 
     def _check_grid(self, fields: Float[Array, "channel y x"]) -> None:
         if self.flux_form and self.grid is not None and fields.shape[-2:] != self.grid.shape:

@@ -15,7 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from subgrid.errors import ShapeError
 from subgrid.evaluation.intervals import ratio
-from subgrid.grids import PeriodicGrid, isotropic_spectrum, ring_edges
+from subgrid.grids import PeriodicGrid, isotropic_spectrum, ring_edges, scaled_wavenumber
+
+CUT = 2 / 3  # share of the Nyquist wavenumber, as in spectral errors of free runs
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class SampleSums:
     """Holds what the offline scores need of each sample: means over pixels and isotropic spectra.
 
     Arrays [sample, level], dimensionless after division by the scale: `error` ⟨(p-t)²⟩,
-    `prediction` ⟨p⟩, `truth` ⟨t⟩, `prediction_squared` ⟨p²⟩, `truth_squared` ⟨t²⟩, `product` ⟨p t⟩;
+    `prediction` ⟨p⟩, `truth` ⟨t⟩, `prediction_squared` ⟨p²⟩, `truth_squared` ⟨t²⟩, `product` ⟨p t⟩,
+    `error_below` ⟨(Lp-Lt)²⟩, `truth_below` ⟨(Lt)²⟩ with L a low-pass to the scales below the cut;
     arrays [sample, level, bins]: `prediction_spectrum`, `truth_spectrum`. Samples with a value that
     is not finite are left out, counted in `masked_samples`, the first one numbered in
     `first_masked` (from 0, -1 for none).
@@ -35,6 +38,8 @@ class SampleSums:
     prediction_squared: NDArray[np.float64]
     truth_squared: NDArray[np.float64]
     product: NDArray[np.float64]
+    error_below: NDArray[np.float64]
+    truth_below: NDArray[np.float64]
     prediction_spectrum: NDArray[np.float64]
     truth_spectrum: NDArray[np.float64]
     masked_samples: int = 0
@@ -52,13 +57,15 @@ def sample_sums(
     grid: PeriodicGrid,
     scale: ArrayLike = 1.0,
     definition: str = "pyqg-0.4",
+    cut: float = CUT,
 ) -> SampleSums:
     """Return the sums over each sample of predictions and truths [sample, level, y, x].
 
     `scale`: standard deviation of the truth, one value or one per level. `definition` names the
     rings of the spectra (see `subgrid.grids.isotropic_spectrum`); they are summed, not averaged,
-    and not truncated, as in Otness, Zanna & Bruna 2025. Raises ShapeError where the shapes do not
-    match.
+    and not truncated, as in Otness, Zanna & Bruna 2025. `cut`: share of the Nyquist wavenumber up
+    to which scales count as kept by a model, which filters away the smallest. Raises ShapeError
+    where the shapes do not match.
     """
     p, t = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
     if p.shape != t.shape or p.ndim != 4 or p.shape[-2:] != grid.shape:
@@ -73,6 +80,11 @@ def sample_sums(
     def mean(values: NDArray) -> NDArray:
         return values.mean(axis=(-2, -1))
 
+    kept = scaled_wavenumber(grid) <= cut * np.pi
+
+    def below(field: NDArray) -> NDArray:
+        return np.fft.irfft2(np.fft.rfft2(field) * kept, s=grid.shape)
+
     return SampleSums(
         error=mean((p - t) ** 2),
         prediction=mean(p),
@@ -80,6 +92,8 @@ def sample_sums(
         prediction_squared=mean(p**2),
         truth_squared=mean(t**2),
         product=mean(p * t),
+        error_below=mean(below(p - t) ** 2),
+        truth_below=mean(below(t) ** 2),
         prediction_spectrum=_power_spectrum(p, grid, definition),
         truth_spectrum=_power_spectrum(t, grid, definition),
         masked_samples=int(np.sum(~finite)),
@@ -139,6 +153,15 @@ def r_squared(sums: SampleSums) -> NDArray[np.float64]:
     return 1 - ratio(_level_mean(sums.error), variance)
 
 
+def r_squared_below_cut(sums: SampleSums) -> NDArray[np.float64]:
+    """Skill of each level below the cut, 1 - ⟨(Lp-Lt)²⟩ / ⟨(Lt)²⟩: of the scales a model keeps.
+
+    The forcing of a spectral model has most of its variance at scales that its filter removes after
+    every step: R² of the whole says little of what a closure does in a free run.
+    """
+    return 1 - ratio(_level_mean(sums.error_below), _level_mean(sums.truth_below))
+
+
 def correlation(sums: SampleSums) -> NDArray[np.float64]:
     """Pearson correlation of prediction and truth over samples and pixels, for each level."""
     mean_p, mean_t = _level_mean(sums.prediction), _level_mean(sums.truth)
@@ -156,6 +179,7 @@ def evaluate_offline(
     scale: ArrayLike,
     variable: str = "q",
     key: Any = None,
+    cut: float = CUT,
     progress: Callable[[int], None] | None = None,
 ) -> Any:
     """Return the offline scores of a closure as an xarray.Dataset.
@@ -163,15 +187,16 @@ def evaluate_offline(
     `batches` yields pairs (state, forcing) of arrays [sample, level, y, x] of the coarse `system`'s
     `variable`, in its units and per second; the forcing is the one that is ADDED to the tendency.
     `scale`: standard deviation of the forcing per level, from the training set. `key`: randomness
-    of a stochastic closure. `progress(samples)` is called after each batch.
+    of a stochastic closure; `cut`: see `sample_sums`. `progress(samples)` is called after each
+    batch.
 
     The dataset holds `relative_l2`, `relative_spectral_l2` [sample], `mse`, the pooled errors,
-    `r_squared`, `correlation` [level], `masked_samples` and `first_masked`.
+    `r_squared`, `r_squared_below_cut`, `correlation` [level], `masked_samples` and `first_masked`.
     """
     predict = _predictor(closure, system, variable, key)
     parts, done = [], 0
     for state, forcing in batches:
-        parts.append(sample_sums(predict(state), forcing, system.grid, scale))
+        parts.append(sample_sums(predict(state), forcing, system.grid, scale, cut=cut))
         done += len(np.asarray(forcing))
         if progress is not None:
             progress(done)
@@ -197,6 +222,11 @@ def offline_scores(sums: SampleSums) -> Any:
             "relative l2 error of the mean power spectrum",
         ),
         "r_squared": (("level",), r_squared(sums), "skill 1 - MSE/variance"),
+        "r_squared_below_cut": (
+            ("level",),
+            r_squared_below_cut(sums),
+            "skill 1 - MSE/variance of the scales below the cut",
+        ),
         "correlation": (("level",), correlation(sums), "Pearson correlation"),
         "masked_samples": ((), sums.masked_samples, "samples left out: not finite"),
         "first_masked": ((), sums.first_masked, "number of the first sample left out, or -1"),

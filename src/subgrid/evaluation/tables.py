@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _FLOOR = "sampling floor"
-_POOLED = ("mse", "pooled_relative_l2", "pooled_relative_spectral_l2", "r_squared", "correlation")
+_POOLED = ("mse", "pooled_relative_l2", "pooled_relative_spectral_l2", "correlation")
+_POOLED += ("r_squared", "r_squared_below_cut")
 
 
 def online_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> ReportTable:
@@ -112,6 +113,7 @@ def offline_table(
                 _with_spread(samples["relative_spectral_l2"]),
                 _number(means["pooled_relative_spectral_l2"]),
                 _pair(means["r_squared"]),
+                _pair(means["r_squared_below_cut"]),
                 _pair(means["correlation"]),
                 f"{masked} of {total}" if masked else "0",
             )
@@ -119,7 +121,8 @@ def offline_table(
     return ReportTable(
         "Offline: predicted against true forcing",
         "On held-out trajectories, in units of the variance of the true forcing; per sample as "
-        "mean (standard deviation), and pooled over samples. Means over networks.",
+        "mean (standard deviation), and pooled over samples. Means over networks. Below the cut: "
+        "of the scales by which free runs are scored, which the model's filter leaves alone.",
         (
             "closure",
             "MSE",
@@ -128,6 +131,7 @@ def offline_table(
             "relative spectral ℓ2",
             "pooled",
             "R², upper / lower",
+            "R² below the cut",
             "correlation",
             "masked",
         ),

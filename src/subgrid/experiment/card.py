@@ -43,8 +43,14 @@ It maps the coarse state to the subgrid forcing, which is added to the tendency.
 - networks: {", ".join(model.networks)} ({model.arrangement}, width {model.width:g}), on
   {", ".join(map(str, model.scales(config.coarse)))} cells
 - inputs: {", ".join(model.inputs or ("the state",))}
-- output: zero mean {model.zero_mean}, flux form {model.flux_form}
+- output: zero mean {model.zero_mean}, flux form {model.flux_form}, {_scales_predicted(model)}
 """
+
+
+def _scales_predicted(model: LearnedConfig) -> str:
+    if model.target_cut is None:
+        return "all scales"
+    return f"no scales beyond {model.target_cut:g} of the Nyquist wavenumber"
 
 
 def _data(folder: RunFolder) -> str:
@@ -91,7 +97,8 @@ def _scores(folder: RunFolder, scores: Mapping[str, Any]) -> str:
 
 On the test trajectories, which neither the training nor the choice of weights saw.
 
-- offline: R² {_by_layer(offline["r_squared"])}; correlation {_by_layer(offline["correlation"])}
+- offline: R² {_by_layer(offline["r_squared"])}; R² of the scales below the cut
+  {_by_layer(offline["r_squared_below_cut"])}; correlation {_by_layer(offline["correlation"])}
 {online}
 - cost per step: {cost["ratio"]:.3g} times that of the coarse model alone, {cost["seconds"]:.3g} s
   for one member, on {machine["device"]} ({machine["cpu_count"]} CPUs)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from subgrid.closures import LearnedClosure
-from subgrid.config import Config, GridConfig, load_config, preset_names
+from subgrid.config import Config, GridConfig, LearnedConfig, load_config, preset_names
 from subgrid.data import Samples
 from subgrid.errors import RunFolderError, SubgridError
 from subgrid.evaluation import (
@@ -255,6 +255,7 @@ def _training_facts(config: Config) -> dict[str, str]:
             f"{', '.join(map(str, model.scales(config.coarse)))} cells, "
             f"{', '.join(map(str, config.updates_of(model)))} updates, "
             f"{model.seeds} initialisation(s)"
+            f"{_seen_and_predicted(model)}"
         )
     for entry in config.separated:
         facts[entry.name] = (
@@ -268,6 +269,14 @@ def _training_facts(config: Config) -> dict[str, str]:
             f"{config.search.width:g}, {config.search.seeds} initialisation(s) each"
         )
     return facts
+
+
+def _seen_and_predicted(model: LearnedConfig) -> str:
+    """Return what differs from a network that sees the state and predicts the whole forcing."""
+    said = f", sees {' and '.join(model.inputs)}" if model.inputs else ""
+    if model.target_cut is not None:
+        said += f", predicts scales up to {model.target_cut:g} of the Nyquist wavenumber"
+    return said
 
 
 def _commands(config: Config) -> list[str]:

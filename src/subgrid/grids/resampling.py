@@ -12,6 +12,7 @@ one mode is halved in D D† and row and column Nyquist modes are treated differ
 """
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Inexact
 
 from subgrid.errors import ShapeError
@@ -68,6 +69,17 @@ def upscale(
     padded = padded.at[..., :half, :columns].set(hat[..., :half, :])
     padded = padded.at[..., ny - half :, :columns].set(hat[..., half:, :])
     return jnp.fft.irfft2(padded, s=(ny, nx)).astype(field.dtype)
+
+
+def low_pass(field: Float[Array, "*batch y x"], cut: float) -> Float[Array, "*batch y x"]:
+    """Return the field without its scales beyond `cut`, a share of the Nyquist wavenumber.
+
+    Keeps √((k Δx)² + (l Δy)²) ≤ cut π, the wavenumber by which small-scale filters go.
+    """
+    ny, nx = field.shape[-2:]
+    w = 2 * np.pi * np.hypot(np.fft.rfftfreq(nx)[None, :], np.fft.fftfreq(ny)[:, None])
+    hat = jnp.where(w <= cut * np.pi, jnp.fft.rfft2(field), 0)
+    return jnp.fft.irfft2(hat, s=(ny, nx)).astype(field.dtype)
 
 
 def _without_nyquist(hat: Inexact[Array, "*batch l k"]) -> Inexact[Array, "*batch l k"]:

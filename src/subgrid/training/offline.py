@@ -8,6 +8,7 @@ from jaxtyping import Array
 
 from subgrid.closures import Inputs, LearnedClosure
 from subgrid.grids import PeriodicGrid
+from subgrid.grids.resampling import low_pass
 from subgrid.randomness import require_seed
 from subgrid.training.plan import Plan
 from subgrid.training.run import FitResult
@@ -16,6 +17,7 @@ from subgrid.training.scaling import (
     Standardisation,
     frame_shape,
     standardisation,
+    target_unit,
     untrained_closure,
 )
 from subgrid.training.tasks import Sources, Task, forward_gflop, train_task
@@ -67,6 +69,7 @@ def train_offline(
     flux_form: bool = False,
     grid: PeriodicGrid | None = None,
     inputs: Inputs | None = None,
+    target_cut: float | None = None,
     callbacks: Sequence[Callback] = (),
     label: str = "",
 ) -> OfflineResult:
@@ -77,18 +80,21 @@ def train_offline(
     M is the `LearnedClosure` that runs online, with its scalers, `inputs` and its `zero_mean` or
     `flux_form` (see there; `grid` is needed for the latter); x, S = state and forcing, σ their
     standard deviations over the training split; β = level of `plan.noise`, ξ ~ N(0, 1) per pixel.
+    With `target_cut` S is without its scales beyond that share of the Nyquist wavenumber, as M is
+    (see `LearnedClosure`), and errors are divided by the size of what is left of S/σ_S on top;
+    validation losses stay in units of σ_S.
     Only the network's weights are trained (see `subgrid.nn.trainable`), and those with the lowest
     loss, without noise, on a fixed subset of the validation split are kept. Resumes in `folder`;
     errors are those of `fit`.
     """
     require_seed(seed)
     scales = standardisation(samples_train)
-    closure, settings = untrained_closure(
-        network, scales, samples_train, seed, zero_mean, flux_form, grid, inputs
-    )
+    unit = target_unit(samples_train, scales, seed, target_cut)
+    form = zero_mean, flux_form, grid, inputs, target_cut, unit
+    closure, settings = untrained_closure(network, scales, samples_train, seed, *form)
     result = train_task(
         closure,
-        closure_task(scales),
+        closure_task(scales, target_cut, unit),
         Sources(samples_train, samples_validation, scales),
         plan,
         where=lambda closure: closure.network,
@@ -102,11 +108,17 @@ def train_offline(
     return OfflineResult(result.network, (result,), (work,))
 
 
-def closure_task(scales: Standardisation) -> Task:
+def closure_task(
+    scales: Standardisation, target_cut: float | None = None, unit: float = 1.0
+) -> Task:
     """Return the task of a whole closure: its increment, as it runs online, against the forcing."""
+
+    def target(forcing: Array) -> Array:
+        normalised = scales.targets.normalise(forcing)
+        return normalised if target_cut is None else low_pass(normalised, target_cut)
 
     def predict(closure: LearnedClosure, fields: Array, forcing: Array) -> Array:
         (increment,), _ = closure((fields,))
         return scales.targets.normalise(increment)
 
-    return Task(predict, scales.targets.normalise)
+    return Task(predict, target, unit)

@@ -15,6 +15,7 @@ from subgrid.closures import Inputs, LearnedClosure
 from subgrid.data import VariableStatistics, statistics
 from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid
+from subgrid.grids.resampling import low_pass
 from subgrid.nn import Scaler
 from subgrid.randomness import Stream, generator
 
@@ -99,20 +100,23 @@ def make_closure(
     grid: PeriodicGrid | None = None,
     inputs: Inputs | None = None,
     input_scaler: Scaler | None = None,
+    target_cut: float | None = None,
+    unit: float = 1.0,
 ) -> LearnedClosure:
     """Return a network as a closure with the scalers of its training data.
 
     `inputs` come with their own `input_scaler` (see `scaler_of_inputs`). Fluxes are scaled by
     σ_S dx, so that fluxes of order one that vary over a few cells make a forcing of order one.
+    `unit`: size of a typical target in units of σ_S, by which outputs are scaled on top.
     """
-    outputs = scales.targets
+    outputs = Scaler(scales.targets.mean, unit * scales.targets.scale)
     if flux_form:
         if grid is None:
             raise ConfigError("flux_form needs `grid`, on which the divergence is taken.")
-        scale = jnp.tile(scales.targets.scale * jnp.float32(grid.dx), 2)
+        scale = jnp.tile(outputs.scale * jnp.float32(grid.dx), 2)
         outputs = Scaler(jnp.zeros_like(scale), scale)
     scaler = scales.inputs if input_scaler is None else input_scaler
-    return LearnedClosure(network, scaler, outputs, zero_mean, flux_form, grid, inputs)
+    return LearnedClosure(network, scaler, outputs, zero_mean, flux_form, grid, inputs, target_cut)
 
 
 def untrained_closure(
@@ -124,12 +128,37 @@ def untrained_closure(
     flux_form: bool,
     grid: PeriodicGrid | None,
     inputs: Inputs | None,
+    target_cut: float | None = None,
+    unit: float = 1.0,
 ) -> tuple[LearnedClosure, dict[str, Any]]:
     """Return the closure that a training begins with, and what its checkpoints are made with."""
     form: dict[str, Any] = {"zero_mean": zero_mean, "flux_form": flux_form}
+    if target_cut is not None:
+        form["target_cut"] = target_cut
     scaler = scaler_of_inputs(inputs, samples, scales, seed)
-    closure = make_closure(network, scales, grid=grid, inputs=inputs, input_scaler=scaler, **form)
+    closure = make_closure(
+        network, scales, grid=grid, inputs=inputs, input_scaler=scaler, unit=unit, **form
+    )
     return closure, form if inputs is None else {**form, "inputs": list(inputs.names)}
+
+
+def target_unit(
+    samples: SampleSource, scales: Standardisation, seed: int, target_cut: float | None
+) -> float:
+    """Return the root-mean-square of the standardised forcing's scales up to `target_cut`, or 1.
+
+    Over samples of the training split drawn by `seed`, to three digits (see `train_cascade`).
+    """
+    if target_cut is None:
+        return 1.0
+    batch = scaling_batch(samples, seed, Stream.STAGE_SCALE)
+    forcing = channels(batch, [name + FORCING for name in scales.variables])
+
+    @jax.jit
+    def square(one: Array) -> Array:
+        return jnp.mean(jnp.square(low_pass(scales.targets.normalise(one), target_cut)))
+
+    return float(f"{np.sqrt(np.mean([float(square(one)) for one in forcing])):.3g}")
 
 
 def scaler_of_inputs(
