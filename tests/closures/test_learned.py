@@ -16,6 +16,7 @@ from subgrid.closures import (
     state_to_channels,
 )
 from subgrid.errors import ShapeError
+from subgrid.grids import low_pass, scaled_wavenumber
 from subgrid.stepping import rollout
 from subgrid.systems import TwoLayerQG
 
@@ -126,6 +127,16 @@ def test_flux_form_is_minus_the_divergence(system):
     expected[0] = -k * np.cos(2 * np.pi * system.grid.x / system.grid.length_x)[None, :]
     expected[1] = l * np.sin(4 * np.pi * system.grid.y / system.grid.length_y)[:, None]
     np.testing.assert_allclose(increment, expected, atol=1e-5 * k)  # float32 transforms
+
+
+def test_scales_beyond_the_cut_are_left_out(system):
+    x = state(system)
+    plain, cut = (increment_of(learned(**options), x).q for options in ({}, {"target_cut": 0.5}))
+    np.testing.assert_allclose(cut, low_pass(plain, 0.5), rtol=0, atol=1e-6 * np.abs(plain).max())
+    power = np.abs(np.fft.rfft2(cut)) ** 2
+    beyond = scaled_wavenumber(system.grid) > 0.5 * np.pi
+    assert np.sum(power * beyond) < 1e-10 * np.sum(power)
+    assert np.sum(np.abs(np.fft.rfft2(plain)) ** 2 * beyond) > 1e-3 * np.sum(power)
 
 
 def test_states_of_several_fields_become_channels_in_field_order():

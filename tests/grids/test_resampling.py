@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subgrid.errors import ShapeError
-from subgrid.grids import downscale, truncate_spectrum, upscale
+from subgrid.grids import downscale, low_pass, truncate_spectrum, upscale
 
 # (fine ny, nx), (coarse ny, nx): squares, rectangles, whole and broken ratios, one axis only
 PAIRS = (
@@ -151,6 +151,17 @@ def test_wrong_direction_is_refused():
         downscale(field, 8, 32)
     with pytest.raises(ShapeError, match=r"finer grids: from \(16, 16\) to \(32, 8\)"):
         upscale(field, 32, 8)
+
+
+def test_low_pass_keeps_the_waves_up_to_the_cut(float64):
+    y, x = np.mgrid[0:12, 0:16]
+    # Nyquist is 8 waves along x and 6 along y: 5 waves are 0.625 of it there, 3 are 0.5 here
+    kept = 2.0 + np.cos(2 * np.pi * 5 * x / 16) + np.sin(2 * np.pi * 3 * y / 12)
+    both = np.cos(2 * np.pi * 5 * x / 16) * np.cos(2 * np.pi * 3 * y / 12)  # √(0.625² + 0.5²) = 0.8
+    field = jnp.asarray(np.stack([kept, kept + 3 * both]))
+    np.testing.assert_allclose(low_pass(field, 0.65), np.stack([kept, kept]), atol=1e-14)
+    np.testing.assert_allclose(low_pass(field, 0.85), field, atol=1e-14)
+    np.testing.assert_allclose(low_pass(field, 0.1), np.full((2, 12, 16), 2.0), atol=1e-14)
 
 
 def test_truncate_spectrum_keeps_the_published_rows_and_columns():

@@ -7,7 +7,7 @@ from made_up import SIZE, Q, S
 
 from subgrid.closures import Inputs, LearnedClosure, load_closure, save_closure
 from subgrid.errors import ConfigError, RunFolderError
-from subgrid.grids import PeriodicGrid
+from subgrid.grids import PeriodicGrid, low_pass
 from subgrid.nn import Cascade, Conv2d, Scaler, trainable
 from subgrid.randomness import Stream, generator
 from subgrid.systems import TwoLayerQG
@@ -91,6 +91,32 @@ def test_options_conserve_the_mean_and_train(option, data, tmp_path):
     (increment,), _ = result.closure((jnp.asarray(data[0].arrays["q"][0]),))
     # float32 sum of 256 values of size S
     np.testing.assert_allclose(np.mean(increment, axis=(-2, -1)), 0.0, atol=1e-5 * S)
+
+
+def test_a_network_can_be_trained_for_the_larger_scales_alone(data, tmp_path):
+    train, validation = data
+    result = train_offline(
+        small_network(), *data, plan(), folder=tmp_path / "run", seed=1, target_cut=0.25
+    )
+    targets = standardisation(train).targets
+    scale = np.asarray(targets.scale)
+    kept = low_pass(jax.vmap(targets.normalise)(train.arrays["q_forcing"]), 0.25)
+    unit = np.asarray(result.closure.output_scaler.scale) / scale
+    np.testing.assert_allclose(unit, np.sqrt(np.mean(np.square(kept))), rtol=6e-4)  # three digits
+    assert float(unit[0]) < 0.9
+    # the validation loss again: of the closure as it runs, against the larger scales of the forcing
+    chosen = np.sort(generator(Stream.VALIDATION_SUBSET, 1).choice(16, 8, replace=False))
+    batch = validation.batch(chosen)
+    increment = jax.jit(jax.vmap(lambda q: result.closure((q,))[0][0]))(batch["q"])
+    truth = low_pass(jnp.asarray(batch["q_forcing"]), 0.25)
+    error = np.asarray(increment - truth) / scale[:, None, None]
+    np.testing.assert_allclose(np.mean(error**2), result.fits[0].best_loss, rtol=1e-3)
+    losses = [r["validation"]["loss"] for r in read_records(tmp_path / "run/metrics.jsonl")]
+    assert losses[-1] < 0.8 * losses[0]
+    save_closure(result.closure, tmp_path / "saved")
+    assert load_closure(tmp_path / "saved").target_cut == 0.25
+    with pytest.raises(RunFolderError, match="target_cut"):
+        train_offline(small_network(), *data, plan(), folder=tmp_path / "run", seed=1)
 
 
 def test_scalers_are_not_trained(data, tmp_path):

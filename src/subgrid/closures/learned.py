@@ -13,8 +13,7 @@ from subgrid.closures._spectral import divergence
 from subgrid.closures.base import AbstractClosure
 from subgrid.closures.inputs import TENDENCY, Inputs
 from subgrid.errors import ShapeError
-from subgrid.grids import PeriodicGrid
-from subgrid.grids.resampling import low_pass
+from subgrid.grids import PeriodicGrid, low_pass
 from subgrid.systems import AbstractSystem
 
 

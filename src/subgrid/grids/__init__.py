@@ -7,7 +7,7 @@ from subgrid.grids.filters import (
     two_thirds_mask,
 )
 from subgrid.grids.periodic import PeriodicGrid
-from subgrid.grids.resampling import downscale, truncate_spectrum, upscale
+from subgrid.grids.resampling import downscale, low_pass, truncate_spectrum, upscale
 from subgrid.grids.spectra import isotropic_spectrum, ring_edges
 from subgrid.grids.transforms import forward_of_each, inverse_of_each
 
@@ -19,6 +19,7 @@ __all__ = [
     "gaussian_filter",
     "inverse_of_each",
     "isotropic_spectrum",
+    "low_pass",
     "ring_edges",
     "scaled_wavenumber",
     "truncate_spectrum",

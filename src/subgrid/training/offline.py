@@ -7,8 +7,7 @@ from pathlib import Path
 from jaxtyping import Array
 
 from subgrid.closures import Inputs, LearnedClosure
-from subgrid.grids import PeriodicGrid
-from subgrid.grids.resampling import low_pass
+from subgrid.grids import PeriodicGrid, low_pass
 from subgrid.randomness import require_seed
 from subgrid.training.plan import Plan
 from subgrid.training.run import FitResult

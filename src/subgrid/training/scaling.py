@@ -14,8 +14,7 @@ from jaxtyping import Array
 from subgrid.closures import Inputs, LearnedClosure
 from subgrid.data import VariableStatistics, statistics
 from subgrid.errors import ConfigError
-from subgrid.grids import PeriodicGrid
-from subgrid.grids.resampling import low_pass
+from subgrid.grids import PeriodicGrid, low_pass
 from subgrid.nn import Scaler
 from subgrid.randomness import Stream, generator
 
