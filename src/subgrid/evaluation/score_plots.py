@@ -76,7 +76,7 @@ def plot_learning_curves(
 
     `curves`: model → records of its metrics.jsonl (`subgrid.training.read_records`): dicts with
     `update`, `loss` and `validation`, itself a dict with `loss`. Losses are in units of the
-    variance of the target.
+    variance of the forcing.
     """
     figure, (axes,) = new_panel()
     for name, records in curves.items():
@@ -103,7 +103,7 @@ def plot_learning_curves(
         axes.set_yscale("log")
         label_decades(axes.yaxis)
     axes.set_xlabel("updates")
-    axes.set_ylabel("loss [variance of the target]")
+    axes.set_ylabel("loss [variance of the forcing]")
     add_legend(figure, axes)
     return [Panel("learning_curves", figure, "learning curves")]
 

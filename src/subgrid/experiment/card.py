@@ -83,7 +83,7 @@ def _training(folder: RunFolder, model: LearnedConfig, number: int) -> str:
 
 {trainings}
 
-Losses are mean squared errors in units of the variance of the target; the weights are those of the
+Losses are mean squared errors in units of the variance of the forcing; the weights are those of the
 best validation loss.{order}
 """
 
