@@ -111,8 +111,12 @@ def test_a_network_can_be_trained_for_the_larger_scales_alone(data, tmp_path):
     truth = low_pass(jnp.asarray(batch["q_forcing"]), 0.25)
     error = np.asarray(increment - truth) / scale[:, None, None]
     np.testing.assert_allclose(np.mean(error**2), result.fits[0].best_loss, rtol=1e-3)
-    losses = [r["validation"]["loss"] for r in read_records(tmp_path / "run/metrics.jsonl")]
+    records = read_records(tmp_path / "run/metrics.jsonl")
+    losses = [r["validation"]["loss"] for r in records]
     assert losses[-1] < 0.8 * losses[0]
+    # batches are scored in the unit of the task, and recorded in that of the validation as well
+    assert records[-1]["mse"] == pytest.approx(float(unit[0]) ** 2 * records[-1]["loss"], rel=1e-3)
+    assert 0.5 * losses[-1] < records[-1]["mse"] < 1.5 * losses[0]  # a mean since the last record
     save_closure(result.closure, tmp_path / "saved")
     assert load_closure(tmp_path / "saved").target_cut == 0.25
     with pytest.raises(RunFolderError, match="target_cut"):

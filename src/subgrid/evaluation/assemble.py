@@ -290,7 +290,10 @@ def _training_figures(
     made = []
     if curves:
         panels = plot_learning_curves(curves, styles)
-        caption = "Loss during training: lines on the validation set, dots on the training batches."
+        caption = (
+            "Loss during training: lines on the validation set, dots on the training batches. A "
+            "model that learns a part of the scales begins with the variance of that part."
+        )
         made.append(report_figure("Learning curves", caption, panels))
     if ranked:
         caption = (

@@ -76,13 +76,13 @@ def plot_learning_curves(
 
     `curves`: model → records of its metrics.jsonl (`subgrid.training.read_records`): dicts with
     `update`, `loss` and `validation`, itself a dict with `loss`. Losses are in units of the
-    variance of the forcing.
+    variance of the forcing; where training divides them by another, `mse` has them in this.
     """
     figure, (axes,) = new_panel()
     for name, records in curves.items():
         look = styles[name]
         validation = [(r["update"], r["validation"]["loss"]) for r in records]
-        training = [(r["update"], r.get("loss")) for r in records]
+        training = [(r["update"], r.get("mse", r.get("loss"))) for r in records]
         for pairs, dash, marker in ((validation, "-", look.marker), (training, ":", "")):
             known = [pair for pair in pairs if pair[1] is not None]
             if known:

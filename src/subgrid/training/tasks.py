@@ -101,16 +101,20 @@ def make_batches(sources: Sources, plan: Plan, seed: int) -> Callable[[int], dic
 
 
 def make_loss(task: Task) -> Loss:
-    """Return the mean squared error of a task over batch, channels and pixels, in its unit²."""
+    """Return the mean squared error of a task over batch, channels and pixels, in its unit².
 
-    def loss(network: Any, batch: Mapping[str, Any], keys: Any) -> Array:
+    Where that is not 1, the same in the units of the validation is recorded beside it as "mse".
+    """
+
+    def loss(network: Any, batch: Mapping[str, Any], keys: Any) -> Any:
         del keys  # the noise is in the batch
 
         def one(fields: Array, forcing: Array) -> Array:
             error = (task.predict(network, fields, forcing) - task.target(forcing)) / task.unit
             return jnp.mean(jnp.square(error))
 
-        return jnp.mean(jax.vmap(one)(batch["fields"], batch["forcing"]))
+        mean = jnp.mean(jax.vmap(one)(batch["fields"], batch["forcing"]))
+        return mean if task.unit == 1 else (mean, {"mse": task.unit**2 * mean})
 
     return loss
 
