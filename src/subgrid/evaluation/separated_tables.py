@@ -79,8 +79,7 @@ def separated_verdicts(scores: Sequence[SeparatedScores]) -> tuple[ReportVerdict
     for tasks in TASK_PAIRS:
         ratios, published = [], []
         for one, other in cases_beside(scores, tasks):
-            first, second = (np.mean(network_means(s, "mse")) for s in (one, other))
-            ratios.append(float(first / second))
+            ratios.append(_ratio(*(network_means(s, "mse") for s in (one, other))))
             row = separated_row(one.architecture, "mse", one.high, one.low, sizes)
             published += [] if row is None else [row[1][tasks[0]] / row[1][tasks[1]]]
         smaller = sum(ratio < 1 for ratio in ratios)
@@ -92,6 +91,10 @@ def separated_verdicts(scores: Sequence[SeparatedScores]) -> tuple[ReportVerdict
         )
         found.append(ReportVerdict(f"{tasks[0]} against {tasks[1]}", sentence, outcome))
     return tuple(found)
+
+
+def _ratio(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.mean(first) / np.mean(second))
 
 
 def _range(ratios: Sequence[float]) -> str:
@@ -139,7 +142,7 @@ def _table(
                     f"{one.network}: {words}",
                     f"{one.high}, {one.low}",
                     *(_shown(values) for values in ours),
-                    f"{np.mean(ours[0]) / np.mean(ours[1]):.2f}",
+                    f"{_ratio(*ours):.2f}",
                     *theirs,
                 )
             )

@@ -6,7 +6,6 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from subgrid.closures import Inputs, LearnedClosure
@@ -24,6 +23,7 @@ from subgrid.training.scaling import (
     frame_shape,
     scaling_batch,
     standardisation,
+    typical_size,
     untrained_closure,
 )
 from subgrid.training.tasks import Sources, Task, forward_gflop, train_task
@@ -112,11 +112,7 @@ def stage_task(
 
 
 def _residual_size(closure: LearnedClosure, stage: int, sources: Sources, seed: int) -> float:
-    """Return the standard deviation of what the earlier stages leave to this one.
-
-    Rounded to three digits, so that a resumed run finds the same number on a machine whose last
-    bits differ; at the rare border between two numbers its checkpoint is refused.
-    """
+    """Return the standard deviation of what the earlier stages leave to this one."""
     cascade, scales = _cascade(closure), sources.scales
     batch = scaling_batch(sources.train, seed, Stream.STAGE_SCALE)
     names = scales.variables
@@ -133,7 +129,7 @@ def _residual_size(closure: LearnedClosure, stage: int, sources: Sources, seed: 
 
     fields, forcing = (channels(batch, [name + end for name in names]) for end in ("", FORCING))
     squares = [float(square(closure, one, s)) for one, s in zip(fields, forcing, strict=True)]
-    return float(f"{np.sqrt(np.mean(squares)):.3g}")
+    return typical_size(squares)
 
 
 def _gflop_per_sample(cascade: Cascade, samples: SampleSource) -> tuple[float, ...]:

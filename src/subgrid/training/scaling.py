@@ -146,7 +146,7 @@ def target_unit(
 ) -> float:
     """Return the root-mean-square of the standardised forcing's scales up to `target_cut`, or 1.
 
-    Over samples of the training split drawn by `seed`, to three digits (see `train_cascade`).
+    Over samples of the training split drawn by `seed` (see `typical_size`).
     """
     if target_cut is None:
         return 1.0
@@ -157,7 +157,16 @@ def target_unit(
     def square(one: Array) -> Array:
         return jnp.mean(jnp.square(low_pass(scales.targets.normalise(one), target_cut)))
 
-    return float(f"{np.sqrt(np.mean([float(square(one)) for one in forcing])):.3g}")
+    return typical_size([float(square(one)) for one in forcing])
+
+
+def typical_size(mean_squares: Sequence[float]) -> float:
+    """Return the root of the mean of samples' mean squares.
+
+    Rounded to three digits, so that a resumed run finds the same number on a machine whose last
+    bits differ; at the rare border between two numbers its checkpoint is refused.
+    """
+    return float(f"{np.sqrt(np.mean(mean_squares)):.3g}")
 
 
 def scaler_of_inputs(
