@@ -34,17 +34,17 @@ def test_scores_of_waves_by_hand():
     np.testing.assert_allclose(offline.correlation(sums), [4.5 / np.sqrt(4.25 * 5)])
 
 
-def test_skill_below_the_cut_by_hand():
+def test_skill_below_the_filter_by_hand():
     # on 4 x 4 cells the wave has half the Nyquist wavenumber, the checkerboard √2 times it
     checkers = np.indices((4, 4)).sum(0) % 2 * 2.0 - 1
     truth, prediction = _waves(2.0) + 10 * checkers, _waves(1.0) - 3 * checkers
     sums = sample_sums(prediction, truth, GRID)
-    np.testing.assert_allclose(offline.r_squared_below_cut(sums), [1 - 0.5 / 2])
+    np.testing.assert_allclose(offline.r_squared_below_filter(sums), [1 - 0.5 / 2])
     np.testing.assert_allclose(offline.r_squared(sums), [1 - (0.5 + 169) / (2 + 100)])
     none = sample_sums(prediction, truth, GRID, cut=0.4)
-    assert np.isnan(offline.r_squared_below_cut(none)[0])
+    assert np.isnan(offline.r_squared_below_filter(none)[0])
     whole = sample_sums(prediction, truth, GRID, cut=1.5)
-    np.testing.assert_allclose(offline.r_squared_below_cut(whole), offline.r_squared(whole))
+    np.testing.assert_allclose(offline.r_squared_below_filter(whole), offline.r_squared(whole))
 
 
 def test_scores_standardise_and_average_levels():

@@ -55,7 +55,7 @@ METRICS = Registry(
         "relative_spectral_l2": f"{_OFFLINE}:relative_spectral_l2",
         "pooled_relative_spectral_l2": f"{_OFFLINE}:pooled_relative_spectral_l2",
         "r_squared": f"{_OFFLINE}:r_squared",
-        "r_squared_below_cut": f"{_OFFLINE}:r_squared_below_cut",
+        "r_squared_below_filter": f"{_OFFLINE}:r_squared_below_filter",
         "correlation": f"{_OFFLINE}:correlation",
         "spectral_rmse": f"{_SIMILAR}:spectral_rmse",
         "wasserstein": f"{_SIMILAR}:wasserstein",

@@ -15,9 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from subgrid.errors import ShapeError
 from subgrid.evaluation.intervals import ratio
-from subgrid.grids import PeriodicGrid, isotropic_spectrum, ring_edges, scaled_wavenumber
+from subgrid.grids import (
+    CUTOFF,
+    PeriodicGrid,
+    isotropic_spectrum,
+    ring_edges,
+    scaled_wavenumber,
+)
 
-CUT = 2 / 3  # share of the Nyquist wavenumber, as in spectral errors of free runs
+CUT = CUTOFF / np.pi  # share of the Nyquist wavenumber up to which the filter leaves all alone
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,8 @@ def sample_sums(
     `scale`: standard deviation of the truth, one value or one per level. `definition` names the
     rings of the spectra (see `subgrid.grids.isotropic_spectrum`); they are summed, not averaged,
     and not truncated, as in Otness, Zanna & Bruna 2025. `cut`: share of the Nyquist wavenumber up
-    to which scales count as kept by a model, which filters away the smallest. Raises ShapeError
-    where the shapes do not match.
+    to which scales count as kept by a model, by default where its small-scale filter begins.
+    Raises ShapeError where the shapes do not match.
     """
     p, t = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
     if p.shape != t.shape or p.ndim != 4 or p.shape[-2:] != grid.shape:
@@ -153,8 +159,8 @@ def r_squared(sums: SampleSums) -> NDArray[np.float64]:
     return 1 - ratio(_level_mean(sums.error), variance)
 
 
-def r_squared_below_cut(sums: SampleSums) -> NDArray[np.float64]:
-    """Skill of each level below the cut, 1 - ⟨(Lp-Lt)²⟩ / ⟨(Lt)²⟩: of the scales a model keeps.
+def r_squared_below_filter(sums: SampleSums) -> NDArray[np.float64]:
+    """Skill of each level below the filter, 1 - ⟨(Lp-Lt)²⟩ / ⟨(Lt)²⟩: of the scales a model keeps.
 
     The forcing of a spectral model has most of its variance at scales that its filter removes after
     every step: R² of the whole says little of what a closure does in a free run.
@@ -191,7 +197,8 @@ def evaluate_offline(
     batch.
 
     The dataset holds `relative_l2`, `relative_spectral_l2` [sample], `mse`, the pooled errors,
-    `r_squared`, `r_squared_below_cut`, `correlation` [level], `masked_samples` and `first_masked`.
+    `r_squared`, `r_squared_below_filter`, `correlation` [level], `masked_samples` and
+    `first_masked`.
     """
     predict = _predictor(closure, system, variable, key)
     parts, done = [], 0
@@ -222,10 +229,10 @@ def offline_scores(sums: SampleSums) -> Any:
             "relative l2 error of the mean power spectrum",
         ),
         "r_squared": (("level",), r_squared(sums), "skill 1 - MSE/variance"),
-        "r_squared_below_cut": (
+        "r_squared_below_filter": (
             ("level",),
-            r_squared_below_cut(sums),
-            "skill 1 - MSE/variance of the scales below the cut",
+            r_squared_below_filter(sums),
+            "skill 1 - MSE/variance of the scales below the filter",
         ),
         "correlation": (("level",), correlation(sums), "Pearson correlation"),
         "masked_samples": ((), sums.masked_samples, "samples left out: not finite"),

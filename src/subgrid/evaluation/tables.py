@@ -9,6 +9,7 @@ from subgrid.evaluation.comparison import Comparison
 from subgrid.evaluation.cost import NetworkSize, Timing
 from subgrid.evaluation.intervals import Interval, percent
 from subgrid.evaluation.observables import LEVEL_NAMES
+from subgrid.evaluation.offline import CUT as FILTER
 from subgrid.evaluation.report import ReportTable
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore, common_floor
 from subgrid.evaluation.style import Look
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _FLOOR = "sampling floor"
 _POOLED = ("mse", "pooled_relative_l2", "pooled_relative_spectral_l2", "correlation")
-_POOLED += ("r_squared", "r_squared_below_cut")
+_POOLED += ("r_squared", "r_squared_below_filter")
 
 
 def online_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> ReportTable:
@@ -113,7 +114,7 @@ def offline_table(
                 _with_spread(samples["relative_spectral_l2"]),
                 _number(means["pooled_relative_spectral_l2"]),
                 _pair(means["r_squared"]),
-                _pair(means["r_squared_below_cut"]),
+                _pair(means["r_squared_below_filter"]),
                 _pair(means["correlation"]),
                 f"{masked} of {total}" if masked else "0",
             )
@@ -121,8 +122,8 @@ def offline_table(
     return ReportTable(
         "Offline: predicted against true forcing",
         "On held-out trajectories, in units of the variance of the true forcing; per sample as "
-        "mean (standard deviation), and pooled over samples. Means over networks. Below the cut: "
-        "of the scales by which free runs are scored, which the model's filter leaves alone.",
+        "mean (standard deviation), and pooled over samples. Means over networks. Below the "
+        f"filter: of the scales up to {FILTER:g} of the Nyquist wavenumber, which it leaves alone.",
         (
             "closure",
             "MSE",
@@ -131,7 +132,7 @@ def offline_table(
             "relative spectral ℓ2",
             "pooled",
             "R², upper / lower",
-            "R² below the cut",
+            "R² below the filter",
             "correlation",
             "masked",
         ),

@@ -226,7 +226,6 @@ class _TestSet:
             scale=scale,
             variable=name,
             key=jax.random.key(self.config.seed),
-            cut=self.config.evaluation.cut,
             progress=task.update,
         )
         if masked := int(scores["masked_samples"]):

@@ -213,7 +213,7 @@ def _source_facts(simulated: dict[str, Any]) -> dict[str, str]:
         simulated = simulated["data_from"]
         machine = simulated["environment"]
         sources.append(
-            f"{simulated['folder']} (config {simulated['config_hash'][:12]}, subgrid "
+            f"{Path(simulated['folder']).name} (config {simulated['config_hash'][:12]}, subgrid "
             f"{machine['versions']['subgrid']}, commit {machine['commit'] or 'unknown'}, "
             f"JAX {machine['versions']['jax']})"
         )

@@ -1,6 +1,7 @@
 """Grids, wavenumbers, spectra, filters and the resampling between grids."""
 
 from subgrid.grids.filters import (
+    CUTOFF,
     exponential_filter,
     gaussian_filter,
     scaled_wavenumber,
@@ -12,6 +13,7 @@ from subgrid.grids.spectra import isotropic_spectrum, ring_edges
 from subgrid.grids.transforms import forward_of_each, inverse_of_each
 
 __all__ = [
+    "CUTOFF",
     "PeriodicGrid",
     "downscale",
     "exponential_filter",

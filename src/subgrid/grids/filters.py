@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from subgrid.grids.periodic import PeriodicGrid
 
 FILTER_FACTOR = 23.6
-CUTOFF = 0.65 * np.pi
+CUTOFF = 0.65 * np.pi  # where the small-scale filter begins: π is the Nyquist wavenumber
 
 
 def scaled_wavenumber(grid: PeriodicGrid) -> NDArray[np.float64]:
