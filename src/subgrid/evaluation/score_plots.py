@@ -13,7 +13,6 @@ from subgrid.evaluation.style import (
     Look,
     Panel,
     add_legend,
-    label_decades,
     log_axis,
     lost_note,
     new_panel,
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _TALL = (4.8, 6.0)
-_FAR_APART = 30  # ratio of errors from which their axis is logarithmic
+_FAR_APART = 10  # ratio of errors from which their axis is logarithmic
 
 
 @styled
@@ -98,10 +97,9 @@ def plot_learning_curves(
                     label=look.label if marker else None,
                     lw=1.6 if marker else 1.0,
                 )
-    low, high = axes.get_ylim()
-    if low > 0 and high > 2 * low:
-        axes.set_yscale("log")
-        label_decades(axes.yaxis)
+    low, high = axes.dataLim.intervaly
+    if 0 < 2 * low < high:
+        log_axis(axes.yaxis, (low, high))
     axes.set_xlabel("updates")
     axes.set_ylabel("loss [variance of the forcing]")
     add_legend(figure, axes)

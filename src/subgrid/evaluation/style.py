@@ -162,7 +162,7 @@ def lost_note(look: Look, dead: int, runs: int, drawn: int) -> str:
     return f"{look.label}: {dead} of {runs} members blew up, {shown}"
 
 
-def label_decades(axis: Any) -> None:
+def _label_decades(axis: Any) -> None:
     """Label 1, 2 and 5 of each decade of a logarithmic axis with plain numbers, nothing between."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -181,7 +181,7 @@ def log_axis(axis: Any, values: Any) -> None:
     if positive.size:
         limits = float(positive.min()) / 1.6, float(positive.max()) * 1.6
         axis.axes.set(**{f"{axis.axis_name}lim": limits})
-    label_decades(axis)
+    _label_decades(axis)
 
 
 def scientific(axis: Any) -> None:
