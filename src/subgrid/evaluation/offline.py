@@ -162,7 +162,7 @@ def r_squared(sums: SampleSums) -> NDArray[np.float64]:
 def r_squared_below_filter(sums: SampleSums) -> NDArray[np.float64]:
     """Skill of each level below the filter, 1 - ⟨(Lp-Lt)²⟩ / ⟨(Lt)²⟩: of the scales a model keeps.
 
-    The forcing of a spectral model has most of its variance at scales that its filter removes after
+    The forcing of a spectral model has most of its variance at scales that its filter damps after
     every step: R² of the whole says little of what a closure does in a free run.
     """
     return 1 - ratio(_level_mean(sums.error_below), _level_mean(sums.truth_below))
