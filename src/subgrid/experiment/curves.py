@@ -21,14 +21,8 @@ def learning_curves(folder: RunFolder) -> dict[str, list[dict[str, Any]]]:
     curves = {}
     for model in folder.config.learned():
         if records := learning_records(folder, model, 0):
-            curves[model.name] = [_comparable(model, record) for record in records[-1]]
+            curves[model.name] = records[-1]
     return curves
-
-
-def _comparable(model: LearnedConfig, record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record without a training loss whose unit is unknown: of runs of older commits."""
-    scaled = model.arrangement == "multiscale" or model.target_cut is not None
-    return {**record, "loss": None} if scaled and "mse" not in record else record
 
 
 def learning_records(

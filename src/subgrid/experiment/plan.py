@@ -110,7 +110,8 @@ def _plan_training(config: Config, systems: Sequence[Any]) -> StagePlan:
         training = stages[0]
         samples = sum(stage.updates * stage.batch_size for stage in stages) // rounds
         work = network.flops(*shape)
-        operations += samples * (3 * work + rounds * _input_operations(entry, system))
+        formed = step_operations(system) if _sees_tendency(entry) else 0.0  # as much as a step
+        operations += samples * (3 * work + rounds * formed)
         # one network of each entry is timed; its others take as much per operation
         kind = "search" if entry.name in searched else entry.name
         if kind not in known:
@@ -192,11 +193,6 @@ def _plan_evaluation(config: Config, system: Any, copies: Mapping[str, Path]) ->
         runs * (settings.snapshots * frame + settings.steps // settings.save_every * 48),
         seconds,
     )
-
-
-def _input_operations(model: Any, system: Any) -> float:
-    """Return the operations of forming a network's inputs: a tendency costs as much as a step."""
-    return step_operations(system) if _sees_tendency(model) else 0.0
 
 
 def _sees_tendency(model: Any) -> bool:
