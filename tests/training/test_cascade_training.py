@@ -7,7 +7,7 @@ from made_up import SIZE, S
 
 from subgrid.closures import Inputs, load_closure, save_closure
 from subgrid.errors import ConfigError
-from subgrid.grids import PeriodicGrid, downscale
+from subgrid.grids import PeriodicGrid, downscale, low_pass
 from subgrid.nn import Cascade, Conv2d
 from subgrid.systems import TwoLayerQG
 from subgrid.training import Adam, Constant, Noise, Plan, load_best, read_records, train_cascade
@@ -120,6 +120,34 @@ def test_task_is_the_residual_of_the_cascade(data):
     for stage in range(3):
         ours, theirs = errors(closure, stage)
         np.testing.assert_allclose(ours, theirs, atol=2e-6)  # float32, values of order one
+
+
+def test_a_cascade_for_the_larger_scales_has_one_cut_at_all_its_sizes(data, tmp_path):
+    cut, grid = 0.4, PeriodicGrid(SIZE, SIZE, 1.0, 1.0)
+    options = {"seed": 1, "grid": grid, "target_cut": cut}
+    result = train_cascade(cascade(), *data, plan(), folder=tmp_path, **options)
+    closure, scales = result.closure, standardisation(data[0])
+    batch = data[1].batch(np.arange(16))
+    increment = jax.jit(jax.vmap(lambda q: closure((q,))[0][0]))(batch["q"])
+    kept = low_pass(jnp.asarray(batch["q_forcing"]), cut)
+    scale = np.asarray(scales.targets.scale)[:, None, None]
+    error = np.mean((np.asarray(increment - kept) / scale) ** 2)
+    np.testing.assert_allclose(error, result.fits[-1].best_loss, rtol=1e-4)
+    np.testing.assert_allclose(low_pass(increment, cut), increment, atol=1e-5 * S)
+    # the coarser stage: the same wavenumber on fewer points, 0.8 of their Nyquist wavenumber
+    q, forcing = (jnp.asarray(batch[name][0]) for name in ("q", "q_forcing"))
+    task = stage_task(scales, closure.network, 0, grid, 1.0, cut)
+    output = closure.network.predict(closure.seen(q), 0)
+    wanted = (
+        low_pass(output, 0.8),
+        downscale(low_pass(scales.targets.normalise(forcing), cut), 8, 8),
+    )
+    found = task.predict(closure, q, forcing), task.target(forcing)
+    for ours, by_hand in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(ours, by_hand, atol=2e-6)  # float32, values of order one
+    assert np.max(np.abs(np.asarray(wanted[0] - output))) > 1e-3
+    with pytest.raises(ConfigError, match="needs `grid`"):
+        train_cascade(cascade(), *data, plan(), folder=tmp_path, seed=1, target_cut=cut)
 
 
 def test_an_interrupted_cascade_ends_the_same(trained, data, tmp_path):

@@ -127,7 +127,8 @@ class LearnedClosure(AbstractClosure):
     ) -> Float[Array, "channel y x"]:
         """Return the increment that a network output on `grid` stands for, per second.
 
-        `grid` matters to `flux_form` alone. Training takes it on a cascade's coarser grids too.
+        `grid` matters to `flux_form`, and to `target_cut`, whose wavenumber is that of the finest
+        grid: training takes increments on a cascade's coarser grids too.
         """
         increment = self.output_scaler.denormalise(output)
         if self.flux_form:
@@ -135,7 +136,10 @@ class LearnedClosure(AbstractClosure):
             increment = -divergence(flux_x, flux_y, grid)  # type: ignore[arg-type]
         if self.zero_mean:
             increment = increment - jnp.mean(increment, axis=(-2, -1), keepdims=True)
-        return increment if self.target_cut is None else low_pass(increment, self.target_cut)
+        if self.target_cut is None:
+            return increment
+        coarser = 1.0 if grid is None or self.grid is None else grid.dx / self.grid.dx
+        return low_pass(increment, self.target_cut * coarser)
 
     def _check_grid(self, fields: Float[Array, "channel y x"]) -> None:
         if self.flux_form and self.grid is not None and fields.shape[-2:] != self.grid.shape:

@@ -164,8 +164,8 @@ class LearnedConfig(Section):
     trained one after another with the earlier ones frozen). `width` multiplies the channels of each
     network. `inputs` names what the networks see: variables of the system and "tendency", its
     resolved tendency; by default the state. `target_cut`: only scales up to that share of the
-    Nyquist wavenumber are learned and predicted (not with "multiscale", whose sizes decide); what
-    the model filters away need not be. `seeds` is the number of independent initialisations.
+    Nyquist wavenumber of the finest coarse size are learned and predicted; what the model filters
+    away need not be. `seeds` is the number of independent initialisations.
     `training` changes single settings of [training] for this model, and `stage_training`, with a
     table per network of a multiscale model, for one network on top of that.
     """
@@ -194,8 +194,6 @@ class LearnedConfig(Section):
             )
         if self.sizes is not None and self.arrangement != "multiscale":
             raise ValueError(f"arrangement {self.arrangement!r} takes no sizes; multiscale does")
-        if self.target_cut is not None and self.arrangement == "multiscale":
-            raise ValueError("a multiscale model takes no target_cut: it predicts all its scales")
         tables = len(self.networks) if self.arrangement == "multiscale" else 0
         if self.stage_training and len(self.stage_training) != tables:
             raise ValueError(

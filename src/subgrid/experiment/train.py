@@ -73,7 +73,6 @@ def _train_one(
         cascade = model.arrangement == "multiscale"
         plans = [build_plan(config, model, stage) for stage in range(len(model.networks))]
         trainer: Callable[..., Any] = train_cascade if cascade else train_offline
-        options = {} if cascade else {"target_cut": model.target_cut}
         result = trainer(
             build_network(config, model, coarse, jax.random.key(np.uint32(seed))),
             pairs(folder, "train", coarse),
@@ -85,8 +84,8 @@ def _train_one(
             flux_form=model.flux_form,
             grid=coarse.grid,
             inputs=build_inputs(model, coarse),
+            target_cut=model.target_cut,
             callbacks=(watch,),
-            **options,
         )
         write_atomic(target / "card.md", model_card(folder, model, number))
         return result.closure

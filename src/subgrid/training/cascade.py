@@ -42,6 +42,7 @@ def train_cascade(
     flux_form: bool = False,
     grid: PeriodicGrid | None = None,
     inputs: Inputs | None = None,
+    target_cut: float | None = None,
     scale_stages: bool = True,
     callbacks: Sequence[Callback] = (),
     label: str = "",
@@ -56,19 +57,23 @@ def train_cascade(
     the earlier networks leave on the training data (Otness, Zanna & Bruna 2025), divided by s_j:
     its standard deviation to three digits if `scale_stages`, else 1, the published form. Validation
     losses are in units of the standardised forcing at that size: the last is the closure's own.
+    With `target_cut` S and P are without scales beyond that share of the finest Nyquist wavenumber
+    (see `LearnedClosure`).
 
     `plan`: one for all stages or one per stage. Stage j trains in `folder`/stage_j and reports as
     "`label` stage_j". A single-scale baseline gets the same budget with `updates` of the result.
     The fixed networks run inside the loss: they see each sample's noise, the same in every stage.
 
-    Raises ConfigError for another number of plans than stages or samples of another size than the
-    cascade's finest, and what `fit` raises.
+    Raises ConfigError for another number of plans than stages, samples of another size than the
+    cascade's finest or `target_cut` without `grid`, and what `fit` raises.
     """
     require_seed(seed)
+    if target_cut is not None and grid is None:
+        raise ConfigError("target_cut needs `grid`, the finest: a share of its Nyquist wavenumber.")
     plans = _plans(plan, cascade, samples_train)
     scales = standardisation(samples_train)
     sources = Sources(samples_train, samples_validation, scales)
-    form = zero_mean, flux_form, grid, inputs
+    form = zero_mean, flux_form, grid, inputs, target_cut
     closure, settings = untrained_closure(cascade, scales, samples_train, seed, *form)
     settings |= {"sizes": list(cascade.sizes), "scale_stages": scale_stages}
     fits = []
@@ -77,7 +82,7 @@ def train_cascade(
         closure = eqx.tree_at(_scales, closure, _scales(closure).at[stage].set(unit))
         result = train_task(
             closure,
-            stage_task(scales, cascade, stage, grid, unit),
+            stage_task(scales, cascade, stage, grid, unit, target_cut),
             sources,
             stage_plan,
             where=_network(stage),
@@ -93,7 +98,12 @@ def train_cascade(
 
 
 def stage_task(
-    scales: Standardisation, cascade: Cascade, stage: int, grid: PeriodicGrid | None, unit: float
+    scales: Standardisation,
+    cascade: Cascade,
+    stage: int,
+    grid: PeriodicGrid | None,
+    unit: float,
+    target_cut: float | None = None,
 ) -> Task:
     """Return the task of one stage: the closure's increment at that stage's size against D S."""
     size = cascade.stage_size(stage)
@@ -106,7 +116,7 @@ def stage_task(
         return scales.targets.normalise(closure.increment_of(output, coarse))
 
     def target(forcing: Array) -> Array:
-        return downscale(scales.targets.normalise(forcing), _rows(forcing.shape, size), size)
+        return downscale(scales.wanted(forcing, target_cut), _rows(forcing.shape, size), size)
 
     return Task(predict, target, unit)
 
@@ -116,7 +126,7 @@ def _residual_size(closure: LearnedClosure, stage: int, sources: Sources, seed: 
     cascade, scales = _cascade(closure), sources.scales
     batch = scaling_batch(sources.train, seed, Stream.STAGE_SCALE)
     names = scales.variables
-    task = stage_task(scales, cascade, stage, closure.grid, 1.0)
+    task = stage_task(scales, cascade, stage, closure.grid, 1.0, closure.target_cut)
 
     @eqx.filter_jit
     def square(closure, fields, forcing):

@@ -7,7 +7,7 @@ from pathlib import Path
 from jaxtyping import Array
 
 from subgrid.closures import Inputs, LearnedClosure
-from subgrid.grids import PeriodicGrid, low_pass
+from subgrid.grids import PeriodicGrid
 from subgrid.randomness import require_seed
 from subgrid.training.plan import Plan
 from subgrid.training.run import FitResult
@@ -113,8 +113,7 @@ def closure_task(
     """Return the task of a whole closure: its increment, as it runs online, against the forcing."""
 
     def target(forcing: Array) -> Array:
-        normalised = scales.targets.normalise(forcing)
-        return normalised if target_cut is None else low_pass(normalised, target_cut)
+        return scales.wanted(forcing, target_cut)
 
     def predict(closure: LearnedClosure, fields: Array, forcing: Array) -> Array:
         (increment,), _ = closure((fields,))

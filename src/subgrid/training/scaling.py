@@ -69,6 +69,11 @@ class Standardisation:
     inputs: Scaler
     targets: Scaler
 
+    def wanted(self, forcing: Array, target_cut: float | None) -> Array:
+        """Return the standardised forcing, up to `target_cut` of the Nyquist wavenumber."""
+        normalised = self.targets.normalise(forcing)
+        return normalised if target_cut is None else low_pass(normalised, target_cut)
+
 
 def standardisation(samples: SampleSource) -> Standardisation:
     """Return the scalers of a training split: mean and standard deviation per channel.
@@ -155,7 +160,7 @@ def target_unit(
 
     @jax.jit
     def square(one: Array) -> Array:
-        return jnp.mean(jnp.square(low_pass(scales.targets.normalise(one), target_cut)))
+        return jnp.mean(jnp.square(scales.wanted(one, target_cut)))
 
     return typical_size([float(square(one)) for one in forcing])
 
