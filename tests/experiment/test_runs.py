@@ -209,8 +209,10 @@ def test_data_taken_over_name_their_source_also_in_the_report(a_copy, tmp_path):
     source.forget("report")
     run_experiment(config, a_copy, stages=("report",), force=True)
     page = (a_copy / "report.html").read_text()
-    assert str(first.path) in page
-    assert f", there from {a_copy} (config {manifest['config_hash'][:12]}, subgrid" in page
+    # by name: pages are published, and where a run lies is nobody's business
+    assert f"{first.path.name} (config" in page
+    assert str(first.path) not in page
+    assert f", there from {a_copy.name} (config {manifest['config_hash'][:12]}, subgrid" in page
     assert "commit 0123456789ab" in page
 
 
