@@ -9,6 +9,7 @@ from subgrid.experiment.separated import cases
 from subgrid.training import read_records
 
 _FEW_UPDATES = 50
+_STUCK = 3
 _LOWERED = 0.98  # a network whose units died gives a constant: 0.996 of the first loss in one run
 
 
@@ -36,9 +37,10 @@ def learning_records(
 
 
 def unlearned(folder: RunFolder) -> list[str]:
-    """Return a sentence per training that lowered its loss by less than 2 %.
+    """Return a sentence per training that lowered its loss by less than 2 %, or ended stuck.
 
-    Losses that were not finite are left out, and trainings of a few updates not asked (`tiny`).
+    Stuck: the last three losses are the same to the last digit, as those of a constant are. Losses
+    that were not finite are left out, and trainings of a few updates not asked (`tiny`).
     """
     config = folder.config
     models = [(model.name, model.seeds) for model in (*config.learned(), *config.searched())]
@@ -50,11 +52,13 @@ def unlearned(folder: RunFolder) -> list[str]:
             records = read_records(file)
             losses = [loss for r in records if (loss := r["validation"]["loss"]) is not None]
             few = not losses or records[-1]["update"] < _FEW_UPDATES
-            if few or min(losses) < _LOWERED * losses[0]:
+            stuck = len(losses) > _STUCK and len(set(losses[-_STUCK:])) == 1
+            if few or (min(losses) < _LOWERED * losses[0] and not stuck):
                 continue
             stage = "" if file.parent == folder.model(name, number) else f", {file.parent.name}"
             found.append(
-                f"{name}, seed {number}{stage}, hardly learned: validation loss {losses[0]:.3g} "
+                f"{name}, seed {number}{stage}, {'stopped learning' if stuck else 'hardly learned'}"
+                f": validation loss {losses[0]:.3g} "
                 f"before, {min(losses):.3g} at best. Its units may have died."
             )
     return found
