@@ -41,6 +41,9 @@ def test_the_time_left_counts_neither_an_earlier_process_nor_compiling(clock):
     clock.now = 5.0
     task.update(40)  # where an earlier process stopped
     assert task.seconds_left() is None
+    clock.now = 25.0
+    task.update(40, "validation loss 0.4")  # compiled as well, and no further
+    assert task.seconds_left() is None
     clock.now = 65.0
     task.update(41)  # a minute of compiling
     assert task.seconds_left() is None

@@ -38,8 +38,8 @@ class Task:
     def update(self, done: int, remark: str = "") -> None:
         """Take the number of units done so far and a remark such as the current loss."""
         if self._updates < 2:  # neither what an earlier process did nor compiling tells the pace
+            self._updates += self._updates == 0 or done != self.done
             self._first_done, self.began = done, time.monotonic()
-            self._updates += 1
         self.done, self.remark = done, remark
         self.progress.show(self, finished=False)
 
