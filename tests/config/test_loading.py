@@ -89,6 +89,7 @@ def test_files_and_run_folders_are_sources(tmp_path):
         ("models.cascde.width=1.0", ("cascde", "Did you mean 'cascade'")),
         ("models.cascade.networks=['psm4']", ("models.cascade.networks", "one network per")),
         ("models.stacked.networks=['psm4']", ("models.stacked", "needs 2 network")),
+        ("models.cascade.target_cut=0.5", ("models.cascade.target_cut: got 0.5", "holds all")),
         ("models.stacked.target_cut=1.5", ("models.stacked.target_cut", "got 1.5")),
         ("models.stacked.sizes=[12]", ("models.stacked", "'stacked' takes no sizes")),
         ("models.cascade.sizes=[12]", ("models.cascade.networks: got 2 for 1 sizes [12]",)),

@@ -28,8 +28,6 @@ def write(path, losses, every):
         ([1.0, 0.979], False),
         ([0.75, None, 0.4], False),
         ([], False),
-        ([1.35, 1.0502, 1.0502, 1.0502], True),  # a constant: as seen once
-        ([1.35, 1.0502, 1.0502, 1.0501], False),
     ],
 )
 def test_two_percent_is_the_border_and_losses_may_be_missing(tmp_path, losses, named):
@@ -53,3 +51,14 @@ def test_a_training_that_lowered_nothing_is_named(tmp_path, every, named):
         ]
         * named
     )
+
+
+@pytest.mark.parametrize(("last", "named"), [(1.0502, True), (1.0501, False)])
+def test_a_training_that_ends_as_a_constant_is_named(tmp_path, last, named):
+    folder = RunFolder.create(tmp_path / "run", load_config(SMALLEST))
+    write(folder.model("stacked", 0), [1.35, 1.0502, 1.0502, last], 100)  # as seen once
+    wanted = [
+        "stacked, seed 0, stopped learning: validation loss 1.35 before, 1.05 at best. Its units "
+        "may have died."
+    ]
+    assert unlearned(folder) == wanted * named

@@ -30,10 +30,10 @@ class LearnedClosure(AbstractClosure):
     all channels first, then those in y. `input_scaler` (μ_x, σ_x per channel, units of x) and
     `output_scaler` (units of the state per second; times metres with `flux_form`) have `normalise`
     and `denormalise`, as `subgrid.nn.Scaler` does. `grid` is needed for the divergence of
-    `flux_form` alone. Both options make the mean of every channel exact (zero increment to
-    rounding), `flux_form` by construction. With `target_cut` the increment has no scales beyond
-    that share of the Nyquist wavenumber (see `subgrid.grids.low_pass`): what a model filters away
-    after every step need not be predicted.
+    `flux_form`, and to train a cascade with `target_cut`. The first two options make the mean of
+    every channel exact (zero increment to rounding), `flux_form` by construction. With `target_cut`
+    the increment has no scales beyond that share of the Nyquist wavenumber (see
+    `subgrid.grids.low_pass`): where a model's filter damps, the network need not predict.
 
     The network is evaluated in the precision of its own weights, a tendency in that of its system,
     the rest in that of the state. Convolutional networks accept any grid (with `inputs`, that of

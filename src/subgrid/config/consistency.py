@@ -114,6 +114,12 @@ def _network_problems(truth: TruthConfig, coarse: CoarseConfig, models: _Models)
                 f"{key}.networks: got {len(model.networks)} for {len(sizes)} {what} {list(sizes)}; "
                 "a multiscale model has one network per size"
             )
+        if model.target_cut and len(sizes) > 1 and sizes[1] >= model.target_cut * sizes[0]:
+            problems.append(
+                f"{key}.target_cut: got {model.target_cut:g}, but size {sizes[1]} of {sizes[0]} "
+                "holds all these scales already, and the last network would have none to add; "
+                "take coarser sizes or a single scale"
+            )
         if model.sizes is None:
             continue  # what is wrong with coarse.sizes is told once, under that key
         if sizes[0] != coarse.sizes[0]:

@@ -164,8 +164,8 @@ class LearnedConfig(Section):
     trained one after another with the earlier ones frozen). `width` multiplies the channels of each
     network. `inputs` names what the networks see: variables of the system and "tendency", its
     resolved tendency; by default the state. `target_cut`: only scales up to that share of the
-    Nyquist wavenumber of the finest coarse size are learned and predicted; what the model filters
-    away need not be. `seeds` is the number of independent initialisations.
+    Nyquist wavenumber of the finest coarse size are learned and predicted: those that the model's
+    filter leaves alone. `seeds` is the number of independent initialisations.
     `training` changes single settings of [training] for this model, and `stage_training`, with a
     table per network of a multiscale model, for one network on top of that.
     """

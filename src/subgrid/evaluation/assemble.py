@@ -306,6 +306,7 @@ def _training_figures(
 def _flow_figures(
     system: Any, snapshot: Snapshot, styles: Mapping[str, Look]
 ) -> list[ReportFigure]:
+    closures = bool(snapshot.predictions)
     return [
         report_figure(
             "The flow and what it does not resolve",
@@ -314,9 +315,10 @@ def _flow_figures(
             plot_fields(snapshot.q, system.grid),
         ),
         report_figure(
-            "Subgrid forcing: truth and closures",
-            "The tendency that the coarse equations miss at that moment, and what each closure "
-            "makes of the coarse state. Maps of a layer share their colours.",
+            "Subgrid forcing: truth and closures" if closures else "Subgrid forcing",
+            "The tendency that the coarse equations miss at that moment"
+            + (", and what each closure makes of the coarse state" if closures else "")
+            + ". Maps of a layer share their colours.",
             plot_forcings(snapshot.forcing, snapshot.predictions, system.grid, styles),
         ),
     ]

@@ -23,7 +23,7 @@ from subgrid.grids import (
     scaled_wavenumber,
 )
 
-CUT = CUTOFF / np.pi  # share of the Nyquist wavenumber up to which the filter leaves all alone
+FILTER_BEGINS = CUTOFF / np.pi  # share of the Nyquist wavenumber
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def sample_sums(
     grid: PeriodicGrid,
     scale: ArrayLike = 1.0,
     definition: str = "pyqg-0.4",
-    cut: float = CUT,
+    cut: float = FILTER_BEGINS,
 ) -> SampleSums:
     """Return the sums over each sample of predictions and truths [sample, level, y, x].
 
@@ -160,7 +160,7 @@ def r_squared(sums: SampleSums) -> NDArray[np.float64]:
 
 
 def r_squared_below_filter(sums: SampleSums) -> NDArray[np.float64]:
-    """Skill of each level below the filter, 1 - ⟨(Lp-Lt)²⟩ / ⟨(Lt)²⟩: of the scales a model keeps.
+    """Skill of each level at the scales below the cut of the sums: 1 - ⟨(Lp-Lt)²⟩ / ⟨(Lt)²⟩.
 
     The forcing of a spectral model has most of its variance at scales that its filter damps after
     every step: R² of the whole says little of what a closure does in a free run.
@@ -185,7 +185,6 @@ def evaluate_offline(
     scale: ArrayLike,
     variable: str = "q",
     key: Any = None,
-    cut: float = CUT,
     progress: Callable[[int], None] | None = None,
 ) -> Any:
     """Return the offline scores of a closure as an xarray.Dataset.
@@ -193,8 +192,7 @@ def evaluate_offline(
     `batches` yields pairs (state, forcing) of arrays [sample, level, y, x] of the coarse `system`'s
     `variable`, in its units and per second; the forcing is the one that is ADDED to the tendency.
     `scale`: standard deviation of the forcing per level, from the training set. `key`: randomness
-    of a stochastic closure; `cut`: see `sample_sums`. `progress(samples)` is called after each
-    batch.
+    of a stochastic closure. `progress(samples)` is called after each batch.
 
     The dataset holds `relative_l2`, `relative_spectral_l2` [sample], `mse`, the pooled errors,
     `r_squared`, `r_squared_below_filter`, `correlation` [level], `masked_samples` and
@@ -203,7 +201,7 @@ def evaluate_offline(
     predict = _predictor(closure, system, variable, key)
     parts, done = [], 0
     for state, forcing in batches:
-        parts.append(sample_sums(predict(state), forcing, system.grid, scale, cut=cut))
+        parts.append(sample_sums(predict(state), forcing, system.grid, scale))
         done += len(np.asarray(forcing))
         if progress is not None:
             progress(done)

@@ -9,7 +9,7 @@ from subgrid.evaluation.comparison import Comparison
 from subgrid.evaluation.cost import NetworkSize, Timing
 from subgrid.evaluation.intervals import Interval, percent
 from subgrid.evaluation.observables import LEVEL_NAMES
-from subgrid.evaluation.offline import CUT as FILTER
+from subgrid.evaluation.offline import FILTER_BEGINS
 from subgrid.evaluation.report import ReportTable
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore, common_floor
 from subgrid.evaluation.style import Look
@@ -50,7 +50,8 @@ def online_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) 
         f"relative to no closure, with {_level(scores)} bootstrap intervals over networks × "
         "members (runs). Scored are the members that survived with the model and without a "
         "closure: a reduction compares the same members on both sides. Sampling floor: the error "
-        "expected of the truth's own statistics with other weather, over as many members.",
+        "expected of the truth's own statistics with other weather, over as many members. Near it "
+        "intervals lie above their estimates: drawing members again adds sampling error.",
         (*columns, *heads),
         tuple((*first, *row) for first, row in rows),
     )
@@ -123,7 +124,8 @@ def offline_table(
         "Offline: predicted against true forcing",
         "On held-out trajectories, in units of the variance of the true forcing; per sample as "
         "mean (standard deviation), and pooled over samples. Means over networks. Below the "
-        f"filter: of the scales up to {FILTER:g} of the Nyquist wavenumber, which it leaves alone.",
+        f"filter: of the scales up to {FILTER_BEGINS:g} of the Nyquist wavenumber, which it leaves "
+        "alone.",
         (
             "closure",
             "MSE",

@@ -39,8 +39,9 @@ def learning_records(
 def unlearned(folder: RunFolder) -> list[str]:
     """Return a sentence per training that lowered its loss by less than 2 %, or ended stuck.
 
-    Stuck: the last three losses are the same to the last digit, as those of a constant are. Losses
-    that were not finite are left out, and trainings of a few updates not asked (`tiny`).
+    Stuck: the last three losses are the same to the last digit. A network whose units died is so
+    where nothing else in it is trained, no bias of the output. Losses that were not finite are left
+    out, and trainings of a few updates not asked (`tiny`).
     """
     config = folder.config
     models = [(model.name, model.seeds) for model in (*config.learned(), *config.searched())]
@@ -56,10 +57,10 @@ def unlearned(folder: RunFolder) -> list[str]:
             if few or (min(losses) < _LOWERED * losses[0] and not stuck):
                 continue
             stage = "" if file.parent == folder.model(name, number) else f", {file.parent.name}"
+            how = "stopped learning" if stuck else "hardly learned"
             found.append(
-                f"{name}, seed {number}{stage}, {'stopped learning' if stuck else 'hardly learned'}"
-                f": validation loss {losses[0]:.3g} "
-                f"before, {min(losses):.3g} at best. Its units may have died."
+                f"{name}, seed {number}{stage}, {how}: validation loss {losses[0]:.3g} before, "
+                f"{min(losses):.3g} at best. Its units may have died."
             )
     return found
 

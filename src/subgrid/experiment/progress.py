@@ -33,12 +33,13 @@ class Task:
         self.done, self.remark = 0, ""
         self.handle: Any = None
         self.began = time.monotonic()
-        self._first_done, self._updates = 0, 0
+        self._first_done, self._advances = 0, 0
 
     def update(self, done: int, remark: str = "") -> None:
         """Take the number of units done so far and a remark such as the current loss."""
-        if self._updates < 2:  # neither what an earlier process did nor compiling tells the pace
-            self._updates += self._updates == 0 or done != self.done
+        if self._advances < 2:  # neither what an earlier process did nor compiling tells the pace
+            if self._advances == 0 or done != self.done:
+                self._advances += 1
             self._first_done, self.began = done, time.monotonic()
         self.done, self.remark = done, remark
         self.progress.show(self, finished=False)

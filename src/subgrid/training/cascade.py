@@ -57,8 +57,9 @@ def train_cascade(
     the earlier networks leave on the training data (Otness, Zanna & Bruna 2025), divided by s_j:
     its standard deviation to three digits if `scale_stages`, else 1, the published form. Validation
     losses are in units of the standardised forcing at that size: the last is the closure's own.
-    With `target_cut` S and P are without scales beyond that share of the finest Nyquist wavenumber
-    (see `LearnedClosure`).
+    With `target_cut` S and P S̃_j are without scales beyond that share of the finest Nyquist
+    wavenumber (see `LearnedClosure`); S̃_j itself may have some, where its size holds any, and later
+    networks see them.
 
     `plan`: one for all stages or one per stage. Stage j trains in `folder`/stage_j and reports as
     "`label` stage_j". A single-scale baseline gets the same budget with `updates` of the result.
@@ -132,7 +133,7 @@ def _residual_size(closure: LearnedClosure, stage: int, sources: Sources, seed: 
     def square(closure, fields, forcing):
         residual = task.target(forcing)
         if stage > 0:
-            before = stage_task(scales, cascade, stage - 1, closure.grid, 1.0)
+            before = stage_task(scales, cascade, stage - 1, closure.grid, 1.0, closure.target_cut)
             ny, nx = residual.shape[-2:]
             residual = residual - upscale(before.predict(closure, fields, forcing), ny, nx)
         return jnp.mean(jnp.square(residual))
