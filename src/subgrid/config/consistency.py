@@ -114,9 +114,10 @@ def _network_problems(truth: TruthConfig, coarse: CoarseConfig, models: _Models)
                 f"{key}.networks: got {len(model.networks)} for {len(sizes)} {what} {list(sizes)}; "
                 "a multiscale model has one network per size"
             )
-        if model.target_cut and len(sizes) > 1 and sizes[1] >= model.target_cut * sizes[0]:
+        coarser = max(sizes[1:], default=0)
+        if model.target_cut and coarser >= model.target_cut * sizes[0]:
             problems.append(
-                f"{key}.target_cut: got {model.target_cut:g}, but size {sizes[1]} of {sizes[0]} "
+                f"{key}.target_cut: got {model.target_cut:g}, but size {coarser} of {sizes[0]} "
                 "holds all these scales already, and the last network would have none to add; "
                 "take coarser sizes or a single scale"
             )
