@@ -23,12 +23,7 @@ def write(path, losses, every):
 
 @pytest.mark.parametrize(
     ("losses", "named"),
-    [
-        ([1.0, 0.981], True),
-        ([1.0, 0.979], False),
-        ([0.75, None, 0.4], False),
-        ([], False),
-    ],
+    [([1.0, 0.981], True), ([1.0, 0.979], False), ([0.75, None, 0.4], False), ([], False)],
 )
 def test_two_percent_is_the_border_and_losses_may_be_missing(tmp_path, losses, named):
     folder = RunFolder.create(tmp_path / "run", load_config(SMALLEST))

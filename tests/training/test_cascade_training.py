@@ -112,7 +112,7 @@ def test_task_is_the_residual_of_the_cascade(data):
     @eqx.filter_jit
     def errors(closure, stage):
         seen, truth = scales.inputs.normalise(fields), scales.targets.normalise(forcing)
-        task = stage_task(scales, closure.network, stage, None, 1.0)
+        task = stage_task(scales, closure, stage, 1.0)
         ours = task.predict(closure, fields, forcing) - task.target(forcing)
         output = closure.network.stage_output(seen, stage)
         return ours, output - closure.network.stage_target(truth, seen, stage)
@@ -136,7 +136,7 @@ def test_a_cascade_for_the_larger_scales_has_one_cut_at_all_its_sizes(data, tmp_
     np.testing.assert_allclose(low_pass(increment, cut), increment, atol=1e-5 * S)
     # the coarser stage: the same wavenumber on fewer points, 0.8 of their Nyquist wavenumber
     q, forcing = (jnp.asarray(batch[name][0]) for name in ("q", "q_forcing"))
-    task = stage_task(scales, closure.network, 0, grid, 1.0, cut)
+    task = stage_task(scales, closure, 0, 1.0)
     output = closure.network.predict(closure.seen(q), 0)
     wanted = (
         low_pass(output, 0.8),

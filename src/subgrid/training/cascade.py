@@ -57,20 +57,14 @@ def train_cascade(
     the earlier networks leave on the training data (Otness, Zanna & Bruna 2025), divided by s_j:
     its standard deviation to three digits if `scale_stages`, else 1, the published form. Validation
     losses are in units of the standardised forcing at that size: the last is the closure's own.
-    With `target_cut` S and P S̃_j are without scales beyond that share of the finest Nyquist
-    wavenumber (see `LearnedClosure`); S̃_j itself may have some, where its size holds any, and later
-    networks see them.
+    With `target_cut` S and P S̃_j have no scales beyond that share of the finest Nyquist wavenumber.
 
     `plan`: one for all stages or one per stage. Stage j trains in `folder`/stage_j and reports as
     "`label` stage_j". A single-scale baseline gets the same budget with `updates` of the result.
-    The fixed networks run inside the loss: they see each sample's noise, the same in every stage.
 
-    Raises ConfigError for another number of plans than stages, samples of another size than the
-    cascade's finest or `target_cut` without `grid`, and what `fit` raises.
+    Raises ConfigError for plans or samples that do not fit or a cut without `grid`; see also `fit`.
     """
     require_seed(seed)
-    if target_cut is not None and grid is None:
-        raise ConfigError("target_cut needs `grid`, the finest: a share of its Nyquist wavenumber.")
     plans = _plans(plan, cascade, samples_train)
     scales = standardisation(samples_train)
     sources = Sources(samples_train, samples_validation, scales)
@@ -83,7 +77,7 @@ def train_cascade(
         closure = eqx.tree_at(_scales, closure, _scales(closure).at[stage].set(unit))
         result = train_task(
             closure,
-            stage_task(scales, cascade, stage, grid, unit, target_cut),
+            stage_task(scales, closure, stage, unit),
             sources,
             stage_plan,
             where=_network(stage),
@@ -98,16 +92,16 @@ def train_cascade(
     return OfflineResult(closure, tuple(fits), _gflop_per_sample(cascade, samples_train))
 
 
-def stage_task(
-    scales: Standardisation,
-    cascade: Cascade,
-    stage: int,
-    grid: PeriodicGrid | None,
-    unit: float,
-    target_cut: float | None = None,
-) -> Task:
-    """Return the task of one stage: the closure's increment at that stage's size against D S."""
-    size = cascade.stage_size(stage)
+def stage_task(scales: Standardisation, closure: LearnedClosure, stage: int, unit: float) -> Task:
+    """Return the task of one stage: the increment at its size against D S, as `closure` has them.
+
+    The fixed networks run inside the loss: they see each sample's noise, the same in every stage.
+    Of scales beyond the closure's `target_cut` the increment has none; the prediction it is made of
+    may, where its size holds any, and later networks see them.
+    """
+    size, grid, target_cut = _cascade(closure).stage_size(stage), closure.grid, closure.target_cut
+    if target_cut is not None and grid is None:
+        raise ConfigError("target_cut needs `grid`, the finest: a share of its Nyquist wavenumber.")
     coarse = None
     if grid is not None:
         coarse = PeriodicGrid(size, _rows(grid.shape, size), grid.length_x, grid.length_y)
@@ -124,16 +118,16 @@ def stage_task(
 
 def _residual_size(closure: LearnedClosure, stage: int, sources: Sources, seed: int) -> float:
     """Return the standard deviation of what the earlier stages leave to this one."""
-    cascade, scales = _cascade(closure), sources.scales
+    scales = sources.scales
     batch = scaling_batch(sources.train, seed, Stream.STAGE_SCALE)
     names = scales.variables
-    task = stage_task(scales, cascade, stage, closure.grid, 1.0, closure.target_cut)
+    task = stage_task(scales, closure, stage, 1.0)
 
     @eqx.filter_jit
     def square(closure, fields, forcing):
         residual = task.target(forcing)
         if stage > 0:
-            before = stage_task(scales, cascade, stage - 1, closure.grid, 1.0, closure.target_cut)
+            before = stage_task(scales, closure, stage - 1, 1.0)
             ny, nx = residual.shape[-2:]
             residual = residual - upscale(before.predict(closure, fields, forcing), ny, nx)
         return jnp.mean(jnp.square(residual))
