@@ -68,3 +68,17 @@ def test_a_dry_run_counts_separated_networks_and_variants(cli):
     # two networks, four tasks at one pair of sizes, 4 updates each
     assert "32 updates of 0 learned closures and 8 separated networks" in out
     assert "2 free runs of 24 steps" in out
+
+
+def test_a_dry_run_does_not_count_samples_that_are_streamed(cli):
+    def memory(trajectories):
+        wanted = f"data.trajectories.train={trajectories}"
+        code, out, err = cli("run", SMALLEST, "--dry-run", "--set", wanted)
+        assert code == 0, err
+        return next(line.split()[2:4] for line in out.splitlines() if line.startswith("train"))
+
+    # state and forcing of two layers of 12 x 12 cells, 6 frames a trajectory
+    assert float(memory(10**4)[0]) > 10**4 * 6 * 2 * 2 * 12**2 * 4 / 2**20
+    assert memory(10**4)[1] == "MiB"
+    assert float(memory(10**9)[0]) < 10  # 24 TB fit nowhere
+    assert memory(10**9)[1] == "MiB"

@@ -1,7 +1,7 @@
 """Datasets of coarse states and subgrid forcings: made from a truth, stored, described, read."""
 
 from subgrid.data.generation import GenerationSummary, Split, generate, generate_all
-from subgrid.data.loader import Samples, describe_left_out
+from subgrid.data.loader import Samples, describe_left_out, fits_in_memory
 from subgrid.data.mapping import dask_map, process_map
 from subgrid.data.observing import Observer
 from subgrid.data.records import Progress, TrajectoryResult
@@ -21,6 +21,7 @@ __all__ = [
     "VariableStatistics",
     "dask_map",
     "describe_left_out",
+    "fits_in_memory",
     "generate",
     "generate_all",
     "open_dataset",

@@ -23,8 +23,8 @@ class Samples:
     A sample is one frame of one trajectory that did not fail; frames with a value that is not
     finite are left out and told by `left_out`. Samples are numbered by trajectory,
     then time. `variables`: the arrays that a batch holds. `in_memory`: True, False, or "auto": if
-    they take less than half of the available memory. Bytes from disk are checked in any case.
-    `content_hash` is the store's: the same for the same bits.
+    `fits_in_memory` says so. Bytes from disk are checked in any case. `content_hash`
+    is the store's: the same for the same bits.
 
     Raises RunFolderError for an unfinished store, ConfigError for an unknown size or variable, and
     CorruptFileError for a damaged chunk.
@@ -55,7 +55,7 @@ class Samples:
         self._frames = np.array(
             [(i, t) for i in present for t in range(times) if (i, t) not in excluded], np.int64
         ).reshape(-1, 2)
-        fits = self.nbytes < _free_memory() / 2 if in_memory == "auto" else in_memory
+        fits = fits_in_memory(self.nbytes) if in_memory == "auto" else in_memory
         self._held = self._read(np.arange(len(self))) if fits else None
 
     def __len__(self) -> int:
@@ -156,6 +156,11 @@ def describe_left_out(samples: Samples) -> str | None:
         f"{count} of {samples.stored} frames of {samples.path.name} at scale {samples.scale} hold "
         f"values of {' or '.join(samples.variables)} that are not finite and are left out: {where}."
     )
+
+
+def fits_in_memory(nbytes: int) -> bool:
+    """Return whether samples of so many bytes take less than half of the free memory."""
+    return nbytes < _free_memory() / 2
 
 
 def _free_memory() -> float:

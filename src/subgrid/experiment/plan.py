@@ -27,6 +27,7 @@ from subgrid.config import (
     build_separated_network,
     build_system,
 )
+from subgrid.data import fits_in_memory
 from subgrid.experiment.separated import cases
 from subgrid.nn import parameter_count
 from subgrid.stepping import advance_segment
@@ -127,8 +128,9 @@ def _plan_training(config: Config, systems: Sequence[Any]) -> StagePlan:
         # the closure, the best weights, and a checkpoint with two moments
         disk += 5 * parameter_count(network) * _FLOATS
     counts = config.data.trajectories
-    held = (counts.train + counts.validation) * config.truth.frames
-    memory += held * 2 * 2 * systems[0].grid.size * _FLOATS
+    frame_bytes = 2 * 2 * systems[0].grid.size * _FLOATS  # state and forcing, two layers
+    splits = [n * config.truth.frames * frame_bytes for n in (counts.train, counts.validation)]
+    memory += sum(split for split in splits if fits_in_memory(split))  # others are streamed
     separated = sum(1 for _ in cases(config))
     also = f" and {separated} separated networks" if separated else ""
     models = len(config.learned()) + len(searched)
