@@ -3,6 +3,12 @@
 from subgrid.evaluation.assemble import RunInfo, Snapshot, assemble_report
 from subgrid.evaluation.comparison import Comparison, compare_online
 from subgrid.evaluation.cost import NetworkSize, StepCost, Timing, step_cost
+from subgrid.evaluation.forcing_statistics import (
+    ForcingSums,
+    forcing_dataset,
+    forcing_sums,
+    join_forcing_sums,
+)
 from subgrid.evaluation.intervals import Interval, bootstrap_interval
 from subgrid.evaluation.observables import (
     LEVEL_NAMES,
@@ -45,6 +51,7 @@ from subgrid.evaluation.verdicts import json_number, outcome, score_record, verd
 from subgrid.registry import Registry
 
 _OFFLINE, _SIMILAR = "subgrid.evaluation.offline", "subgrid.evaluation.similarity"
+_FORCING = "subgrid.evaluation.forcing_statistics"
 
 METRICS = Registry(
     "metric",
@@ -57,6 +64,14 @@ METRICS = Registry(
         "r_squared": f"{_OFFLINE}:r_squared",
         "r_squared_below_filter": f"{_OFFLINE}:r_squared_below_filter",
         "correlation": f"{_OFFLINE}:correlation",
+        "r_squared_of_samples": f"{_OFFLINE}:r_squared_of_samples",
+        "correlation_of_samples": f"{_OFFLINE}:correlation_of_samples",
+        "r_squared_map": f"{_FORCING}:r_squared_map",
+        "correlation_map": f"{_FORCING}:correlation_map",
+        "power_spectra": f"{_FORCING}:power_spectra",
+        "cross_layer_spectra": f"{_FORCING}:cross_layer_spectra",
+        "work_spectra": f"{_FORCING}:work_spectra",
+        "densities": f"{_FORCING}:densities",
         "spectral_rmse": f"{_SIMILAR}:spectral_rmse",
         "wasserstein": f"{_SIMILAR}:wasserstein",
         "similarity": f"{_SIMILAR}:similarity",
@@ -73,6 +88,7 @@ __all__ = [
     "BlowUp",
     "CoarsenedObserver",
     "Comparison",
+    "ForcingSums",
     "Interval",
     "ModelObserver",
     "NetworkSize",
@@ -95,7 +111,10 @@ __all__ = [
     "evaluate_offline",
     "filter_cut",
     "fine_runs",
+    "forcing_dataset",
+    "forcing_sums",
     "free_runs",
+    "join_forcing_sums",
     "join_sums",
     "json_number",
     "offline_scores",

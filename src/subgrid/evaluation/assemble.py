@@ -8,6 +8,7 @@ from subgrid import __version__
 from subgrid.evaluation.comparison import Comparison
 from subgrid.evaluation.cost import Timing
 from subgrid.evaluation.cost_plots import skill_cost_figure
+from subgrid.evaluation.forcing_plots import forcing_figure
 from subgrid.evaluation.intervals import fewest_members, percent
 from subgrid.evaluation.plots import plot_energy, plot_fields, plot_forcings, plot_spectra
 from subgrid.evaluation.ranking import Ranked, plot_ranking, ranking_table
@@ -115,6 +116,7 @@ def assemble_report(
     if compared:
         figures += _run_figures(reference, runs, cut, styles) + _score_figures(scores, styles)
         figures = _with_costs(figures, scores, styles, timing)
+    figures += [forcing_figure(offline, styles)] if offline else []
     figures += [variants_figure(settings, styles)] if settings else []
     figures += _training_figures(curves or {}, ranked, separated, styles)
     lost = blow_ups([reference])

@@ -14,6 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from subgrid.errors import ShapeError
+from subgrid.evaluation.forcing_statistics import (
+    forcing_dataset,
+    forcing_sums,
+    join_forcing_sums,
+)
 from subgrid.evaluation.intervals import ratio
 from subgrid.grids import (
     CUTOFF,
@@ -177,6 +182,19 @@ def correlation(sums: SampleSums) -> NDArray[np.float64]:
     return ratio(covariance, np.sqrt(np.maximum(variance_p * variance_t, 0)))
 
 
+def r_squared_of_samples(sums: SampleSums) -> NDArray[np.float64]:
+    """Skill of each sample over its pixels, as `r_squared` otherwise; array [sample, level]."""
+    return 1 - ratio(sums.error, sums.truth_squared - sums.truth**2)
+
+
+def correlation_of_samples(sums: SampleSums) -> NDArray[np.float64]:
+    """Pearson correlation of each sample over its pixels; array [sample, level]."""
+    variance_p = sums.prediction_squared - sums.prediction**2
+    variance_t = sums.truth_squared - sums.truth**2
+    covariance = sums.product - sums.prediction * sums.truth
+    return ratio(covariance, np.sqrt(np.maximum(variance_p * variance_t, 0)))
+
+
 def evaluate_offline(
     closure: Any,
     batches: Iterable[tuple[ArrayLike, ArrayLike]],
@@ -195,17 +213,23 @@ def evaluate_offline(
     of a stochastic closure. `progress(samples)` is called after each batch.
 
     The dataset holds `relative_l2`, `relative_spectral_l2` [sample], `mse`, the pooled errors,
-    `r_squared`, `r_squared_below_filter`, `correlation` [level], `masked_samples` and
-    `first_masked`.
+    `r_squared`, `r_squared_below_filter`, `correlation` [level], the last two also of each sample,
+    `masked_samples` and `first_masked`; of two-layer QG also what `forcing_dataset` returns.
     """
     predict = _predictor(closure, system, variable, key)
-    parts, done = [], 0
+    parts, looks, done = [], [], 0
     for state, forcing in batches:
-        parts.append(sample_sums(predict(state), forcing, system.grid, scale))
+        predicted = predict(state)
+        parts.append(sample_sums(predicted, forcing, system.grid, scale))
+        if hasattr(system, "spectral_budget"):
+            looks.append(forcing_sums(state, predicted, forcing, system, scale))
         done += len(np.asarray(forcing))
         if progress is not None:
             progress(done)
-    return offline_scores(join_sums(parts))
+    scores = offline_scores(join_sums(parts))
+    if not looks:
+        return scores
+    return scores.merge(forcing_dataset(join_forcing_sums(looks), system.grid))
 
 
 def offline_scores(sums: SampleSums) -> Any:
@@ -233,6 +257,16 @@ def offline_scores(sums: SampleSums) -> Any:
             "skill 1 - MSE/variance of the scales below the filter",
         ),
         "correlation": (("level",), correlation(sums), "Pearson correlation"),
+        "r_squared_of_samples": (
+            ("sample", "level"),
+            r_squared_of_samples(sums),
+            "skill 1 - MSE/variance of a sample",
+        ),
+        "correlation_of_samples": (
+            ("sample", "level"),
+            correlation_of_samples(sums),
+            "Pearson correlation of a sample",
+        ),
         "masked_samples": ((), sums.masked_samples, "samples left out: not finite"),
         "first_masked": ((), sums.first_masked, "number of the first sample left out, or -1"),
     }

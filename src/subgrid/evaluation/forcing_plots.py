@@ -1,0 +1,109 @@
+"""Figure of what the closures make of the forcing: power spectra, work and distributions."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from subgrid.evaluation.observables import LEVEL_NAMES
+from subgrid.evaluation.report import ReportFigure, report_figure
+from subgrid.evaluation.style import TRUTH, Look, Panel, add_legend, new_panel, styled
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_CAPTION = (
+    "Over the held-out samples of the offline test, first network of each model, forcing in "
+    "standard deviations of the truth. Power spectra and probability densities of both layers, and "
+    "the energy that the forcing adds to the flow at each wavenumber. A mean prediction has less "
+    "power and shorter tails than the truth wherever the coarse state does not decide the forcing."
+)
+
+
+def forcing_figure(
+    offline: Mapping[str, Sequence["xr.Dataset"]], styles: Mapping[str, Look]
+) -> ReportFigure:
+    """Return the figure; without images where `evaluate_offline` left no spectra.
+
+    `offline`: closure → one dataset of `evaluate_offline` per network.
+    """
+    firsts = {name: sets[0] for name, sets in offline.items() if "forcing_spectrum" in sets[0]}
+    panels = plot_forcing_statistics(firsts, styles) if firsts else []
+    return report_figure("Predicted and true forcing, offline", _CAPTION, panels)
+
+
+@styled
+def plot_forcing_statistics(
+    firsts: Mapping[str, "xr.Dataset"], styles: Mapping[str, Look]
+) -> list[Panel]:
+    """Return panels of power spectra and densities of each layer, and of the work.
+
+    `firsts`: closure → a dataset with what `forcing_dataset` returns, all over the same samples.
+    """
+    layers = range(len(LEVEL_NAMES))
+    return [
+        *(_panel(firsts, styles, "forcing_spectrum", "wavenumber", layer) for layer in layers),
+        _panel(firsts, styles, "work_spectrum", "wavenumber"),
+        *(_panel(firsts, styles, "forcing_density", "value", layer) for layer in layers),
+    ]
+
+
+_LABELS = {
+    "forcing_spectrum": "power spectrum of the forcing [m]",
+    "work_spectrum": "energy added [m³ s⁻³]",
+    "forcing_density": "probability density",
+    "wavenumber": "isotropic wavenumber [rad m⁻¹]",
+    "value": "forcing [standard deviations of the truth]",
+}
+
+
+def _panel(
+    firsts: Mapping[str, "xr.Dataset"],
+    styles: Mapping[str, Look],
+    name: str,
+    axis: str,
+    layer: int | None = None,
+) -> Panel:
+    figure, (axes,) = new_panel()
+    for key, data, source in _curves(firsts):
+        values = data[name].sel(source=source)
+        values = np.asarray(values if layer is None else values.isel(level=layer))
+        look = styles[key]
+        drawn = np.where(values > 0, values, np.nan) if layer is not None else values
+        axes.plot(
+            data[axis].values,
+            drawn,
+            color=look.colour,
+            ls=look.dash,
+            lw=look.width,
+            label=look.label,
+            zorder=look.order,
+        )
+    if layer is not None:
+        axes.set_yscale("log")
+        axes.set_title(f"{LEVEL_NAMES[layer]} layer")
+        _keep_in_sight(axes, next(iter(firsts.values()))[name].sel(source="truth")[layer].values)
+    else:
+        axes.axhline(0.0, color="#444444", lw=0.8)
+        axes.ticklabel_format(axis="y", scilimits=(-2, 3), useMathText=True)
+    if axis == "wavenumber":
+        axes.set_xscale("log")
+    axes.tick_params(which="minor", labelbottom=False, labelleft=False)
+    axes.set_xlabel(_LABELS[axis])
+    axes.set_ylabel(_LABELS[name])
+    add_legend(figure, axes)
+    which = "" if layer is None else f", {LEVEL_NAMES[layer]} layer"
+    place = name if layer is None else f"{name}_{LEVEL_NAMES[layer]}"
+    return Panel(place, figure, f"{name.replace('_', ' ')} of truth and closures{which}")
+
+
+def _curves(firsts: Mapping[str, "xr.Dataset"]) -> list[tuple[str, Any, str]]:
+    """Return (look, dataset, source) of each curve, the truth first."""
+    truth = next(iter(firsts.values()))
+    return [(TRUTH, truth, "truth"), *((name, data, "prediction") for name, data in firsts.items())]
+
+
+def _keep_in_sight(axes: Any, truth: Any) -> None:
+    """End the logarithmic axis five decades below the largest value of the truth."""
+    if np.isfinite(truth).any() and np.nanmax(truth) > 0:
+        axes.set_ylim(np.nanmax(truth) * 1e-5, np.nanmax(truth) * 10)

@@ -1,0 +1,214 @@
+"""What the predicted forcing looks like beside the true one: spectra, work, distribution, maps.
+
+Sums over samples, which batches add to; from them what Perezhogin et al. 2023 (J. Adv. Model. Earth
+Syst. 15 e2023MS003681) compare offline and Ross et al. 2023 map. For a deterministic closure: the
+spread and residual of an ensemble of predictions are not among them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from subgrid.errors import ShapeError
+from subgrid.evaluation.intervals import ratio
+from subgrid.grids import PeriodicGrid, isotropic_spectrum
+
+SOURCES = ("prediction", "truth")
+_BINS, _RANGE = 70, 5.0  # of the distributions, in standard deviations of the truth
+EDGES = np.linspace(-_RANGE, _RANGE, _BINS + 1)
+
+
+@dataclass(frozen=True)
+class ForcingSums:
+    """Sums over samples [source: prediction p, truth t].
+
+    In units of the scale: `power` [source, level, l, k] Σ|hat|²/M² and `cross` [source, l, k] that
+    of Re(hat₁* hat₂)/M² of the upper and the lower layer; `counts` [source, level, bin] of values
+    between `EDGES`; `values` [source, level] their number, those beyond the edges included. Per
+    pixel [level, y, x]: `sums` [source, ...] Σp, Σt, `squares` Σp², Σt², `product` Σpt. `work`
+    [source, l, k] m²/s³, Σ of the energy that the forcing adds. `samples`: their number, those that
+    are not finite left out.
+    """
+
+    samples: int
+    power: NDArray[np.float64]
+    cross: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    values: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    product: NDArray[np.float64]
+    work: NDArray[np.float64]
+
+    def __add__(self, other: "ForcingSums") -> "ForcingSums":
+        """Return the sums over the samples of both."""
+        return ForcingSums(
+            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        )
+
+
+def forcing_sums(
+    state: ArrayLike, prediction: ArrayLike, truth: ArrayLike, system: Any, scale: ArrayLike = 1.0
+) -> ForcingSums:
+    """Return the sums over a batch of states and forcings [sample, level, y, x] of two-layer QG.
+
+    `state` (1/s) of the coarse `system`, `prediction` and `truth` (1/s²) of its forcing; `scale`:
+    standard deviation of the true forcing, one value or one per level. Samples with a value that is
+    not finite are left out. Raises ShapeError where the shapes do not match.
+    """
+    arrays = [np.asarray(array, np.float64) for array in (state, prediction, truth)]
+    shape = (len(arrays[0]), 2, *system.grid.shape)
+    if any(array.shape != shape for array in arrays):
+        raise ShapeError(
+            f"state, prediction and truth must be [sample, level, y, x] = {shape}; got "
+            f"{', '.join(str(array.shape) for array in arrays)}"
+        )
+    finite = np.isfinite(arrays).all(axis=(0, 2, 3, 4))
+    q, *forcings = (array[finite] for array in arrays)
+    divisor = np.broadcast_to(np.asarray(scale, np.float64), (2,))[:, None, None]
+    scaled = np.stack(forcings) / divisor
+    hats = np.fft.rfft2(scaled) / system.grid.size
+    return ForcingSums(
+        samples=int(finite.sum()),
+        power=(np.abs(hats) ** 2).sum(axis=1),
+        cross=(hats[:, :, 0].conj() * hats[:, :, 1]).real.sum(axis=1),
+        counts=np.array(
+            [[np.histogram(s[:, i], EDGES)[0] for i in range(2)] for s in scaled], np.float64
+        ),
+        values=np.full((2, 2), float(scaled[0, :, 0].size)),
+        sums=scaled.sum(axis=1),
+        squares=(scaled**2).sum(axis=1),
+        product=scaled.prod(axis=0).sum(axis=0),
+        work=np.stack([_work(system, q, forcing) for forcing in forcings]),
+    )
+
+
+def r_squared_map(sums: ForcingSums) -> NDArray[np.float64]:
+    """Skill of each pixel over the samples, 1 - ⟨(p-t)²⟩ / ⟨(t-⟨t⟩)²⟩; array [level, y, x]."""
+    error = sums.squares.sum(axis=0) - 2 * sums.product
+    return 1 - ratio(error, sums.squares[1] - sums.sums[1] * _mean(sums.sums[1], sums))
+
+
+def correlation_map(sums: ForcingSums) -> NDArray[np.float64]:
+    """Pearson correlation of each pixel over the samples; array [level, y, x]."""
+    covariance = sums.product - sums.sums[0] * _mean(sums.sums[1], sums)
+    variance = sums.squares - sums.sums * _mean(sums.sums, sums)
+    return ratio(covariance, np.sqrt(np.maximum(variance.prod(axis=0), 0)))
+
+
+def power_spectra(
+    sums: ForcingSums, grid: PeriodicGrid
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Isotropic power spectra of prediction and truth: wavenumbers, [source, level, wavenumber].
+
+    Rings are summed: Σ E dκ is the mean square of the forcing, dimensionless.
+    """
+    return _isotropic(_mean(sums.power, sums), grid)
+
+
+def cross_layer_spectra(
+    sums: ForcingSums, grid: PeriodicGrid
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Isotropic cospectra of the layers: wavenumbers, [source, wavenumber]; ΣE dκ = ⟨s₁ s₂⟩."""
+    return _isotropic(_mean(sums.cross, sums), grid)
+
+
+def work_spectra(
+    sums: ForcingSums, grid: PeriodicGrid
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Energy that each source's forcing adds: wavenumbers, [source, wavenumber], m³/s³.
+
+    -Σ δᵢ Re(ψ̂ᵢ* Ŝᵢ)/M², kinetic and potential; positive where the forcing feeds the flow.
+    """
+    return _isotropic(_mean(sums.work, sums), grid)
+
+
+def densities(sums: ForcingSums) -> NDArray[np.float64]:
+    """Probability densities of values in units of the scale; array [source, level, bin]."""
+    return ratio(sums.counts, sums.values[..., None]) / np.diff(EDGES)
+
+
+def forcing_dataset(sums: ForcingSums, grid: PeriodicGrid) -> Any:
+    """Return all of these as an xarray.Dataset with units and names, NaN without any sample."""
+    import xarray as xr
+
+    wavenumber, power = power_spectra(sums, grid)
+    spectral, maps = ("source", "level", "wavenumber"), ("level", "y", "x")
+    values: dict[str, tuple[tuple[str, ...], Any, str, str]] = {
+        "forcing_spectrum": (spectral, power, "m", "power spectrum of the forcing"),
+        "cross_layer_spectrum": (
+            ("source", "wavenumber"),
+            cross_layer_spectra(sums, grid)[1],
+            "m",
+            "cospectrum of the forcing of both layers",
+        ),
+        "work_spectrum": (
+            ("source", "wavenumber"),
+            work_spectra(sums, grid)[1],
+            "m3 s-3",
+            "energy added by the forcing",
+        ),
+        "forcing_density": (
+            ("source", "level", "value"),
+            densities(sums),
+            "1",
+            "probability density of the forcing",
+        ),
+        "r_squared_map": (maps, r_squared_map(sums), "1", "skill of a pixel over samples"),
+        "correlation_map": (maps, correlation_map(sums), "1", "correlation of a pixel"),
+    }
+    centres = (EDGES[1:] + EDGES[:-1]) / 2
+    named = {"units": "rad m-1", "long_name": "isotropic wavenumber, centre of the ring"}
+    scaled = {"units": "1", "long_name": "forcing in standard deviations of the truth"}
+    return xr.Dataset(
+        {
+            name: (dims, value, {"units": units, "long_name": text})
+            for name, (dims, value, units, text) in values.items()
+        },
+        {
+            "source": ("source", list(SOURCES)),
+            "wavenumber": ("wavenumber", wavenumber, named),
+            "value": ("value", centres, scaled),
+        },
+    )
+
+
+def join_forcing_sums(parts: Sequence[ForcingSums]) -> ForcingSums:
+    """Return the sums of several batches as one. Raises ValueError when there is none."""
+    if not parts:
+        raise ValueError("there are no samples to score: the set is empty")
+    first, *others = parts
+    for part in others:
+        first += part
+    return first
+
+
+def _mean(total: NDArray, sums: ForcingSums) -> NDArray[np.float64]:
+    return total / sums.samples if sums.samples else np.full(total.shape, np.nan)
+
+
+def _isotropic(
+    density: NDArray, grid: PeriodicGrid
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return isotropic_spectrum(density, grid, "pyqg-0.4", truncate=False, average=False)
+
+
+@eqx.filter_jit
+def _works(system: Any, q: jax.Array, forcing: jax.Array) -> jax.Array:
+    """Return the energy that forcings add to states, summed over the samples, [l, k], m²/s³."""
+
+    def of_one(q: jax.Array, forcing: jax.Array) -> jax.Array:
+        return system.spectral_budget(system.State(q=q), system.State(q=forcing))["closure"]
+
+    return jax.vmap(of_one)(q, forcing).sum(axis=0)
+
+
+def _work(system: Any, q: NDArray, forcing: NDArray) -> NDArray[np.float64]:
+    arrays = (jnp.asarray(array, system.dtype) for array in (q, forcing))
+    return np.asarray(_works(system, *arrays), np.float64)

@@ -1,0 +1,154 @@
+"""Spectra, work, distributions and maps of a forcing, by hand for waves."""
+
+import numpy as np
+import pytest
+
+from subgrid.errors import ShapeError
+from subgrid.evaluation import evaluate_offline, forcing_dataset, forcing_sums, join_forcing_sums
+from subgrid.evaluation.forcing_statistics import (
+    EDGES,
+    correlation_map,
+    cross_layer_spectra,
+    densities,
+    power_spectra,
+    r_squared_map,
+    work_spectra,
+)
+
+
+@pytest.fixture
+def wave(coarse):
+    """Return cos(4 · 2πx/L) on the coarse grid."""
+    ny, nx = coarse.grid.shape
+    return np.tile(np.cos(4 * 2 * np.pi * (np.arange(nx) + 0.5) / nx), (ny, 1))
+
+
+def layers(upper, lower):
+    return np.stack([upper, lower])[None]
+
+
+def test_power_and_cross_spectra_of_waves_by_hand(coarse, wave):
+    truth = layers(2 * wave, -3 * wave)
+    sums = forcing_sums(layers(wave, wave), truth / 2, truth, coarse)
+    wavenumber, power = power_spectra(sums, coarse.grid)
+    width = wavenumber[1] - wavenumber[0]
+    # ⟨(a cos)²⟩ = a²/2, of the prediction a quarter of it
+    np.testing.assert_allclose(power.sum(-1) * width, [[0.5, 9 / 8], [2.0, 4.5]], rtol=1e-12)
+    ring = np.argmax(power[1, 0])
+    assert abs(wavenumber[ring] - 8 * np.pi / coarse.grid.length_x) <= width / 2
+    cross = cross_layer_spectra(sums, coarse.grid)[1]
+    np.testing.assert_allclose(cross.sum(-1) * width, [-0.75, -3.0], rtol=1e-12)
+    np.testing.assert_allclose(cross[1, ring] * width, -3.0, rtol=1e-12)
+
+
+def test_work_of_a_forcing_along_the_flow_by_hand(coarse, wave):
+    # a forcing r q changes the energy E of the flow, which is quadratic, at the rate 2 r E
+    q = layers(1e-5 * wave, -2e-6 * wave)
+    sums = forcing_sums(q, -2e-7 * q, 1e-7 * q, coarse)
+    wavenumber, work = work_spectra(sums, coarse.grid)
+    k2 = (8 * np.pi / coarse.grid.length_x) ** 2
+    upper_f, lower_f = (float(f) for f in np.ravel(coarse.stretching))
+    determinant = k2 * (k2 + upper_f + lower_f)
+    psi_1 = -((k2 + lower_f) * 1e-5 - upper_f * 2e-6) / determinant
+    psi_2 = -(lower_f * 1e-5 - (k2 + upper_f) * 2e-6) / determinant
+    weights = np.ravel(coarse.layer_weights)
+    # -Σ δ ⟨ψ r q⟩, ⟨cos²⟩ = ½
+    gain = -0.5 * 1e-7 * (weights[0] * psi_1 * 1e-5 - weights[1] * psi_2 * 2e-6)
+    assert gain > 0
+    width = wavenumber[1] - wavenumber[0]
+    np.testing.assert_allclose(work.sum(-1) * width, [-2 * gain, gain], rtol=1e-4)
+
+
+def test_maps_over_samples_by_hand(coarse):
+    # at every pixel the truth takes 1, 2, 3; the prediction 1, 2, 6 above and 3, 2, 1 below
+    ones = np.ones(coarse.grid.shape)
+    truth = np.stack([layers(a * ones, a * ones)[0] for a in (1.0, 2.0, 3.0)])
+    prediction = np.stack(
+        [layers(a * ones, b * ones)[0] for a, b in ((1.0, 3.0), (2.0, 2.0), (6.0, 1.0))]
+    )
+    sums = forcing_sums(truth, prediction, truth, coarse)
+    skill, similar = r_squared_map(sums), correlation_map(sums)
+    assert skill.shape == similar.shape == (2, *coarse.grid.shape)
+    np.testing.assert_allclose(skill[0], 1 - 9 / 2)
+    np.testing.assert_allclose(skill[1], 1 - 8 / 2)
+    # deviations of the prediction -2, -1, 3 and of the truth -1, 0, 1
+    np.testing.assert_allclose(similar[0], 5 / np.sqrt(14 * 2))
+    np.testing.assert_allclose(similar[1], -1.0)
+
+
+def test_densities_by_hand(coarse):
+    values = np.zeros(coarse.grid.shape)
+    values[0, 0] = 100.0  # beyond the last edge: in no bin, but in the number
+    values[0, 1] = 1.01
+    truth = layers(values, 2 * values)
+    density = densities(forcing_sums(truth, truth, truth, coarse, scale=[1.0, 2.0]))
+    cells, width = values.size, EDGES[1] - EDGES[0]
+    assert density.shape == (2, 2, len(EDGES) - 1)
+    np.testing.assert_allclose(density.sum(-1) * width, (cells - 1) / cells)
+    place = np.searchsorted(EDGES, 1.01) - 1
+    np.testing.assert_allclose(density[..., place] * width, 1 / cells)
+
+
+def test_batches_add_up_and_samples_that_are_not_finite_are_left_out(coarse):
+    generator = np.random.default_rng(0)
+    q, p, t = generator.normal(size=(3, 5, 2, *coarse.grid.shape))
+    p[3, 0, 2, 2] = np.inf
+    finite = [0, 1, 2, 4]
+    whole = forcing_dataset(forcing_sums(q[finite], p[finite], t[finite], coarse), coarse.grid)
+    parts = [
+        forcing_sums(q[part], p[part], t[part], coarse) for part in np.split(np.arange(5), [2])
+    ]
+    joined = join_forcing_sums(parts)
+    assert joined.samples == 4
+    for name, value in forcing_dataset(joined, coarse.grid).items():
+        np.testing.assert_allclose(value, whole[name], rtol=1e-5, atol=1e-12, err_msg=str(name))
+    nothing = forcing_dataset(forcing_sums(q[3:4], p[3:4], t[3:4], coarse), coarse.grid)
+    assert all(np.isnan(value).all() for value in nothing.values())
+
+
+def test_wrong_shapes_and_empty_sets_are_refused(coarse):
+    field = np.zeros((3, 2, *coarse.grid.shape))
+    with pytest.raises(ShapeError, match="state, prediction and truth"):
+        forcing_sums(field, field, field[:2], coarse)
+    with pytest.raises(ValueError, match="empty"):
+        join_forcing_sums([])
+
+
+def test_offline_scores_hold_them(coarse):
+    from subgrid.closures import Smagorinsky
+
+    q = 1e-5 * np.random.default_rng(0).normal(size=(3, 2, *coarse.grid.shape)).astype(np.float32)
+    scores = evaluate_offline(
+        Smagorinsky(coarse),
+        [(q[:2], 1e-6 * q[:2]), (q[2:], 1e-6 * q[2:])],
+        system=coarse,
+        scale=[1e-11, 1e-11],
+    )
+    assert scores["forcing_spectrum"].dims == ("source", "level", "wavenumber")
+    assert list(scores["source"].values) == ["prediction", "truth"]
+    # an eddy viscosity takes energy at every scale; a forcing along q feeds it
+    assert float(scores["work_spectrum"].sel(source="prediction").sum()) < 0
+    assert float(scores["work_spectrum"].sel(source="truth").sum()) > 0
+    assert scores["r_squared_map"].shape == (2, *coarse.grid.shape)
+    assert scores["r_squared_of_samples"].shape == (3, 2)
+
+
+def test_the_figure_shows_truth_and_closures_and_is_left_out_for_older_runs(coarse):
+    from subgrid.evaluation import offline_scores, sample_sums
+    from subgrid.evaluation.forcing_plots import forcing_figure, plot_forcing_statistics
+    from subgrid.evaluation.style import looks
+
+    field = np.random.default_rng(0).normal(size=(3, 2, *coarse.grid.shape))
+    scores = forcing_dataset(forcing_sums(1e-5 * field, 0.5 * field, field, coarse), coarse.grid)
+    panels = plot_forcing_statistics({"half": scores}, looks(["half"]))
+    assert [panel.name for panel in panels] == [
+        "forcing_spectrum_upper",
+        "forcing_spectrum_lower",
+        "work_spectrum",
+        "forcing_density_upper",
+        "forcing_density_lower",
+    ]
+    truth, half = panels[0].figure.axes[0].lines
+    np.testing.assert_allclose(half.get_ydata(), np.asarray(truth.get_ydata()) / 4, rtol=1e-12)
+    older = offline_scores(sample_sums(field, field, coarse.grid))
+    assert not forcing_figure({"half": [older]}, looks(["half"])).images
