@@ -26,6 +26,16 @@ def config_hash(mapping: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def structure_text(tree: Any) -> str:
+    """Return the classes and static fields of a PyTree as text, the same in every process.
+
+    Functions stand by their names: what they print of their addresses is left out.
+    """
+    import jax
+
+    return re.sub(r" at 0x[0-9a-f]+", "", str(jax.tree.structure(tree)))
+
+
 def file_hash(path: str | Path) -> str:
     """Return the SHA-256 (hex) of a file's bytes."""
     with open(path, "rb") as stream:

@@ -1,6 +1,9 @@
 """`subgrid check` finds what is wrong with a user's class."""
 
+import numpy as np
 import pytest
+
+from subgrid.experiment.laws import _difference
 
 CLOSURES = """
 import equinox as eqx
@@ -82,3 +85,9 @@ def test_what_cannot_be_imported_is_named(cli, mine, reference, message):
     code, _, err = cli("check", reference)
     assert code == 2
     assert message in err
+
+
+def test_a_difference_that_is_not_a_number_is_not_forgotten():
+    one, nan = np.ones(2), np.array([1.0, np.nan])
+    assert _difference([one, one], [one, one]) == 0.0
+    assert np.isnan(_difference([one, nan], [one, one]))

@@ -62,6 +62,13 @@ def test_new_writes_a_config_that_runs_and_never_overwrites(cli, tmp_path):
     assert cli("cite", "mine.toml")[0] == 0
 
 
+@pytest.mark.parametrize("preset", ["otness2025-architectures", "otness2025-separated"])
+def test_cite_names_the_paper_of_an_experiment(cli, preset):
+    code, out, _ = cli("cite", preset)
+    assert code == 0
+    assert "otness2025" in out
+
+
 def test_cite_names_the_papers_of_what_is_used(cli):
     code, out, _ = cli("cite", "quickstart")
     assert code == 0

@@ -40,7 +40,15 @@ snapshots = 2
 samples = 2
 bootstrap = 10
 """
+NOISY = """
+[[models]]
+name = "noisy"
+kind = "closure"
+closure = "own_closures:Noisy"
+"""
 CLOSURES = """
+import jax
+
 from subgrid.closures import AbstractClosure
 
 
@@ -66,6 +74,16 @@ class Raising(Drag):
         raise RuntimeError("no coefficients were fitted")
 
 
+class Noisy(Drag):
+    def init(self, state, *, key=None):
+        return jax.random.key_data(key)
+
+    def __call__(self, state, memory=None, forcing=None):
+        key, now = jax.random.split(jax.random.wrap_key_data(memory))
+        noise = jax.random.normal(now, state.q.shape, state.q.dtype)
+        return type(state)(1e-13 * noise), jax.random.key_data(key)
+
+
 class Exploding(Drag):
     def __call__(self, state, memory=None, forcing=None):
         return type(state)(state.q / 0.0), memory
@@ -80,10 +98,16 @@ def own(tmp_path, monkeypatch):
 
 
 def test_an_own_closure_is_tested_and_reported_next_to_none(cli, own, tmp_path):
+    (tmp_path / "own.toml").write_text(CONFIG.replace("[training]", NOISY + "[training]"))
+    code, _, err = cli("run", "own.toml", "--dry-run")
+    assert code == 0, err
     code, _, err = cli("run", "own.toml")
     assert code == 0, err
     scores = json.loads((tmp_path / "runs/own/scores.json").read_text())
     assert scores["online"]["mine"]["blow_ups"] == []
+    # a closure that draws is run, scored and timed as any other
+    assert scores["online"]["noisy"]["blow_ups"] == []
+    assert scores["online"]["noisy"]["cost"]["ratio"] > 0
     assert "mine" in (tmp_path / "runs/own/report.html").read_text()
     code, out, _ = cli("cite", "runs/own")
     assert code == 0

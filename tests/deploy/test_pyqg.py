@@ -168,6 +168,9 @@ def test_another_host_is_refused_and_what_differs_named():
     parameterization = PyqgParameterization(learned(None), eddy)
     with pytest.raises(ConfigError, match=r"rek = 1e-07 \(here bottom_drag = 5\.787e-07\)"):
         parameterization(NumpyHost(eddy, rek=1e-7))
+    parameterization(NumpyHost(eddy))
+    with pytest.raises(ConfigError, match="rek = 1e-07"):  # a later host is looked at, too
+        parameterization(NumpyHost(eddy, rek=1e-7))
 
 
 def test_a_closure_that_does_not_fit_is_refused():

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from subgrid.closures import AbstractClosure, Smagorinsky
+from subgrid import nn
+from subgrid.closures import AbstractClosure, LearnedClosure, Smagorinsky
 from subgrid.coarsening import subgrid_forcing
 from subgrid.errors import CorruptFileError, RunFolderError
 from subgrid.evaluation import (
@@ -76,6 +77,22 @@ def test_a_file_of_another_run_or_a_damaged_one_is_refused(tmp_path, coarse, coa
     file.write_bytes(before[:-7])
     with pytest.raises(CorruptFileError, match=file.name):
         free_runs(coarse.model(dt), coarse_states, short, file=file)
+
+
+def test_a_file_of_a_closure_with_other_settings_is_refused(tmp_path, coarse, coarse_states, dt):
+    file, short = tmp_path / "run.safetensors", RunPlan(steps=4, save_every=4)
+    q, s = (nn.Scaler(jnp.zeros(2), jnp.full(2, scale)) for scale in (1e-5, 1e-12))
+    network = nn.build("x3", in_channels=2, out_channels=2, key=jax.random.key(0))
+    plain = LearnedClosure(network, q, s)
+    free_runs(coarse.model(dt, plain), coarse_states, short, file=file)
+    again = free_runs(
+        coarse.model(dt, LearnedClosure(network, q, s)), coarse_states, short, file=file
+    )
+    assert again.sizes["time"] == 1
+    for settings in ({"zero_mean": True}, {"target_cut": 0.5}):
+        other = coarse.model(dt, LearnedClosure(network, q, s, grid=coarse.grid, **settings))
+        with pytest.raises(RunFolderError, match="other settings"):
+            free_runs(other, coarse_states, short, file=file)
 
 
 def test_a_blown_up_member_is_dated_and_masked(runs, dt, plan):

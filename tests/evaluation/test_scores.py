@@ -167,6 +167,8 @@ def test_the_verdict_names_the_level_of_its_intervals():
     [
         ((-0.43, -0.52, -0.30), (0.0, -0.1, 0.1), "increases", "worse"),
         ((0.05, -0.1, 0.2), (0.05, -0.1, 0.2), "does not clearly change", "unclear"),
+        # of a skewed statistic the interval may exclude its estimate: the interval counts
+        ((0.15, -0.98, -0.05), (-0.3, -0.5, -0.1), "increases", "worse"),
         ((0.4, 0.3, 0.5), (-0.4, -0.5, -0.3), "increases that of the lower", "unclear"),
         ((0.4, np.nan, np.nan), (0.4, np.nan, np.nan), "one run: no interval", "unclear"),
     ],

@@ -11,6 +11,7 @@ from subgrid.config import load_config
 from subgrid.errors import CorruptFileError, RunFolderError, RunLockedError
 from subgrid.experiment import RunFolder, RunLock, run_experiment
 from subgrid.experiment.keys import stage_keys
+from subgrid.experiment.run import _files
 
 TINY = load_config(SMALLEST)
 
@@ -182,3 +183,23 @@ def test_the_second_process_is_refused_and_told_who_holds_the_folder(tmp_path):
         held.communicate()
     with RunLock(tmp_path):
         pass
+
+
+def test_results_count_under_any_name_of_the_folder(tmp_path):
+    # the names of records of progress, elsewhere than where these lie
+    place = tmp_path / "checkpoints" / "partial"
+    kept = [
+        place / "models" / "checkpoints" / "seed_0" / "model.json",
+        place / "models" / "partial" / "seed_0" / "model.json",
+        place / "evaluation" / "online" / "partial" / "none.zarr" / "zarr.json",
+    ]
+    passing = [
+        place / "models" / "a" / "seed_0" / "stage_0" / "checkpoints" / "7.safetensors",
+        place / "evaluation" / "partial" / "a.safetensors",
+        place / "evaluation" / "a.lock",
+    ]
+    for file in (*kept, *passing):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    found = [*_files(place / "models"), *_files(place / "evaluation")]
+    assert sorted(found) == sorted(kept)

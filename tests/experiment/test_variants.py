@@ -72,6 +72,10 @@ def test_problems_of_variants_are_named(tmp_path):
     wrong = "evaluation.variants=[{name='a', constants={filter_sharpnes=2.0}}]"
     with pytest.raises(ConfigError, match=r"evaluation.variants.a.constants: unknown constant"):
         run_experiment(load_config(SMALLEST, overrides=[wrong]), tmp_path / "run")
+    other = "evaluation.constants={deformation_radius=30000.0}"
+    with pytest.raises(ConfigError, match=r"evaluation.constants.*which flow a state is"):
+        run_experiment(load_config(SMALLEST, overrides=[other]), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
     tables = load_config(SMALLEST).to_dict()
     tables["evaluation"]["variants"] = 2 * [{"name": "a", "constants": {}}]
     with pytest.raises(ConfigError, match=r"evaluation\.variants: the name 'a' is used 2 times"):

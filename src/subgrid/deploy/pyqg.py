@@ -88,12 +88,15 @@ class PyqgParameterization:
         self._closure, self._system, self._key = closure, system, key
         self._memory: PyTree = None
         self._begun = False
+        self._host: Any = None
 
     def __call__(self, host: Any) -> Float[np.ndarray, "level y x"]:
         """Return what the closure adds to the tendency of the host's q, 1/s²."""
         state = _state(self._system, jnp.asarray(host.q))
-        if not self._begun:
+        if host is not self._host:
             _check_host(host, self._system)
+            self._host = host
+        if not self._begun:
             self._memory = self._closure.init(state, key=self._key)
             self._begun = True
         added, self._memory = _call(self._closure, state, self._memory)

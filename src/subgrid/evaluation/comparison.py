@@ -163,4 +163,4 @@ def _word(value: Interval, members: int) -> str:
         return "not measured"
     if not value.excludes(1.0):
         return "no clear difference"
-    return "smaller error" if value.estimate < 1 else "larger error"
+    return "smaller error" if value.high < 1 else "larger error"

@@ -69,7 +69,10 @@ def step_cost(
     if baseline not in models:
         raise KeyError(f"baseline {baseline!r} is not among the models {', '.join(models)}")
     states = state if isinstance(state, dict) else dict.fromkeys(models, state)
-    starts = {name: eqx.filter_jit(model.init)(states[name]) for name, model in models.items()}
+    key = jax.random.key(0)  # for closures that draw
+    starts = {
+        name: eqx.filter_jit(model.init)(states[name], key=key) for name, model in models.items()
+    }
     timings = np.zeros((repeats + 1, len(models)))
     for turn in range(repeats + 1):
         for column, (name, model) in enumerate(models.items()):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from subgrid.evaluation.forcing_statistics import SOURCES
 from subgrid.evaluation.observables import LEVEL_NAMES
 from subgrid.evaluation.report import ReportFigure, report_figure
 from subgrid.evaluation.style import TRUTH, Look, Panel, add_legend, new_panel, styled
@@ -23,11 +24,15 @@ _CAPTION = (
 def forcing_figure(
     offline: Mapping[str, Sequence["xr.Dataset"]], styles: Mapping[str, Look]
 ) -> ReportFigure:
-    """Return the figure; without images where `evaluate_offline` left no spectra.
+    """Return the figure; without images where `evaluate_offline` left no finite spectra.
 
     `offline`: closure → one dataset of `evaluate_offline` per network.
     """
-    firsts = {name: sets[0] for name, sets in offline.items() if "forcing_spectrum" in sets[0]}
+    firsts = {
+        name: sets[0]
+        for name, sets in offline.items()
+        if "forcing_spectrum" in sets[0] and np.isfinite(sets[0]["forcing_spectrum"]).any()
+    }
     panels = plot_forcing_statistics(firsts, styles) if firsts else []
     return report_figure("Predicted and true forcing, offline", _CAPTION, panels)
 
@@ -66,7 +71,7 @@ def _panel(
 ) -> Panel:
     figure, (axes,) = new_panel()
     for key, data, source in _curves(firsts):
-        values = data[name].sel(source=source)
+        values = data[name].sel(source=SOURCES.index(source))
         values = np.asarray(values if layer is None else values.isel(level=layer))
         look = styles[key]
         drawn = np.where(values > 0, values, np.nan) if layer is not None else values
@@ -82,7 +87,7 @@ def _panel(
     if layer is not None:
         axes.set_yscale("log")
         axes.set_title(f"{LEVEL_NAMES[layer]} layer")
-        _keep_in_sight(axes, next(iter(firsts.values()))[name].sel(source="truth")[layer].values)
+        _keep_in_sight(axes, np.asarray(axes.lines[0].get_ydata()))  # the truth
     else:
         axes.axhline(0.0, color="#444444", lw=0.8)
         axes.ticklabel_format(axis="y", scilimits=(-2, 3), useMathText=True)

@@ -166,13 +166,14 @@ def forcing_dataset(sums: ForcingSums, grid: PeriodicGrid) -> Any:
     centres = (EDGES[1:] + EDGES[:-1]) / 2
     named = {"units": "rad m-1", "long_name": "isotropic wavenumber, centre of the ring"}
     scaled = {"units": "1", "long_name": "forcing in standard deviations of the truth"}
+    flags = {"flag_values": [0, 1], "flag_meanings": " ".join(SOURCES)}
     return xr.Dataset(
         {
             name: (dims, value, {"units": units, "long_name": text})
             for name, (dims, value, units, text) in values.items()
         },
         {
-            "source": ("source", list(SOURCES)),
+            "source": ("source", np.arange(len(SOURCES)), flags),
             "wavenumber": ("wavenumber", wavenumber, named),
             "value": ("value", centres, scaled),
         },

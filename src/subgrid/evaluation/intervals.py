@@ -19,7 +19,7 @@ class Interval(NamedTuple):
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero lies outside the interval: the sign of the estimate is then established."""
+        """Whether zero lies outside the interval."""
         return self.excludes(0.0)
 
     def excludes(self, value: float) -> bool:

@@ -125,7 +125,8 @@ class ModelObserver(eqx.Module):
         """Return what `QGObservables` records of the state."""
         if self.closure is None:
             return self.observables(state)
-        memory = self.closure.init(state)
+        # with a key, for a closure that draws: what it draws is not looked at
+        memory = self.closure.init(state, key=jax.random.key(0))
         if memory is not None:
             return self.observables(state)
         return self.observables(state, self.closure(state, None)[0])

@@ -26,7 +26,7 @@ from subgrid.evaluation.observables import (
 )
 from subgrid.evaluation.plan import RunPlan
 from subgrid.evaluation.statistics import RunSums, run_dataset
-from subgrid.provenance import config_hash, load_arrays, save_arrays
+from subgrid.provenance import config_hash, load_arrays, save_arrays, structure_text
 from subgrid.stepping import AbstractModel, Carry, advance_segment
 
 if TYPE_CHECKING:
@@ -122,10 +122,7 @@ def _coarse_states(model: AbstractModel, observer: Any, carry: Carry) -> jax.Arr
 
 
 def _fingerprint(model: AbstractModel, observer: Any, start: Carry, plan: RunPlan) -> str:
-    """Return a hash of all that decides the run: every array, the step and the plan.
-
-    Names of classes stand for the code: static fields may print addresses that differ per process.
-    """
+    """Return a hash of all that decides the run: every array and static field, step and plan."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(eqx.filter((model, observer, start), eqx.is_array)):
         plain = _plain(leaf)
@@ -134,7 +131,7 @@ def _fingerprint(model: AbstractModel, observer: Any, start: Carry, plan: RunPla
     settings = {
         "plan": vars(plan),
         "dt": model.dt,
-        "classes": [type(item).__name__ for item in (model, observer)],
+        "structure": structure_text((model, observer)),
         "arrays": digest.hexdigest(),
     }
     return config_hash(settings)

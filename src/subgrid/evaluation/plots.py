@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Runs = Mapping[str, Sequence["xr.Dataset"]]
-_YEAR = 365.0  # days, of the time axes only
+_YEAR = 360.0  # days, as in the published experiments
 
 
 @styled

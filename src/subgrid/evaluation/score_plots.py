@@ -177,7 +177,7 @@ def member_values(
 def error_axis(axes: "Axes", layer: str, values: NDArray) -> None:
     """Let the axis of the errors hold `values`: from zero, or logarithmic where they lie far apart.
 
-    Far apart: by more than a factor 30, where one model would press the others onto the axis.
+    Far apart: by more than a factor 10, where one model would press the others onto the axis.
     """
     if values.size and 0 < _FAR_APART * values.min() < values.max():
         log_axis(axes.yaxis, values)

@@ -31,7 +31,8 @@ def variants_figure(
     return report_figure(
         "Spectral error under other settings of the coarse model",
         "As the spectral error of every member, for each setting in turn: one point per member and "
-        "network that survived. Compare figure 7 of Otness, Zanna & Bruna 2025.",
+        "network that survived. Compare figure 7 of Otness, Zanna & Bruna 2025, whose spectra are "
+        "twice as large (κ²|ψ̂|², not half of it) and of other rings.",
         plot_variant_boxes(settings, styles),
     )
 

@@ -81,7 +81,7 @@ def outcome(score: OnlineScore) -> str:
     if not score.reductions:
         return "baseline"
     clear = [
-        value.estimate > 0
+        value.low > 0
         for name in LEVEL_NAMES
         if (value := score.reductions[f"{KE_SPECTRUM}_{name}"]).excludes_zero
     ]
@@ -93,7 +93,7 @@ def outcome(score: OnlineScore) -> str:
 def _change(reduction: Interval, members: int) -> tuple[str, str]:
     """Return verb and amount of the clause on one layer."""
     value, low, high = (100 * x for x in reduction[:3])
-    verb = "reduces" if value > 0 else "increases"
+    verb = "reduces" if low > 0 or (value > 0 and not high < 0) else "increases"
     if not np.isfinite(value):
         return "leaves unmeasured", "(no finite spectrum)"
     if not np.isfinite([low, high]).all():
@@ -104,7 +104,7 @@ def _change(reduction: Interval, members: int) -> tuple[str, str]:
     if not reduction.excludes_zero:
         span = f"{-high:+.0f} to {-low:+.0f} %"
         return "does not clearly change", f"({-value:+.0f} %, {interval} {span})"
-    ends = (low, high) if value > 0 else (-high, -low)
+    ends = (low, high) if low > 0 else (-high, -low)
     return verb, f"by {abs(value):.0f} % ({interval} {ends[0]:.0f} to {ends[1]:.0f} %)"
 
 

@@ -100,7 +100,7 @@ def citations(config: Config, copies: Mapping[str, Path] | None = None) -> list[
 
         bundle = load_bundle((copies or {}).get(model.name, model.bundle))
         arrangements.add(bundle.metadata.get("arrangement", "single"))
-    if arrangements - {"single"}:
+    if arrangements - {"single"} or config.search or config.separated:
         keys.append("otness2025")
     keys.extend(("jax", "equinox"))
     return [_ENTRIES[key] for key in dict.fromkeys(keys)]

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from subgrid.closures import in_system
 from subgrid.config import (
     VariantConfig,
     build_coarse_systems,
@@ -292,7 +293,8 @@ class _TestSet:
         states, plan, grid = self._initial_states, self.plan, candidate.grid
         dt = self.config.coarse_dt
         if grid is None:
-            return _Setup(system.model(dt, candidate.closure), states, plan)
+            closure = in_system(candidate.closure, system)
+            return _Setup(system.model(dt, closure), states, plan)
         fine, coarsener = build_finer_system(self.config, grid, self.system, variant)
         plan = dataclasses.replace(
             plan,

@@ -207,7 +207,7 @@ def _some_state(system: Any) -> Any:
 
 def _seconds_per_step(system: Any, dt: float, closure: Any) -> float:
     model = system.model(dt, closure)
-    carry = model.init(_some_state(system))
+    carry = model.init(_some_state(system), key=jax.random.key(0))
     return _timed(lambda: advance_segment(model, carry, 1, _TIMED_STEPS, _nothing)) / _TIMED_STEPS
 
 

@@ -164,14 +164,18 @@ def _remove_outputs(folder: RunFolder, first: str) -> None:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        return [entry for entry in path.rglob("*") if entry.is_file() and _counts(entry)]
+        return [entry for entry in path.rglob("*") if entry.is_file() and _counts(entry, path)]
     return [path] if path.is_file() else []
 
 
-def _counts(file: Path) -> bool:
-    """Return whether a file is a result: no lock, checkpoint or record of progress."""
-    passing = {"checkpoints", "partial"}
-    return file.suffix != ".lock" and file.name != "lock" and not passing & set(file.parts)
+def _counts(file: Path, output: Path) -> bool:
+    """Return whether a file of a stage's output is a result: no lock, checkpoint, partial run.
+
+    Only where these lie: a model or a folder of the user's may bear the same name.
+    """
+    first, *deeper = file.relative_to(output).parts
+    passing = (output.name, first) == ("evaluation", "partial") or "checkpoints" in deeper
+    return file.suffix != ".lock" and file.name != "lock" and not passing
 
 
 def _source_of_data(

@@ -41,7 +41,7 @@ def train(folder: RunFolder, progress: Progress, workers: Workers) -> dict[str, 
     """
     config = folder.config
     models = (*config.learned(), *config.searched())
-    if models:
+    if models or config.separated:
         check_online_step(config, folder.split("test"))
     works: dict[tuple[str, str], Callable[[Progress], dict[str, Any]]] = {
         ("models", f"{model.name}/seed_{number}"): partial(_train_one, folder, model, number)

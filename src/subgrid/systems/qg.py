@@ -1,6 +1,6 @@
 """Two-layer quasi-geostrophic flow on a doubly periodic β-plane with a mean vertical shear."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -100,6 +100,14 @@ class TwoLayerQG(AbstractSystem):
 
     State = QGState
     evolves_spectra = True
+    # what says which flow a state is; the other constants act in the step alone
+    diagnosing: ClassVar[tuple[str, ...]] = (
+        "deformation_radius",
+        "thickness_ratio",
+        "upper_thickness",
+        "upper_velocity",
+        "lower_velocity",
+    )
 
     grid: PeriodicGrid = eqx.field(static=True)
     configuration: str = eqx.field(static=True)

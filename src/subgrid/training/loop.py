@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from subgrid.provenance import load_arrays
+from subgrid.provenance import load_arrays, structure_text
 from subgrid.randomness import require_seed
 from subgrid.training.checkpoint import Checkpoints, fill, tree_hash
 from subgrid.training.plan import Plan
@@ -58,6 +58,7 @@ def fit(
         "seed": seed,
         "devices": f"{mesh.size} {jax.default_backend()}",
         "network": tree_hash(network),
+        "structure": structure_text(network),
     }
     run = Run(
         plan=plan,
