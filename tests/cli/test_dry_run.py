@@ -65,8 +65,8 @@ def test_a_dry_run_counts_separated_networks_and_variants(cli):
         "run", "otness2025-separated", "--profile", "tiny", "--dry-run", "--set", variant
     )
     assert code == 0, err
-    # two networks, four tasks at one pair of sizes, 4 updates each
-    assert "32 updates of 0 learned closures and 8 separated networks" in out
+    # two networks, four tasks at one pair of sizes, 2 updates each
+    assert "16 updates of 0 learned closures and 8 separated networks" in out
     assert "2 free runs of 24 steps" in out
 
 

@@ -22,10 +22,10 @@ def test_a_preset_runs_from_nothing_to_its_report(preset, tmp_path):
 
 @pytest.mark.slow
 def test_bundles_are_tested_in_the_jet_only_with_a_word(tmp_path):
-    jet = ["truth.configuration='jet'"]
-    for name in ("compact", "psm4pmd8", "small"):
-        jet.append(f"models.{name}.transfer=true")
+    bundles = [model.name for model in load_config("ross2023", "tiny").pretrained()]
+    assert bundles
+    jet = ["truth.configuration='jet'", *(f"models.{name}.transfer=true" for name in bundles)]
     folder = run_experiment(load_config("ross2023", "tiny", jet), tmp_path / "run")
     report = folder.report.read_text()
-    assert report.count("was trained for configuration = eddy") == 3
+    assert report.count("was trained for configuration = eddy") == len(bundles)
     assert "configuration jet" in report

@@ -19,7 +19,7 @@ def weights(folder):
 
 
 def test_a_run_trains_tests_and_ranks_every_pair(tmp_path):
-    config = load_config(*TINY, overrides=["search.candidates=['x3', '4x3-x3']"])
+    config = load_config(*TINY)
     folder = run_experiment(config, tmp_path / "run", stages=("simulate", "train"))
     names = {"x3_x3", "x3_4x3-x3", "4x3-x3_x3", "4x3-x3_4x3-x3"}
     before = weights(folder.path)
@@ -74,6 +74,6 @@ def test_problems_are_named(tmp_path, override, message):
 
 def test_a_model_called_like_a_pair_is_refused():
     tables = load_config(*TINY).to_dict()
-    tables["models"][1]["name"] = "psm4_sm4"
-    with pytest.raises(ConfigError, match="search: 'psm4_sm4' is also the name of a model"):
+    tables["models"][1]["name"] = "x3_4x3-x3"
+    with pytest.raises(ConfigError, match="search: 'x3_4x3-x3' is also the name of a model"):
         config_from_dict(tables)
