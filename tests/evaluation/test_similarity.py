@@ -78,6 +78,9 @@ def test_pooled_quantities_of_a_plane_wave(coarse):
     # float32 transforms: 1e-5 of the amplitude
     np.testing.assert_allclose(found["u"][0], upper, atol=1e-5 * velocity)
     assert found["v"].max() == pytest.approx(velocity * np.sin(k * grid.x).max(), rel=1e-5)
+    # (u+U)² + v², and the fastest cell is where the sine is largest
+    fastest = upper**2 + (velocity * np.sin(k * grid.x).max()) ** 2
+    assert found["kinetic_energy"][0].max() == pytest.approx(fastest, rel=1e-5)
     assert found["enstrophy"].max() == pytest.approx(
         (k**2 * amplitude * np.cos(k * grid.x).max()) ** 2, rel=1e-4
     )
