@@ -67,7 +67,8 @@ class QGObservables(eqx.Module):
     def __call__(self, state: PyTree, increment: PyTree = None) -> dict[str, dict[str, Array]]:
         """Return {"series": {name: value}, "power": {name: density}} of one state.
 
-        `increment`: what the closure, or the true subgrid forcing, adds to the tendency (1/s²).
+        `state`: q [level, y, x], 1/s. `increment`: what the closure, or the true subgrid forcing,
+        adds to the tendency (1/s²).
         """
         system = self.system
         scale = 1.0 / system.grid.size**2

@@ -37,10 +37,11 @@ class OnlineScore:
 
     `scored` [network, member]: the runs that enter all scores, see `survival.scored_runs`; without
     a single one the scores are NaN. `errors` and `reductions` map "kinetic_energy_spectrum_upper"
-    and its like to the spectral RMSE and to 1 - error/error without closure of the same members;
-    `member_errors` those of single members against the truth from the same state [network, member];
-    `similarity` the scores of Ross et al. 2023 and `relative` what `relative_errors` gives, means
-    over networks; `cost` may be None; `floors`, keyed like `errors`: see `sampling_floor`.
+    and its like to the spectral RMSE (m³ s⁻², of the enstrophy spectrum m s⁻²) and to 1 -
+    error/error without closure of the same members; `member_errors` those of single members against
+    the truth from the same state [network, member]; `similarity` the scores of Ross et al. 2023 and
+    `relative` what `relative_errors` gives, means over networks; `cost` may be None; `floors`,
+    keyed like `errors`: see `sampling_floor`.
     """
 
     name: str

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 class RunSums:
     """Holds what a run has shown so far, on the host, sums in float64.
 
-    `series`: name → [frame, member, ...]; `power`: name → sum over averaged frames [member, ...,
-    ny, nx//2+1]; `averaged_frames` [member]: frames in those sums, none from a blow-up on; `steps`
-    [frame]; `snapshots` [snapshot, member, level, y, x] and `snapshot_steps`.
+    Units as in `QUANTITIES`, of a density those of its spectrum over metres. `series`: name →
+    [frame, member, ...]; `power`: name → sum over averaged frames [member, ..., ny, nx//2+1];
+    `averaged_frames` [member]: frames in those sums, none from a blow-up on; `steps` [frame];
+    `snapshots` [snapshot, member, level, y, x] in 1/s and `snapshot_steps`.
     """
 
     series: dict[str, NDArray] = field(default_factory=dict)

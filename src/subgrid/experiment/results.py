@@ -45,7 +45,10 @@ class Results:
 
 
 def load_results(folder: RunFolder) -> Results:
-    """Return the results in a run folder whose evaluation has written all its stores."""
+    """Return the results in a run folder whose evaluation has written all its stores.
+
+    Raises FileNotFoundError for one that is missing.
+    """
     config = folder.config
     system = build_coarse_systems(config, build_system(config))[0]
     stores = {

@@ -46,7 +46,12 @@ class SeparatedNetwork(eqx.Module):
     def predict(
         self, state: Float[Array, "channel y x"], forcing: Float[Array, "out y x"]
     ) -> Float[Array, "out m n"]:
-        """Return the prediction for a state; of `forcing`, only "buildup" sees the large scales."""
+        """Return the prediction for a state; of `forcing`, only "buildup" sees the large scales.
+
+        In units of the state and the forcing; the result is standardised, on the coarser grid
+        [out, m, n] for "coarsened" and "across", otherwise on the state's. Raises ShapeError for
+        other channels than the network's.
+        """
         seen = self.inputs.normalise(state)
         if self.task == "across":
             seen = self._without_small(seen)
@@ -57,7 +62,7 @@ class SeparatedNetwork(eqx.Module):
         return large + self.network(jnp.concatenate([seen, large]))
 
     def truth(self, forcing: Float[Array, "out y x"]) -> Float[Array, "out m n"]:
-        """Return what the prediction is compared with."""
+        """Return what the prediction is compared with, standardised, on the same grid."""
         whole = self.targets.normalise(forcing)
         return self._down(whole) if self.task in ("coarsened", "across") else whole
 
