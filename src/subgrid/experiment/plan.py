@@ -175,17 +175,8 @@ def _plan_evaluation(config: Config, system: Any, copies: Mapping[str, Path]) ->
             operations += steps * network.flops(*system.grid.shape)
             seconds += steps * _seconds_per_forward(network, system.grid.shape)
         runs += settings.members * networks
-    rate, alone = None, 0.0
-    for model in config.searched():
-        steps = settings.steps * settings.members * model.seeds
-        network = build_network(config, model, system, jax.random.key(0))
-        work = network.flops(*system.grid.shape)
-        if rate is None:  # one is timed; the others take as much per operation
-            rate = _seconds_per_forward(network, system.grid.shape) / work
-            alone = _seconds_per_step(system, config.coarse_dt, None)
-        operations += steps * (step_operations(system) + work)
-        seconds += steps * (alone + work * rate)
-        runs += settings.members * model.seeds
+    more = _plan_search(config, system)
+    operations, seconds, runs = operations + more[0], seconds + more[1], runs + more[2]
     frame = system.grid.size * 2 * _FLOATS
     return StagePlan(
         "evaluate",
@@ -195,6 +186,26 @@ def _plan_evaluation(config: Config, system: Any, copies: Mapping[str, Path]) ->
         runs * (settings.snapshots * frame + settings.steps // settings.save_every * 48),
         seconds,
     )
+
+
+def _plan_search(config: Config, system: Any) -> tuple[float, float, int]:
+    """Return operations, seconds and number of the free runs of a search."""
+    searched, settings, shape = config.searched(), config.evaluation, system.grid.shape
+    if not searched:
+        return 0.0, 0.0, 0
+    networks = [build_network(config, model, system, jax.random.key(0)) for model in searched]
+    works = [network.flops(*shape) for network in networks]
+    # two are timed, for a small network takes more per operation; the others lie between
+    timed = {works.index(extreme(works)) for extreme in (min, max)}
+    rates = [_seconds_per_forward(networks[i], shape) / works[i] for i in timed]
+    rate, alone = sum(rates) / len(rates), _seconds_per_step(system, config.coarse_dt, None)
+    runs = [settings.members * model.seeds for model in searched]
+    steps = [settings.steps * count for count in runs]
+    operations = sum(
+        n * (step_operations(system) + work) for n, work in zip(steps, works, strict=True)
+    )
+    seconds = sum(n * (alone + work * rate) for n, work in zip(steps, works, strict=True))
+    return operations, seconds, sum(runs)
 
 
 def _sees_tendency(model: Any) -> bool:
