@@ -18,7 +18,10 @@ def weights(folder):
     }
 
 
-def test_a_run_trains_tests_and_ranks_every_pair(tmp_path):
+def test_a_run_trains_tests_and_ranks_every_pair(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "subgrid.experiment.evaluate._TIMED_TOGETHER", 2
+    )  # five models: three groups
     config = load_config(*TINY)
     folder = run_experiment(config, tmp_path / "run", stages=("simulate", "train"))
     names = {"x3_x3", "x3_4x3-x3", "4x3-x3_x3", "4x3-x3_4x3-x3"}
@@ -46,6 +49,10 @@ def test_a_run_trains_tests_and_ranks_every_pair(tmp_path):
     worst = [max(one["ranks"].values()) for one in ranked]
     assert worst == sorted(worst)
     report = folder.report.read_text()
+    costs = json.loads((folder.evaluation / "costs.json").read_text())
+    assert set(costs) == {*names, "none", "backscatter"}
+    assert costs["none"]["ratio"] == 1.0
+    assert all(cost["seconds"] > 0 and cost["ratio"] > 0 for cost in costs.values())
     assert "Search: architectures ranked" in report
     assert "map of the spectral error of all pairs" in report
     assert set(json.loads(folder.scores.read_text())["online"]) == {"none", "backscatter"}

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from subgrid.experiment import Progress
+from subgrid.experiment import Progress, workers
 from subgrid.experiment.workers import Workers
 
 
@@ -90,3 +90,12 @@ def test_an_interrupt_stops_all_before_it_is_raised(monkeypatch):
         Workers(count=2).do([endless(event) for event in stopped], Progress())
     assert len(calls) == 4
     assert all(event.is_set() for event in stopped)
+
+
+@pytest.mark.parametrize(("many", "cleared"), [(0, 3), (10**6, 0)])
+def test_compiled_programs_are_let_go_after_a_work_where_they_are_many(monkeypatch, many, cleared):
+    calls = []
+    monkeypatch.setattr(workers, "_MANY_MAPS", many)
+    monkeypatch.setattr(workers.jax, "clear_caches", lambda: calls.append(1))
+    assert Workers(count=2).do([lambda progress: 7] * 3, Progress()) == [7, 7, 7]
+    assert len(calls) == cleared

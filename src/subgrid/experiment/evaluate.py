@@ -52,10 +52,11 @@ from subgrid.experiment.results import (
 )
 from subgrid.experiment.separated import evaluate_cases, separated_scores
 from subgrid.experiment.simulate import check_online_step
-from subgrid.experiment.workers import Workers
+from subgrid.experiment.workers import Workers, make_room
 from subgrid.grids import upscale
 from subgrid.provenance import write_atomic
 
+_TIMED_TOGETHER = 20  # models that take turns, each beside the coarse model alone
 _BATCH = 32  # samples per call of a closure in the offline test
 
 
@@ -277,11 +278,17 @@ class _TestSet:
         progress.note("evaluate: time per step of every closure")
         first = {c.model: c for c in reversed(found)}  # one network stands for all of its size
         setups = {name: self._setup(candidate) for name, candidate in first.items()}
-        costs = step_cost(
-            {name: setup.model for name, setup in setups.items()},
-            {name: jax.tree.map(lambda a: a[0], setup.states) for name, setup in setups.items()},
-            baseline=BASELINE,
-        )
+        costs: dict[str, StepCost] = {}
+        others = [name for name in setups if name != BASELINE]
+        for begin in range(0, max(len(others), 1), _TIMED_TOGETHER):
+            group = [BASELINE, *others[begin : begin + _TIMED_TOGETHER]]
+            timed = step_cost(
+                {name: setups[name].model for name in group},
+                {name: jax.tree.map(lambda a: a[0], setups[name].states) for name in group},
+                baseline=BASELINE,
+            )
+            costs = timed | costs  # of the coarse model alone the first
+            make_room()
         for name, setup in setups.items():  # per step of the coarse model
             substeps = setup.plan.steps // self.plan.steps
             costs[name] = StepCost(*(substeps * value for value in costs[name]))

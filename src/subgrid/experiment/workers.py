@@ -1,15 +1,21 @@
 """Who does the work of a stage: this process, several, threads of it, or a Dask cluster."""
 
 import contextlib
+import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
+
+import jax
 
 from subgrid.data import dask_map, process_map
 from subgrid.errors import ConfigError
 from subgrid.experiment.progress import Progress, Task
+
+_MANY_MAPS = 20_000  # leaves room for what two networks compile meanwhile
 
 Map = Callable[..., Any]
 T = TypeVar("T")
@@ -33,6 +39,7 @@ class Workers:
         Each is given the progress display to tell to. If one raises, or at an interrupt, the others
         stop when they next tell how far they are; then that is raised.
         """
+        works = [partial(_do, work) for work in works]
         if min(self.count, len(works)) < 2:
             return [work(progress) for work in works]
         shared = _Shared(progress)
@@ -46,6 +53,28 @@ class Workers:
                 shared.stopped.set()
                 _wait_for_end(futures)
                 raise
+
+
+def make_room() -> None:
+    """Let go of compiled programs where they take much of the memory maps a process may have.
+
+    Every program that XLA compiles on a CPU maps some; Linux ends a process that asks for more than
+    65530 (vm.max_map_count), which some hundred networks reach.
+    """
+    try:
+        with open("/proc/self/maps", "rb") as stream:
+            count = sum(1 for _ in stream)
+    except OSError:  # no such system
+        return
+    if count > _MANY_MAPS:
+        jax.clear_caches()
+        gc.collect()
+
+
+def _do(work: Callable[[Progress], T], progress: Progress) -> T:
+    result = work(progress)
+    make_room()
+    return result
 
 
 @contextlib.contextmanager
