@@ -56,7 +56,7 @@ from subgrid.experiment.workers import Workers, make_room
 from subgrid.grids import upscale
 from subgrid.provenance import write_atomic
 
-_TIMED_TOGETHER = 20  # models that take turns, each beside the coarse model alone
+_TIMED_TOGETHER = 8  # models that take turns, each beside the coarse model alone
 _BATCH = 32  # samples per call of a closure in the offline test
 
 
@@ -275,11 +275,11 @@ class _TestSet:
         path = self.folder.evaluation / "costs.json"
         if is_written(path):
             return
-        progress.note("evaluate: time per step of every closure")
         first = {c.model: c for c in reversed(found)}  # one network stands for all of its size
         setups = {name: self._setup(candidate) for name, candidate in first.items()}
         costs: dict[str, StepCost] = {}
         others = [name for name in setups if name != BASELINE]
+        task = progress.task("time per step", len(setups), "models")
         for begin in range(0, max(len(others), 1), _TIMED_TOGETHER):
             group = [BASELINE, *others[begin : begin + _TIMED_TOGETHER]]
             timed = step_cost(
@@ -288,7 +288,9 @@ class _TestSet:
                 baseline=BASELINE,
             )
             costs = timed | costs  # of the coarse model alone the first
+            task.update(len(costs))
             make_room()
+        task.finish()
         for name, setup in setups.items():  # per step of the coarse model
             substeps = setup.plan.steps // self.plan.steps
             costs[name] = StepCost(*(substeps * value for value in costs[name]))
