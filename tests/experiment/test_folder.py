@@ -192,6 +192,7 @@ def test_results_count_under_any_name_of_the_folder(tmp_path):
         place / "models" / "checkpoints" / "seed_0" / "model.json",
         place / "models" / "partial" / "seed_0" / "model.json",
         place / "evaluation" / "online" / "partial" / "none.zarr" / "zarr.json",
+        place / "evaluation" / "online" / "checkpoints" / "none.zarr" / "zarr.json",
     ]
     passing = [
         place / "models" / "a" / "seed_0" / "stage_0" / "checkpoints" / "7.safetensors",

@@ -87,7 +87,6 @@ class PyqgParameterization:
         check_closure(closure, system)
         self._closure, self._system, self._key = closure, system, key
         self._memory: PyTree = None
-        self._begun = False
         self._host: Any = None
 
     def __call__(self, host: Any) -> Float[np.ndarray, "level y x"]:
@@ -95,10 +94,9 @@ class PyqgParameterization:
         state = _state(self._system, jnp.asarray(host.q))
         if host is not self._host:
             _check_host(host, self._system)
+            if self._host is None:
+                self._memory = self._closure.init(state, key=self._key)
             self._host = host
-        if not self._begun:
-            self._memory = self._closure.init(state, key=self._key)
-            self._begun = True
         added, self._memory = _call(self._closure, state, self._memory)
         return np.asarray(added.q, np.float64)
 

@@ -120,8 +120,7 @@ def assemble_report(
     figures += [variants_figure(settings, styles)] if settings else []
     figures += _training_figures(curves or {}, ranked, separated, styles)
     lost = blow_ups([reference])
-    tables = separated_tables(separated) if separated else []
-    tables += [ranking_table(ranked)] if ranked else []
+    tables = [*(separated_tables(separated) if separated else []), ranking_table(ranked)]
     tables += _score_tables(scores, styles, settings, comparisons) if compared else []
     tables += [offline_table(offline, styles)] if offline else []
     tables += _further_tables(scores, styles, configuration, timing) if compared else []

@@ -8,7 +8,7 @@ import numpy as np
 from subgrid.evaluation.forcing_statistics import SOURCES
 from subgrid.evaluation.observables import LEVEL_NAMES
 from subgrid.evaluation.report import ReportFigure, report_figure
-from subgrid.evaluation.style import TRUTH, Look, Panel, add_legend, new_panel, styled
+from subgrid.evaluation.style import TRUTH, Look, Panel, add_legend, draw_line, new_panel, styled
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -73,17 +73,8 @@ def _panel(
     for key, data, source in _curves(firsts):
         values = data[name].sel(source=SOURCES.index(source))
         values = np.asarray(values if layer is None else values.isel(level=layer))
-        look = styles[key]
         drawn = np.where(values > 0, values, np.nan) if layer is not None else values
-        axes.plot(
-            data[axis].values,
-            drawn,
-            color=look.colour,
-            ls=look.dash,
-            lw=look.width,
-            label=look.label,
-            zorder=look.order,
-        )
+        draw_line(axes, data[axis].values, drawn, styles[key])
     if layer is not None:
         axes.set_yscale("log")
         axes.set_title(f"{LEVEL_NAMES[layer]} layer")

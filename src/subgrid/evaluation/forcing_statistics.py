@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from subgrid.errors import ShapeError
-from subgrid.evaluation.intervals import ratio
+from subgrid.evaluation.moments import pearson, skill
 from subgrid.grids import PeriodicGrid, isotropic_spectrum
 
 SOURCES = ("prediction", "truth")
@@ -30,17 +30,15 @@ class ForcingSums:
 
     In units of the scale: `power` [source, level, l, k] Σ|hat|²/M² and `cross` [source, l, k] that
     of Re(hat₁* hat₂)/M² of the upper and the lower layer; `counts` [source, level, bin] of values
-    between `EDGES`; `values` [source, level] their number, those beyond the edges included. Per
-    pixel [level, y, x]: `sums` [source, ...] Σp, Σt, `squares` Σp², Σt², `product` Σpt. `work`
-    [source, l, k] m²/s³, Σ of the energy that the forcing adds. `samples`: their number, those that
-    are not finite left out.
+    between `EDGES`. Per pixel [level, y, x]: `sums` [source, ...] Σp, Σt, `squares` Σp², Σt²,
+    `product` Σpt. `work` [source, l, k] m²/s³, Σ of the energy that the forcing adds. `samples`:
+    their number, those that are not finite left out.
     """
 
     samples: int
     power: NDArray[np.float64]
     cross: NDArray[np.float64]
     counts: NDArray[np.float64]
-    values: NDArray[np.float64]
     sums: NDArray[np.float64]
     squares: NDArray[np.float64]
     product: NDArray[np.float64]
@@ -81,7 +79,6 @@ def forcing_sums(
         counts=np.array(
             [[np.histogram(s[:, i], EDGES)[0] for i in range(2)] for s in scaled], np.float64
         ),
-        values=np.full((2, 2), float(scaled[0, :, 0].size)),
         sums=scaled.sum(axis=1),
         squares=(scaled**2).sum(axis=1),
         product=scaled.prod(axis=0).sum(axis=0),
@@ -92,14 +89,12 @@ def forcing_sums(
 def r_squared_map(sums: ForcingSums) -> NDArray[np.float64]:
     """Skill of each pixel over the samples, 1 - ⟨(p-t)²⟩ / ⟨(t-⟨t⟩)²⟩; array [level, y, x]."""
     error = sums.squares.sum(axis=0) - 2 * sums.product
-    return 1 - ratio(error, sums.squares[1] - sums.sums[1] * _mean(sums.sums[1], sums))
+    return skill(*(_mean(total, sums) for total in (error, sums.sums[1], sums.squares[1])))
 
 
 def correlation_map(sums: ForcingSums) -> NDArray[np.float64]:
     """Pearson correlation of each pixel over the samples; array [level, y, x]."""
-    covariance = sums.product - sums.sums[0] * _mean(sums.sums[1], sums)
-    variance = sums.squares - sums.sums * _mean(sums.sums, sums)
-    return ratio(covariance, np.sqrt(np.maximum(variance.prod(axis=0), 0)))
+    return pearson(*(_mean(total, sums) for total in (*sums.sums, *sums.squares, sums.product)))
 
 
 def power_spectra(
@@ -131,7 +126,8 @@ def work_spectra(
 
 def densities(sums: ForcingSums) -> NDArray[np.float64]:
     """Probability densities of values in units of the scale; array [source, level, bin]."""
-    return ratio(sums.counts, sums.values[..., None]) / np.diff(EDGES)
+    cells = sums.product[0].size
+    return _mean(sums.counts, sums) / cells / np.diff(EDGES)
 
 
 def forcing_dataset(sums: ForcingSums, grid: PeriodicGrid) -> Any:

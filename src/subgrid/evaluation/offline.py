@@ -20,6 +20,7 @@ from subgrid.evaluation.forcing_statistics import (
     join_forcing_sums,
 )
 from subgrid.evaluation.intervals import ratio
+from subgrid.evaluation.moments import pearson, skill
 from subgrid.grids import (
     CUTOFF,
     PeriodicGrid,
@@ -160,8 +161,7 @@ def pooled_relative_spectral_l2(sums: SampleSums) -> float:
 
 def r_squared(sums: SampleSums) -> NDArray[np.float64]:
     """Skill of each level, R² = 1 - ⟨(p-t)²⟩ / ⟨(t-⟨t⟩)²⟩: 1 perfect, 0 no better than the mean."""
-    variance = _level_mean(sums.truth_squared) - _level_mean(sums.truth) ** 2
-    return 1 - ratio(_level_mean(sums.error), variance)
+    return skill(*(_level_mean(mean) for mean in (sums.error, sums.truth, sums.truth_squared)))
 
 
 def r_squared_below_filter(sums: SampleSums) -> NDArray[np.float64]:
@@ -175,24 +175,20 @@ def r_squared_below_filter(sums: SampleSums) -> NDArray[np.float64]:
 
 def correlation(sums: SampleSums) -> NDArray[np.float64]:
     """Pearson correlation of prediction and truth over samples and pixels, for each level."""
-    mean_p, mean_t = _level_mean(sums.prediction), _level_mean(sums.truth)
-    variance_p = _level_mean(sums.prediction_squared) - mean_p**2
-    variance_t = _level_mean(sums.truth_squared) - mean_t**2
-    covariance = _level_mean(sums.product) - mean_p * mean_t
-    return ratio(covariance, np.sqrt(np.maximum(variance_p * variance_t, 0)))
+    squares = sums.prediction_squared, sums.truth_squared
+    return pearson(*(_level_mean(m) for m in (sums.prediction, sums.truth, *squares, sums.product)))
 
 
 def r_squared_of_samples(sums: SampleSums) -> NDArray[np.float64]:
     """Skill of each sample over its pixels, as `r_squared` otherwise; array [sample, level]."""
-    return 1 - ratio(sums.error, sums.truth_squared - sums.truth**2)
+    return skill(sums.error, sums.truth, sums.truth_squared)
 
 
 def correlation_of_samples(sums: SampleSums) -> NDArray[np.float64]:
     """Pearson correlation of each sample over its pixels; array [sample, level]."""
-    variance_p = sums.prediction_squared - sums.prediction**2
-    variance_t = sums.truth_squared - sums.truth**2
-    covariance = sums.product - sums.prediction * sums.truth
-    return ratio(covariance, np.sqrt(np.maximum(variance_p * variance_t, 0)))
+    return pearson(
+        sums.prediction, sums.truth, sums.prediction_squared, sums.truth_squared, sums.product
+    )
 
 
 def evaluate_offline(

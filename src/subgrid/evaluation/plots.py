@@ -12,6 +12,7 @@ from subgrid.evaluation.style import (
     Look,
     Panel,
     add_legend,
+    draw_line,
     lost_note,
     new_panel,
     scientific,
@@ -208,12 +209,4 @@ def _flat(runs: Runs) -> list["xr.Dataset"]:
 def _draw_curve(axes: Any, x: NDArray, mean: NDArray, span: tuple[Any, Any], look: Look) -> None:
     """Draw a model's mean as its line, over the band between the ends of its members' range."""
     axes.fill_between(x, *span, color=look.colour, alpha=0.12, lw=0, zorder=look.order - 2)
-    axes.plot(
-        x,
-        mean,
-        color=look.colour,
-        ls=look.dash,
-        lw=look.width,
-        label=look.label,
-        zorder=look.order,
-    )
+    draw_line(axes, x, mean, look)

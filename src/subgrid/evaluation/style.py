@@ -123,6 +123,13 @@ def panel_inches(items: int, each: float = 0.5) -> tuple[float, float]:
     return max(PANEL_INCHES[0], 1.0 + each * items), PANEL_INCHES[1]
 
 
+def draw_line(axes: "Axes", x: Any, y: Any, look: Look) -> None:
+    """Draw a model's line in its look."""
+    axes.plot(
+        x, y, color=look.colour, ls=look.dash, lw=look.width, label=look.label, zorder=look.order
+    )
+
+
 def add_legend(figure: "Figure", axes: "Axes", notes: Sequence[str] = ()) -> None:
     """Put the legend of `axes` below the panel, where it hides nothing, headed by `notes`.
 

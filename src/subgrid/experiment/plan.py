@@ -175,8 +175,8 @@ def _plan_evaluation(config: Config, system: Any, copies: Mapping[str, Path]) ->
             operations += steps * network.flops(*system.grid.shape)
             seconds += steps * _seconds_per_forward(network, system.grid.shape)
         runs += settings.members * networks
-    more = _plan_search(config, system)
-    operations, seconds, runs = operations + more[0], seconds + more[1], runs + more[2]
+    added = _plan_search(config, system)
+    operations, seconds, runs = map(sum, zip((operations, seconds, runs), added, strict=True))
     frame = system.grid.size * 2 * _FLOATS
     return StagePlan(
         "evaluate",

@@ -174,7 +174,7 @@ def _counts(file: Path, output: Path) -> bool:
     Only where these lie: a model or a folder of the user's may bear the same name.
     """
     first, *deeper = file.relative_to(output).parts
-    passing = (output.name, first) == ("evaluation", "partial") or "checkpoints" in deeper
+    passing = first == "partial" if output.name == "evaluation" else "checkpoints" in deeper
     return file.suffix != ".lock" and file.name != "lock" and not passing
 
 

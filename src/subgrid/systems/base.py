@@ -21,10 +21,12 @@ class AbstractSystem(eqx.Module):
     representation (spectra) overrides the methods from `to_evolved` to `is_healthy`; by default the
     state itself is evolved. `evolves_spectra`: that representation is the rfft2 of the state's
     arrays (in any linear packing), so a multiplier of wavenumbers can act on it directly.
+    `diagnosing`: the constants that say which flow a state is; the others act in the step alone.
     """
 
     State: ClassVar[Any]
     evolves_spectra: ClassVar[bool] = False
+    diagnosing: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abc.abstractmethod

@@ -1,6 +1,6 @@
 """Two-layer quasi-geostrophic flow on a doubly periodic β-plane with a mean vertical shear."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -100,8 +100,7 @@ class TwoLayerQG(AbstractSystem):
 
     State = QGState
     evolves_spectra = True
-    # what says which flow a state is; the other constants act in the step alone
-    diagnosing: ClassVar[tuple[str, ...]] = (
+    diagnosing = (
         "deformation_radius",
         "thickness_ratio",
         "upper_thickness",
