@@ -40,7 +40,7 @@ def test_ranks_are_those_made_by_hand():
         ("a", "b"), ("a", "a"), ("b", "b"), ("c", "a"), ("b", "a"),
     ]  # fmt: skip
     assert [one.ranks for one in ranked] == [(2, 1), (1, 3), (3, 2), (4, 4), (5, 5)]
-    assert ranked[0].remaining("upper") == pytest.approx(0.5)
+    assert ranked[0].score.remaining("upper").estimate == pytest.approx(0.5)
 
 
 def test_equal_errors_share_a_rank():

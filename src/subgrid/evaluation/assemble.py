@@ -10,6 +10,7 @@ from subgrid.evaluation.cost import Timing
 from subgrid.evaluation.cost_plots import skill_cost_figure
 from subgrid.evaluation.forcing_plots import forcing_figure
 from subgrid.evaluation.intervals import fewest_members, percent
+from subgrid.evaluation.overview import overview_table
 from subgrid.evaluation.plots import plot_energy, plot_fields, plot_forcings, plot_spectra
 from subgrid.evaluation.ranking import Ranked, plot_ranking, ranking_table
 from subgrid.evaluation.report import (
@@ -119,12 +120,11 @@ def assemble_report(
     figures += [forcing_figure(offline, styles)] if offline else []
     figures += [variants_figure(settings, styles)] if settings else []
     figures += _training_figures(curves or {}, ranked, separated, styles)
-    lost = blow_ups([reference])
     tables = [*(separated_tables(separated) if separated else []), ranking_table(ranked)]
     tables += _score_tables(scores, styles, settings, comparisons) if compared else []
     tables += [offline_table(offline, styles)] if offline else []
     tables += _further_tables(scores, styles, configuration, timing) if compared else []
-    tables.append(blow_up_table(scores, styles, lost))
+    tables.append(blow_up_table(scores, styles, lost := blow_ups([reference])))
     return ReportData(
         title=info.title,
         summary=_summary(scores) if compared else separated_summary(separated),
@@ -140,6 +140,7 @@ def assemble_report(
             *(_own_warnings(scores, curves or {}, styles) if compared else ()),
         ),
         footer=f"{_written_by()} {info.footer}".strip(),
+        overview=overview_table(scores, offline or {}, styles) if compared else None,
     )
 
 

@@ -31,10 +31,6 @@ class Ranked:
         """The worst of the ranks, which decides."""
         return max(self.ranks)
 
-    def remaining(self, layer: str) -> float:
-        """Return the error of a layer's KE spectrum relative to that without a closure."""
-        return 1.0 - self.score.reductions[f"{KE_SPECTRUM}_{layer}"].estimate
-
     def record(self) -> dict[str, Any]:
         """Return what scores.json keeps."""
         return {
@@ -87,7 +83,7 @@ def ranking_table(ranked: Sequence[Ranked]) -> ReportTable:
         tuple(
             (
                 ", ".join(one.networks),
-                *(_number(one.remaining(layer)) for layer in LEVEL_NAMES),
+                *(_number(one.score.remaining(layer).estimate) for layer in LEVEL_NAMES),
                 *map(str, one.ranks),
                 f"{len(one.score.blow_ups)} of {one.score.runs}",
                 "" if one.score.cost is None else f"{one.score.cost.ratio:.1f}",
@@ -112,7 +108,7 @@ def plot_ranking(ranked: Sequence[Ranked]) -> list[Panel]:
         values = np.full((len(coarse), len(fine)), np.nan)
         for one in ranked:
             place = coarse.index(one.networks[0]), fine.index(one.networks[1])
-            values[place] = one.remaining(layer)
+            values[place] = one.score.remaining(layer).estimate
             if one.score.blow_ups:
                 axes.plot(place[1], place[0], marker="x", color="#D55E00", ms=9, mew=2)
         image = axes.imshow(values, cmap="viridis", vmin=0.0, aspect="auto", origin="lower")

@@ -55,7 +55,10 @@ class ReportVerdict:
 
 @dataclass(frozen=True)
 class ReportData:
-    """Everything a report shows. `facts`: groups of (label, value), under a heading each."""
+    """Everything a report shows.
+
+    `facts`: groups of (label, value), under a heading each; `overview`: shown before all else.
+    """
 
     title: str
     summary: str
@@ -66,6 +69,7 @@ class ReportData:
     commands: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     footer: str = ""
+    overview: ReportTable | None = None
 
 
 def report_figure(title: str, caption: str, panels: list[Panel], kind: str = "png") -> ReportFigure:

@@ -80,6 +80,14 @@ class OnlineScore:
         """Number of members, each a test trajectory, of which a run enters the scores."""
         return int(np.sum(self.scored.any(axis=0)))
 
+    def remaining(self, layer: str) -> Interval:
+        """Return the error of a layer's KE spectrum relative to no closure; 1 of that itself."""
+        reduction = self.reductions.get(f"{KE_SPECTRUM}_{layer}")
+        if reduction is None:
+            return Interval(1.0, float("nan"), float("nan"), self.level)
+        value, low, high, level = reduction
+        return Interval(1 - value, 1 - high, 1 - low, level)
+
     def at_floor(self, key: str) -> bool:
         """Return whether an error is no larger than other weather alone would make it."""
         return self.errors[key].estimate <= self.floors.get(key, 0.0)

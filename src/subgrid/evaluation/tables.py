@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_FLOOR = "sampling floor"
+FLOOR = "sampling floor"
 _POOLED = ("mse", "pooled_relative_l2", "pooled_relative_spectral_l2", "correlation")
 _POOLED += ("r_squared", "r_squared_below_filter")
 
@@ -30,7 +30,7 @@ def online_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) 
     for layer in LEVEL_NAMES:
         columns.append(f"reduction, {layer}")
         values = [score.reductions.get(f"{KE_SPECTRUM}_{layer}") for score in scores.values()]
-        cells.append([_interval(value, 0.01, "{:.0f}", " %") for value in values])
+        cells.append([interval_text(value, 0.01, "{:.0f}", " %") for value in values])
     heads, errors = _error_columns(scores, KE_SPECTRUM, "m³ s⁻²")
     firsts = [
         (
@@ -41,7 +41,7 @@ def online_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) 
         )
         for name, score in scores.items()
     ]
-    firsts.append((_FLOOR, "-", "-", "-"))
+    firsts.append((FLOOR, "-", "-", "-"))
     cells = [[*column, "-"] for column in cells]
     rows = zip(firsts, zip(*cells, *errors, strict=True), strict=True)
     return ReportTable(
@@ -61,7 +61,7 @@ def enstrophy_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look
     """Return the errors of the enstrophy spectra of every model, with intervals."""
     heads, errors = _error_columns(scores, "enstrophy_spectrum", "m s⁻²")
     firsts = [(styles[name].label, members_scored(score)) for name, score in scores.items()]
-    rows = zip([*firsts, (_FLOOR, "-")], zip(*errors, strict=True), strict=True)
+    rows = zip([*firsts, (FLOOR, "-")], zip(*errors, strict=True), strict=True)
     return ReportTable(
         "Online: enstrophy",
         "Root-mean-square error of the enstrophy spectrum below the cut, with "
@@ -89,7 +89,7 @@ def _error_columns(
         unit = 10.0**exponent
         floor = common_floor(scores, key) / unit
         shown = f"{floor:.2f}" if np.isfinite(floor) else "-"
-        cells.append([*(_interval(value, unit, "{:.2f}") for value in values), shown])
+        cells.append([*(interval_text(value, unit, "{:.2f}") for value in values), shown])
     return heads, cells
 
 
@@ -114,9 +114,9 @@ def offline_table(
                 _number(means["pooled_relative_l2"]),
                 _with_spread(samples["relative_spectral_l2"]),
                 _number(means["pooled_relative_spectral_l2"]),
-                _pair(means["r_squared"]),
-                _pair(means["r_squared_below_filter"]),
-                _pair(means["correlation"]),
+                pair(means["r_squared"]),
+                pair(means["r_squared_below_filter"]),
+                pair(means["correlation"]),
                 f"{masked} of {total}" if masked else "0",
             )
         )
@@ -190,7 +190,7 @@ def comparison_table(comparisons: Sequence[Comparison], styles: Mapping[str, Loo
                 str(one.members),
                 f"{one.model.networks} / {one.other.networks}",
                 " / ".join(", ".join(map(str, updates)) for updates in one.budgets or ()) or "-",
-                *(_interval(one.ratios[layer], 1.0, "{:.2f}") for layer in LEVEL_NAMES),
+                *(interval_text(one.ratios[layer], 1.0, "{:.2f}") for layer in LEVEL_NAMES),
                 "-" if one.cost is None else f"{one.cost:.2g}",
                 one.finding(labels),
             )
@@ -324,7 +324,7 @@ def _with_spread(values: Any) -> str:
     return f"{_number(np.mean(values))} ({_number(np.std(values))})" if len(values) else "-"
 
 
-def _interval(value: Interval | None, unit: float, form: str, after: str = "") -> str:
+def interval_text(value: Interval | None, unit: float, form: str, after: str = "") -> str:
     """Return an estimate and its interval in multiples of `unit`."""
     if value is None or not np.isfinite(value.estimate):
         return "-"
@@ -339,7 +339,8 @@ def _common_exponent(values: list[float]) -> int:
     return 3 * int(np.floor(np.log10(max(finite)) / 3)) if finite else 0
 
 
-def _pair(values: Any) -> str:
+def pair(values: Any) -> str:
+    """Return the numbers of the upper and the lower layer, with two decimals."""
     return " / ".join(fixed(value) for value in values)
 
 
