@@ -4,6 +4,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,31 @@ def plan_run(
     """
     system = build_system(config)
     coarse = build_coarse_systems(config, system)
+    at_once = min(workers, os.cpu_count() or 1)
+    clock = Clock(at_once)
     return [
-        _plan_simulation(config, system, workers),
-        _plan_training(config, coarse),
-        _plan_evaluation(config, coarse[0], copies or {}),
+        _plan_simulation(config, system, workers, at_once),
+        _plan_training(config, coarse, clock),
+        _plan_evaluation(config, coarse[0], copies or {}, clock),
     ]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Times calls as the workers make them: `at_once` side by side, in threads."""
+
+    at_once: int = 1
+
+    def __call__(self, call: Callable[[], Any]) -> float:
+        """Return the seconds per call: the best of three rounds after a call that compiles."""
+        jax.block_until_ready(call())
+        times = []
+        with ThreadPoolExecutor(self.at_once) as pool:
+            for _ in range(3):
+                start = time.perf_counter()
+                jax.block_until_ready(list(pool.map(lambda _: call(), range(self.at_once))))
+                times.append(time.perf_counter() - start)
+        return min(times) / self.at_once
 
 
 def step_operations(system: Any) -> float:
@@ -78,7 +99,7 @@ def step_operations(system: Any) -> float:
     return levels * (5 * 2.5 * cells * math.log2(cells) + 60 * cells)
 
 
-def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
+def _plan_simulation(config: Config, system: Any, workers: int, at_once: int) -> StagePlan:
     counts, truth = config.data.trajectories, config.truth
     frames = (counts.train + counts.validation) * truth.frames + counts.test * config.test_frames
     spinups = counts.train + counts.validation + counts.test
@@ -87,7 +108,6 @@ def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
     values = levels * sum(ny * nx for ny, nx in config.coarse_shapes)
     arrays = 4 if config.data.store_flux else 2  # state and forcing, perhaps two fluxes
     frame_bytes = arrays * values * _FLOATS
-    at_once = min(workers, os.cpu_count() or 1)
     return StagePlan(
         "simulate",
         f"{spinups} trajectories, {steps:,} steps of {truth.nx} x {config.ny} cells, "
@@ -97,11 +117,11 @@ def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
         workers * (2 * config.data.segment_frames * frame_bytes + 60 * system.grid.size * _FLOATS),
         frames * frame_bytes,
         # a worker of one thread is as fast as this process with all (docs/performance.md)
-        steps * _seconds_per_step(system, config.truth.dt, None) / at_once,
+        steps * _seconds_per_step(system, config.truth.dt, None, Clock()) / at_once,
     )
 
 
-def _plan_training(config: Config, systems: Sequence[Any]) -> StagePlan:
+def _plan_training(config: Config, systems: Sequence[Any], clock: Clock) -> StagePlan:
     operations, seconds, updates, memory, disk = 0.0, 0.0, 0, 0.0, 0.0
     known: dict[str, tuple[float, float, float]] = {}
     searched = {model.name for model in config.searched()}
@@ -116,10 +136,10 @@ def _plan_training(config: Config, systems: Sequence[Any]) -> StagePlan:
         # one network of each entry is timed; its others take as much per operation
         kind = "search" if entry.name in searched else entry.name
         if kind not in known:
-            per_sample, needed = _gradient_cost(network, shape, training.chunk)
+            per_sample, needed = _gradient_cost(network, shape, training.chunk, clock)
             forming = 0.0
             if _sees_tendency(entry):
-                forming = _seconds_per_step(system, config.coarse_dt, None)
+                forming = _seconds_per_step(system, config.coarse_dt, None, clock)
             known[kind] = per_sample / work, needed, forming
         per_operation, needed, forming = known[kind]
         seconds += samples * (work * per_operation + rounds * forming)
@@ -151,7 +171,9 @@ def _networks(config: Config, systems: Sequence[Any]) -> Iterator[tuple[Any, Any
         yield build_separated_network(case.entry, case.task, system, key), system, case.entry, 1
 
 
-def _plan_evaluation(config: Config, system: Any, copies: Mapping[str, Path]) -> StagePlan:
+def _plan_evaluation(
+    config: Config, system: Any, copies: Mapping[str, Path], clock: Clock
+) -> StagePlan:
     settings = config.evaluation
     operations, seconds, runs = 0.0, 0.0, 0
     for model in config.models:
@@ -169,13 +191,13 @@ def _plan_evaluation(config: Config, system: Any, copies: Mapping[str, Path]) ->
             stepped = build_finer_system(config, model, system)[0]
             steps, dt = steps * model.substeps, dt / model.substeps
         operations += steps * step_operations(stepped)
-        seconds += steps * _seconds_per_step(stepped, dt, closure)
+        seconds += steps * _seconds_per_step(stepped, dt, closure, clock)
         if isinstance(model, LearnedConfig):
             network = build_network(config, model, system, jax.random.key(0))
             operations += steps * network.flops(*system.grid.shape)
-            seconds += steps * _seconds_per_forward(network, system.grid.shape)
+            seconds += steps * _seconds_per_forward(network, system.grid.shape, clock)
         runs += settings.members * networks
-    added = _plan_search(config, system)
+    added = _plan_search(config, system, clock)
     operations, seconds, runs = map(sum, zip((operations, seconds, runs), added, strict=True))
     frame = system.grid.size * 2 * _FLOATS
     return StagePlan(
@@ -188,7 +210,7 @@ def _plan_evaluation(config: Config, system: Any, copies: Mapping[str, Path]) ->
     )
 
 
-def _plan_search(config: Config, system: Any) -> tuple[float, float, int]:
+def _plan_search(config: Config, system: Any, clock: Clock) -> tuple[float, float, int]:
     """Return operations, seconds and number of the free runs of a search."""
     searched, settings, shape = config.searched(), config.evaluation, system.grid.shape
     if not searched:
@@ -197,8 +219,8 @@ def _plan_search(config: Config, system: Any) -> tuple[float, float, int]:
     works = [network.flops(*shape) for network in networks]
     # two are timed, for a small network takes more per operation; the others lie between
     timed = {works.index(extreme(works)) for extreme in (min, max)}
-    rates = [_seconds_per_forward(networks[i], shape) / works[i] for i in timed]
-    rate, alone = sum(rates) / len(rates), _seconds_per_step(system, config.coarse_dt, None)
+    rates = [_seconds_per_forward(networks[i], shape, clock) / works[i] for i in timed]
+    rate, alone = sum(rates) / len(rates), _seconds_per_step(system, config.coarse_dt, None, clock)
     runs = [settings.members * model.seeds for model in searched]
     steps = [settings.steps * count for count in runs]
     operations = sum(
@@ -216,13 +238,16 @@ def _some_state(system: Any) -> Any:
     return system.initial_state(key=jax.random.key(0))
 
 
-def _seconds_per_step(system: Any, dt: float, closure: Any) -> float:
+def _seconds_per_step(system: Any, dt: float, closure: Any, clock: Clock) -> float:
     model = system.model(dt, closure)
     carry = model.init(_some_state(system), key=jax.random.key(0))
-    return _timed(lambda: advance_segment(model, carry, 1, _TIMED_STEPS, _nothing)) / _TIMED_STEPS
+    seconds = clock(lambda: advance_segment(model, carry, 1, _TIMED_STEPS, _nothing))
+    return seconds / _TIMED_STEPS
 
 
-def _gradient_cost(network: Any, shape: tuple[int, int], chunk: int) -> tuple[float, float]:
+def _gradient_cost(
+    network: Any, shape: tuple[int, int], chunk: int, clock: Clock
+) -> tuple[float, float]:
     """Return seconds per sample of a gradient over `chunk` samples, and its working memory."""
     batch = jnp.ones((chunk, network.in_channels, *shape), jnp.float32)
     weights, rest = eqx.partition(network, eqx.is_inexact_array)
@@ -234,24 +259,13 @@ def _gradient_cost(network: Any, shape: tuple[int, int], chunk: int) -> tuple[fl
     compiled = jax.jit(gradient).lower(weights, batch).compile()
     analysis = compiled.memory_analysis()
     memory = 0.0 if analysis is None else float(analysis.temp_size_in_bytes)
-    return _timed(lambda: compiled(weights, batch)) / chunk, memory
+    return clock(lambda: compiled(weights, batch)) / chunk, memory
 
 
-def _seconds_per_forward(network: Any, shape: tuple[int, int]) -> float:
+def _seconds_per_forward(network: Any, shape: tuple[int, int], clock: Clock) -> float:
     field = jnp.ones((network.in_channels, *shape), jnp.float32)
     apply = eqx.filter_jit(network)
-    return _timed(lambda: apply(field))
-
-
-def _timed(call: Callable[[], Any]) -> float:
-    """Return the seconds of a call: the best of three after one that compiles."""
-    jax.block_until_ready(call())
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        jax.block_until_ready(call())
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return clock(lambda: apply(field))
 
 
 def _nothing(state: Any) -> None:
