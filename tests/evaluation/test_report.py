@@ -113,7 +113,10 @@ def test_the_page_names_the_version_and_commit(data, runs, truth, coarse, monkey
 
 
 def test_every_model_has_a_look_of_its_own():
-    styles = looks([BASELINE, "a", "b", "c", "d", "e", "f"])
-    assert len({look.colour for look in styles.values()}) == 8
+    styles = looks([BASELINE, *"abcdefghi"])
+    assert len({look.colour for look in styles.values()}) == 11
+    many = looks([str(number) for number in range(30)]).values()  # colours repeat, looks do not
+    assert len({(look.colour, look.dash) for look in many}) == 32
+    assert len({(look.colour, look.marker) for look in many}) == 32
     assert styles[TRUTH].colour == "#000000"
     assert looks(["a", BASELINE])["a"] == styles["a"]
