@@ -26,8 +26,8 @@ PIXELS_PER_INCH = 200
 # measured with the sizes of letters below: per inch of a figure, and of a legend's line
 _NOTE_LETTERS, _LEGEND_LETTERS, _HANDLE_LETTERS, _LINE_INCHES = 14, 14, 8, 0.19
 
-# Okabe & Ito 2008, without yellow (too pale for lines), then indigo, wine and olive of Tol's "muted"
-# (SRON/EPS/TN/09-002); distinct also by dash and marker
+# Okabe & Ito 2008, without yellow (too pale for lines), then indigo, wine and olive of the "muted"
+# ones of Tol (SRON/EPS/TN/09-002); distinct also by dash and marker
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _COLOURS += ("#332288", "#882255", "#999933")
 _DASHES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
