@@ -73,8 +73,9 @@ def test_a_run_that_goes_on_under_another_commit_or_jax_tells_it(
         f"train: goes on under commit aaa-dirty, JAX {now['jax']}; it was begun under "
         "commit aaa, JAX 0.0.1",
     ]
-    begun = RunFolder.open(tmp_path).manifest()["begun"]
-    assert [entry["commit"] for entry in begun["train"]] == ["aaa", "aaa-dirty"]
+    manifest = RunFolder.open(tmp_path).manifest()
+    assert [entry["commit"] for entry in manifest["begun"]["train"]] == ["aaa", "aaa-dirty"]
+    assert [manifest["stages"][stage]["sessions"] for stage in ("simulate", "train")] == [1, 2]
     taking_part = participants(RunFolder.open(tmp_path).manifest(), run.STAGES)
     assert code_facts(taking_part)["commit"] == "aaa (simulate, train), aaa-dirty (train)"
     assert code_warnings(taking_part) == [
@@ -82,7 +83,9 @@ def test_a_run_that_goes_on_under_another_commit_or_jax_tells_it(
         f"(train); JAX {now['jax']} (simulate, train), 0.0.1 (train)."
     ]
     run_experiment(config, tmp_path, stages=("simulate",), force=True)
-    assert list(RunFolder.open(tmp_path).manifest()["begun"]) == ["simulate"]
+    manifest = RunFolder.open(tmp_path).manifest()
+    assert list(manifest["begun"]) == ["simulate"]
+    assert manifest["sessions"] == {"simulate": 1}
 
 
 def test_one_code_for_all_stages_is_told_once_and_warned_of_never(
@@ -97,13 +100,15 @@ def test_one_code_for_all_stages_is_told_once_and_warned_of_never(
     assert code_warnings(taking_part) == []
 
 
-def test_the_report_names_every_commit_that_took_part(a_copy):
+def test_the_report_names_every_commit_that_took_part_and_says_if_a_stage_was_resumed(a_copy):
     made = RunFolder.open(a_copy)
     manifest = made.manifest()
     now = environment()["commit"] or "unknown"
     manifest["begun"]["train"].append(another("0123456789ab-dirty"))
+    manifest["stages"]["train"]["sessions"] = 2
     made.write_manifest(manifest)
     run_experiment(load_config(SMALLEST), a_copy, stages=("report",), force=True)
     page = (a_copy / "report.html").read_text()
     assert page.count(f"{now} (simulate, train, evaluate), 0123456789ab-dirty (train)") == 2
     assert "Not all of this run was made by the same code" in page
+    assert page.count(", the last of 2 sessions") == 1

@@ -283,7 +283,8 @@ def blow_up_table(
     lost |= {styles[name].label: score.blow_ups for name, score in scores.items()}
     return ReportTable(
         "Members that blew up",
-        "A member that leaves its bounds or stops being finite is masked from then on.",
+        "A member that leaves its bounds or stops being finite is masked from then on. Steps are "
+        "those of the model, of which one on a finer grid may take several for each of the others.",
         ("model", "network", "member", "step", "days"),
         tuple(
             (label, str(b.network), str(b.member), str(b.step), f"{b.days:.1f}")

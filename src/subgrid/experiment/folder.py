@@ -147,19 +147,25 @@ class RunFolder:
         return True
 
     def mark_begun(self, stage: str) -> None:
-        """Record the machine and versions under which a stage begins or goes on, each code once."""
+        """Record that a stage begins or goes on, and its machine and versions, each code once."""
         manifest, now = self.manifest(), environment()
         before = manifest.setdefault("begun", {}).setdefault(stage, [])
         if not any(same_code(now, entry) for entry in before):
             before.append(now)
-            self.write_manifest(manifest)
+        sessions = manifest.setdefault("sessions", {})
+        sessions[stage] = sessions.get(stage, 0) + 1
+        self.write_manifest(manifest)
 
     def mark_done(self, stage: str, seconds: float, files: list[Path], **notes: Any) -> None:
-        """Record a finished stage: its key, time, machine and the hash of each file it wrote."""
+        """Record a finished stage: its key, time, machine and the hash of each file it wrote.
+
+        `seconds`: of the session that finished it, the last of `sessions` in the record.
+        """
         manifest = self.manifest()
         manifest["stages"][stage] = {
             "key": self.keys[stage],
             "seconds": round(seconds, 3),
+            "sessions": manifest.get("sessions", {}).get(stage, 1),
             "environment": environment(),
             "files": {str(f.relative_to(self.path)): file_hash(f) for f in sorted(files)},
             **notes,
@@ -171,7 +177,8 @@ class RunFolder:
         manifest = self.manifest()
         for later in STAGES[STAGES.index(stage) :]:
             manifest["stages"].pop(later, None)
-            manifest.get("begun", {}).pop(later, None)
+            for records in ("begun", "sessions"):
+                manifest.get(records, {}).pop(later, None)
         self.write_manifest(manifest)
 
 

@@ -178,12 +178,16 @@ def _run_facts(config: Config, manifest: dict[str, Any]) -> dict[str, str]:
         "seed": str(config.seed),
         **code_facts(participants(manifest, _MEASURED)),
         "device": _device(manifest),
-        **{
-            f"time of {stage}": duration(stages[stage]["seconds"])
-            for stage in STAGES
-            if stage in stages
-        },
+        **{f"time of {stage}": _time(stages[stage]) for stage in STAGES if stage in stages},
     }
+
+
+def _time(record: dict[str, Any]) -> str:
+    """Return how long a stage took; of sessions that were stopped only the number is known."""
+    sessions = record.get("sessions", 1)
+    return duration(record["seconds"]) + (
+        f", the last of {sessions} sessions" if sessions > 1 else ""
+    )
 
 
 def _truth_facts(config: Config) -> dict[str, str]:
