@@ -12,6 +12,7 @@ from subgrid.evaluation.forcing_statistics import (
     densities,
     power_spectra,
     r_squared_map,
+    work_error,
     work_spectra,
 )
 
@@ -104,6 +105,16 @@ def test_batches_add_up_and_samples_that_are_not_finite_are_left_out(coarse):
         np.testing.assert_allclose(value, whole[name], rtol=1e-5, atol=1e-12, err_msg=str(name))
     nothing = forcing_dataset(forcing_sums(q[3:4], p[3:4], t[3:4], coarse), coarse.grid)
     assert all(np.isnan(value).all() for value in nothing.values())
+
+
+def test_work_error_counts_where_the_truth_adds_energy():
+    true = np.array([2.0, 6.0, -4.0, 0.0])
+    assert work_error(np.stack([true, true])) == 0
+    assert work_error(np.stack([0 * true, true])) == 1
+    # |1 - 2| + |9 - 6| of 8, whatever is done where the truth takes energy
+    assert work_error(np.array([[1.0, 9.0, 100.0, 7.0], true])) == 0.5
+    assert work_error(3e-9 * np.array([[1.0, 9.0, 0.0, 7.0], true])) == pytest.approx(0.5)
+    assert np.isnan(work_error(np.stack([true, -np.abs(true)])))
 
 
 def test_wrong_shapes_and_empty_sets_are_refused(coarse):

@@ -58,8 +58,17 @@ SCORES = {
 }
 OFFLINE = {
     "costly": [
-        xr.Dataset({"r_squared": ("level", r), "r_squared_below_filter": ("level", below)})
-        for r, below in (([0.4, 0.8], [0.1, 0.2]), ([0.6, 0.9], [0.3, np.nan]))
+        xr.Dataset(
+            {
+                "r_squared": ("level", r),
+                "r_squared_below_filter": ("level", below),
+                "work_spectrum": (("source", "wavenumber"), [work, [1.0, 3.0, -2.0]]),
+            }
+        )
+        for r, below, work in (
+            ([0.4, 0.8], [0.1, 0.2], [0.0, 4.0, 9.0]),  # misses 1 and 1 of 4: 0.5
+            ([0.6, 0.9], [0.3, np.nan], [0.0, 0.0, 0.0]),  # adds nothing: 1
+        )
     ]
 }
 
@@ -71,13 +80,14 @@ def table():
 
 def test_rows_are_those_made_by_hand(table):
     rows = {row[0]: row[1:] for row in table.rows}
-    assert rows["no closure"] == ("1", "1.00", "1.00", "-", "-", "-", "0 of 3")
+    assert rows["no closure"] == ("1", "1.00", "1.00", "-", "-", "-", "-", "0 of 3")
     # the upper end of a reduction is the lower end of what remains; the median of four similarities
-    # is the mean of 0.5 and 0.7; R² the mean of two networks
+    # is the mean of 0.5 and 0.7; R² and energy means of two networks
     assert rows["costly"] == (
-        "12", "0.25 [0.20, 0.40]", "0.50 [0.38, 1.25]", "0.60", "0.50 / 0.85", "0.20 / -", "2 of 3",
+        "12", "0.25 [0.20, 0.40]", "0.50 [0.38, 1.25]", "0.60", "0.50 / 0.85", "0.20 / -", "0.75",
+        "2 of 3",
     )  # fmt: skip
-    assert rows["cheap"] == ("2", "2.00", "1.00", "0.20", "-", "-", "0 of 3")
+    assert rows["cheap"] == ("2", "2.00", "1.00", "0.20", "-", "-", "-", "0 of 3")
     assert rows["sampling floor"][1:3] == ("0.12", "0.50")  # 0.5 / 4 and 0.1 / 0.2
 
 

@@ -71,6 +71,7 @@ METRICS = Registry(
         "power_spectra": f"{_FORCING}:power_spectra",
         "cross_layer_spectra": f"{_FORCING}:cross_layer_spectra",
         "work_spectra": f"{_FORCING}:work_spectra",
+        "work_error": f"{_FORCING}:work_error",
         "densities": f"{_FORCING}:densities",
         "spectral_rmse": f"{_SIMILAR}:spectral_rmse",
         "wasserstein": f"{_SIMILAR}:wasserstein",

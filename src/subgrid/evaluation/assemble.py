@@ -10,6 +10,7 @@ from subgrid.evaluation.cost import Timing
 from subgrid.evaluation.cost_plots import skill_cost_figure
 from subgrid.evaluation.forcing_plots import forcing_figure
 from subgrid.evaluation.intervals import fewest_members, percent
+from subgrid.evaluation.offline_online import foresight_table
 from subgrid.evaluation.overview import overview_table
 from subgrid.evaluation.plots import plot_energy, plot_fields, plot_forcings, plot_spectra
 from subgrid.evaluation.ranking import Ranked, plot_ranking, ranking_table
@@ -122,7 +123,7 @@ def assemble_report(
     figures += _training_figures(curves or {}, ranked, separated, styles)
     tables = [*(separated_tables(separated) if separated else []), ranking_table(ranked)]
     tables += _score_tables(scores, styles, settings, comparisons) if compared else []
-    tables += [offline_table(offline, styles)] if offline else []
+    tables += _offline_tables(offline, runs, reference, cut, styles) if offline else []
     tables += _further_tables(scores, styles, configuration, timing) if compared else []
     tables.append(blow_up_table(scores, styles, lost := blow_ups([reference])))
     return ReportData(
@@ -151,6 +152,17 @@ def _verdicts(
         ReportVerdict(styles[name].label, verdict(score), outcome(score))
         for name, score in scores.items()
     )
+
+
+def _offline_tables(
+    offline: Mapping[str, Sequence["xr.Dataset"]],
+    runs: Mapping[str, Sequence["xr.Dataset"]],
+    reference: "xr.Dataset",
+    cut: float,
+    styles: Mapping[str, Look],
+) -> list[ReportTable]:
+    foretold = foresight_table(offline, runs, reference, baseline=BASELINE, cut=cut)
+    return [offline_table(offline, styles), foretold]
 
 
 def _further_tables(

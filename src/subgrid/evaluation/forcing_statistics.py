@@ -124,6 +124,21 @@ def work_spectra(
     return _isotropic(_mean(sums.work, sums), grid)
 
 
+def work_error(spectra: NDArray[np.float64]) -> float:
+    """Relative error of the energy that the forcing adds, where the true one adds some.
+
+        Σ |W_p - W_t| / Σ W_t   over the wavenumbers with W_t > 0
+
+    of `work_spectra` W [source, wavenumber], in any unit: 0 is perfect, 1 that of no closure. There
+    the unresolved scales feed the resolved ones (backscatter), at the scales that hold most of the
+    energy and little of the forcing's variance. NaN where the truth adds none.
+    """
+    predicted, true = spectra
+    adds = true > 0
+    total = true[adds].sum()
+    return float(np.abs(predicted - true)[adds].sum() / total) if total else float("nan")
+
+
 def densities(sums: ForcingSums) -> NDArray[np.float64]:
     """Probability densities of values in units of the scale; array [source, level, bin]."""
     cells = sums.product[0].size
@@ -135,6 +150,7 @@ def forcing_dataset(sums: ForcingSums, grid: PeriodicGrid) -> Any:
     import xarray as xr
 
     wavenumber, power = power_spectra(sums, grid)
+    work = work_spectra(sums, grid)[1]
     spectral, maps = ("source", "level", "wavenumber"), ("level", "y", "x")
     values: dict[str, tuple[tuple[str, ...], Any, str, str]] = {
         "forcing_spectrum": (spectral, power, "m", "power spectrum of the forcing"),
@@ -146,10 +162,11 @@ def forcing_dataset(sums: ForcingSums, grid: PeriodicGrid) -> Any:
         ),
         "work_spectrum": (
             ("source", "wavenumber"),
-            work_spectra(sums, grid)[1],
+            work,
             "m3 s-3",
             "energy added by the forcing",
         ),
+        "work_error": ((), work_error(work), "1", "relative error of the energy added"),
         "forcing_density": (
             ("source", "level", "value"),
             densities(sums),

@@ -10,7 +10,7 @@ from subgrid.evaluation.observables import LEVEL_NAMES
 from subgrid.evaluation.report import ReportTable
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore, common_floor
 from subgrid.evaluation.style import BASELINE, Look
-from subgrid.evaluation.tables import FLOOR, fixed, interval_text, pair
+from subgrid.evaluation.tables import FLOOR, fixed, interval_text, mean_work_error, pair
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,6 +41,7 @@ def overview_table(
             *(interval_text(score.remaining(layer), 1.0, "{:.2f}") for layer in LEVEL_NAMES),
             fixed(np.median(list(similar.values()))) if similar else "-",
             *(_mean_pair(offline.get(score.name, ()), key) for key in _OFFLINE),
+            mean_work_error(offline.get(score.name, ())),
             f"{len(score.blow_ups)} of {score.runs}",
         )
 
@@ -54,7 +55,7 @@ def overview_table(
         "sampling floor, the error that other weather alone would make, cannot be told apart. "
         "Similarity: median over all quantities (1 the truth, 0 no closure). R² of the forcing on "
         "held-out states, upper / lower layer, of all scales and of those that the filter of the "
-        "model leaves alone.",
+        "model leaves alone; error of the energy that the forcing adds where the truth adds some.",
         (
             "model",
             "cost",
@@ -62,11 +63,12 @@ def overview_table(
             "median similarity",
             "R²",
             "R² below the filter",
+            "energy added",
             "blown up",
         ),
         (
             *(row(score) for score in sorted(scores.values(), key=cost)),
-            (FLOOR, "-", *floors, *["-"] * 4),
+            (FLOOR, "-", *floors, *["-"] * 5),
         ),
     )
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from subgrid.evaluation.comparison import Comparison
 from subgrid.evaluation.cost import NetworkSize, Timing
+from subgrid.evaluation.forcing_statistics import work_error
 from subgrid.evaluation.intervals import Interval, percent
 from subgrid.evaluation.observables import LEVEL_NAMES
 from subgrid.evaluation.offline import FILTER_BEGINS
@@ -117,6 +118,7 @@ def offline_table(
                 pair(means["r_squared"]),
                 pair(means["r_squared_below_filter"]),
                 pair(means["correlation"]),
+                mean_work_error(sets),
                 f"{masked} of {total}" if masked else "0",
             )
         )
@@ -125,7 +127,8 @@ def offline_table(
         "On held-out trajectories, in units of the variance of the true forcing; per sample as "
         "mean (standard deviation), and pooled over samples. Means over networks. Below the "
         f"filter: of the scales up to {FILTER_BEGINS:g} of the Nyquist wavenumber, which it leaves "
-        "alone.",
+        "alone. Energy added: relative error of the energy that the forcing gives to the resolved "
+        "flow, over the wavenumbers where the truth adds some (0 perfect, 1 as no closure).",
         (
             "closure",
             "MSE",
@@ -136,6 +139,7 @@ def offline_table(
             "R², upper / lower",
             "R² below the filter",
             "correlation",
+            "energy added",
             "masked",
         ),
         tuple(rows),
@@ -338,6 +342,12 @@ def _common_exponent(values: list[float]) -> int:
     """Return the power of ten that makes the largest value lie between 1 and 1000, in threes."""
     finite = [abs(v) for v in values if np.isfinite(v) and v != 0]
     return 3 * int(np.floor(np.log10(max(finite)) / 3)) if finite else 0
+
+
+def mean_work_error(sets: Sequence["xr.Dataset"]) -> str:
+    """Return the mean over networks of the error of the energy added; a dash where not known."""
+    known = [work_error(data["work_spectrum"].values) for data in sets if "work_spectrum" in data]
+    return fixed(np.mean(known)) if known else "-"
 
 
 def pair(values: Any) -> str:
