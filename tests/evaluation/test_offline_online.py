@@ -73,7 +73,8 @@ def test_every_offline_error_is_ranked_against_the_free_runs_of_its_layer():
     # upper: R² grows with the error; lower: it falls from 0.9 to 0.5 as the error grows to 5
     assert rows["1 - R²"] == ("-1.00", "1.00")
     assert rows["relative ℓ2"] == rows["relative spectral ℓ2"] == ("1.00", "0.60")
-    # 1 - 6 · (2² + 2²) / (5 · 24); errors of the energy 0.1, 0.2, 0.5, 0.6, 0.7 for online errors 1, 2, 3, 4, 5 and 1, 2, 5, 4, 3
+    # 1 - 6 · (2² + 2²) / (5 · 24), errors of the energy too: 0.1, 0.2, 0.5, 0.6, 0.7 for errors
+    # online of 1, 2, 3, 4, 5 and 1, 2, 5, 4, 3
     assert rows["energy added"] == ("1.00", "0.60")
     assert rows["1 - R² below the filter"][1] == "-"  # not known for the lower layer
     assert "over 5 networks and closures" in table().note

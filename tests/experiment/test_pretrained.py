@@ -156,6 +156,20 @@ def test_a_truth_of_another_grid_is_no_obstacle_but_a_warning(bundle, tmp_path, 
     assert transfer_warnings(folder) == [warning] * (nx == 24)
 
 
+def test_what_bundles_have_in_common_is_told_once(bundle, tmp_path):
+    changed = {"truth": {"nx": 24, "constants": {"beta": 2e-11}}, "model": {"transfer": True}}
+    tables = with_bundle(bundle, **changed).to_dict()
+    tables["models"].append({**tables["models"][-1], "name": "again"})
+    folder = RunFolder.create(tmp_path / "run", config_from_dict(tables))
+    for model in folder.config.pretrained():
+        take_over(folder, model, Progress())
+    assert transfer_warnings(folder) == [
+        "ready, again were trained for beta = 1.5e-11 and are used on beta = 2e-11.",
+        "ready, again were trained with a truth of 16 x 16 cells and are compared with one of "
+        "24 x 24.",
+    ]
+
+
 def test_a_bundle_that_does_not_say_its_truth_is_not_warned_of(tmp_path):
     system, scaler = TwoLayerQG(12), nn.Scaler(jnp.zeros(2), jnp.ones(2))
     network = nn.build("4x3-x3", in_channels=2, out_channels=2, key=jax.random.key(0))

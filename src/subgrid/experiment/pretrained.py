@@ -1,6 +1,6 @@
 """The pretrained closures of a run: copied into its folder, so that it stays what it was."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,29 +78,46 @@ def kept_copies(folder: RunFolder) -> list[str]:
 
 
 def transfer_warnings(folder: RunFolder) -> list[str]:
-    """Return what to know of pretrained models, a sentence each.
+    """Return what to know of pretrained models, a sentence each for those that have it in common.
 
     Which bundles were changed since, which models are used where they were not trained for, and
     which are compared with a truth of another grid, whose subgrid forcing is another.
     """
     used = validity_of(folder.config) if folder.config.pretrained() else {}
-    found = kept_copies(folder)
+    cells = f"{folder.config.truth.nx} x {folder.config.ny}"
+    elsewhere: dict[tuple[str, str], list[str]] = {}
+    other_truth: dict[str, list[str]] = {}
     for model in folder.config.pretrained():
         taken = load_bundle(folder.model(model.name))
-        differing = taken.differences(used)
-        if differing:
+        if differing := taken.differences(used):
             theirs, ours = (
                 ", ".join(f"{key} = {pair[side]}" for key, pair in differing.items())
                 for side in (0, 1)
             )
-            found.append(f"{model.name} was trained for {theirs} and is used on {ours}.")
-        fine, cells = _truth_cells(taken.metadata), f"{folder.config.truth.nx} x {folder.config.ny}"
+            elsewhere.setdefault((theirs, ours), []).append(model.name)
+        fine = _truth_cells(taken.metadata)
         if fine not in (None, cells):
-            found.append(
-                f"{model.name} was trained with a truth of {fine} cells and is compared with one "
-                f"of {cells}."
-            )
-    return found
+            other_truth.setdefault(str(fine), []).append(model.name)
+    return [
+        *kept_copies(folder),
+        *(
+            f"{_were(names)} trained for {theirs} and {_is(names)} used on {ours}."
+            for (theirs, ours), names in elsewhere.items()
+        ),
+        *(
+            f"{_were(names)} trained with a truth of {fine} cells and {_is(names)} compared with "
+            f"one of {cells}."
+            for fine, names in other_truth.items()
+        ),
+    ]
+
+
+def _were(names: Sequence[str]) -> str:
+    return f"{', '.join(names)} {'was' if len(names) == 1 else 'were'}"
+
+
+def _is(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def bundle_facts(folder: RunFolder) -> dict[str, str]:
