@@ -88,6 +88,16 @@ def test_a_run_that_goes_on_under_another_commit_or_jax_tells_it(
     assert manifest["sessions"] == {"simulate": 1}
 
 
+def test_a_stage_begun_before_sessions_were_counted_has_had_one(tmp_path):
+    begun = RunFolder.create(tmp_path, load_config(SMALLEST))
+    begun.mark_begun("train")
+    manifest = begun.manifest()
+    del manifest["sessions"]
+    begun.write_manifest(manifest)
+    begun.mark_begun("train")
+    assert begun.manifest()["sessions"] == {"train": 2}
+
+
 def test_one_code_for_all_stages_is_told_once_and_warned_of_never(
     tmp_path, monkeypatch, stub_stages
 ):

@@ -135,7 +135,7 @@ def build_online_system(
         return coarse_system
     grid = coarse_system.grid
     with _naming(key):
-        for name in (name for name in changes if name in coarse_system.diagnosing):
+        if name := next((name for name in changes if name in coarse_system.diagnosing), None):
             raise ConfigError(
                 f"{name!r} decides which flow a state is: truth and scores would speak of another "
                 "than the free runs. Set it in [truth.constants]."

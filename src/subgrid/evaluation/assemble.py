@@ -123,7 +123,7 @@ def assemble_report(
     figures += _training_figures(curves or {}, ranked, separated, styles)
     tables = [*(separated_tables(separated) if separated else []), ranking_table(ranked)]
     tables += _score_tables(scores, styles, settings, comparisons) if compared else []
-    tables += _offline_tables(offline, runs, reference, cut, styles) if offline else []
+    tables += [offline_table(offline, styles), foresight_table(offline, scores)] if offline else []
     tables += _further_tables(scores, styles, configuration, timing) if compared else []
     tables.append(blow_up_table(scores, styles, lost := blow_ups([reference])))
     return ReportData(
@@ -152,17 +152,6 @@ def _verdicts(
         ReportVerdict(styles[name].label, verdict(score), outcome(score))
         for name, score in scores.items()
     )
-
-
-def _offline_tables(
-    offline: Mapping[str, Sequence["xr.Dataset"]],
-    runs: Mapping[str, Sequence["xr.Dataset"]],
-    reference: "xr.Dataset",
-    cut: float,
-    styles: Mapping[str, Look],
-) -> list[ReportTable]:
-    foretold = foresight_table(offline, runs, reference, baseline=BASELINE, cut=cut)
-    return [offline_table(offline, styles), foretold]
 
 
 def _further_tables(

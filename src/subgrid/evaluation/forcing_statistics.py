@@ -130,8 +130,7 @@ def work_error(spectra: NDArray[np.float64]) -> float:
         Σ |W_p - W_t| / Σ W_t   over the wavenumbers with W_t > 0
 
     of `work_spectra` W [source, wavenumber], in any unit: 0 is perfect, 1 that of no closure. There
-    the unresolved scales feed the resolved ones (backscatter), at the scales that hold most of the
-    energy and little of the forcing's variance. NaN where the truth adds none.
+    the unresolved scales feed the resolved ones (backscatter). NaN where the truth adds none.
     """
     predicted, true = spectra
     adds = true > 0

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from subgrid.evaluation.intervals import percent
+from subgrid.evaluation.intervals import percent, ratio
 from subgrid.evaluation.observables import LEVEL_NAMES
 from subgrid.evaluation.report import ReportTable
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore, common_floor
 from subgrid.evaluation.style import BASELINE, Look
-from subgrid.evaluation.tables import FLOOR, fixed, interval_text, mean_work_error, pair
+from subgrid.evaluation.tables import FLOOR, fixed, interval_text, mean_work_error, number, pair
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,12 +34,11 @@ def overview_table(
         return np.inf if score.cost is None else score.cost.ratio
 
     def row(score: OnlineScore) -> tuple[str, ...]:
-        similar = score.similarity if score.reductions else {}
         return (
             styles[score.name].label,
-            f"{cost(score):.2g}" if score.cost is not None else "-",
+            number(cost(score)),
             *(interval_text(score.remaining(layer), 1.0, "{:.2f}") for layer in LEVEL_NAMES),
-            fixed(np.median(list(similar.values()))) if similar else "-",
+            fixed(score.median_similarity) if score.reductions else "-",
             *(_mean_pair(offline.get(score.name, ()), key) for key in _OFFLINE),
             mean_work_error(offline.get(score.name, ())),
             f"{len(score.blow_ups)} of {score.runs}",
@@ -47,15 +46,20 @@ def overview_table(
 
     alone = scores[BASELINE]
     keys = [f"{KE_SPECTRUM}_{layer}" for layer in LEVEL_NAMES]
-    floors = (fixed(common_floor(scores, key) / alone.errors[key].estimate) for key in keys)
+    floors = (
+        fixed(ratio(np.array(common_floor(scores, key)), np.array(alone.errors[key].estimate)))
+        for key in keys
+    )
     return ReportTable(
         "Overview",
-        "Relative to no closure: the time per step, and the error of the kinetic energy spectrum "
-        f"below the cut in free runs, with {percent(alone.level)} intervals. What lies below the "
-        "sampling floor, the error that other weather alone would make, cannot be told apart. "
-        "Similarity: median over all quantities (1 the truth, 0 no closure). R² of the forcing on "
-        "held-out states, upper / lower layer, of all scales and of those that the filter of the "
-        "model leaves alone; error of the energy that the forcing adds where the truth adds some.",
+        "Cost: time per step, relative to no closure. Error: of the kinetic energy spectrum below "
+        f"the cut in free runs, relative to no closure, with {percent(alone.level)} intervals; "
+        "models below the sampling floor, the error expected of the truth's own statistics with "
+        "other weather, cannot be told from each other. Similarity: 1 is the truth, 0 no closure. "
+        "On held-out states: R² of the forcing, upper / lower layer, of all scales and of those "
+        "that the filter of the model leaves alone (low by construction for models that learn a "
+        "part of the scales), and the relative error of the energy that the forcing adds, at the "
+        "wavenumbers where the true one adds some (0 perfect, 1 as no closure).",
         (
             "model",
             "cost",
@@ -63,7 +67,7 @@ def overview_table(
             "median similarity",
             "R²",
             "R² below the filter",
-            "energy added",
+            "error of energy added",
             "blown up",
         ),
         (

@@ -9,7 +9,7 @@ import numpy as np
 
 from subgrid.evaluation.observables import LEVEL_NAMES
 from subgrid.evaluation.report import ReportTable
-from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore
+from subgrid.evaluation.scores import OnlineScore
 from subgrid.evaluation.style import Panel, new_panel, styled
 from subgrid.evaluation.verdicts import score_record
 
@@ -46,16 +46,14 @@ def ranking(models: Sequence[tuple[tuple[str, ...], OnlineScore]]) -> list[Ranke
     Ranked by the spectral error of each layer, then by the worst of these ranks, then by their sum.
     """
 
-    def key(score: OnlineScore, layer: str) -> tuple[int, float]:
-        error = score.errors[f"{KE_SPECTRUM}_{layer}"].estimate
-        return len(score.blow_ups), math.inf if math.isnan(error) else error
-
-    keys = {layer: [key(score, layer) for _, score in models] for layer in LEVEL_NAMES}
+    keys = {layer: [score.rank_key(layer) for _, score in models] for layer in LEVEL_NAMES}
     found = [
         Ranked(
             networks,
             score,
-            tuple(1 + sum(o < key(score, layer) for o in others) for layer, others in keys.items()),
+            tuple(
+                1 + sum(o < score.rank_key(layer) for o in others) for layer, others in keys.items()
+            ),
         )
         for networks, score in models
     ]

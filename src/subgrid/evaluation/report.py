@@ -57,7 +57,7 @@ class ReportVerdict:
 class ReportData:
     """Everything a report shows.
 
-    `facts`: groups of (label, value), under a heading each; `overview`: shown before all else.
+    `facts`: groups of (label, value), under a heading each; `overview`: shown before the verdicts.
     """
 
     title: str

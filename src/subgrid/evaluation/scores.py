@@ -1,5 +1,6 @@
 """Online scores of each model with confidence intervals, over the members that survived."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -81,12 +82,27 @@ class OnlineScore:
         return int(np.sum(self.scored.any(axis=0)))
 
     def remaining(self, layer: str) -> Interval:
-        """Return the error of a layer's KE spectrum relative to no closure; 1 of that itself."""
+        """Return the error of a layer's KE spectrum relative to no closure; 1 of that itself.
+
+        NaN without any run that is scored.
+        """
         reduction = self.reductions.get(f"{KE_SPECTRUM}_{layer}")
         if reduction is None:
-            return Interval(1.0, float("nan"), float("nan"), self.level)
+            itself = 1.0 if self.scored_runs else float("nan")
+            return Interval(itself, float("nan"), float("nan"), self.level)
         value, low, high, level = reduction
         return Interval(1 - value, 1 - high, 1 - low, level)
+
+    def rank_key(self, layer: str) -> tuple[int, float]:
+        """Return what ranks the model: how many members blew up, then the error of a layer."""
+        error = self.errors[f"{KE_SPECTRUM}_{layer}"].estimate
+        return len(self.blow_ups), math.inf if math.isnan(error) else error
+
+    @property
+    def median_similarity(self) -> float:
+        """Median of the similarities that are known; NaN without any."""
+        known = [value for value in self.similarity.values() if math.isfinite(value)]
+        return float(np.median(known)) if known else float("nan")
 
     def at_floor(self, key: str) -> bool:
         """Return whether an error is no larger than other weather alone would make it."""

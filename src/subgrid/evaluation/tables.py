@@ -110,11 +110,11 @@ def offline_table(
         rows.append(
             (
                 styles[name].label,
-                _number(means["mse"]),
+                number(means["mse"]),
                 _with_spread(samples["relative_l2"]),
-                _number(means["pooled_relative_l2"]),
+                number(means["pooled_relative_l2"]),
                 _with_spread(samples["relative_spectral_l2"]),
-                _number(means["pooled_relative_spectral_l2"]),
+                number(means["pooled_relative_spectral_l2"]),
                 pair(means["r_squared"]),
                 pair(means["r_squared_below_filter"]),
                 pair(means["correlation"]),
@@ -127,8 +127,8 @@ def offline_table(
         "On held-out trajectories, in units of the variance of the true forcing; per sample as "
         "mean (standard deviation), and pooled over samples. Means over networks. Below the "
         f"filter: of the scales up to {FILTER_BEGINS:g} of the Nyquist wavenumber, which it leaves "
-        "alone. Energy added: relative error of the energy that the forcing gives to the resolved "
-        "flow, over the wavenumbers where the truth adds some (0 perfect, 1 as no closure).",
+        "alone. Energy added: relative error of the energy that the forcing gives to the flow, at "
+        "the wavenumbers where the true one adds some (0 perfect, 1 as no closure).",
         (
             "closure",
             "MSE",
@@ -139,7 +139,7 @@ def offline_table(
             "R², upper / lower",
             "R² below the filter",
             "correlation",
-            "energy added",
+            "error of energy added",
             "masked",
         ),
         tuple(rows),
@@ -153,7 +153,7 @@ def variants_table(
     quantities = [f"{KE_SPECTRUM}_{layer}" for layer in LEVEL_NAMES]
 
     def cell(score: OnlineScore) -> str:
-        errors = " / ".join(_number(score.errors[name].estimate) for name in quantities)
+        errors = " / ".join(number(score.errors[name].estimate) for name in quantities)
         lost = len(score.blow_ups)
         return f"{errors} ({lost} of {score.runs} blew up)" if lost else errors
 
@@ -234,8 +234,8 @@ def relative_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]
             (
                 styles[name].label,
                 members_scored(score),
-                _number(score.relative.get("values", np.nan)),
-                _number(score.relative.get("spectra", np.nan)),
+                number(score.relative.get("values", np.nan)),
+                number(score.relative.get("spectra", np.nan)),
             )
             for name, score in scores.items()
         ),
@@ -265,7 +265,7 @@ def cost_table(
                 styles[name].label,
                 f"{1e3 * cost.seconds:.3g}",
                 f"{cost.ratio:.3g}",
-                _number(1e3 * cost.per_day(timing.dt)),
+                number(1e3 * cost.per_day(timing.dt)),
                 *(_size(sizes.get(name)) if sizes else ()),
             )
             for name, cost in timed.items()
@@ -274,7 +274,7 @@ def cost_table(
 
 
 def _size(size: NetworkSize | None) -> tuple[str, str]:
-    return ("-", "-") if size is None else (f"{size.weights:,}", _number(size.operations / 1e3))
+    return ("-", "-") if size is None else (f"{size.weights:,}", number(size.operations / 1e3))
 
 
 def blow_up_table(
@@ -314,7 +314,7 @@ def _level(scores: Mapping[str, OnlineScore]) -> str:
     return percent(next(iter(scores.values())).level)
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
     """Return a number with three digits: 0.123, 4.56, 1.23·10⁻⁵."""
     value = float(value)
     if not np.isfinite(value):
@@ -326,7 +326,7 @@ def _number(value: Any) -> str:
 
 
 def _with_spread(values: Any) -> str:
-    return f"{_number(np.mean(values))} ({_number(np.std(values))})" if len(values) else "-"
+    return f"{number(np.mean(values))} ({number(np.std(values))})" if len(values) else "-"
 
 
 def interval_text(value: Interval | None, unit: float, form: str, after: str = "") -> str:
@@ -345,7 +345,10 @@ def _common_exponent(values: list[float]) -> int:
 
 
 def mean_work_error(sets: Sequence["xr.Dataset"]) -> str:
-    """Return the mean over networks of the error of the energy added; a dash where not known."""
+    """Return the mean over networks of the error of the energy added; a dash where not known.
+
+    From the spectra, which stores of older runs have without the error.
+    """
     known = [work_error(data["work_spectrum"].values) for data in sets if "work_spectrum" in data]
     return fixed(np.mean(known)) if known else "-"
 

@@ -98,8 +98,9 @@ def _scores(folder: RunFolder, scores: Mapping[str, Any]) -> str:
 On the test trajectories, which neither the training nor the choice of weights saw.
 
 - offline: R² {_by_layer(offline["r_squared"])}; R² of the scales below the filter
-  {_by_layer(offline["r_squared_below_filter"])}; correlation {_by_layer(offline["correlation"])};
-  error of the energy added where the truth adds some {_number(offline.get("work_error"))}
+  {_by_layer(offline["r_squared_below_filter"])}; correlation {_by_layer(offline["correlation"])}
+- offline: relative error of the energy that the forcing adds, at the wavenumbers where the true one
+  adds some: {_number(offline.get("work_error"))} (0 perfect, 1 as no closure)
 {online}
 - cost per step: {cost["ratio"]:.3g} times that of the coarse model alone, {cost["seconds"]:.3g} s
   for one member, on {machine["device"]} ({machine["cpu_count"]} CPUs)

@@ -150,10 +150,11 @@ class RunFolder:
         """Record that a stage begins or goes on, and its machine and versions, each code once."""
         manifest, now = self.manifest(), environment()
         before = manifest.setdefault("begun", {}).setdefault(stage, [])
+        earlier = len(before)  # at least; folders of earlier commits do not count sessions
         if not any(same_code(now, entry) for entry in before):
             before.append(now)
         sessions = manifest.setdefault("sessions", {})
-        sessions[stage] = sessions.get(stage, 0) + 1
+        sessions[stage] = sessions.get(stage, earlier) + 1
         self.write_manifest(manifest)
 
     def mark_done(self, stage: str, seconds: float, files: list[Path], **notes: Any) -> None:

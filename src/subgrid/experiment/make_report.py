@@ -166,7 +166,7 @@ def _info(folder: RunFolder) -> RunInfo:
             ),
         ],
         labels=shown,
-        footer=f"Everything shown is in the run folder {folder.path.name}.",
+        footer=f"Everything shown is in the run folder {folder.path.resolve().name}.",
     )
 
 

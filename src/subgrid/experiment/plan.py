@@ -62,31 +62,11 @@ def plan_run(
     """
     system = build_system(config)
     coarse = build_coarse_systems(config, system)
-    at_once = min(workers, os.cpu_count() or 1)
-    clock = Clock(at_once)
     return [
-        _plan_simulation(config, system, workers, at_once),
-        _plan_training(config, coarse, clock),
-        _plan_evaluation(config, coarse[0], copies or {}, clock),
+        _plan_simulation(config, system, workers),
+        _plan_training(config, coarse, workers),
+        _plan_evaluation(config, coarse[0], copies or {}, workers),
     ]
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Times calls as the workers make them: `at_once` side by side, in threads."""
-
-    at_once: int = 1
-
-    def __call__(self, call: Callable[[], Any]) -> float:
-        """Return the seconds per call: the best of three rounds after a call that compiles."""
-        jax.block_until_ready(call())
-        times = []
-        with ThreadPoolExecutor(self.at_once) as pool:
-            for _ in range(3):
-                start = time.perf_counter()
-                jax.block_until_ready(list(pool.map(lambda _: call(), range(self.at_once))))
-                times.append(time.perf_counter() - start)
-        return min(times) / self.at_once
 
 
 def step_operations(system: Any) -> float:
@@ -99,7 +79,7 @@ def step_operations(system: Any) -> float:
     return levels * (5 * 2.5 * cells * math.log2(cells) + 60 * cells)
 
 
-def _plan_simulation(config: Config, system: Any, workers: int, at_once: int) -> StagePlan:
+def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
     counts, truth = config.data.trajectories, config.truth
     frames = (counts.train + counts.validation) * truth.frames + counts.test * config.test_frames
     spinups = counts.train + counts.validation + counts.test
@@ -117,15 +97,17 @@ def _plan_simulation(config: Config, system: Any, workers: int, at_once: int) ->
         workers * (2 * config.data.segment_frames * frame_bytes + 60 * system.grid.size * _FLOATS),
         frames * frame_bytes,
         # a worker of one thread is as fast as this process with all (docs/performance.md)
-        steps * _seconds_per_step(system, config.truth.dt, None, Clock()) / at_once,
+        steps * _seconds_per_step(system, config.truth.dt, None) / _at_once(workers, spinups),
     )
 
 
-def _plan_training(config: Config, systems: Sequence[Any], clock: Clock) -> StagePlan:
+def _plan_training(config: Config, systems: Sequence[Any], workers: int) -> StagePlan:
     operations, seconds, updates, memory, disk = 0.0, 0.0, 0, 0.0, 0.0
     known: dict[str, tuple[float, float, float]] = {}
     searched = {model.name for model in config.searched()}
-    for network, system, entry, rounds in _networks(config, systems):
+    networks = list(_networks(config, systems))
+    at_once = _at_once(workers, len(networks))
+    for network, system, entry, rounds in networks:
         shape = system.grid.shape
         stages = [config.training_of(entry, stage) for stage in range(rounds)]
         training = stages[0]
@@ -136,10 +118,10 @@ def _plan_training(config: Config, systems: Sequence[Any], clock: Clock) -> Stag
         # one network of each entry is timed; its others take as much per operation
         kind = "search" if entry.name in searched else entry.name
         if kind not in known:
-            per_sample, needed = _gradient_cost(network, shape, training.chunk, clock)
+            per_sample, needed = _gradient_cost(network, shape, training.chunk, at_once)
             forming = 0.0
             if _sees_tendency(entry):
-                forming = _seconds_per_step(system, config.coarse_dt, None, clock)
+                forming = _seconds_per_step(system, config.coarse_dt, None, at_once)
             known[kind] = per_sample / work, needed, forming
         per_operation, needed, forming = known[kind]
         seconds += samples * (work * per_operation + rounds * forming)
@@ -150,6 +132,7 @@ def _plan_training(config: Config, systems: Sequence[Any], clock: Clock) -> Stag
     counts = config.data.trajectories
     frame_bytes = 2 * 2 * systems[0].grid.size * _FLOATS  # state and forcing, two layers
     splits = [n * config.truth.frames * frame_bytes for n in (counts.train, counts.validation)]
+    memory *= at_once
     memory += sum(split for split in splits if fits_in_memory(split))  # others are streamed
     separated = sum(1 for _ in cases(config))
     also = f" and {separated} separated networks" if separated else ""
@@ -172,10 +155,12 @@ def _networks(config: Config, systems: Sequence[Any]) -> Iterator[tuple[Any, Any
 
 
 def _plan_evaluation(
-    config: Config, system: Any, copies: Mapping[str, Path], clock: Clock
+    config: Config, system: Any, copies: Mapping[str, Path], workers: int
 ) -> StagePlan:
     settings = config.evaluation
     operations, seconds, runs = 0.0, 0.0, 0
+    works = [*config.models, *config.searched()]
+    at_once = _at_once(workers, sum(getattr(model, "seeds", 1) for model in works))
     for model in config.models:
         networks = model.seeds if isinstance(model, LearnedConfig) else 1
         networks *= 1 + len(settings.variants)
@@ -191,26 +176,26 @@ def _plan_evaluation(
             stepped = build_finer_system(config, model, system)[0]
             steps, dt = steps * model.substeps, dt / model.substeps
         operations += steps * step_operations(stepped)
-        seconds += steps * _seconds_per_step(stepped, dt, closure, clock)
+        seconds += steps * _seconds_per_step(stepped, dt, closure, at_once)
         if isinstance(model, LearnedConfig):
             network = build_network(config, model, system, jax.random.key(0))
             operations += steps * network.flops(*system.grid.shape)
-            seconds += steps * _seconds_per_forward(network, system.grid.shape, clock)
+            seconds += steps * _seconds_per_forward(network, system.grid.shape, at_once)
         runs += settings.members * networks
-    added = _plan_search(config, system, clock)
+    added = _plan_search(config, system, at_once)
     operations, seconds, runs = map(sum, zip((operations, seconds, runs), added, strict=True))
     frame = system.grid.size * 2 * _FLOATS
     return StagePlan(
         "evaluate",
         f"{runs} free runs of {settings.steps:,} steps, {settings.samples} samples offline",
         operations,
-        settings.members * 80 * frame,
+        at_once * settings.members * 80 * frame,
         runs * (settings.snapshots * frame + settings.steps // settings.save_every * 48),
         seconds,
     )
 
 
-def _plan_search(config: Config, system: Any, clock: Clock) -> tuple[float, float, int]:
+def _plan_search(config: Config, system: Any, at_once: int) -> tuple[float, float, int]:
     """Return operations, seconds and number of the free runs of a search."""
     searched, settings, shape = config.searched(), config.evaluation, system.grid.shape
     if not searched:
@@ -219,8 +204,11 @@ def _plan_search(config: Config, system: Any, clock: Clock) -> tuple[float, floa
     works = [network.flops(*shape) for network in networks]
     # two are timed, for a small network takes more per operation; the others lie between
     timed = {works.index(extreme(works)) for extreme in (min, max)}
-    rates = [_seconds_per_forward(networks[i], shape, clock) / works[i] for i in timed]
-    rate, alone = sum(rates) / len(rates), _seconds_per_step(system, config.coarse_dt, None, clock)
+    rates = [_seconds_per_forward(networks[i], shape, at_once) / works[i] for i in timed]
+    rate, alone = (
+        sum(rates) / len(rates),
+        _seconds_per_step(system, config.coarse_dt, None, at_once),
+    )
     runs = [settings.members * model.seeds for model in searched]
     steps = [settings.steps * count for count in runs]
     operations = sum(
@@ -238,15 +226,15 @@ def _some_state(system: Any) -> Any:
     return system.initial_state(key=jax.random.key(0))
 
 
-def _seconds_per_step(system: Any, dt: float, closure: Any, clock: Clock) -> float:
+def _seconds_per_step(system: Any, dt: float, closure: Any, at_once: int = 1) -> float:
     model = system.model(dt, closure)
     carry = model.init(_some_state(system), key=jax.random.key(0))
-    seconds = clock(lambda: advance_segment(model, carry, 1, _TIMED_STEPS, _nothing))
+    seconds = timed(lambda: advance_segment(model, carry, 1, _TIMED_STEPS, _nothing), at_once)
     return seconds / _TIMED_STEPS
 
 
 def _gradient_cost(
-    network: Any, shape: tuple[int, int], chunk: int, clock: Clock
+    network: Any, shape: tuple[int, int], chunk: int, at_once: int
 ) -> tuple[float, float]:
     """Return seconds per sample of a gradient over `chunk` samples, and its working memory."""
     batch = jnp.ones((chunk, network.in_channels, *shape), jnp.float32)
@@ -259,13 +247,33 @@ def _gradient_cost(
     compiled = jax.jit(gradient).lower(weights, batch).compile()
     analysis = compiled.memory_analysis()
     memory = 0.0 if analysis is None else float(analysis.temp_size_in_bytes)
-    return clock(lambda: compiled(weights, batch)) / chunk, memory
+    return timed(lambda: compiled(weights, batch), at_once) / chunk, memory
 
 
-def _seconds_per_forward(network: Any, shape: tuple[int, int], clock: Clock) -> float:
+def _seconds_per_forward(network: Any, shape: tuple[int, int], at_once: int) -> float:
     field = jnp.ones((network.in_channels, *shape), jnp.float32)
     apply = eqx.filter_jit(network)
-    return clock(lambda: apply(field))
+    return timed(lambda: apply(field), at_once)
+
+
+def _at_once(workers: int, works: int) -> int:
+    """Return how many of a stage's works run side by side."""
+    return max(1, min(workers, works, os.cpu_count() or 1))
+
+
+def timed(call: Callable[[], Any], at_once: int = 1) -> float:
+    """Return the seconds per call where `at_once` threads call, after a call that compiles.
+
+    The best of three rounds.
+    """
+    jax.block_until_ready(call())
+    times = []
+    with ThreadPoolExecutor(at_once) as pool:
+        for _ in range(3):
+            start = time.perf_counter()
+            list(pool.map(lambda _: jax.block_until_ready(call()), range(at_once)))
+            times.append(time.perf_counter() - start)
+    return min(times) / at_once
 
 
 def _nothing(state: Any) -> None:
