@@ -75,7 +75,7 @@ def test_a_run_that_goes_on_under_another_commit_or_jax_tells_it(
     ]
     manifest = RunFolder.open(tmp_path).manifest()
     assert [entry["commit"] for entry in manifest["begun"]["train"]] == ["aaa", "aaa-dirty"]
-    assert [manifest["stages"][stage]["sessions"] for stage in ("simulate", "train")] == [1, 2]
+    assert [manifest["stages"][name]["resumed"] for name in ("simulate", "train")] == [False, True]
     taking_part = participants(RunFolder.open(tmp_path).manifest(), run.STAGES)
     assert code_facts(taking_part)["commit"] == "aaa (simulate, train), aaa-dirty (train)"
     assert code_warnings(taking_part) == [
@@ -85,17 +85,7 @@ def test_a_run_that_goes_on_under_another_commit_or_jax_tells_it(
     run_experiment(config, tmp_path, stages=("simulate",), force=True)
     manifest = RunFolder.open(tmp_path).manifest()
     assert list(manifest["begun"]) == ["simulate"]
-    assert manifest["sessions"] == {"simulate": 1}
-
-
-def test_a_stage_begun_before_sessions_were_counted_has_had_one(tmp_path):
-    begun = RunFolder.create(tmp_path, load_config(SMALLEST))
-    begun.mark_begun("train")
-    manifest = begun.manifest()
-    del manifest["sessions"]
-    begun.write_manifest(manifest)
-    begun.mark_begun("train")
-    assert begun.manifest()["sessions"] == {"train": 2}
+    assert not manifest["stages"]["simulate"]["resumed"]
 
 
 def test_one_code_for_all_stages_is_told_once_and_warned_of_never(
@@ -115,10 +105,10 @@ def test_the_report_names_every_commit_that_took_part_and_says_if_a_stage_was_re
     manifest = made.manifest()
     now = environment()["commit"] or "unknown"
     manifest["begun"]["train"].append(another("0123456789ab-dirty"))
-    manifest["stages"]["train"]["sessions"] = 2
+    manifest["stages"]["train"]["resumed"] = True
     made.write_manifest(manifest)
     run_experiment(load_config(SMALLEST), a_copy, stages=("report",), force=True)
     page = (a_copy / "report.html").read_text()
     assert page.count(f"{now} (simulate, train, evaluate), 0123456789ab-dirty (train)") == 2
     assert "Not all of this run was made by the same code" in page
-    assert page.count(", the last of 2 sessions") == 1
+    assert page.count(", its last session") == 1

@@ -146,27 +146,28 @@ class RunFolder:
                 )
         return True
 
-    def mark_begun(self, stage: str) -> None:
-        """Record that a stage begins or goes on, and its machine and versions, each code once."""
+    def mark_begun(self, stage: str) -> bool:
+        """Record the machine and versions under which a stage begins or goes on, each code once.
+
+        Returns whether it goes on.
+        """
         manifest, now = self.manifest(), environment()
         before = manifest.setdefault("begun", {}).setdefault(stage, [])
-        earlier = len(before)  # at least; folders of earlier commits do not count sessions
+        goes_on = bool(before)
         if not any(same_code(now, entry) for entry in before):
             before.append(now)
-        sessions = manifest.setdefault("sessions", {})
-        sessions[stage] = sessions.get(stage, earlier) + 1
-        self.write_manifest(manifest)
+            self.write_manifest(manifest)
+        return goes_on
 
     def mark_done(self, stage: str, seconds: float, files: list[Path], **notes: Any) -> None:
         """Record a finished stage: its key, time, machine and the hash of each file it wrote.
 
-        `seconds`: of the session that finished it, the last of `sessions` in the record.
+        `seconds`: of the session that finished it.
         """
         manifest = self.manifest()
         manifest["stages"][stage] = {
             "key": self.keys[stage],
             "seconds": round(seconds, 3),
-            "sessions": manifest.get("sessions", {}).get(stage, 1),
             "environment": environment(),
             "files": {str(f.relative_to(self.path)): file_hash(f) for f in sorted(files)},
             **notes,
@@ -178,8 +179,7 @@ class RunFolder:
         manifest = self.manifest()
         for later in STAGES[STAGES.index(stage) :]:
             manifest["stages"].pop(later, None)
-            for records in ("begun", "sessions"):
-                manifest.get(records, {}).pop(later, None)
+            manifest.get("begun", {}).pop(later, None)
         self.write_manifest(manifest)
 
 

@@ -183,11 +183,8 @@ def _run_facts(config: Config, manifest: dict[str, Any]) -> dict[str, str]:
 
 
 def _time(record: dict[str, Any]) -> str:
-    """Return how long a stage took; of sessions that were stopped only the number is known."""
-    sessions = record.get("sessions", 1)
-    return duration(record["seconds"]) + (
-        f", the last of {sessions} sessions" if sessions > 1 else ""
-    )
+    """Return how long a stage took; that of sessions that were stopped is not known."""
+    return duration(record["seconds"]) + (", its last session" if record.get("resumed") else "")
 
 
 def _truth_facts(config: Config) -> dict[str, str]:

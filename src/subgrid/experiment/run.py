@@ -119,7 +119,7 @@ def _run_stage(folder: RunFolder, stage: str, progress: Progress, workers: Worke
         progress.note(f"{stage}: done already")
         return
     earlier = participants(folder.manifest(), STAGES[: STAGES.index(stage) + 1])
-    folder.mark_begun(stage)
+    goes_on = folder.mark_begun(stage)
     progress.note(f"{stage}: begins")
     for line in told(stage, environment(), earlier):
         progress.note(line)
@@ -129,7 +129,7 @@ def _run_stage(folder: RunFolder, stage: str, progress: Progress, workers: Worke
     seconds = time.monotonic() - start
     remove_leftovers(folder.path)
     files = [file for name in outputs for file in _files(folder.path / name)]
-    folder.mark_done(stage, seconds, files, **notes)
+    folder.mark_done(stage, seconds, files, resumed=goes_on, **notes)
     progress.note(f"{stage}: done in {duration(seconds)}")
 
 
