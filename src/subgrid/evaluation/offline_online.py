@@ -64,7 +64,7 @@ def foresight_table(
 
 
 def rank_correlation(one: Sequence[Any], other: Sequence[Any]) -> float:
-    """Return Spearman's rank correlation ; NaN if a value is NaN or all are equal."""
+    """Return Spearman's rank correlation; NaN if a value is NaN or all are equal."""
     if any(value != value for value in (*one, *other)):
         return float("nan")
     ours, theirs = (ranks - ranks.mean() for ranks in (_ranks(one), _ranks(other)))
