@@ -43,8 +43,11 @@ def foresight_table(
         for name, sets in offline.items()
         if name in scores and all("work_spectrum" in data for data in sets)
     ]
+    title, columns = "Which offline error foretells the free runs?", ("offline", *LEVEL_NAMES)
+    if len(names) < _FEWEST:
+        return ReportTable(title, "", columns, ())
     rows = []
-    for label, error in _ERRORS.items() if len(names) >= _FEWEST else ():
+    for label, error in _ERRORS.items():
         cells = []
         for index, layer in enumerate(LEVEL_NAMES):
             means = [float(np.mean([error(d, index) for d in offline[name]])) for name in names]
@@ -52,13 +55,13 @@ def foresight_table(
             cells.append(fixed(rank_correlation(means, online)))
         rows.append((label, *cells))
     return ReportTable(
-        "Which offline error foretells the free runs?",
+        title,
         f"Rank correlation (Spearman) over {len(names)} models between an error on held-out states "
         "and the error of the kinetic energy spectrum in free runs: 1 ranks them alike, 0 says "
         f"nothing, below 0 misleads. By chance each number exceeds {chance_level(len(names)):.2f} "
         "in size once in twenty times. R² is low by construction for models that learn a part of "
         "the scales; the last three errors are of both layers together.",
-        ("offline", *LEVEL_NAMES),
+        columns,
         tuple(rows),
     )
 

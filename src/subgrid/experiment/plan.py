@@ -105,9 +105,9 @@ def _plan_training(config: Config, systems: Sequence[Any], workers: int) -> Stag
     operations, seconds, updates, memory, disk = 0.0, 0.0, 0, 0.0, 0.0
     known: dict[str, tuple[float, float, float]] = {}
     searched = {model.name for model in config.searched()}
-    networks = list(_networks(config, systems))
-    at_once = _at_once(workers, len(networks))
-    for network, system, entry, rounds in networks:
+    separated = sum(1 for _ in cases(config))
+    at_once = _at_once(workers, _count(config.learned(), config.searched()) + separated)
+    for network, system, entry, rounds in _networks(config, systems):
         shape = system.grid.shape
         stages = [config.training_of(entry, stage) for stage in range(rounds)]
         training = stages[0]
@@ -134,7 +134,6 @@ def _plan_training(config: Config, systems: Sequence[Any], workers: int) -> Stag
     splits = [n * config.truth.frames * frame_bytes for n in (counts.train, counts.validation)]
     memory *= at_once
     memory += sum(split for split in splits if fits_in_memory(split))  # others are streamed
-    separated = sum(1 for _ in cases(config))
     also = f" and {separated} separated networks" if separated else ""
     models = len(config.learned()) + len(searched)
     what = f"{updates:,} updates of {models} learned closures{also}"
@@ -159,8 +158,7 @@ def _plan_evaluation(
 ) -> StagePlan:
     settings = config.evaluation
     operations, seconds, runs = 0.0, 0.0, 0
-    works = [*config.models, *config.searched()]
-    at_once = _at_once(workers, sum(getattr(model, "seeds", 1) for model in works))
+    at_once = _at_once(workers, _count(config.models, config.searched()))
     for model in config.models:
         networks = model.seeds if isinstance(model, LearnedConfig) else 1
         networks *= 1 + len(settings.variants)
@@ -203,12 +201,10 @@ def _plan_search(config: Config, system: Any, at_once: int) -> tuple[float, floa
     networks = [build_network(config, model, system, jax.random.key(0)) for model in searched]
     works = [network.flops(*shape) for network in networks]
     # two are timed, for a small network takes more per operation; the others lie between
-    timed = {works.index(extreme(works)) for extreme in (min, max)}
-    rates = [_seconds_per_forward(networks[i], shape, at_once) / works[i] for i in timed]
-    rate, alone = (
-        sum(rates) / len(rates),
-        _seconds_per_step(system, config.coarse_dt, None, at_once),
-    )
+    extremes = {works.index(extreme(works)) for extreme in (min, max)}
+    rates = [_seconds_per_forward(networks[i], shape, at_once) / works[i] for i in extremes]
+    rate = sum(rates) / len(rates)
+    alone = _seconds_per_step(system, config.coarse_dt, None, at_once)
     runs = [settings.members * model.seeds for model in searched]
     steps = [settings.steps * count for count in runs]
     operations = sum(
@@ -254,6 +250,11 @@ def _seconds_per_forward(network: Any, shape: tuple[int, int], at_once: int) -> 
     field = jnp.ones((network.in_channels, *shape), jnp.float32)
     apply = eqx.filter_jit(network)
     return timed(lambda: apply(field), at_once)
+
+
+def _count(*groups: Sequence[Any]) -> int:
+    """Return how many closures models are: a learned one as many as it has seeds."""
+    return sum(getattr(model, "seeds", 1) for models in groups for model in models)
 
 
 def _at_once(workers: int, works: int) -> int:
