@@ -10,15 +10,15 @@ import pytest
 from experiment_runs import SMALLEST, digests, finish, signal_when, start
 
 STAGES = ("simulate", "train", "evaluate", "report")
+SHORTEST = 0.2  # seconds: every stage takes much longer, if only by its compilations or figures
 
 
 def test_a_run_killed_in_every_stage_ends_with_the_same_bits(finished, tmp_path):
     folder = tmp_path / "run"
     moments = random.Random(11)
     for stage in STAGES:
-        # every stage takes longer than this, if only by its compilations
-        delay = moments.uniform(0.0, 0.5)
         process = start("run", SMALLEST, "--out", folder)
+        delay = moments.uniform(0.0, SHORTEST)
         code, output = signal_when(process, f"{stage}: begins", signal.SIGKILL, delay)
         assert code == -signal.SIGKILL, f"{stage} was over before it was killed: {output}"
     _assert_ends_like(folder, finished)
@@ -56,7 +56,7 @@ def test_a_run_interrupted_in_every_stage_ends_with_the_same_bits(finished, tmp_
     moments = random.Random(5)
     for stage in STAGES:
         process = start("run", SMALLEST, "--out", folder, "--workers", "2")
-        delay = moments.uniform(0.0, 0.5)
+        delay = moments.uniform(0.0, SHORTEST)
         code, output = signal_when(process, f"{stage}: begins", signal.SIGINT, delay)
         assert code == 130, f"{stage}: {output}"
         assert "run the same command again" in output

@@ -14,8 +14,9 @@ class Interrupts:
 
     An exception that happens to be raised inside a callback of another library (a destructor, a
     hook of the compiler) is lost there, and the run would go on. So the signal is repeated every
-    second until the block ends, and the trace of the lost one is not shown. SIGTERM is what
-    schedulers send first. Does nothing outside the main thread, as in a notebook's server.
+    second until the block ends, which raises it once more if it got lost until then, and the trace
+    of the lost one is not shown. SIGTERM is what schedulers send first. Does nothing outside the
+    main thread, as in a notebook's server.
     """
 
     def __init__(self) -> None:
@@ -31,11 +32,13 @@ class Interrupts:
                     self._before[number] = signal.signal(number, self._handle)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, raised: type[BaseException] | None, *_: object) -> None:
         self._over.set()
         sys.unraisablehook = self._hook
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._began and raised is None:  # or a script would go on to its next command
+            raise KeyboardInterrupt
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self._began:
