@@ -26,7 +26,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.installed-dev
-	for name in qg_step convolution hybrid_step closure_step simulate_output generation_memory training startup; do \
+	for name in qg_step kolmogorov_step convolution hybrid_step closure_step simulate_output generation_memory training startup; do \
 	    echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:

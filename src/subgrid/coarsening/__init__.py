@@ -14,6 +14,7 @@ from subgrid.coarsening.operators import (
     Operator2,
     Operator3,
 )
+from subgrid.coarsening.staggered import StaggeredMean, coarse_state_and_defect
 from subgrid.registry import Registry
 
 COARSENERS = Registry(
@@ -27,7 +28,9 @@ __all__ = [
     "Operator1",
     "Operator2",
     "Operator3",
+    "StaggeredMean",
     "SubgridFlux",
+    "coarse_state_and_defect",
     "coarse_state_and_forcing",
     "flux_divergence",
     "subgrid_flux",

@@ -50,6 +50,11 @@ class AbstractCoarsener(eqx.Module):
 
     def __call__(self, state: PyTree) -> PyTree:
         """Return the state on the coarse grid; raises ShapeError if it is not on the fine one."""
+        self.check_shapes(state)
+        return jax.tree.map(self.coarsen, state)
+
+    def check_shapes(self, state: PyTree) -> None:
+        """Raise ShapeError unless every array of a state is on the fine grid."""
         for leaf in jax.tree.leaves(state):
             if jnp.shape(leaf)[-2:] != self.fine_grid.shape:
                 raise ShapeError(
@@ -57,7 +62,6 @@ class AbstractCoarsener(eqx.Module):
                     f"{self.fine_grid.shape}, the fine grid, but got one of shape "
                     f"{jnp.shape(leaf)}. Make the coarsener with the grid of the state."
                 )
-        return jax.tree.map(self.coarsen, state)
 
 
 class AbstractSpectralCoarsener(AbstractCoarsener):
@@ -108,7 +112,7 @@ class Operator1(AbstractSpectralCoarsener):
     coarse_grid: PeriodicGrid = eqx.field(static=True)
 
     def __init__(self, fine_grid: PeriodicGrid, coarse_grid: PeriodicGrid):
-        _check_pair(fine_grid, coarse_grid)
+        check_pair(fine_grid, coarse_grid)
         self.fine_grid, self.coarse_grid = fine_grid, coarse_grid
 
     @property
@@ -132,7 +136,7 @@ class Operator2(AbstractSpectralCoarsener):
     coarse_grid: PeriodicGrid = eqx.field(static=True)
 
     def __init__(self, fine_grid: PeriodicGrid, coarse_grid: PeriodicGrid):
-        _check_pair(fine_grid, coarse_grid)
+        check_pair(fine_grid, coarse_grid)
         self.fine_grid, self.coarse_grid = fine_grid, coarse_grid
 
     @property
@@ -161,15 +165,8 @@ class Operator3(AbstractCoarsener):
     coarse_grid: PeriodicGrid = eqx.field(static=True)
 
     def __init__(self, fine_grid: PeriodicGrid, coarse_grid: PeriodicGrid):
-        _check_pair(fine_grid, coarse_grid)
-        for name in ("nx", "ny"):
-            fine, coarse = getattr(fine_grid, name), getattr(coarse_grid, name)
-            if fine % coarse:
-                divisors = [n for n in range(4, fine, 2) if fine % n == 0]
-                raise ValueError(
-                    f"Operator3 averages whole blocks: {name} = {coarse} does not divide {fine}. "
-                    f"Choose one of {divisors}, or Operator1 or Operator2."
-                )
+        check_pair(fine_grid, coarse_grid)
+        check_whole_ratios(fine_grid, coarse_grid, "Operator3", "Operator1 or Operator2")
         self.fine_grid, self.coarse_grid = fine_grid, coarse_grid
 
     def coarsen(self, field: Float[Array, "*batch Y X"]) -> Float[Array, "*batch y x"]:
@@ -186,7 +183,22 @@ class Operator3(AbstractCoarsener):
         return blocks.mean(axis=(-3, -1))
 
 
-def _check_pair(fine: PeriodicGrid, coarse: PeriodicGrid) -> None:
+def check_whole_ratios(fine: PeriodicGrid, coarse: PeriodicGrid, name: str, instead: str) -> None:
+    """Raise ValueError unless each side of a coarse cell is a whole number of fine ones.
+
+    `name`: of the operator; `instead`: what reaches other sizes, for the message.
+    """
+    for side in ("nx", "ny"):
+        many, few = getattr(fine, side), getattr(coarse, side)
+        if many % few:
+            divisors = [n for n in range(4, many, 2) if many % n == 0]
+            raise ValueError(
+                f"{name} averages whole blocks: {side} = {few} does not divide {many}. "
+                f"Choose one of {divisors}, or {instead}."
+            )
+
+
+def check_pair(fine: PeriodicGrid, coarse: PeriodicGrid) -> None:
     """Raise ShapeError unless `coarse` covers the domain of `fine` with fewer cells each way."""
     if coarse.nx >= fine.nx or coarse.ny >= fine.ny:
         raise ShapeError(

@@ -4,16 +4,28 @@ from subgrid.stepping.model import AbstractModel, Carry, Model, check_increment
 from subgrid.stepping.rollout import Trajectory, advance_segment, guarded_step, repeat, rollout
 from subgrid.stepping.schemes import AB3, RK4, SSPRK3, AbstractScheme, Euler
 from subgrid.stepping.simulate import simulate
+from subgrid.stepping.split import (
+    AbstractCoupling,
+    AddAfter,
+    AddWithin,
+    ProjectAfter,
+    SplitModel,
+)
 
 __all__ = [
     "AB3",
     "RK4",
     "SSPRK3",
+    "AbstractCoupling",
     "AbstractModel",
     "AbstractScheme",
+    "AddAfter",
+    "AddWithin",
     "Carry",
     "Euler",
     "Model",
+    "ProjectAfter",
+    "SplitModel",
     "Trajectory",
     "advance_segment",
     "check_increment",

@@ -67,11 +67,7 @@ class Model(AbstractModel):
 
     def init(self, state: PyTree, *, key: PRNGKeyArray | None = None) -> Carry:
         """Return the carry that starts from `state`; raises ShapeError for a misshapen closure."""
-        memory = None
-        if self.closure is not None:
-            memory = self.closure.init(state, key=key)
-            increment, _ = jax.eval_shape(self.closure, state, memory)
-            check_increment(increment, state, type(self.closure).__name__)
+        memory = started_memory(self.closure, state, key)
         evolved = self.system.to_evolved(state)
         return Carry(
             evolved,
@@ -114,6 +110,16 @@ class Model(AbstractModel):
         increment, memory = self.closure(state, memory, forcing, **known)
         added = self.system.increment_to_evolved(increment)
         return jax.tree.map(jnp.add, rate, added), memory
+
+
+def started_memory(closure: Any, state: PyTree, key: PRNGKeyArray | None) -> PyTree:
+    """Return the memory of a closure, None without one; raises ShapeError if it is misshapen."""
+    if closure is None:
+        return None
+    memory = closure.init(state, key=key)
+    increment, _ = jax.eval_shape(closure, state, memory)
+    check_increment(increment, state, type(closure).__name__)
+    return memory
 
 
 def check_increment(increment: PyTree, state: PyTree, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from subgrid.registry import Registry
 from subgrid.systems.base import AbstractSystem
+from subgrid.systems.kolmogorov import KolmogorovFlow, KolmogorovState
 from subgrid.systems.qg import QGSpectrum, QGState, TwoLayerQG
 from subgrid.systems.time_step import (
     StepLimit,
@@ -16,6 +17,8 @@ SYSTEMS = Registry("system", {"qg": TwoLayerQG})
 __all__ = [
     "SYSTEMS",
     "AbstractSystem",
+    "KolmogorovFlow",
+    "KolmogorovState",
     "QGSpectrum",
     "QGState",
     "StepLimit",

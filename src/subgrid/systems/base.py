@@ -7,8 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
+from subgrid.errors import ConfigError
 from subgrid.stepping import AbstractScheme, Model
 from subgrid.types import Variable
 
@@ -98,3 +100,21 @@ class AbstractSystem(eqx.Module):
             low, high = variable.bounds
             healthy &= jnp.all(jnp.isfinite(leaf) & (leaf >= low) & (leaf <= high))
         return healthy
+
+
+def checked_dtype(dtype: DTypeLike) -> str:
+    """Return the name of a precision; raises ConfigError unless float32 or, enabled, float64."""
+    name = np.dtype(dtype).name
+    if name not in ("float32", "float64"):
+        raise ConfigError(f"dtype must be float32 or float64, got {name}")
+    if name == "float64" and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+        raise ConfigError(
+            "dtype float64 needs jax.config.update('jax_enable_x64', True) before the system "
+            "is made"
+        )
+    return name
+
+
+def plain_number(value: ArrayLike) -> float:
+    """Return a scalar as a float that prints as it was typed (float32 1.5e-11 → 1.5e-11)."""
+    return float(str(np.asarray(value)[()]))

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from subgrid.errors import ConfigError
@@ -19,7 +19,7 @@ from subgrid.grids import (
 )
 from subgrid.registry import unknown_name_message
 from subgrid.stepping import AB3, AbstractScheme
-from subgrid.systems.base import AbstractSystem
+from subgrid.systems.base import AbstractSystem, checked_dtype, plain_number
 from subgrid.systems.qg_budget import spectral_budget
 from subgrid.types import Variable
 
@@ -136,7 +136,7 @@ class TwoLayerQG(AbstractSystem):
         self.configuration = configuration
         self.dealias = bool(dealias)
         self.pv_bound = float(pv_bound)
-        self._dtype = _checked_dtype(dtype)
+        self._dtype = checked_dtype(dtype)
         values = _checked_constants(configuration, constants, filter_sharpness)
         as_array = lambda value: jnp.asarray(np.asarray(value, np.float64), self._dtype)  # noqa: E731
         self.constants = {name: as_array(value) for name, value in values.items()}
@@ -189,11 +189,11 @@ class TwoLayerQG(AbstractSystem):
             "configuration": self.configuration,
             "length_x": self.grid.length_x,
             "length_y": self.grid.length_y,
-            "filter_sharpness": _plain(self.filter_sharpness),
+            "filter_sharpness": plain_number(self.filter_sharpness),
             "dealias": self.dealias,
             "pv_bound": self.pv_bound,
             "dtype": self._dtype,
-            **{name: _plain(value) for name, value in self.constants.items()},
+            **{name: plain_number(value) for name, value in self.constants.items()},
         }
 
     def with_grid(self, nx: int, ny: int | None = None, **changes: Any) -> "TwoLayerQG":
@@ -357,23 +357,6 @@ class TwoLayerQG(AbstractSystem):
 
 def _split(hat: Array) -> QGSpectrum:
     return QGSpectrum(hat.real, hat.imag)
-
-
-def _plain(value: ArrayLike) -> float:
-    """Return a scalar as a float that prints as it was typed (float32 1.5e-11 → 1.5e-11)."""
-    return float(str(np.asarray(value)[()]))
-
-
-def _checked_dtype(dtype: DTypeLike) -> str:
-    name = np.dtype(dtype).name
-    if name not in ("float32", "float64"):
-        raise ConfigError(f"dtype must be float32 or float64, got {name}")
-    if name == "float64" and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
-        raise ConfigError(
-            "dtype float64 needs jax.config.update('jax_enable_x64', True) before the system "
-            "is made"
-        )
-    return name
 
 
 def _checked_constants(

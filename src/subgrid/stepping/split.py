@@ -1,0 +1,95 @@
+"""The model of a system that takes steps of its own, and how a closure enters such a step."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
+
+from subgrid.stepping.model import AbstractModel, Carry, started_memory
+
+
+class AbstractCoupling(eqx.Module):
+    """How the increment of a closure, per time, enters a step of `system.advance`."""
+
+    @abc.abstractmethod
+    def step(
+        self, system: Any, state: PyTree, dt: float, forcing: PyTree, increment: PyTree
+    ) -> PyTree:
+        """Return the state one step later; `increment` is the closure's at `state`."""
+
+
+class AddAfter(AbstractCoupling):
+    """x ← T(x) + dt S(x): added after the step, as it is (Otness, Zanna & Bruna 2025).
+
+    What divergence the increment has stays in the state until the next step's projection.
+    """
+
+    def step(
+        self, system: Any, state: PyTree, dt: float, forcing: PyTree, increment: PyTree
+    ) -> PyTree:
+        """Return T(x) + dt S(x)."""
+        return _plus(system.advance(state, dt, forcing), increment, dt)
+
+
+class ProjectAfter(AbstractCoupling):
+    """x ← P(T(x) + dt S(x)): added after the step and projected at once."""
+
+    def step(
+        self, system: Any, state: PyTree, dt: float, forcing: PyTree, increment: PyTree
+    ) -> PyTree:
+        """Return P(T(x) + dt S(x)); `system` must offer `project`."""
+        return system.project(_plus(system.advance(state, dt, forcing), increment, dt))
+
+
+class AddWithin(AbstractCoupling):
+    """x ← T(x; f + S(x)): a force within the step, which projects it and diffuses it."""
+
+    def step(
+        self, system: Any, state: PyTree, dt: float, forcing: PyTree, increment: PyTree
+    ) -> PyTree:
+        """Return the step under the forcing and the increment."""
+        return system.advance(
+            state, dt, increment if forcing is None else _plus(forcing, increment, 1.0)
+        )
+
+
+class SplitModel(AbstractModel):
+    """Steps a system by its own `advance(state, dt, forcing)`, such as a fractional step.
+
+    `coupling`: how the closure's increment enters. `dt`: in the system's unit of time.
+    """
+
+    system: Any
+    dt: float = eqx.field(converter=float, static=True)
+    closure: Any = None
+    coupling: AbstractCoupling = AddAfter()
+
+    def init(self, state: PyTree, *, key: PRNGKeyArray | None = None) -> Carry:
+        """Return the carry that starts from `state`; raises ShapeError for a misshapen closure."""
+        memory = started_memory(self.closure, state, key)
+        return Carry(state, None, memory, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
+
+    def step(self, carry: Carry, forcing: PyTree = None) -> Carry:
+        """Return the carry one step later."""
+        state, memory = carry.evolved, carry.memory
+        if self.closure is None:
+            advanced = self.system.advance(state, self.dt, forcing)
+        else:
+            increment, memory = self.closure(state, memory, forcing)
+            advanced = self.coupling.step(self.system, state, self.dt, forcing, increment)
+        return Carry(advanced, None, memory, carry.step + 1, carry.blew_up_at)
+
+    def state(self, carry: Carry) -> PyTree:
+        """Return the state that a carry holds."""
+        return carry.evolved
+
+    def healthy(self, carry: Carry) -> Bool[Array, ""]:
+        """Return whether the state is finite and within its bounds."""
+        return self.system.is_healthy(carry.evolved)
+
+
+def _plus(state: PyTree, increment: PyTree, factor: float) -> PyTree:
+    return jax.tree.map(lambda x, s: x + factor * s, state, increment)
