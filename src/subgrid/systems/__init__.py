@@ -1,6 +1,11 @@
 """Dynamical systems: equations on a grid."""
 
 from subgrid.registry import Registry
+from subgrid.systems.barotropic import (
+    BarotropicSpectrum,
+    BarotropicState,
+    BarotropicVorticity,
+)
 from subgrid.systems.base import AbstractSystem
 from subgrid.systems.kolmogorov import KolmogorovFlow, KolmogorovState
 from subgrid.systems.qg import QGSpectrum, QGState, TwoLayerQG
@@ -17,6 +22,9 @@ SYSTEMS = Registry("system", {"qg": TwoLayerQG})
 __all__ = [
     "SYSTEMS",
     "AbstractSystem",
+    "BarotropicSpectrum",
+    "BarotropicState",
+    "BarotropicVorticity",
     "KolmogorovFlow",
     "KolmogorovState",
     "QGSpectrum",
