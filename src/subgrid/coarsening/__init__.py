@@ -1,5 +1,11 @@
 """Maps from a fine to a coarse state of the same system, and what the coarse equations miss."""
 
+from subgrid.coarsening.defect import (
+    AbstractForcing,
+    StepForcing,
+    TendencyForcing,
+    coarse_state_and_defect,
+)
 from subgrid.coarsening.forcing import (
     SubgridFlux,
     coarse_state_and_forcing,
@@ -14,7 +20,7 @@ from subgrid.coarsening.operators import (
     Operator2,
     Operator3,
 )
-from subgrid.coarsening.staggered import StaggeredMean, coarse_state_and_defect
+from subgrid.coarsening.staggered import StaggeredMean
 from subgrid.registry import Registry
 
 COARSENERS = Registry(
@@ -24,12 +30,15 @@ COARSENERS = Registry(
 __all__ = [
     "COARSENERS",
     "AbstractCoarsener",
+    "AbstractForcing",
     "AbstractSpectralCoarsener",
     "Operator1",
     "Operator2",
     "Operator3",
     "StaggeredMean",
+    "StepForcing",
     "SubgridFlux",
+    "TendencyForcing",
     "coarse_state_and_defect",
     "coarse_state_and_forcing",
     "flux_divergence",

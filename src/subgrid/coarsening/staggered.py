@@ -1,14 +1,6 @@
-"""Coarsening of velocities on a C grid, and what the coarse model's step misses of the fine one's.
-
-The solver of Kolmogorov flow is a step, not a tendency: its limiter and its projection act within
-it. So the subgrid forcing of Otness, Zanna & Bruna 2025 is the defect of one coarse step, per time.
-It contains the numerical diffusion of the coarse scheme, and depends on the step.
-"""
-
-from typing import Any
+"""Coarsening of velocities on a C grid."""
 
 import equinox as eqx
-import jax
 from jaxtyping import Array, Float, PyTree
 
 from subgrid.coarsening.operators import AbstractCoarsener, check_pair, check_whole_ratios
@@ -63,31 +55,3 @@ class StaggeredMean(AbstractCoarsener):
     def _blocks(self, field: Array) -> Array:
         fine, (ny, nx) = self.fine_grid, self.coarse_grid.shape
         return field.reshape(*field.shape[:-2], ny, fine.ny // ny, nx, fine.nx // nx)
-
-
-def coarse_state_and_defect(
-    fine: Any,
-    coarse: Any,
-    coarsener: AbstractCoarsener,
-    state: PyTree,
-    dt: float,
-    substeps: int = 1,
-) -> tuple[PyTree, PyTree]:
-    """Return C x and S = [C T_f(x) - T_c(C x)]/dt: what to add, per time, after a coarse step.
-
-    T_c: one step of `coarse.advance` over `dt`; T_f: `substeps` steps of `fine.advance` over
-    dt/substeps each. x + dt S is then exact to rounding. With one substep both take the same step
-    (Otness, Zanna & Bruna 2025, who run coarse models at the step of the truth); with more, the
-    coarse model takes longer steps, and S holds what that costs, too. S has no discrete divergence
-    where C and both steps make none. Raises ShapeError for a state on another grid.
-
-    In float32 S carries a rounding error of about 1e-4 of itself (256² to 64²).
-    """
-    seen = coarsener(state)
-
-    def substep(x: PyTree, _: None) -> tuple[PyTree, None]:
-        return fine.advance(x, dt / substeps), None
-
-    later, _ = jax.lax.scan(substep, state, None, length=substeps)
-    exact, resolved = coarsener(later), coarse.advance(seen, dt)
-    return seen, jax.tree.map(lambda a, b: (a - b) / dt, exact, resolved)

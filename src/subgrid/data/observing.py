@@ -10,21 +10,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from subgrid.coarsening import coarse_state_and_forcing, subgrid_flux
+from subgrid.coarsening import AbstractForcing, TendencyForcing, subgrid_flux
 
 
 class Observer(eqx.Module):
     """Maps a fine state to {size: {array name: float32 array}} for all coarse sizes at once.
 
     `system`: the fine one. `coarse_systems`, `coarseners`: per size. For every variable v there are
-    `v` = C x and `v_forcing` = S, to be ADDED to the coarse tendency; with `store_flux` (two-layer
-    QG) also `q_flux_x` and `q_flux_y`, whose divergence is -S.
+    `v` = C x and `v_forcing` = S, to be ADDED; `forcing` says what S is. With `store_flux`
+    (two-layer QG) also `q_flux_x` and `q_flux_y`, whose divergence is -S.
     """
 
     system: Any
     coarse_systems: Mapping[int, Any]
     coarseners: Mapping[int, Any]
     store_flux: bool = eqx.field(static=True, default=False)
+    forcing: AbstractForcing = TendencyForcing()
 
     def __call__(self, state: PyTree) -> dict[int, dict[str, Array]]:
         """Return the arrays of one frame."""
@@ -32,7 +33,7 @@ class Observer(eqx.Module):
 
     def _one(self, size: int, state: PyTree) -> dict[str, Array]:
         coarse, coarsener = self.coarse_systems[size], self.coarseners[size]
-        seen, forcing = coarse_state_and_forcing(self.system, coarse, coarsener, state)
+        seen, forcing = self.forcing(self.system, coarse, coarsener, state)
         names = [variable.name for variable in self.system.variables]
         arrays = {name: getattr(seen, name) for name in names}
         arrays |= {f"{name}_forcing": getattr(forcing, name) for name in names}
@@ -58,6 +59,7 @@ class ScaleLayout:
 
     arrays: tuple[ArrayLayout, ...]
     coordinates: dict[str, tuple[np.ndarray, dict[str, str]]]
+    time_units: str = "s"
 
 
 def state_shapes(system: Any) -> PyTree:
@@ -77,6 +79,7 @@ def layouts(observer: Observer) -> dict[int, ScaleLayout]:
                 for name, array in arrays.items()
             ),
             observer.coarse_systems[size].coordinates(),
+            observer.system.time_units,
         )
     return found
 
@@ -84,6 +87,7 @@ def layouts(observer: Observer) -> dict[int, ScaleLayout]:
 def _meaning(observer: Observer) -> dict[str, tuple[tuple[str, ...], dict[str, str]]]:
     """Return axes and CF attributes of every array that the observer makes."""
     found = {}
+    per_time = "1" if observer.system.time_units == "1" else f"{observer.system.time_units}-1"
     for variable in observer.system.variables:
         attributes = variable.attributes()
         found[variable.name] = variable.dims, attributes
@@ -91,7 +95,7 @@ def _meaning(observer: Observer) -> dict[str, tuple[tuple[str, ...], dict[str, s
             variable.dims,
             {
                 **{name: text for name, text in attributes.items() if name != "standard_name"},
-                "units": _times(variable.units, "s-1"),
+                "units": _times(variable.units, per_time),
                 "long_name": f"subgrid forcing of {variable.long_name}, to be added",
             },
         )

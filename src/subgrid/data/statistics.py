@@ -36,7 +36,7 @@ class VariableStatistics:
     @property
     def std(self) -> NDArray[np.float64]:
         """The standard deviation."""
-        return np.sqrt(self.variance)
+        return np.asarray(np.sqrt(self.variance))
 
 
 def statistics(path: str | Path, scale: int) -> dict[str, VariableStatistics]:
@@ -95,7 +95,9 @@ def _one_pass(reader: ShardReader, attributes: dict[str, Any]) -> VariableStatis
         count += added
         low = np.minimum(low, values.min(axis=axes))
         high = np.maximum(high, values.max(axis=axes))
-    return VariableStatistics(mean, squares / max(count, 1), low, high, count, tuple(excluded))
+    # a field without levels has one channel and no axis: NumPy makes scalars of such arrays
+    mean, variance, low, high = map(np.asarray, (mean, squares / max(count, 1), low, high))
+    return VariableStatistics(mean, variance, low, high, count, tuple(excluded))
 
 
 def _blocks(

@@ -34,7 +34,7 @@ def create_store(
 ) -> None:
     """Make the metadata and coordinates of a store; its arrays hold nothing yet.
 
-    `times` [time]: seconds since the start of a trajectory. Made aside and renamed, so that a
+    `times` [time]: since the start of a trajectory. Made aside and renamed, so that a
     killed process leaves no half a store.
     """
     import zarr
@@ -215,7 +215,8 @@ def _create_scale(
             attributes={**array.attributes},
         )
     _write_coordinate(group, "trajectory", np.arange(trajectories))
-    time = {"units": "s", "long_name": "time since the start of the trajectory", "axis": "T"}
+    since = "time since the start of the trajectory"
+    time = {"units": layout.time_units, "long_name": since, "axis": "T"}
     _write_coordinate(group, "time", times, time)
     for name, (values, notes) in layout.coordinates.items():
         _write_coordinate(group, name, np.asarray(values), notes)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
+from subgrid.coarsening import AbstractForcing, TendencyForcing
 from subgrid.data.observing import Observer, state_shapes
 from subgrid.data.records import Progress, Records, TrajectoryResult, locked
 from subgrid.data.shards import ShardWriter
@@ -37,7 +38,8 @@ class Truth:
 
     Each starts from `system.initial_state`, makes `spinup_steps` steps of `dt` seconds, then
     `frames` frames `save_every` steps apart. Of each frame the state and its subgrid forcing are
-    kept per coarse size (see `subgrid.data.Observer`; `store_flux` adds the flux form).
+    kept per coarse size (see `subgrid.data.Observer`; `store_flux` adds the flux form). `forcing`:
+    what that forcing is, by default the difference of two tendencies.
     `segment_frames`: frames between two saves; one segment is computed while at most one is
     written. `seed`: of the random numbers.
     """
@@ -52,6 +54,7 @@ class Truth:
     seed: int
     segment_frames: int = 16
     store_flux: bool = False
+    forcing: AbstractForcing = field(default_factory=TendencyForcing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +79,9 @@ class TrajectoryJob(Truth):
     @property
     def observer(self) -> Observer:
         """What is computed of each frame."""
-        return Observer(self.system, self.coarse_systems, self.coarseners, self.store_flux)
+        return Observer(
+            self.system, self.coarse_systems, self.coarseners, self.store_flux, self.forcing
+        )
 
     @property
     def steps(self) -> int:

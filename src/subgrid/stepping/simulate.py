@@ -65,9 +65,8 @@ def _dataset(
     system = model.system
     leaves = [np.concatenate(parts) for parts in zip(*map(jax.tree.leaves, saved), strict=True)]
     times = np.arange(frames) * save_every * model.dt
-    coordinates: dict[str, Any] = {
-        "time": ("time", times, {"long_name": "time since the start", "units": "s", "axis": "T"})
-    }
+    since = {"long_name": "time since the start", "units": system.time_units, "axis": "T"}
+    coordinates: dict[str, Any] = {"time": ("time", times, since)}
     for name, (values, attributes) in system.coordinates().items():
         coordinates[name] = (name, values, attributes)
     data = {

@@ -65,6 +65,7 @@ class BarotropicVorticity(AbstractSystem):
 
     State = BarotropicState
     evolves_spectra = True
+    time_units = "1"
 
     grid: PeriodicGrid = eqx.field(static=True)
     dealias: bool = eqx.field(static=True)

@@ -24,11 +24,13 @@ class AbstractSystem(eqx.Module):
     state itself is evolved. `evolves_spectra`: that representation is the rfft2 of the state's
     arrays (in any linear packing), so a multiplier of wavenumbers can act on it directly.
     `diagnosing`: the constants that say which flow a state is; the others act in the step alone.
+    `time_units`: of `dt` and of all rates; "1" in a dimensionless system.
     """
 
     State: ClassVar[Any]
     evolves_spectra: ClassVar[bool] = False
     diagnosing: ClassVar[tuple[str, ...]] = ()
+    time_units: ClassVar[str] = "s"
 
     @property
     @abc.abstractmethod

@@ -84,6 +84,7 @@ class KolmogorovFlow(AbstractSystem):
     """
 
     State = KolmogorovState
+    time_units = "1"
 
     grid: PeriodicGrid = eqx.field(static=True)
     configuration: str = eqx.field(static=True)
