@@ -7,6 +7,12 @@ from subgrid.closures.hybrid_symbolic import HybridSymbolic
 from subgrid.closures.inputs import TENDENCY, Inputs
 from subgrid.closures.learned import LearnedClosure, in_system
 from subgrid.closures.smagorinsky import Smagorinsky
+from subgrid.closures.staggered_viscosity import (
+    DynamicLeith,
+    DynamicSmagorinsky,
+    StaggeredLeith,
+    StaggeredSmagorinsky,
+)
 from subgrid.closures.storage import (
     MODEL_FILE,
     WEIGHTS_FILE,
@@ -36,10 +42,14 @@ __all__ = [
     "WEIGHTS_FILE",
     "AbstractClosure",
     "BackscatterBiharmonic",
+    "DynamicLeith",
+    "DynamicSmagorinsky",
     "HybridSymbolic",
     "Inputs",
     "LearnedClosure",
     "Smagorinsky",
+    "StaggeredLeith",
+    "StaggeredSmagorinsky",
     "ZannaBolton2020",
     "channels_to_state",
     "check_closure",

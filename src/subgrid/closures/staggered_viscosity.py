@@ -1,0 +1,241 @@
+"""Eddy viscosities for velocities on a staggered grid: Smagorinsky and Leith, constant or dynamic.
+
+    ∂u_i/∂t += ∂_j τ_ij,   τ_ij = 2 ν S_ij,   S_ij = ½ (∂_i u_j + ∂_j u_i)
+    Smagorinsky  ν = (C Δ)² |S|,    |S| = √(2 S_ij S_ij)
+    Leith        ν = (Λ Δ/π)³ |∇ω|
+
+S_xx and S_yy sit at the centres of cells, S_xy at their corners, so the momentum of each face is
+kept and the power taken from the flow is the discrete sum of 2 ν S_ij S_ij ≥ 0, to rounding.
+|S| and |∇ω| are formed at both places from averages of squares of the four, or two and two,
+neighbours. The increment has a divergence, which the pressure of the next projection removes.
+
+Dynamic: the factor c of ν = c N, N the rest, follows from the resolved stresses (Germano et al.
+1991; Lilly 1992, Phys. Fluids A 4, 633) with averages <> over the domain:
+
+    L_ij = (u_i u_j)^ - û_i û_j,   M_ij = 2 [(N S_ij)^ - N̂ Ŝ_ij],   c = <L_ij M_ij>/<M_ij M_ij>
+
+^ is the mean over 3 x 3 cells with weights ¼ ½ ¼ each way, as wide as √6 cells (Lund 1997); N̂ is N
+of the filtered velocities with Δ̂ = √6 Δ; L without trace; negative c count as 0.
+
+Sources: Smagorinsky 1963, Mon. Weather Rev. 91, 99; Leith 1996, Physica D 98, 481; Fox-Kemper &
+Menemenlis 2008, doi:10.1029/177GM19, for Λ = 1.
+"""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PyTree
+
+from subgrid.closures.base import AbstractClosure
+from subgrid.grids import PeriodicGrid
+from subgrid.grids.staggered import X, Y, ahead, behind, staggered_vorticity
+from subgrid.systems import KolmogorovFlow, KolmogorovState
+
+_TEST_WIDTH = 6.0**0.5  # of the test filter, in cells
+
+
+class _Strain(eqx.Module):
+    """S_xx and S_yy at centres, S_xy at north-east corners, 1/time."""
+
+    xx: Float[Array, "y x"]
+    yy: Float[Array, "y x"]
+    xy: Float[Array, "y x"]
+
+
+class _AbstractViscosity(AbstractClosure):
+    """What the four closures share; `_norm` is N/Δⁿ, where N is the viscosity but for c."""
+
+    system: eqx.AbstractVar[KolmogorovFlow]
+
+    @abc.abstractmethod
+    def _norm(
+        self, u: Array, v: Array, strain: _Strain, width: float
+    ) -> tuple[Float[Array, "y x"], Float[Array, "y x"]]:
+        """Return N at centres and at corners for a filter `width` times the cell."""
+
+    @abc.abstractmethod
+    def _factor(self, state: KolmogorovState) -> Float[Array, ""]:
+        """Return c of ν = c N."""
+
+    def __call__(
+        self, state: KolmogorovState, memory: PyTree = None, forcing: PyTree = None
+    ) -> tuple[KolmogorovState, PyTree]:
+        """Return the increment, velocity per time, and the memory it got."""
+        grid = self.system.grid
+        strain = _strain(state.u, state.v, grid)
+        centre, corner = self._norm(state.u, state.v, strain, 1.0)
+        twice = 2 * self._factor(state)
+        xx, yy, xy = (
+            twice * centre * strain.xx,
+            twice * centre * strain.yy,
+            twice * corner * strain.xy,
+        )
+        u = (ahead(xx, X) - xx) / grid.dx + (xy - behind(xy, Y)) / grid.dy
+        v = (xy - behind(xy, X)) / grid.dx + (ahead(yy, Y) - yy) / grid.dy
+        return KolmogorovState(u, v), memory
+
+    def _dynamic_factor(self, state: KolmogorovState) -> Float[Array, ""]:
+        grid = self.system.grid
+        fine = _strain(state.u, state.v, grid)
+        wide_u, wide_v = _filtered(state.u), _filtered(state.v)
+        wide = _strain(wide_u, wide_v, grid)
+        fine_norm = self._norm(state.u, state.v, fine, 1.0)
+        wide_norm = self._norm(wide_u, wide_v, wide, _TEST_WIDTH)
+        model = [
+            2 * (_filtered(n * s) - m * t)
+            for n, s, m, t in (
+                (fine_norm[0], fine.xx, wide_norm[0], wide.xx),
+                (fine_norm[0], fine.yy, wide_norm[0], wide.yy),
+                (fine_norm[1], fine.xy, wide_norm[1], wide.xy),
+            )
+        ]
+        xx, yy, xy = _resolved_stress(state.u, state.v, wide_u, wide_v)
+        # off-diagonal stresses count twice
+        over = jnp.mean(xx * model[0] + yy * model[1]) + 2 * jnp.mean(xy * model[2])
+        under = jnp.mean(model[0] ** 2 + model[1] ** 2) + 2 * jnp.mean(model[2] ** 2)
+        return jnp.maximum(over, 0) / jnp.where(under > 0, under, 1)
+
+
+class StaggeredSmagorinsky(_AbstractViscosity):
+    """Smagorinsky's eddy viscosity for Kolmogorov flow, `constant` C = 0.15 unless given.
+
+    See the module's description. Raises TypeError for another system.
+    """
+
+    system: KolmogorovFlow
+    constant: Float[Array, ""]
+
+    def __init__(self, system: Any, constant: ArrayLike = 0.15):
+        self.system = _checked(system, "StaggeredSmagorinsky")
+        self.constant = jnp.asarray(constant, self.system.dtype)
+
+    def _norm(self, u, v, strain, width):
+        return _smagorinsky_norm(strain, self.system.grid, width)
+
+    def _factor(self, state):
+        return self.constant**2
+
+
+class StaggeredLeith(_AbstractViscosity):
+    """Leith's eddy viscosity for Kolmogorov flow, `constant` Λ = 1 unless given.
+
+    See the module's description. Raises TypeError for another system.
+    """
+
+    system: KolmogorovFlow
+    constant: Float[Array, ""]
+
+    def __init__(self, system: Any, constant: ArrayLike = 1.0):
+        self.system = _checked(system, "StaggeredLeith")
+        self.constant = jnp.asarray(constant, self.system.dtype)
+
+    def _norm(self, u, v, strain, width):
+        return _leith_norm(u, v, self.system.grid, width)
+
+    def _factor(self, state):
+        return (self.constant / np.pi) ** 3
+
+
+class DynamicSmagorinsky(_AbstractViscosity):
+    """Smagorinsky's eddy viscosity whose factor follows from the resolved stresses.
+
+    See the module's description. Raises TypeError for another system.
+    """
+
+    system: KolmogorovFlow
+
+    def __init__(self, system: Any):
+        self.system = _checked(system, "DynamicSmagorinsky")
+
+    def _norm(self, u, v, strain, width):
+        return _smagorinsky_norm(strain, self.system.grid, width)
+
+    def _factor(self, state):
+        return self._dynamic_factor(state)
+
+
+class DynamicLeith(_AbstractViscosity):
+    """Leith's eddy viscosity whose factor follows from the resolved stresses.
+
+    See the module's description. Raises TypeError for another system.
+    """
+
+    system: KolmogorovFlow
+
+    def __init__(self, system: Any):
+        self.system = _checked(system, "DynamicLeith")
+
+    def _norm(self, u, v, strain, width):
+        return _leith_norm(u, v, self.system.grid, width)
+
+    def _factor(self, state):
+        return self._dynamic_factor(state)
+
+
+def _checked(system: Any, closure: str) -> KolmogorovFlow:
+    if not isinstance(system, KolmogorovFlow):
+        raise TypeError(
+            f"{closure} is a closure of KolmogorovFlow, got a system of class "
+            f"{type(system).__name__}"
+        )
+    return system
+
+
+def _strain(u: Array, v: Array, grid: PeriodicGrid) -> _Strain:
+    shear = (ahead(u, Y) - u) / grid.dy + (ahead(v, X) - v) / grid.dx
+    return _Strain((u - behind(u, X)) / grid.dx, (v - behind(v, Y)) / grid.dy, 0.5 * shear)
+
+
+def _smagorinsky_norm(strain: _Strain, grid: PeriodicGrid, width: float) -> tuple[Array, Array]:
+    """Return Δ² |S| at centres and at corners."""
+    diagonal, shear = strain.xx**2 + strain.yy**2, strain.xy**2
+    south_west = 0.5 * (shear + behind(shear, X))
+    to_centre = 0.5 * (south_west + behind(south_west, Y))
+    north_east = 0.5 * (diagonal + ahead(diagonal, X))
+    to_corner = 0.5 * (north_east + ahead(north_east, Y))
+    area = width**2 * grid.dx * grid.dy
+    squares = (2 * (diagonal + 2 * to_centre), 2 * (to_corner + 2 * shear))
+    return area * _root(squares[0]), area * _root(squares[1])
+
+
+def _leith_norm(u: Array, v: Array, grid: PeriodicGrid, width: float) -> tuple[Array, Array]:
+    """Return Δ³ |∇ω| at centres and at corners."""
+    vorticity = staggered_vorticity(u, v, grid)
+    east = ((vorticity - behind(vorticity, X)) / grid.dx) ** 2  # on north faces
+    north = ((vorticity - behind(vorticity, Y)) / grid.dy) ** 2  # on east faces
+    centre = 0.5 * (east + behind(east, Y)) + 0.5 * (north + behind(north, X))
+    corner = 0.5 * (east + ahead(east, X)) + 0.5 * (north + ahead(north, Y))
+    volume = (width**2 * grid.dx * grid.dy) ** 1.5
+    return volume * _root(centre), volume * _root(corner)
+
+
+def _root(square: Array) -> Array:
+    """Return √; its gradient at 0 is 0, not NaN."""
+    moving = square > 0
+    return jnp.where(moving, jnp.sqrt(jnp.where(moving, square, 1)), 0)
+
+
+def _filtered(field: Array) -> Array:
+    """Return the mean over 3 x 3 cells, weights ¼ ½ ¼ each way."""
+    along = 0.5 * field + 0.25 * (ahead(field, X) + behind(field, X))
+    return 0.5 * along + 0.25 * (ahead(along, Y) + behind(along, Y))
+
+
+def _resolved_stress(u: Array, v: Array, wide_u: Array, wide_v: Array) -> tuple[Array, ...]:
+    """Return L_xx, L_yy without their mean at centres, and L_xy at corners."""
+
+    def centred(u: Array, v: Array) -> tuple[Array, Array]:
+        return 0.5 * (u + behind(u, X)), 0.5 * (v + behind(v, Y))
+
+    def at_corner(u: Array, v: Array) -> Array:
+        return 0.25 * (u + ahead(u, Y)) * (v + ahead(v, X))
+
+    (a, b), (wide_a, wide_b) = centred(u, v), centred(wide_u, wide_v)
+    xx, yy = _filtered(a * a) - wide_a**2, _filtered(b * b) - wide_b**2
+    half_trace = 0.5 * (xx + yy)
+    xy = _filtered(at_corner(u, v)) - at_corner(wide_u, wide_v)
+    return xx - half_trace, yy - half_trace, xy
