@@ -8,8 +8,6 @@ from subgrid.closures.inputs import TENDENCY, Inputs
 from subgrid.closures.learned import LearnedClosure, in_system
 from subgrid.closures.smagorinsky import Smagorinsky
 from subgrid.closures.staggered_viscosity import (
-    DynamicLeith,
-    DynamicSmagorinsky,
     StaggeredLeith,
     StaggeredSmagorinsky,
 )
@@ -42,8 +40,6 @@ __all__ = [
     "WEIGHTS_FILE",
     "AbstractClosure",
     "BackscatterBiharmonic",
-    "DynamicLeith",
-    "DynamicSmagorinsky",
     "HybridSymbolic",
     "Inputs",
     "LearnedClosure",

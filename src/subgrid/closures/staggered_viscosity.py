@@ -47,9 +47,11 @@ class _Strain(eqx.Module):
 
 
 class _AbstractViscosity(AbstractClosure):
-    """What the four closures share; `_norm` is N/Δⁿ, where N is the viscosity but for c."""
+    """What the closures share: ν = c N, and how the increment follows from it."""
 
     system: eqx.AbstractVar[KolmogorovFlow]
+    constant: eqx.AbstractVar[Float[Array, ""]]
+    dynamic: eqx.AbstractVar[bool]
 
     @abc.abstractmethod
     def _norm(
@@ -58,8 +60,8 @@ class _AbstractViscosity(AbstractClosure):
         """Return N at centres and at corners for a filter `width` times the cell."""
 
     @abc.abstractmethod
-    def _factor(self, state: KolmogorovState) -> Float[Array, ""]:
-        """Return c of ν = c N."""
+    def _constant_factor(self) -> Float[Array, ""]:
+        """Return c where it is not dynamic."""
 
     def __call__(
         self, state: KolmogorovState, memory: PyTree = None, forcing: PyTree = None
@@ -68,7 +70,7 @@ class _AbstractViscosity(AbstractClosure):
         grid = self.system.grid
         strain = _strain(state.u, state.v, grid)
         centre, corner = self._norm(state.u, state.v, strain, 1.0)
-        twice = 2 * self._factor(state)
+        twice = 2 * self.factor(state)
         xx, yy, xy = (
             twice * centre * strain.xx,
             twice * centre * strain.yy,
@@ -77,6 +79,10 @@ class _AbstractViscosity(AbstractClosure):
         u = (ahead(xx, X) - xx) / grid.dx + (xy - behind(xy, Y)) / grid.dy
         v = (xy - behind(xy, X)) / grid.dx + (ahead(yy, Y) - yy) / grid.dy
         return KolmogorovState(u, v), memory
+
+    def factor(self, state: KolmogorovState) -> Float[Array, ""]:
+        """Return c of ν = c N, from the constant or from the resolved stresses."""
+        return self._dynamic_factor(state) if self.dynamic else self._constant_factor()
 
     def _dynamic_factor(self, state: KolmogorovState) -> Float[Array, ""]:
         grid = self.system.grid
@@ -101,79 +107,47 @@ class _AbstractViscosity(AbstractClosure):
 
 
 class StaggeredSmagorinsky(_AbstractViscosity):
-    """Smagorinsky's eddy viscosity for Kolmogorov flow, `constant` C = 0.15 unless given.
+    """Smagorinsky's eddy viscosity for Kolmogorov flow; `constant` is C, unless `dynamic`.
 
     See the module's description. Raises TypeError for another system.
     """
 
     system: KolmogorovFlow
     constant: Float[Array, ""]
+    dynamic: bool = eqx.field(static=True)
 
-    def __init__(self, system: Any, constant: ArrayLike = 0.15):
+    def __init__(self, system: Any, constant: ArrayLike = 0.15, dynamic: bool = False):
         self.system = _checked(system, "StaggeredSmagorinsky")
         self.constant = jnp.asarray(constant, self.system.dtype)
+        self.dynamic = bool(dynamic)
 
     def _norm(self, u, v, strain, width):
         return _smagorinsky_norm(strain, self.system.grid, width)
 
-    def _factor(self, state):
+    def _constant_factor(self):
         return self.constant**2
 
 
 class StaggeredLeith(_AbstractViscosity):
-    """Leith's eddy viscosity for Kolmogorov flow, `constant` Λ = 1 unless given.
+    """Leith's eddy viscosity for Kolmogorov flow; `constant` is Λ, unless `dynamic`.
 
     See the module's description. Raises TypeError for another system.
     """
 
     system: KolmogorovFlow
     constant: Float[Array, ""]
+    dynamic: bool = eqx.field(static=True)
 
-    def __init__(self, system: Any, constant: ArrayLike = 1.0):
+    def __init__(self, system: Any, constant: ArrayLike = 1.0, dynamic: bool = False):
         self.system = _checked(system, "StaggeredLeith")
         self.constant = jnp.asarray(constant, self.system.dtype)
+        self.dynamic = bool(dynamic)
 
     def _norm(self, u, v, strain, width):
         return _leith_norm(u, v, self.system.grid, width)
 
-    def _factor(self, state):
+    def _constant_factor(self):
         return (self.constant / np.pi) ** 3
-
-
-class DynamicSmagorinsky(_AbstractViscosity):
-    """Smagorinsky's eddy viscosity whose factor follows from the resolved stresses.
-
-    See the module's description. Raises TypeError for another system.
-    """
-
-    system: KolmogorovFlow
-
-    def __init__(self, system: Any):
-        self.system = _checked(system, "DynamicSmagorinsky")
-
-    def _norm(self, u, v, strain, width):
-        return _smagorinsky_norm(strain, self.system.grid, width)
-
-    def _factor(self, state):
-        return self._dynamic_factor(state)
-
-
-class DynamicLeith(_AbstractViscosity):
-    """Leith's eddy viscosity whose factor follows from the resolved stresses.
-
-    See the module's description. Raises TypeError for another system.
-    """
-
-    system: KolmogorovFlow
-
-    def __init__(self, system: Any):
-        self.system = _checked(system, "DynamicLeith")
-
-    def _norm(self, u, v, strain, width):
-        return _leith_norm(u, v, self.system.grid, width)
-
-    def _factor(self, state):
-        return self._dynamic_factor(state)
 
 
 def _checked(system: Any, closure: str) -> KolmogorovFlow:

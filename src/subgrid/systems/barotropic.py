@@ -13,7 +13,7 @@ from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid, forward_of_each, inverse_of_each, two_thirds_mask
 from subgrid.registry import unknown_name_message
 from subgrid.stepping import RK4, AbstractScheme
-from subgrid.systems.base import AbstractSystem, checked_dtype, plain_number
+from subgrid.systems.base import AbstractSystem, checked_dtype, plain_number, plane_coordinates
 from subgrid.types import Variable
 
 # Kolmogorov flow of Otness, Zanna & Bruna 2025; see `subgrid.systems.KolmogorovFlow`
@@ -137,10 +137,7 @@ class BarotropicVorticity(AbstractSystem):
 
     def coordinates(self) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
         """Return cell centres with their CF attributes."""
-        return {
-            "y": (self.grid.y, {"long_name": "distance north", "units": "1", "axis": "Y"}),
-            "x": (self.grid.x, {"long_name": "distance east", "units": "1", "axis": "X"}),
-        }
+        return plane_coordinates(self.grid, "1")
 
     def initial_state(self, *, key: PRNGKeyArray) -> BarotropicState:
         """Return smooth random vorticity about κ = 4, root-mean-square 5."""

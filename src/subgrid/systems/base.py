@@ -11,6 +11,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
 from subgrid.errors import ConfigError
+from subgrid.grids import PeriodicGrid
 from subgrid.stepping import AbstractScheme, Model
 from subgrid.types import Variable
 
@@ -102,6 +103,16 @@ class AbstractSystem(eqx.Module):
             low, high = variable.bounds
             healthy &= jnp.all(jnp.isfinite(leaf) & (leaf >= low) & (leaf <= high))
         return healthy
+
+
+def plane_coordinates(
+    grid: PeriodicGrid, units: str
+) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
+    """Return the cell centres of a plane, y and x, with their CF attributes."""
+    return {
+        "y": (grid.y, {"long_name": "distance north", "units": units, "axis": "Y"}),
+        "x": (grid.x, {"long_name": "distance east", "units": units, "axis": "X"}),
+    }
 
 
 def checked_dtype(dtype: DTypeLike) -> str:

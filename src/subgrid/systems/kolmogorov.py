@@ -20,7 +20,7 @@ from subgrid.grids.staggered import (
 )
 from subgrid.registry import unknown_name_message
 from subgrid.stepping import SSPRK3, AbstractScheme, SplitModel
-from subgrid.systems.base import AbstractSystem, checked_dtype, plain_number
+from subgrid.systems.base import AbstractSystem, checked_dtype, plain_number, plane_coordinates
 from subgrid.systems.van_leer import advection
 from subgrid.types import Variable
 
@@ -176,10 +176,7 @@ class KolmogorovFlow(AbstractSystem):
 
     def coordinates(self) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
         """Return cell centres with their CF attributes; velocities sit on faces, half a cell on."""
-        return {
-            "y": (self.grid.y, {"long_name": "distance north", "units": "1", "axis": "Y"}),
-            "x": (self.grid.x, {"long_name": "distance east", "units": "1", "axis": "X"}),
-        }
+        return plane_coordinates(self.grid, "1")
 
     def initial_state(self, *, key: PRNGKeyArray) -> KolmogorovState:
         """Return random velocities of a log-normal spectrum about κ = 4, largest speed 7.

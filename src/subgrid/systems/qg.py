@@ -19,7 +19,7 @@ from subgrid.grids import (
 )
 from subgrid.registry import unknown_name_message
 from subgrid.stepping import AB3, AbstractScheme
-from subgrid.systems.base import AbstractSystem, checked_dtype, plain_number
+from subgrid.systems.base import AbstractSystem, checked_dtype, plain_number, plane_coordinates
 from subgrid.systems.qg_budget import spectral_budget
 from subgrid.types import Variable
 
@@ -209,8 +209,7 @@ class TwoLayerQG(AbstractSystem):
         """Return level numbers and cell centres with their CF attributes."""
         return {
             "level": (np.array([1, 2]), {"long_name": "layer, 1 is the upper one", "units": "1"}),
-            "y": (self.grid.y, {"long_name": "distance north", "units": "m", "axis": "Y"}),
-            "x": (self.grid.x, {"long_name": "distance east", "units": "m", "axis": "X"}),
+            **plane_coordinates(self.grid, "m"),
         }
 
     def initial_state(self, *, key: PRNGKeyArray) -> QGState:
