@@ -52,6 +52,6 @@ def test_kolmogorov_flow_goes_from_its_truth_to_a_tested_closure(tmp_path):
     command = [sys.executable, EXAMPLES / "kolmogorov.py", tmp_path / "run", *sizes]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| ")][1:]
-    assert len(rows) == 8
+    assert len(rows) == 9
     assert all(float(time) > 0 and 0.01 < float(energy) < 100 for _, _, time, energy, _ in rows)
     assert all(blown.strip() == "0 of 2" for *_, blown in rows)
