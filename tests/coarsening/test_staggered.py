@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subgrid.coarsening import StaggeredMean, coarse_state_and_defect, subgrid_forcing
+from subgrid.coarsening import (
+    StaggeredMean,
+    StepForcing,
+    coarse_state_and_defect,
+    subgrid_forcing,
+)
 from subgrid.errors import ShapeError
 from subgrid.grids import PeriodicGrid
 from subgrid.stepping import AddAfter, ProjectAfter, SplitModel, rollout
@@ -64,6 +69,7 @@ def test_a_step_with_the_defect_is_the_coarsened_fine_step(pair):
         model = fine.model(dt)
         later = jax.tree.map(lambda x: x[-1], rollout(model, state, substeps, substeps).states)
         np.testing.assert_allclose(got.u, coarsener(later).u, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(got.v, coarsener(later).v, rtol=0, atol=1e-13)
         assert float(jnp.abs(defect.u).max()) > 0.1  # there is something to learn
 
 
@@ -120,3 +126,13 @@ def test_a_projected_correction_leaves_no_divergence(pair):
         after = model.state(model.step(model.init(seen)))
         left[type(coupling)] = float(jnp.abs(coarse.divergence(after)).max())
     assert left[ProjectAfter] < 1e-13 < 1e-4 < left[AddAfter]
+
+
+def test_steps_that_cannot_be_are_refused(pair):
+    _, coarse, _, _, dt = pair
+    with pytest.raises(ValueError, match=r"whole number of at least 1, got 0\.1 and 0"):
+        StepForcing(0.1, 0)
+    with pytest.raises(ValueError, match=r"dt must be positive, got -1\.0"):
+        SplitModel(system=coarse, dt=-1.0)
+    with pytest.raises(TypeError, match="TwoLayerQG does not"):
+        SplitModel(system=TwoLayerQG(16), dt=dt)

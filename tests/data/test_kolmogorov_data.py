@@ -2,11 +2,13 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import xarray as xr
 from small_generation import settings
 
-from subgrid.coarsening import StaggeredMean, StepForcing
+from subgrid.coarsening import StaggeredMean, StepForcing, TendencyForcing
 from subgrid.data import Samples, generate
+from subgrid.errors import ConfigError, RunFolderError
 from subgrid.systems import KolmogorovFlow
 
 SUBSTEPS = 2
@@ -43,8 +45,8 @@ def test_a_dataset_holds_velocities_and_what_a_coarse_step_misses(tmp_path):
     assert float(jnp.abs(coarse.divergence(missed)).max()) < 1e-4 * 7 / values["dt"]
 
 
-def test_the_forcing_is_part_of_what_a_store_is(tmp_path):
-    """Frames are a whole number of coarse steps apart: the next one follows from one and S."""
+def test_the_next_frame_follows_from_one_and_its_forcing(tmp_path):
+    """Frames one coarse step apart: that step plus dt S."""
     values = _settings() | {"save_every": SUBSTEPS, "trajectories": 1}
     generate(tmp_path / "train.zarr", **values)
     samples = Samples(tmp_path / "train.zarr", 8, ("u", "v", "u_forcing", "v_forcing"))
@@ -56,3 +58,12 @@ def test_the_forcing_is_part_of_what_a_store_is(tmp_path):
     for name in ("u", "v"):
         got = np.asarray(getattr(stepped, name)) + dt * first[f"{name}_forcing"]
         np.testing.assert_allclose(got, second[name], rtol=0, atol=1e-5)  # float32 of order 7
+
+
+def test_another_forcing_is_another_store(tmp_path):
+    values = _settings() | {"trajectories": 1, "frames": 1}
+    generate(tmp_path / "train.zarr", **values)
+    with pytest.raises(RunFolderError, match="another config: forcing differs"):
+        generate(tmp_path / "train.zarr", **values | {"forcing": TendencyForcing()})
+    with pytest.raises(ConfigError, match=r"StepForcing\(substeps \* dt, substeps\)"):
+        generate(tmp_path / "other.zarr", **values | {"forcing": StepForcing(values["dt"], 2)})

@@ -93,6 +93,9 @@ def test_a_known_error_is_said():
         BarotropicVorticity(16, viscositi=1.0)
     with pytest.raises(ValueError, match=r"must not be negative, got 0.000\d+ and -1.0"):
         BarotropicVorticity(16, drag=-1.0)
+    for system in (BarotropicVorticity, KolmogorovFlow):
+        with pytest.raises(ValueError, match="a whole number must fit"):
+            system(16, forcing_wavenumber=4.1)
     again = BarotropicVorticity(**_system(16, beta=0.5).settings())
     assert again.settings() == _system(16, beta=0.5).settings()
 

@@ -1,5 +1,6 @@
 """Laws of Kolmogorov flow: divergence, momentum, laminar flow, order, symmetries, gradients."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -239,3 +240,20 @@ def test_the_gradient_is_finite_where_the_limiter_has_nothing_to_divide(kind):
     }[kind]
     gradient = jax.grad(lambda x: _loss(system, x))(state)
     assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(gradient))
+
+
+@pytest.mark.parametrize("name", ["viscosity", "drag", "forcing_amplitude", "forcing_wavenumber"])
+def test_every_constant_acts_in_the_step_and_has_a_gradient(name):
+    """So that a sweep compiles once, and constants can be fitted."""
+    system = _system(32)
+    state = _flow(system, 10)
+
+    def loss(value):
+        changed = eqx.tree_at(lambda s: s.constants[name], system, value)
+        return jnp.sum(changed.advance(state, 0.01).u ** 2)
+
+    value = system.constants[name]
+    size = 1e-4 * value
+    slope = (loss(value + size) - loss(value - size)) / (2 * size)
+    assert abs(float(slope)) > 1e-6
+    np.testing.assert_allclose(jax.grad(loss)(value), slope, rtol=1e-5)

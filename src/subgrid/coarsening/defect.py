@@ -20,6 +20,11 @@ from subgrid.coarsening.operators import AbstractCoarsener
 class AbstractForcing(eqx.Module):
     """What counts as the subgrid forcing S of a fine state, to be added, per time."""
 
+    @property
+    def use(self) -> str:
+        """What to do with S, for the files that hold it."""
+        return "to be added"
+
     @abc.abstractmethod
     def __call__(
         self, fine: Any, coarse: Any, coarsener: AbstractCoarsener, state: PyTree
@@ -40,11 +45,24 @@ class TendencyForcing(AbstractForcing):
 class StepForcing(AbstractForcing):
     """S = [C T_f(x) - T_c(C x)]/dt, the defect of one coarse step: `coarse_state_and_defect`.
 
-    `dt`: of the coarse step; `substeps`: of the fine system in its time.
+    `dt`: of the coarse step; `substeps`: of the fine system in its time. Raises ValueError unless
+    `dt` is positive and `substeps` a whole number of at least 1.
     """
 
     dt: float = eqx.field(converter=float, static=True)
     substeps: int = eqx.field(static=True, default=1)
+
+    @property
+    def use(self) -> str:
+        """What to do with S, for the files that hold it."""
+        return f"to be added, times dt, after a step of dt = {self.dt:g}"
+
+    def __check_init__(self):
+        if not self.dt > 0 or not isinstance(self.substeps, int) or self.substeps < 1:
+            raise ValueError(
+                "dt must be positive and substeps a whole number of at least 1, got "
+                f"{self.dt!r} and {self.substeps!r}"
+            )
 
     def __call__(
         self, fine: Any, coarse: Any, coarsener: AbstractCoarsener, state: PyTree
@@ -64,9 +82,9 @@ def coarse_state_and_defect(
     """Return C x and S = [C T_f(x) - T_c(C x)]/dt: what to add, per time, after a coarse step.
 
     T_c: one step of `coarse.advance` over `dt`; T_f: `substeps` steps of `fine.advance` over
-    dt/substeps each. x + dt S is then exact to rounding. With one substep both take the same step
-    (Otness, Zanna & Bruna 2025, who run coarse models at the step of the truth); with more, the
-    coarse model takes longer steps, and S holds what that costs, too. S has no discrete divergence
+    dt/substeps each. T_c(C x) + dt S is then C T_f(x) to rounding. With one substep both take the
+    same step (Otness, Zanna & Bruna 2025, who run coarse models at the step of the truth); with
+    more, the coarse model's are longer, and S holds what that costs, too. S has no divergence
     where C and both steps make none. Raises ShapeError for a state on another grid.
 
     In float32 S carries a rounding error of about 1e-4 of itself (256² to 64²).

@@ -193,7 +193,7 @@ def check_whole_ratios(fine: PeriodicGrid, coarse: PeriodicGrid, name: str, inst
         if many % few:
             divisors = [n for n in range(4, many, 2) if many % n == 0]
             raise ValueError(
-                f"{name} averages whole blocks: {side} = {few} does not divide {many}. "
+                f"{name} averages whole cells: {side} = {few} does not divide {many}. "
                 f"Choose one of {divisors}, or {instead}."
             )
 

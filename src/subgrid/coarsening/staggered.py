@@ -24,7 +24,7 @@ class StaggeredMean(AbstractCoarsener):
 
     def __init__(self, fine_grid: PeriodicGrid, coarse_grid: PeriodicGrid):
         check_pair(fine_grid, coarse_grid)
-        instead = "a factor between scales of a cascade, which D reaches from one that does"
+        instead = "coarsen to one of these and go on with subgrid.grids.downscale"
         check_whole_ratios(fine_grid, coarse_grid, "StaggeredMean", instead)
         self.fine_grid, self.coarse_grid = fine_grid, coarse_grid
 

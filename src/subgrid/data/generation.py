@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from subgrid.coarsening import StepForcing
 from subgrid.data.attributes import attributes_of_new, note_versions, outcome
 from subgrid.data.description import describe
 from subgrid.data.observing import ScaleLayout, layouts
@@ -202,7 +204,16 @@ def _check(job: TrajectoryJob, trajectories: int) -> None:
                 f"{name} must be a whole number of at least {least.get(name, 1)}, got {value!r}"
             )
     if not job.dt > 0:
-        raise ConfigError(f"dt must be positive (seconds), got {job.dt!r}")
+        raise ConfigError(f"dt must be positive, got {job.dt!r}")
+    forcing = job.forcing
+    if isinstance(forcing, StepForcing) and not math.isclose(
+        forcing.dt, forcing.substeps * job.dt, rel_tol=1e-9
+    ):
+        raise ConfigError(
+            f"the forcing is the defect of a coarse step of {forcing.dt:g} in {forcing.substeps} "
+            f"fine steps, but dt of the truth is {job.dt:g}: make it StepForcing(substeps * dt, "
+            "substeps)"
+        )
     if not job.coarse_systems or set(job.coarse_systems) != set(job.coarseners):
         raise ConfigError(
             "coarse_systems and coarseners must have the same sizes, at least one, got "

@@ -96,7 +96,7 @@ def _meaning(observer: Observer) -> dict[str, tuple[tuple[str, ...], dict[str, s
             {
                 **{name: text for name, text in attributes.items() if name != "standard_name"},
                 "units": _times(variable.units, per_time),
-                "long_name": f"subgrid forcing of {variable.long_name}, to be added",
+                "long_name": f"subgrid forcing of {variable.long_name}, {observer.forcing.use}",
             },
         )
     if observer.store_flux:

@@ -36,7 +36,7 @@ _PATIENCE = 600.0  # seconds: a worker that nobody waits for any more ends its s
 class Truth:
     """How a truth is made: what all trajectories of a split have in common.
 
-    Each starts from `system.initial_state`, makes `spinup_steps` steps of `dt` seconds, then
+    Each starts from `system.initial_state`, makes `spinup_steps` steps of `dt`, then
     `frames` frames `save_every` steps apart. Of each frame the state and its subgrid forcing are
     kept per coarse size (see `subgrid.data.Observer`; `store_flux` adds the flux form). `forcing`:
     what that forcing is, by default the difference of two tendencies.

@@ -10,6 +10,11 @@ from subgrid.grids.filters import (
 from subgrid.grids.periodic import PeriodicGrid
 from subgrid.grids.resampling import downscale, low_pass, truncate_spectrum, upscale
 from subgrid.grids.spectra import isotropic_spectrum, ring_edges
+from subgrid.grids.staggered import (
+    staggered_divergence,
+    staggered_laplacian,
+    staggered_vorticity,
+)
 from subgrid.grids.transforms import forward_of_each, inverse_of_each
 
 __all__ = [
@@ -24,6 +29,9 @@ __all__ = [
     "low_pass",
     "ring_edges",
     "scaled_wavenumber",
+    "staggered_divergence",
+    "staggered_laplacian",
+    "staggered_vorticity",
     "truncate_spectrum",
     "two_thirds_mask",
     "upscale",

@@ -15,9 +15,9 @@ class Trajectory(eqx.Module):
     """Holds the frames of a rollout.
 
     `states`: the states, stacked on a leading time axis; frame i is the state after
-    (i + 1) · save_every steps. `steps` [time]: step counts; `times` [time]: seconds. `blew_up_at`:
-    the step at which the member left its bounds or became non-finite, -1 if it did not; from there
-    on the frames repeat its last healthy state and are to be masked.
+    (i + 1) · save_every steps. `steps` [time]: step counts; `times` [time]: in the unit of dt.
+    `blew_up_at`: the step at which the member left its bounds or became non-finite, -1 if it did
+    not; from there on the frames repeat its last healthy state and are to be masked.
     """
 
     states: PyTree

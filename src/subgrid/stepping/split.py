@@ -59,13 +59,23 @@ class AddWithin(AbstractCoupling):
 class SplitModel(AbstractModel):
     """Steps a system by its own `advance(state, dt, forcing)`, such as a fractional step.
 
-    `coupling`: how the closure's increment enters. `dt`: in the system's unit of time.
+    `coupling`: how the closure's increment enters. `dt`: in the system's unit of time. Raises
+    ValueError unless it is positive, TypeError for a system without `advance`.
     """
 
     system: Any
     dt: float = eqx.field(converter=float, static=True)
     closure: Any = None
     coupling: AbstractCoupling = AddAfter()
+
+    def __check_init__(self):
+        if not self.dt > 0:
+            raise ValueError(f"dt must be positive, got {self.dt!r}")
+        if not hasattr(self.system, "advance"):
+            raise TypeError(
+                f"SplitModel steps systems that offer advance(state, dt, forcing); "
+                f"{type(self.system).__name__} does not: use system.model(dt)"
+            )
 
     def init(self, state: PyTree, *, key: PRNGKeyArray | None = None) -> Carry:
         """Return the carry that starts from `state`; raises ShapeError for a misshapen closure."""

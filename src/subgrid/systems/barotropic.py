@@ -13,7 +13,13 @@ from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid, forward_of_each, inverse_of_each, two_thirds_mask
 from subgrid.registry import unknown_name_message
 from subgrid.stepping import RK4, AbstractScheme
-from subgrid.systems.base import AbstractSystem, checked_dtype, plain_number, plane_coordinates
+from subgrid.systems.base import (
+    AbstractSystem,
+    check_whole_waves,
+    checked_dtype,
+    plain_number,
+    plane_coordinates,
+)
 from subgrid.types import Variable
 
 # Kolmogorov flow of Otness, Zanna & Bruna 2025; see `subgrid.systems.KolmogorovFlow`
@@ -59,8 +65,9 @@ class BarotropicVorticity(AbstractSystem):
 
     Dimensionless with the defaults (Otness, Zanna & Bruna 2025, Mach. Learn.: Sci. Technol. 6,
     045072); any consistent units will do. `vorticity_bound`: a member whose root-mean-square
-    vorticity exceeds it has blown up. Raises ConfigError for an unknown constant or another dtype
-    than float32 and float64, ValueError for negative viscosity or drag.
+    vorticity exceeds it, by up to √2 as the sum over the half plane is taken, has blown up. Raises
+    ConfigError for an unknown constant or another dtype than float32 and float64, ValueError for
+    negative viscosity or drag and for a force that does not fit the height.
     """
 
     State = BarotropicState
@@ -99,6 +106,7 @@ class BarotropicVorticity(AbstractSystem):
                 "viscosity and drag must not be negative, got "
                 f"{values['viscosity']!r} and {values['drag']!r}"
             )
+        check_whole_waves(values["forcing_wavenumber"], self.grid)
         self.constants = {name: jnp.asarray(c, self._dtype) for name, c in values.items()}
 
     @property

@@ -61,7 +61,7 @@ class AbstractSystem(eqx.Module):
     def model(self, dt: float, closure: Any = None, scheme: AbstractScheme | None = None) -> Model:
         """Return the model that steps this system by `dt` seconds, with a closure if given."""
         if not dt > 0:
-            raise ValueError(f"dt must be positive (seconds), got {dt!r}")
+            raise ValueError(f"dt must be positive, got {dt!r}")
         return Model(
             system=self,
             scheme=self.default_scheme() if scheme is None else scheme,
@@ -113,6 +113,16 @@ def plane_coordinates(
         "y": (grid.y, {"long_name": "distance north", "units": units, "axis": "Y"}),
         "x": (grid.x, {"long_name": "distance east", "units": units, "axis": "X"}),
     }
+
+
+def check_whole_waves(forcing_wavenumber: float, grid: PeriodicGrid) -> None:
+    """Raise ValueError unless a whole number of waves of a force along y fits the height."""
+    waves = forcing_wavenumber * grid.length_y / (2 * np.pi)
+    if abs(waves - round(waves)) > 1e-9 * max(waves, 1):
+        raise ValueError(
+            f"forcing_wavenumber = {forcing_wavenumber:g} makes {waves:g} waves over the height "
+            f"{grid.length_y:g}; a whole number must fit"
+        )
 
 
 def checked_dtype(dtype: DTypeLike) -> str:

@@ -20,7 +20,13 @@ from subgrid.grids.staggered import (
 )
 from subgrid.registry import unknown_name_message
 from subgrid.stepping import SSPRK3, AbstractScheme, SplitModel
-from subgrid.systems.base import AbstractSystem, checked_dtype, plain_number, plane_coordinates
+from subgrid.systems.base import (
+    AbstractSystem,
+    check_whole_waves,
+    checked_dtype,
+    plain_number,
+    plane_coordinates,
+)
 from subgrid.systems.van_leer import advection
 from subgrid.types import Variable
 
@@ -50,7 +56,7 @@ class _Coefficients(eqx.Module):
     v_real: Float[Array, "1 k"]
     v_imag: Float[Array, "1 k"]
     fluctuating: Float[Array, "l k"]  # 0 at (0, 0), else 1
-    force: Float[Array, "y 1"]
+    y: Float[Array, "y 1"]
 
 
 class KolmogorovFlow(AbstractSystem):
@@ -111,15 +117,10 @@ class KolmogorovFlow(AbstractSystem):
         self.configuration = configuration
         self.velocity_bound = float(velocity_bound)
         self._dtype = checked_dtype(dtype)
-        waves = values["forcing_wavenumber"] * self.grid.length_y / (2 * np.pi)
-        if abs(waves - round(waves)) > 1e-9 * max(waves, 1):
-            raise ValueError(
-                f"forcing_wavenumber = {values['forcing_wavenumber']:g} makes {waves:g} waves over "
-                f"the height {self.grid.length_y:g}; a whole number must fit"
-            )
+        check_whole_waves(values["forcing_wavenumber"], self.grid)
         as_array = lambda value: jnp.asarray(np.asarray(value, np.float64), self._dtype)  # noqa: E731
         self.constants = {name: as_array(value) for name, value in values.items()}
-        built = _build(self.grid, values)
+        built = _build(self.grid)
         self._coefficients = _Coefficients(**{name: as_array(c) for name, c in built.items()})
 
     @property
@@ -170,8 +171,6 @@ class KolmogorovFlow(AbstractSystem):
         """
         if scheme is not None:
             return super().model(dt, closure, scheme)
-        if not dt > 0:
-            raise ValueError(f"dt must be positive, got {dt!r}")
         return SplitModel(system=self, dt=dt, closure=closure)
 
     def coordinates(self) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
@@ -250,10 +249,11 @@ class KolmogorovFlow(AbstractSystem):
         self, state: KolmogorovState, dt: float, forcing: KolmogorovState | None
     ) -> tuple[Array, Array]:
         """Return the rates of advection, sine, drag and `forcing`."""
-        drag = self.constants["drag"]
+        c = self.constants
         u_rate, v_rate = advection(state.u, state.v, self.grid, dt)
-        u_rate += jnp.broadcast_to(self._coefficients.force, self.grid.shape) - drag * state.u
-        v_rate -= drag * state.v
+        sine = c["forcing_amplitude"] * jnp.sin(c["forcing_wavenumber"] * self._coefficients.y)
+        u_rate += jnp.broadcast_to(sine, self.grid.shape) - c["drag"] * state.u
+        v_rate -= c["drag"] * state.v
         if forcing is None:
             return u_rate, v_rate
         return u_rate + forcing.u, v_rate + forcing.v
@@ -294,13 +294,12 @@ def _checked_constants(
     return values
 
 
-def _build(grid: PeriodicGrid, values: dict[str, float]) -> dict[str, np.ndarray]:
+def _build(grid: PeriodicGrid) -> dict[str, np.ndarray]:
     """Return the arrays of `_Coefficients` in float64."""
     eigenvalues = laplacian_eigenvalues(grid)
     fluctuating = np.ones_like(eigenvalues)
     fluctuating[0, 0], eigenvalues[0, 0] = 0.0, 1.0
     u_of_psi, v_of_psi = rotated_gradient_symbols(grid)
-    force = values["forcing_amplitude"] * np.sin(values["forcing_wavenumber"] * grid.y)
     return {
         "laplacian": eigenvalues,
         "u_real": u_of_psi.real,
@@ -308,5 +307,5 @@ def _build(grid: PeriodicGrid, values: dict[str, float]) -> dict[str, np.ndarray
         "v_real": v_of_psi.real,
         "v_imag": v_of_psi.imag,
         "fluctuating": fluctuating,
-        "force": force[:, None],
+        "y": grid.y[:, None],
     }
