@@ -59,8 +59,11 @@ def eddy_viscosity(
     constant: Float[Array, ""],
     grid: PeriodicGrid,
 ) -> Float[Array, "level y x"]:
-    """Return ν = 2 (C Δ)² √(S_xx² + S_xy²) in m²/s; its gradient at rest is 0, not NaN."""
-    square = stretch**2 + shear**2
+    """Return ν = 2 (C Δ)² √(S_xx² + S_xy²) in m²/s."""
+    return 2 * (grid.dx * grid.dy) * constant**2 * root(stretch**2 + shear**2)
+
+
+def root(square: Float[Array, "*batch y x"]) -> Float[Array, "*batch y x"]:
+    """Return √; its gradient at 0 is 0, not NaN."""
     moving = square > 0
-    norm = jnp.where(moving, jnp.sqrt(jnp.where(moving, square, 1.0)), 0.0)
-    return 2 * (grid.dx * grid.dy) * constant**2 * norm
+    return jnp.where(moving, jnp.sqrt(jnp.where(moving, square, 1.0)), 0.0)

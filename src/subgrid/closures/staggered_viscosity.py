@@ -31,6 +31,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
 from subgrid.closures.base import AbstractClosure
+from subgrid.closures.smagorinsky import root
 from subgrid.grids import PeriodicGrid
 from subgrid.grids.staggered import X, Y, ahead, behind, staggered_vorticity
 from subgrid.systems import KolmogorovFlow, KolmogorovState
@@ -173,7 +174,7 @@ def _smagorinsky_norm(strain: _Strain, grid: PeriodicGrid, width: float) -> tupl
     to_corner = 0.5 * (north_east + ahead(north_east, Y))
     area = width**2 * grid.dx * grid.dy
     squares = (2 * (diagonal + 2 * to_centre), 2 * (to_corner + 2 * shear))
-    return area * _root(squares[0]), area * _root(squares[1])
+    return area * root(squares[0]), area * root(squares[1])
 
 
 def _leith_norm(u: Array, v: Array, grid: PeriodicGrid, width: float) -> tuple[Array, Array]:
@@ -184,13 +185,7 @@ def _leith_norm(u: Array, v: Array, grid: PeriodicGrid, width: float) -> tuple[A
     centre = 0.5 * (east + behind(east, Y)) + 0.5 * (north + behind(north, X))
     corner = 0.5 * (east + ahead(east, X)) + 0.5 * (north + ahead(north, Y))
     volume = (width**2 * grid.dx * grid.dy) ** 1.5
-    return volume * _root(centre), volume * _root(corner)
-
-
-def _root(square: Array) -> Array:
-    """Return √; its gradient at 0 is 0, not NaN."""
-    moving = square > 0
-    return jnp.where(moving, jnp.sqrt(jnp.where(moving, square, 1)), 0)
+    return volume * root(centre), volume * root(corner)
 
 
 def _filtered(field: Array) -> Array:

@@ -9,16 +9,16 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Complex, Float, PRNGKeyArray
 
-from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid, forward_of_each, inverse_of_each, two_thirds_mask
-from subgrid.registry import unknown_name_message
 from subgrid.stepping import RK4, AbstractScheme
 from subgrid.systems.base import (
     AbstractSystem,
     check_whole_waves,
     checked_dtype,
+    merged_constants,
     plain_number,
     plane_coordinates,
+    refuse_negative,
 )
 from subgrid.types import Variable
 
@@ -96,16 +96,8 @@ class BarotropicVorticity(AbstractSystem):
         self.dealias = bool(dealias)
         self.vorticity_bound = float(vorticity_bound)
         self._dtype = checked_dtype(dtype)
-        for name in constants:
-            if name not in _CONSTANTS:
-                known = unknown_name_message("constant of BarotropicVorticity", name, _CONSTANTS)
-                raise ConfigError(known)
-        values = {**_CONSTANTS, **constants}
-        if values["viscosity"] < 0 or values["drag"] < 0:
-            raise ValueError(
-                "viscosity and drag must not be negative, got "
-                f"{values['viscosity']!r} and {values['drag']!r}"
-            )
+        values = merged_constants("BarotropicVorticity", _CONSTANTS, constants)
+        refuse_negative(viscosity=values["viscosity"], drag=values["drag"])
         check_whole_waves(values["forcing_wavenumber"], self.grid)
         self.constants = {name: jnp.asarray(c, self._dtype) for name, c in values.items()}
 
@@ -187,11 +179,9 @@ class BarotropicVorticity(AbstractSystem):
             rate = rate * jnp.asarray(two_thirds_mask(self.grid), self.dtype)
         kappa2 = jnp.asarray(self.grid.wavenumber_squared, self.dtype)
         rate = rate - c["beta"] * i_k * psi - (c["drag"] + c["viscosity"] * kappa2) * hat
-        y = jnp.asarray(self.grid.y, self.dtype)[:, None]
-        curl = (
-            -c["forcing_amplitude"] * c["forcing_wavenumber"] * jnp.cos(c["forcing_wavenumber"] * y)
-        )
-        rate = rate + jnp.fft.rfft2(jnp.broadcast_to(curl, self.grid.shape))
+        wave = c["forcing_wavenumber"]
+        curl = -c["forcing_amplitude"] * wave * jnp.cos(wave * jnp.asarray(self.grid.y, self.dtype))
+        rate = rate.at[:, 0].add(self.grid.nx * jnp.fft.fft(curl))  # the same along x: k = 0 alone
         if forcing is None:
             return BarotropicSpectrum(rate)
         return BarotropicSpectrum(rate + self.to_evolved(forcing).vorticity)

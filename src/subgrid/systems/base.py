@@ -1,6 +1,7 @@
 """What every system offers: equations on a grid, knowing no time stepping."""
 
 import abc
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -12,6 +13,7 @@ from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
 from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid
+from subgrid.registry import unknown_name_message
 from subgrid.stepping import AbstractScheme, Model
 from subgrid.types import Variable
 
@@ -113,6 +115,23 @@ def plane_coordinates(
         "y": (grid.y, {"long_name": "distance north", "units": units, "axis": "Y"}),
         "x": (grid.x, {"long_name": "distance east", "units": units, "axis": "X"}),
     }
+
+
+def merged_constants(
+    owner: str, defaults: Mapping[str, float], given: Mapping[str, float]
+) -> dict[str, float]:
+    """Return the defaults with what is given in place; raises ConfigError for unknown names."""
+    for name in given:
+        if name not in defaults:
+            raise ConfigError(unknown_name_message(f"constant of {owner}", name, defaults))
+    return {**defaults, **{name: float(value) for name, value in given.items()}}
+
+
+def refuse_negative(**values: float) -> None:
+    """Raise ValueError if one of the values is negative."""
+    if min(values.values()) < 0:
+        got = " and ".join(repr(value) for value in values.values())
+        raise ValueError(f"{' and '.join(values)} must not be negative, got {got}")
 
 
 def check_whole_waves(forcing_wavenumber: float, grid: PeriodicGrid) -> None:

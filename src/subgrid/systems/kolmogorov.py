@@ -24,8 +24,10 @@ from subgrid.systems.base import (
     AbstractSystem,
     check_whole_waves,
     checked_dtype,
+    merged_constants,
     plain_number,
     plane_coordinates,
+    refuse_negative,
 )
 from subgrid.systems.van_leer import advection
 from subgrid.types import Variable
@@ -277,20 +279,13 @@ def _checked_constants(
 ) -> dict[str, float]:
     if configuration not in CONFIGURATIONS:
         raise ConfigError(unknown_name_message("configuration", configuration, CONFIGURATIONS))
-    values = {**_COMMON, **CONFIGURATIONS[configuration]}
     if domain_scale is not None:
-        given = {**given, "domain_scale": domain_scale}
-    for name in given:
-        if name not in values:
-            raise ConfigError(unknown_name_message("constant of KolmogorovFlow", name, values))
-    values |= {name: float(value) for name, value in given.items()}
+        given = {**given, "domain_scale": float(domain_scale)}
+    defaults = {**_COMMON, **CONFIGURATIONS[configuration]}
+    values = merged_constants("KolmogorovFlow", defaults, given)
     if not values["domain_scale"] > 0:
         raise ValueError(f"domain_scale must be positive, got {values['domain_scale']!r}")
-    if values["viscosity"] < 0 or values["drag"] < 0:
-        raise ValueError(
-            "viscosity and drag must not be negative, got "
-            f"{values['viscosity']!r} and {values['drag']!r}"
-        )
+    refuse_negative(viscosity=values["viscosity"], drag=values["drag"])
     return values
 
 

@@ -19,7 +19,14 @@ from subgrid.grids import (
 )
 from subgrid.registry import unknown_name_message
 from subgrid.stepping import AB3, AbstractScheme
-from subgrid.systems.base import AbstractSystem, checked_dtype, plain_number, plane_coordinates
+from subgrid.systems.base import (
+    AbstractSystem,
+    checked_dtype,
+    merged_constants,
+    plain_number,
+    plane_coordinates,
+    refuse_negative,
+)
 from subgrid.systems.qg_budget import spectral_budget
 from subgrid.types import Variable
 
@@ -363,19 +370,12 @@ def _checked_constants(
 ) -> dict[str, float]:
     if configuration not in CONFIGURATIONS:
         raise ConfigError(unknown_name_message("configuration", configuration, CONFIGURATIONS))
-    values = {**_COMMON, **CONFIGURATIONS[configuration]}
-    for name in given:
-        if name not in values:
-            raise ConfigError(unknown_name_message("constant of TwoLayerQG", name, values))
-    values |= {name: float(value) for name, value in given.items()}
+    defaults = {**_COMMON, **CONFIGURATIONS[configuration]}
+    values = merged_constants("TwoLayerQG", defaults, given)
     for name in ("deformation_radius", "thickness_ratio", "upper_thickness"):
         if not values[name] > 0:
             raise ValueError(f"{name} must be positive, got {values[name]!r}")
-    if values["bottom_drag"] < 0 or sharpness < 0:
-        raise ValueError(
-            "bottom_drag and filter_sharpness must not be negative, got "
-            f"{values['bottom_drag']!r} and {sharpness!r}"
-        )
+    refuse_negative(bottom_drag=values["bottom_drag"], filter_sharpness=sharpness)
     return values
 
 

@@ -25,7 +25,7 @@ _RIM = 2
 
 
 class _Windows(NamedTuple):
-    """A field with its rim, seen from its own cells and from those one to two cells away."""
+    """A field with its rim, seen from the faces across y (1, 0) or across x (0, 1)."""
 
     padded: Float[Array, "y_rim x_rim"]
     faces_y: int
@@ -33,7 +33,7 @@ class _Windows(NamedTuple):
 
     def at(self, north: int, east: int) -> Float[Array, "face_y face_x"]:
         """Return the values so many cells away from the cell behind each face."""
-        y, x = _RIM - (self.faces_y > 0) + north, _RIM - (self.faces_x > 0) + east
+        y, x = _RIM - self.faces_y + north, _RIM - self.faces_x + east
         rim = 2 * _RIM
         height = self.padded.shape[0] - rim + self.faces_y
         width = self.padded.shape[1] - rim + self.faces_x
@@ -52,10 +52,10 @@ def advection(
     east_u, east_v = _Windows(u_rim, 0, 1), _Windows(v_rim, 0, 1)  # faces across x
     north_u, north_v = _Windows(u_rim, 1, 0), _Windows(v_rim, 1, 0)
     to_east, to_north = dt / grid.dx, dt / grid.dy
-    flux_uu = _flux(east_u, (0, 1), 0.5 * (east_u.at(0, 0) + east_u.at(0, 1)), to_east)
-    flux_uv = _flux(north_u, (1, 0), 0.5 * (north_v.at(0, 0) + north_v.at(0, 1)), to_north)
-    flux_vu = _flux(east_v, (0, 1), 0.5 * (east_u.at(0, 0) + east_u.at(1, 0)), to_east)
-    flux_vv = _flux(north_v, (1, 0), 0.5 * (north_v.at(0, 0) + north_v.at(1, 0)), to_north)
+    flux_uu = _flux(east_u, 0.5 * (east_u.at(0, 0) + east_u.at(0, 1)), to_east)
+    flux_uv = _flux(north_u, 0.5 * (north_v.at(0, 0) + north_v.at(0, 1)), to_north)
+    flux_vu = _flux(east_v, 0.5 * (east_u.at(0, 0) + east_u.at(1, 0)), to_east)
+    flux_vv = _flux(north_v, 0.5 * (north_v.at(0, 0) + north_v.at(1, 0)), to_north)
     return _convergence(flux_uu, flux_uv, grid), _convergence(flux_vu, flux_vv, grid)
 
 
@@ -66,16 +66,15 @@ def _with_rim(field: Float[Array, "y x"]) -> Float[Array, "y_rim x_rim"]:
 
 def _flux(
     carried: _Windows,
-    ahead: tuple[int, int],
     velocity: Float[Array, "face_y face_x"],
     per_cell: float,
 ) -> Float[Array, "face_y face_x"]:
-    """Return velocity · face value; `ahead` is the step (north, east) across the face.
+    """Return velocity · face value.
 
     Upwind first, then one limited slope. Its gradient is finite everywhere: at an extremum and
     where nothing changes the quotient is never formed.
     """
-    north, east = ahead
+    north, east = carried.faces_y, carried.faces_x  # the step across a face
     behind, here, there, beyond = (carried.at(n * north, n * east) for n in (-1, 0, 1, 2))
     forward = velocity > 0
     across = there - here
