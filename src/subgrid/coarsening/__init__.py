@@ -19,12 +19,19 @@ from subgrid.coarsening.operators import (
     Operator1,
     Operator2,
     Operator3,
+    check_positions,
 )
 from subgrid.coarsening.staggered import StaggeredMean
 from subgrid.registry import Registry
 
 COARSENERS = Registry(
-    "coarsener", {"operator1": Operator1, "operator2": Operator2, "operator3": Operator3}
+    "coarsener",
+    {
+        "operator1": Operator1,
+        "operator2": Operator2,
+        "operator3": Operator3,
+        "staggered-mean": StaggeredMean,
+    },
 )
 
 __all__ = [
@@ -39,6 +46,7 @@ __all__ = [
     "StepForcing",
     "SubgridFlux",
     "TendencyForcing",
+    "check_positions",
     "coarse_state_and_defect",
     "coarse_state_and_forcing",
     "flux_divergence",

@@ -13,6 +13,7 @@ doi:10.1029/2022MS003258. With κ² = k² + l² and Δ the coarse cell:
 """
 
 import abc
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -38,8 +39,10 @@ class AbstractCoarsener(eqx.Module):
     Calling it maps every array [..., Y, X] of a PyTree (a state, a tendency, a flux) to
     [..., y, x] of the same dtype and units; other axes are left alone. A coarsener holds no arrays,
     so it is a constant under `jit` and unchanged by `vmap`. It preserves domain means and knows
-    nothing about any equation.
+    nothing about any equation. `positions`: where on the grid the fields that it takes sit.
     """
+
+    positions: ClassVar[tuple[str, ...]] = ("centre",)
 
     fine_grid: eqx.AbstractVar[PeriodicGrid]
     coarse_grid: eqx.AbstractVar[PeriodicGrid]
@@ -62,6 +65,22 @@ class AbstractCoarsener(eqx.Module):
                     f"{self.fine_grid.shape}, the fine grid, but got one of shape "
                     f"{jnp.shape(leaf)}. Make the coarsener with the grid of the state."
                 )
+
+
+def check_positions(system: Any, coarsener: AbstractCoarsener) -> None:
+    """Raise TypeError if a variable of `system` sits where the coarsener takes no fields.
+
+    A fine cell's face lies on no coarse cell's, or at another place of it, unless its operator was
+    made for faces: the coarse field would be shifted.
+    """
+    for variable in system.variables:
+        if variable.position not in coarsener.positions:
+            raise TypeError(
+                f"{type(coarsener).__name__} takes fields at {' and '.join(coarsener.positions)} "
+                f"of cells, but {variable.name!r} of {type(system).__name__} sits at "
+                f"{variable.position!r}; velocities on faces take staggered-mean, fields at the "
+                "centre operator1"
+            )
 
 
 class AbstractSpectralCoarsener(AbstractCoarsener):

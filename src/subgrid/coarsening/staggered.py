@@ -19,6 +19,8 @@ class StaggeredMean(AbstractCoarsener):
     `downsample_staggered_velocity`; Otness, Zanna & Bruna 2025.
     """
 
+    positions = ("east", "north")
+
     fine_grid: PeriodicGrid = eqx.field(static=True)
     coarse_grid: PeriodicGrid = eqx.field(static=True)
 

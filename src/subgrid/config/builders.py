@@ -112,11 +112,23 @@ def build_coarseners(
     config: Config, system: Any, coarse_systems: tuple[Any, ...]
 ) -> tuple[Any, ...]:
     """Return the map from the fine to each coarse grid; raises ConfigError if it does not exist."""
-    from subgrid.coarsening import COARSENERS
+    from subgrid.coarsening import COARSENERS, check_positions
 
     with _naming("coarse.operator"):
         operator = COARSENERS.get(config.coarse.operator)
-        return tuple(operator(system.grid, coarse.grid) for coarse in coarse_systems)
+        made = tuple(operator(system.grid, coarse.grid) for coarse in coarse_systems)
+        for coarsener in made:
+            check_positions(system, coarsener)
+        return made
+
+
+def build_forcing(config: Config) -> Any:
+    """Return what counts as the subgrid forcing: see `subgrid.coarsening.AbstractForcing`."""
+    from subgrid.coarsening import StepForcing, TendencyForcing
+
+    if config.coarse.forcing == "tendency":
+        return TendencyForcing()
+    return StepForcing(config.coarse_dt, config.substeps)
 
 
 def build_online_system(

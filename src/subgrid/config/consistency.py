@@ -44,6 +44,7 @@ def consistency_problems(
         *_training_problems(models, separated, search, training),
         *_split_problems(data, models, separated, search),
         *_evaluation_problems(truth, data, evaluation),
+        *_forcing_problems(truth, coarse, evaluation),
     ]
 
 
@@ -67,6 +68,21 @@ def _size_problems(truth: TruthConfig, coarse: CoarseConfig) -> list[str]:
     if any(fine <= small for fine, small in itertools.pairwise(coarse.sizes)):
         problems.append(f"coarse.sizes: got {list(coarse.sizes)}; must decrease, finest first")
     return problems
+
+
+def _forcing_problems(
+    truth: TruthConfig, coarse: CoarseConfig, evaluation: EvaluationConfig
+) -> list[str]:
+    """Return whether the step whose defect is learned is no whole number of the truth's."""
+    if coarse.forcing == "tendency" or evaluation.dt is None:
+        return []
+    substeps = evaluation.dt / truth.dt
+    if substeps > 0.5 and abs(substeps - round(substeps)) <= 1e-9 * substeps:
+        return []
+    return [
+        f"evaluation.dt: got {evaluation.dt:g}; must be a whole multiple of truth.dt = "
+        f'{truth.dt:g}, since coarse.forcing = "step" is what one such step misses'
+    ]
 
 
 def _name_problems(models: _Models) -> list[str]:
@@ -246,10 +262,11 @@ def _evaluation_problems(
 ) -> list[str]:
     problems = []
     tests = data.trajectories.test
-    if evaluation.members > tests:
+    if evaluation.starts == "first" and evaluation.members > tests:
         problems.append(
             f"evaluation.members: got {evaluation.members}; must be at most "
-            f"data.trajectories.test = {tests}: each member has a test trajectory of its own"
+            f"data.trajectories.test = {tests}: each member has a test trajectory of its own "
+            '(evaluation.starts = "random" shares them)'
         )
     if evaluation.steps % evaluation.save_every:
         problems.append(

@@ -39,7 +39,7 @@ class Section(BaseModel):
 class TruthConfig(Section):
     """The fine run that counts as the truth.
 
-    `dt` in seconds. A trajectory is `spinup_steps` steps that are thrown away, then `frames` frames
+    `dt` in the system's unit of time: seconds, or none where it is dimensionless. A trajectory is `spinup_steps` steps that are thrown away, then `frames` frames
     that lie `save_every` steps apart. `constants` are passed to the system by name.
     """
 
@@ -57,11 +57,14 @@ class TruthConfig(Section):
 class CoarseConfig(Section):
     """The coarse grids, finest first, and how a fine state becomes a coarse one.
 
-    Each size is the number of cells along x. The closure acts on the first size.
+    Each size is the number of cells along x. The closure acts on the first size. `forcing`: what
+    the closures learn, the difference of two tendencies or, with "step", what one step of the
+    coarse model, of evaluation.dt, misses of the truth's steps in that time, per time.
     """
 
     sizes: Sizes
     operator: str = "operator1"
+    forcing: Literal["tendency", "step"] = "tendency"
 
 
 class TrajectoryCounts(Section):
@@ -303,9 +306,10 @@ class VariantConfig(Section):
 class EvaluationConfig(Section):
     """The offline and the online test on the held-out trajectories.
 
-    Online: each of `members` free runs starts from the first frame of a test trajectory and takes
-    `steps` steps of `dt` seconds (the truth's own `dt` where none is given), saved every
-    `save_every` steps; it is compared with that trajectory, so it cannot last longer. Spectra are
+    Online: each of `members` free runs takes `steps` steps of `dt` (in the unit of the truth's, and
+    that where none is given), saved every `save_every` steps; it is compared with the test
+    trajectory that it starts from, so it cannot last longer. `starts`: "first" frame of a
+    trajectory of its own, or "random" frame of any, drawn by the seed. Spectra are
     averaged from step `average_from` on (the second half unless given) and compared up to `cut`, a
     fraction of the Nyquist wavenumber; `snapshots` states are kept for the distributions.
     Intervals come from `bootstrap` resamples at confidence `level`. `constants` change the coarse
@@ -316,6 +320,7 @@ class EvaluationConfig(Section):
     steps: Count
     save_every: Count
     members: Count = 1
+    starts: Literal["first", "random"] = "first"
     dt: Positive | None = None
     average_from: CountOrZero | None = None
     snapshots: Count = 10

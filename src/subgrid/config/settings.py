@@ -67,8 +67,13 @@ class Config(Section):
 
     @property
     def coarse_dt(self) -> float:
-        """Time step of the coarse model, s."""
+        """Time step of the coarse model, in the unit of the truth's."""
         return self.truth.dt if self.evaluation.dt is None else self.evaluation.dt
+
+    @property
+    def substeps(self) -> int:
+        """Number of steps of the truth in one of the coarse model, if that is whole."""
+        return round(self.coarse_dt / self.truth.dt)
 
     @property
     def test_frames(self) -> int:
@@ -117,6 +122,13 @@ class Config(Section):
         tables = self.model_dump(mode="json", exclude_none=True)
         for section, key in ((tables, "separated"), (tables["evaluation"], "variants")):
             if not section[key]:
+                del section[key]
+        # as configs were before there was a choice, so that their hashes stay
+        for section, key, usual in (
+            (tables["coarse"], "forcing", "tendency"),
+            (tables["evaluation"], "starts", "first"),
+        ):
+            if section[key] == usual:
                 del section[key]
         for model in tables["models"]:
             if not model.get("stage_training", True):

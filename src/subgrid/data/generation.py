@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from subgrid.coarsening import StepForcing
+from subgrid.coarsening import StepForcing, check_positions
 from subgrid.data.attributes import attributes_of_new, note_versions, outcome
 from subgrid.data.description import describe
 from subgrid.data.observing import ScaleLayout, layouts
@@ -214,6 +214,8 @@ def _check(job: TrajectoryJob, trajectories: int) -> None:
             f"fine steps, but dt of the truth is {job.dt:g}: make it StepForcing(substeps * dt, "
             "substeps)"
         )
+    for coarsener in job.coarseners.values():
+        check_positions(job.system, coarsener)
     if not job.coarse_systems or set(job.coarse_systems) != set(job.coarseners):
         raise ConfigError(
             "coarse_systems and coarseners must have the same sizes, at least one, got "

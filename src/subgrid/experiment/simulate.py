@@ -12,6 +12,7 @@ from subgrid.config import (
     Config,
     build_coarse_systems,
     build_coarseners,
+    build_forcing,
     build_online_system,
     build_system,
 )
@@ -86,6 +87,7 @@ def _splits(folder: RunFolder) -> dict[str, Split]:
             seed=config.seed,
             segment_frames=config.data.segment_frames,
             store_flux=config.data.store_flux,
+            forcing=build_forcing(config),
         )
         for name in SPLITS
         if (count := getattr(config.data.trajectories, name))

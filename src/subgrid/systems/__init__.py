@@ -17,7 +17,7 @@ from subgrid.systems.time_step import (
     rounded_down,
 )
 
-SYSTEMS = Registry("system", {"qg": TwoLayerQG})
+SYSTEMS = Registry("system", {"qg": TwoLayerQG, "kolmogorov": KolmogorovFlow})
 
 __all__ = [
     "SYSTEMS",
