@@ -29,6 +29,7 @@ class Stream(enum.IntEnum):
     VALIDATION_SUBSET = zlib.crc32(b"validation subset")
     STAGE_SCALE = zlib.crc32(b"stage scale")
     INPUT_SCALE = zlib.crc32(b"input scale")
+    STARTS = zlib.crc32(b"starts")
     LOSS = zlib.crc32(b"loss")
 
 

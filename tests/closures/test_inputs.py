@@ -19,7 +19,7 @@ from subgrid.closures import (
 )
 from subgrid.errors import ShapeError, UnknownNameError
 from subgrid.stepping import rollout
-from subgrid.systems import TwoLayerQG
+from subgrid.systems import BarotropicVorticity, KolmogorovFlow, TwoLayerQG
 
 PV_SCALE = jnp.array([8e-6, 1e-6])[:, None, None]
 
@@ -151,6 +151,57 @@ def test_it_is_stored_with_its_system(system, state, tmp_path):
     again = load_closure(tmp_path / "model")
     np.testing.assert_array_equal(again(state)[0].q, closure(state)[0].q)
     assert again.inputs.names == ("tendency", "q")
+
+
+@pytest.mark.parametrize(
+    "names", [("u", "v", "vorticity"), ("vorticity",), ("vorticity", "tendency", "v")]
+)
+def test_a_vorticity_that_the_system_offers_is_an_input(names):
+    flow = KolmogorovFlow(16, 12)
+    state = flow.initial_state(key=jax.random.key(2))
+    inputs = Inputs(flow, names)
+    found = inputs(jnp.stack([state.u, state.v]))
+    rate = flow.tendency(state)
+    wanted = {
+        "u": [state.u],
+        "v": [state.v],
+        "vorticity": [flow.vorticity(state)],
+        "tendency": [rate.u, rate.v],
+    }
+    np.testing.assert_array_equal(found, jnp.stack([c for name in names for c in wanted[name]]))
+    assert inputs.count == found.shape[0]
+    assert float(jnp.std(flow.vorticity(state))) > 1
+
+
+def test_the_vorticity_is_that_of_the_system_it_runs_in(tmp_path):
+    flow = KolmogorovFlow(16)
+    state = flow.initial_state(key=jax.random.key(2))
+    closure = closure_of(flow, ("vorticity", "u", "v"), Pick(0))
+    assert not closure.takes_tendency
+    check_closure(closure, flow)
+    np.testing.assert_array_equal(closure(state)[0].u, flow.vorticity(state))
+    wider = KolmogorovFlow(16, domain_scale=4)
+    np.testing.assert_allclose(
+        in_system(closure, wider)(state)[0].u, 0.5 * flow.vorticity(state), rtol=1e-5, atol=1e-5
+    )
+    save_closure(closure, tmp_path)
+    again = load_closure(tmp_path)
+    np.testing.assert_array_equal(again(state)[0].u, closure(state)[0].u)
+
+
+def test_a_vorticity_that_the_system_does_not_offer_is_unknown(system):
+    with pytest.raises(UnknownNameError, match=r"unknown input 'vorticity'.*Known: q, tendency\."):
+        Inputs(system, ["q", "vorticity"])
+    with pytest.raises(UnknownNameError, match="unknown input 'vorticity'"):
+        in_system(closure_of(KolmogorovFlow(16), ("vorticity", "u"), Pick(0)), system)
+    with pytest.raises(UnknownNameError, match=r"'vortices'.*Known: u, v, vorticity, tendency\."):
+        Inputs(KolmogorovFlow(16), ["vortices"])
+    # where it is the variable it is that
+    flow = BarotropicVorticity(16)
+    inputs = Inputs(flow, ["vorticity", "tendency"])
+    field = jax.random.normal(jax.random.key(0), (1, 16, 16))
+    np.testing.assert_array_equal(inputs(field)[:1], field)
+    assert inputs.count == 2
 
 
 def test_wrong_names_and_shapes_are_named(system):

@@ -5,7 +5,7 @@ from subgrid.closures.backscatter import BackscatterBiharmonic
 from subgrid.closures.base import AbstractClosure, check_closure
 from subgrid.closures.hybrid_symbolic import HybridSymbolic
 from subgrid.closures.inputs import TENDENCY, Inputs
-from subgrid.closures.learned import LearnedClosure, in_system
+from subgrid.closures.learned import LearnedClosure, in_system, with_energy_limit
 from subgrid.closures.smagorinsky import Smagorinsky
 from subgrid.closures.staggered_viscosity import (
     StaggeredLeith,
@@ -29,6 +29,8 @@ CLOSURES = Registry(
         "backscatter-biharmonic": BackscatterBiharmonic,
         "zanna-bolton-2020": ZannaBolton2020,
         "hybrid-symbolic": HybridSymbolic,
+        "staggered-smagorinsky": StaggeredSmagorinsky,
+        "staggered-leith": StaggeredLeith,
         "learned": LearnedClosure,
     },
 )
@@ -55,4 +57,5 @@ __all__ = [
     "load_metadata",
     "save_closure",
     "state_to_channels",
+    "with_energy_limit",
 ]

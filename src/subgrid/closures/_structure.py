@@ -24,6 +24,7 @@ _CLASS, _FIELDS = "class", "fields"
 _ARRAY, _HOST_ARRAY = "array", "numpy"
 _LIST, _DICT, _FLOAT, _DTYPE, _SCALAR_TYPE = "list", "dict", "float", "dtype", "scalar_type"
 _OBJECT = "object"  # a function or a class, used as a value
+UNLESS_DEFAULT = {"subgrid_written": "unless default"}  # metadata of a field, see `_written_fields`
 _DEFAULT = "default_of"  # the function that is the default of an argument, "module:Class:argument"
 # where a function that JAX defines in a private module is found under a lasting name
 _PUBLIC_MODULES = ("jax.nn", "jax.numpy", "jax.lax")
@@ -94,7 +95,7 @@ def _describe_module(module: Any, path: str, arrays: dict[str, np.ndarray]) -> d
     reference = _reference(type(module), path)
     defaults = _default_functions(type(module))
     fields = {}
-    for field in dataclasses.fields(module):
+    for field in _written_fields(module):
         value = getattr(module, field.name)
         if any(value is default for default in defaults.values()):
             # a lambda that is the default of an argument has no name, but can be found there
@@ -103,6 +104,22 @@ def _describe_module(module: Any, path: str, arrays: dict[str, np.ndarray]) -> d
         else:
             fields[field.name] = _describe(value, f"{path}.{field.name}", arrays)
     return {_CLASS: reference, _FIELDS: fields}
+
+
+def _written_fields(module: Any) -> list[dataclasses.Field]:
+    """Return the fields to write.
+
+    One with the metadata `UNLESS_DEFAULT` is left out where it holds its default, so that a field
+    added to a class leaves the files and hashes of modules that do not use it as they were.
+    """
+    return [
+        field
+        for field in dataclasses.fields(module)
+        if not (
+            UNLESS_DEFAULT.items() <= field.metadata.items()
+            and getattr(module, field.name) == field.default
+        )
+    ]
 
 
 def _default_functions(cls: type) -> dict[str, Any]:

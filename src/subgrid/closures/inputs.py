@@ -14,12 +14,15 @@ from subgrid.registry import unknown_name_message
 from subgrid.systems import AbstractSystem
 
 TENDENCY = "tendency"  # the name of the resolved tendency among the inputs
+VORTICITY = "vorticity"  # and that of the vorticity, where it is no variable of the system
 
 
 class Inputs(eqx.Module):
     """The channels that a network is given, instead of those of the state alone.
 
-    `names`, in the order of the channels: variables of `system`, each with all its levels, and
+    `names`, in the order of the channels: variables of `system`, each with all its levels,
+    "vorticity" if it is no variable but the system offers `vorticity(state)`, as `KolmogorovFlow`
+    does (1/time, one channel at north-east corners; what Otness et al. 2025 feed with u and v), and
     "tendency", the resolved tendency of every variable (its units per second). What a subgrid
     forcing S = C[F(x)] - F(C x) takes away is that tendency, formed on the coarse grid, so that a
     few local weights applied to it go further than many that must form products and invert
@@ -34,7 +37,10 @@ class Inputs(eqx.Module):
     names: tuple[str, ...] = eqx.field(static=True)
 
     def __init__(self, system: AbstractSystem, names: Sequence[str]):
-        known = [*(variable.name for variable in system.variables), TENDENCY]
+        known = [variable.name for variable in system.variables]
+        if VORTICITY not in known and callable(getattr(system, VORTICITY, None)):
+            known.append(VORTICITY)
+        known.append(TENDENCY)
         for name in names:
             if name not in known:
                 raise UnknownNameError(unknown_name_message("input", name, known))
@@ -45,9 +51,13 @@ class Inputs(eqx.Module):
     @property
     def count(self) -> int:
         """Return the number of channels."""
-        sizes = [math.prod(leaf.shape[:-2]) for leaf in jax.tree.leaves(self._state())]
+        like = self._state()
+        sizes = [math.prod(leaf.shape[:-2]) for leaf in jax.tree.leaves(like)]
         named = dict(zip((v.name for v in self.system.variables), sizes, strict=True))
-        return sum(named.get(name, sum(sizes)) for name in self.names)
+        named[TENDENCY] = sum(sizes)
+        if VORTICITY in self.names and VORTICITY not in named:
+            named[VORTICITY] = math.prod(jax.eval_shape(self._vorticity, like).shape[:-2])
+        return sum(named[name] for name in self.names)
 
     def __call__(
         self,
@@ -73,9 +83,14 @@ class Inputs(eqx.Module):
             if name == TENDENCY:
                 known = tendency is not None
                 parts.append(tendency if known else state_to_channels(self.system.tendency(state)))
+            elif name == VORTICITY and not hasattr(state, name):
+                parts.append(state_to_channels(self._vorticity(state)))
             else:
                 parts.append(state_to_channels(getattr(state, name)))
         return jnp.concatenate(parts).astype(fields.dtype)
+
+    def _vorticity(self, state: PyTree) -> Float[Array, "*level y x"]:
+        return getattr(self.system, VORTICITY)(state)
 
     def _state(self) -> PyTree:
         return jax.eval_shape(lambda: self.system.initial_state(key=jax.random.key(0)))

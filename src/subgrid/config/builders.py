@@ -7,6 +7,7 @@ from typing import Any
 
 from subgrid.config.sections import (
     ClosureConfig,
+    FineTuneConfig,
     GridConfig,
     LearnedConfig,
     PretrainedConfig,
@@ -41,6 +42,9 @@ def check_builds(config: Config, copies: Mapping[str, Path] | None = None) -> No
     for variant in (None, *config.evaluation.variants):
         build_online_system(config, coarse[0], variant)
     for model in config.models:
+        if config.coupling_of(model) is not None:
+            with _naming(f"models.{model.name}.coupling"):
+                build_model(coarse[0], config.coarse_dt, None, config.coupling_of(model))
         if isinstance(model, ClosureConfig):
             build_closure(model, coarse[0])
         if isinstance(model, PretrainedConfig):
@@ -48,7 +52,8 @@ def check_builds(config: Config, copies: Mapping[str, Path] | None = None) -> No
         if isinstance(model, GridConfig):
             build_finer_system(config, model, coarse[0])
     alike = (model for model in config.searched() if len(set(model.networks)) == 1)
-    for model in (*config.learned(), *alike):  # each candidate of the search in every place
+    tried = () if config.calibration is None else config.calibration.models
+    for model in (*config.learned(), *tried, *alike):  # each candidate of the search in every place
         key = jax.random.key(0)
         eqx.filter_eval_shape(lambda key, m=model: build_network(config, m, coarse[0], key), key)
     for entry in config.separated:
@@ -74,7 +79,7 @@ def check_names(config: Config) -> None:
             wanted.append((f"models.{model.name}.closure", CLOSURES, model.closure))
     networks = [
         (f"models.{model.name}.networks", name)
-        for model in config.learned()
+        for model in (*config.learned(), *config.calibrated())
         for name in model.networks
     ]
     networks += [(f"separated.{entry.name}.network", entry.network) for entry in config.separated]
@@ -163,8 +168,27 @@ def build_finer_system(
 
     coarse = build_online_system(config, coarse_system, variant)
     with _naming(f"models.{model.name}"):
+        if any(variable.position != "centre" for variable in coarse.variables):
+            raise ConfigError(
+                "the coarse states are padded with zeros in wavenumber space, which velocities on "
+                f"the faces of cells, as those of {type(coarse).__name__}, do not bear: they would "
+                "be shifted"
+            )
         fine = coarse.with_grid(model.size, model.size * config.ny // config.truth.nx)
         return fine, COARSENERS.get(config.coarse.operator)(fine.grid, coarse.grid)
+
+
+def build_model(system: Any, dt: float, closure: Any, coupling: str | None = None) -> Any:
+    """Return the model that steps `system` with a closure.
+
+    `coupling`: how its increment enters the step, the system's own way unless given; raises
+    TypeError for a system that takes no steps of its own.
+    """
+    from subgrid.stepping import COUPLINGS, SplitModel
+
+    if coupling is None:
+        return system.model(dt, closure)
+    return SplitModel(system=system, dt=dt, closure=closure, coupling=COUPLINGS[coupling]())
 
 
 def build_closure(model: ClosureConfig, coarse_system: Any) -> Any:
@@ -227,7 +251,7 @@ def build_network(config: Config, model: LearnedConfig, coarse_system: Any, key:
     """Return the untrained network of a learned model: a named one, a `Stacked` or a `Cascade`.
 
     It maps the channels of a state, or those of the model's inputs, to those of its increment (with
-    `flux_form` to two fluxes each).
+    `flux_form` to two fluxes each, with `divergence_free` to a streamfunction).
     """
     import jax
 
@@ -237,6 +261,7 @@ def build_network(config: Config, model: LearnedConfig, coarse_system: Any, key:
     inputs = build_inputs(model, coarse_system)
     seen = channels if inputs is None else inputs.count
     out = 2 * channels if model.flux_form else channels
+    out = 1 if model.divergence_free else out
     with _naming(f"models.{model.name}"):
         if model.arrangement == "multiscale":
             return build_cascade(
@@ -304,6 +329,23 @@ def build_plan(config: Config, model: LearnedConfig | SeparatedConfig, stage: in
         checkpoint_every=settings.checkpoint_every,
         noise=Noise(settings.noise, settings.clean_fraction, settings.noise_from),
         ema=settings.ema,
+        chunk=settings.chunk,
+    )
+
+
+def build_fine_tuning(settings: FineTuneConfig) -> Any:
+    """Return the plan of a training through the solver: Adam, cosine to zero, clipped at norm 1."""
+    from subgrid.training import OPTIMISERS, SCHEDULES, Plan
+
+    rates = {"peak": settings.learning_rate, "updates": settings.updates}
+    optimiser = OPTIMISERS.get("adam")(SCHEDULES.get("cosine")(**rates), clip="norm")
+    return Plan(
+        optimiser=optimiser,
+        updates=settings.updates,
+        batch_size=settings.batch_size,
+        validation_samples=settings.validation_samples,
+        validate_every=settings.validate_every,
+        checkpoint_every=settings.checkpoint_every,
         chunk=settings.chunk,
     )
 

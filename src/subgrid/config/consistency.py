@@ -7,7 +7,9 @@ from pydantic import ValidationError
 
 from subgrid.config.explain import plain_words
 from subgrid.config.sections import (
+    AdaptedConfig,
     AnyModelConfig,
+    CalibrationConfig,
     CoarseConfig,
     DataConfig,
     EvaluationConfig,
@@ -30,6 +32,7 @@ def consistency_problems(
     models: _Models,
     separated: tuple[SeparatedConfig, ...],
     search: SearchConfig | None,
+    calibration: CalibrationConfig | None,
     training: TrainingConfig,
     evaluation: EvaluationConfig,
 ) -> list[str]:
@@ -37,12 +40,14 @@ def consistency_problems(
     return [
         *_size_problems(truth, coarse),
         *_name_problems(models),
+        *_adapted_problems(models),
         *_network_problems(truth, coarse, models),
+        *_calibration_problems(truth, coarse, models, calibration),
         *_separated_problems(models, separated, coarse),
         *_grid_problems(truth, coarse, models),
         *_search_problems(models, separated, search, coarse),
-        *_training_problems(models, separated, search, training),
-        *_split_problems(data, models, separated, search),
+        *_training_problems(models, separated, search, calibration, training),
+        *_split_problems(data, models, separated, search, calibration),
         *_evaluation_problems(truth, data, evaluation),
         *_forcing_problems(truth, coarse, evaluation),
     ]
@@ -114,6 +119,46 @@ def _name_problems(models: _Models) -> list[str]:
         if model.name in trained
     ]
     return problems
+
+
+def _adapted_problems(models: _Models) -> list[str]:
+    """Return which adapted models are of none that is trained here."""
+    learned = [model.name for model in models if isinstance(model, LearnedConfig)]
+    return [
+        f"models.{model.name}.of: got {model.of!r}; must be a learned model of this run: "
+        f"{', '.join(learned) or 'there is none'}"
+        for model in models
+        if isinstance(model, AdaptedConfig) and model.of not in learned
+    ]
+
+
+def _calibration_problems(
+    truth: TruthConfig,
+    coarse: CoarseConfig,
+    models: _Models,
+    calibration: CalibrationConfig | None,
+) -> list[str]:
+    """Return what is wrong with the levels and models of a calibration."""
+    if calibration is None:
+        return []
+    tried = [model.name for _, _, model in calibration.tried()]
+    problems = [
+        f"calibration: the name {name!r} is used {times} times; every model needs its own, every "
+        "level is tried once, and no other model is called so"
+        for name, times in Counter([*tried, *(model.name for model in models)]).items()
+        if times > 1 and name in tried
+    ]
+    names = [model.name for model in calibration.models]
+    problems += [
+        f"calibration.skip: got {name!r}; must be one of {', '.join(names)}"
+        for name in calibration.skip
+        if name not in names
+    ]
+    if not tried:
+        problems.append(f"calibration.skip: got {list(calibration.skip)}; leaves no model to try")
+    if list(calibration.levels) != sorted(calibration.levels):
+        problems.append(f"calibration.levels: got {list(calibration.levels)}; must increase")
+    return [*problems, *_network_problems(truth, coarse, calibration.models)]
 
 
 def _network_problems(truth: TruthConfig, coarse: CoarseConfig, models: _Models) -> list[str]:
@@ -215,6 +260,7 @@ def _training_problems(
     models: _Models,
     separated: tuple[SeparatedConfig, ...],
     search: SearchConfig | None,
+    calibration: CalibrationConfig | None,
     training: TrainingConfig,
 ) -> list[str]:
     trained: dict[str, LearnedConfig | SeparatedConfig | SearchConfig] = {
@@ -222,6 +268,8 @@ def _training_problems(
     }
     trained |= {f"separated.{entry.name}": entry for entry in separated}
     trained |= {} if search is None else {"search": search}
+    tried = () if calibration is None else calibration.models
+    trained |= {f"calibration.models.{model.name}": model for model in tried}
     problems = []
     for key, model in trained.items():
         stages = len(getattr(model, "stage_training", ()))
@@ -243,10 +291,12 @@ def _split_problems(
     models: _Models,
     separated: tuple[SeparatedConfig, ...],
     search: SearchConfig | None,
+    calibration: CalibrationConfig | None,
 ) -> list[str]:
     trained = [f"models.{model.name}" for model in models if isinstance(model, LearnedConfig)]
     trained += [f"separated.{entry.name}" for entry in separated]
     trained += [] if search is None else ["search"]
+    trained += [] if calibration is None else ["calibration"]
     if not trained:
         return []
     return [

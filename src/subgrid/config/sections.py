@@ -39,8 +39,9 @@ class Section(BaseModel):
 class TruthConfig(Section):
     """The fine run that counts as the truth.
 
-    `dt` in the system's unit of time: seconds, or none where it is dimensionless. A trajectory is `spinup_steps` steps that are thrown away, then `frames` frames
-    that lie `save_every` steps apart. `constants` are passed to the system by name.
+    `dt` in the system's unit of time: seconds, or none where it is dimensionless. A trajectory is
+    `spinup_steps` steps that are thrown away, then `frames` frames that lie `save_every` steps
+    apart. `constants` are passed to the system by name.
     """
 
     system: str = "qg"
@@ -142,6 +143,10 @@ class TrainingConfig(Section):
         return self
 
 
+# how the increment of a closure enters the step of a system that takes steps of its own
+Coupling = Literal["add-after", "project-after", "add-within"]
+
+
 class NoClosureConfig(Section):
     """The coarse model alone: what every closure is compared with."""
 
@@ -150,12 +155,17 @@ class NoClosureConfig(Section):
 
 
 class ClosureConfig(Section):
-    """A closure from the registry, or your own as "module:Class", with its arguments."""
+    """A closure from the registry, or your own as "module:Class", with its arguments.
+
+    `coupling`: how its increment enters the step of a system that takes steps of its own, such as
+    Kolmogorov flow: see `subgrid.stepping`; "add-after" unless given.
+    """
 
     name: Name
     kind: Literal["closure"]
     closure: str
     arguments: dict[str, Any] = {}
+    coupling: Coupling | None = None
 
 
 class LearnedConfig(Section):
@@ -168,7 +178,9 @@ class LearnedConfig(Section):
     network. `inputs` names what the networks see: variables of the system and "tendency", its
     resolved tendency; by default the state. `target_cut`: only scales up to that share of the
     Nyquist wavenumber of the finest coarse size are learned and predicted: those that the model's
-    filter leaves alone. `seeds` is the number of independent initialisations.
+    filter leaves alone. `divergence_free`: the network predicts a streamfunction, so that the
+    increment of velocities on faces has no divergence. `coupling`: see `ClosureConfig`. `seeds` is
+    the number of independent initialisations.
     `training` changes single settings of [training] for this model, and `stage_training`, with a
     table per network of a multiscale model, for one network on top of that.
     """
@@ -182,6 +194,8 @@ class LearnedConfig(Section):
     inputs: Names | None = None
     zero_mean: bool = False
     flux_form: bool = False
+    divergence_free: bool = False
+    coupling: Coupling | None = None
     target_cut: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     seeds: Count = 1
     training: dict[str, Any] = {}
@@ -216,6 +230,48 @@ class LearnedConfig(Section):
         )
 
 
+class FineTuneConfig(Section):
+    """Training through the solver: `updates` on windows of `frames` frames from their first state.
+
+    The windows are those of the training split, frames as far apart as there; the weights that
+    follow the validation windows best are kept, those before it included.
+    """
+
+    updates: Count
+    frames: Count
+    batch_size: Count = 4
+    learning_rate: Positive = 1e-4
+    validate_every: Count = 50
+    validation_samples: Count = 16
+    checkpoint_every: Count = 50
+    chunk: Count = 1
+
+
+class AdaptedConfig(Section):
+    """A learned model of this run, `of`, changed after its training: each of its networks in turn.
+
+    `fine_tune`: trained on through the solver. `energy_limit`: the power that its increment gives
+    to the flow is cut to the largest that the true forcing has in the training split. `coupling`:
+    see `ClosureConfig`; that of the learned model unless given.
+    """
+
+    name: Name
+    kind: Literal["adapted"]
+    of: Name
+    fine_tune: FineTuneConfig | None = None
+    energy_limit: bool = False
+    coupling: Coupling | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "AdaptedConfig":
+        if self.fine_tune is None and not self.energy_limit and self.coupling is None:
+            raise ValueError(
+                f"model {self.name!r} changes nothing of {self.of!r}: give fine_tune, energy_limit "
+                "or coupling"
+            )
+        return self
+
+
 class GridConfig(Section):
     """The model without a closure on a finer grid: what the cost of a closure could buy instead.
 
@@ -243,7 +299,9 @@ class PretrainedConfig(Section):
     transfer: StrictBool = False
 
 
-AnyModelConfig = NoClosureConfig | ClosureConfig | LearnedConfig | PretrainedConfig | GridConfig
+AnyModelConfig = (
+    NoClosureConfig | ClosureConfig | LearnedConfig | AdaptedConfig | PretrainedConfig | GridConfig
+)
 ModelConfig = Annotated[AnyModelConfig, Field(discriminator="kind")]
 
 
@@ -293,6 +351,40 @@ class SearchConfig(Section):
                 training=self.training,
             )
             for networks in itertools.product(self.candidates, repeat=scales)
+        )
+
+
+class CalibrationConfig(Section):
+    """Which noise to train with: every one of `models` trained with every one of `levels`.
+
+    `levels`: standard deviations of the noise on the standardised inputs, see [training]. Each is
+    tested in `members` free runs, as long as those of [evaluation], from random states of the
+    validation trajectories; the run chooses by itself and records it. With --noise-from another run
+    trains its models of the same names with the levels chosen here. `skip`: models that are left
+    out, for a smaller profile.
+    """
+
+    levels: Annotated[tuple[PositiveOrZero, ...], Strict(False), Field(min_length=1)]
+    models: Annotated[tuple[LearnedConfig, ...], Strict(False), Field(min_length=1)]
+    members: Count = 8
+    skip: Annotated[tuple[str, ...], Strict(False)] = ()
+
+    def tried(self) -> tuple[tuple[LearnedConfig, float, LearnedConfig], ...]:
+        """Return every model, level, and the model trained with it: "NAME-noise-0.1"."""
+        return tuple(
+            (
+                model,
+                level,
+                model.model_copy(
+                    update={
+                        "name": f"{model.name}-noise-{level:g}",
+                        "training": {**model.training, "noise": level},
+                    }
+                ),
+            )
+            for model in self.models
+            for level in self.levels
+            if model.name not in self.skip
         )
 
 

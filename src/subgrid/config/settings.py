@@ -6,6 +6,9 @@ from pydantic import Field, Strict, model_validator
 
 from subgrid.config.consistency import consistency_problems
 from subgrid.config.sections import (
+    AdaptedConfig,
+    AnyModelConfig,
+    CalibrationConfig,
     CoarseConfig,
     DataConfig,
     EvaluationConfig,
@@ -36,6 +39,8 @@ class Config(Section):
     models: Annotated[tuple[ModelConfig, ...], Strict(False), Field(min_length=1)]
     separated: Annotated[tuple[SeparatedConfig, ...], Strict(False)] = ()
     search: SearchConfig | None = None
+    calibration: CalibrationConfig | None = None
+    noise_from: str | None = None  # the run whose calibration set the noise of the models
     training: TrainingConfig
     evaluation: EvaluationConfig
 
@@ -48,6 +53,7 @@ class Config(Section):
             self.models,
             self.separated,
             self.search,
+            self.calibration,
             self.training,
             self.evaluation,
         )
@@ -87,6 +93,11 @@ class Config(Section):
         return round(between / (self.truth.save_every * self.truth.dt))
 
     @property
+    def steps_per_frame(self) -> int:
+        """Number of steps of the coarse model from one frame of the data to the next."""
+        return round(self.truth.save_every * self.truth.dt / self.coarse_dt)
+
+    @property
     def label(self) -> str:
         """Name of the experiment with its profile, as used for the default run folder."""
         return self.name if self.profile is None else f"{self.name}-{self.profile}"
@@ -103,10 +114,37 @@ class Config(Section):
         """Return the models of the search, which are trained too."""
         return () if self.search is None else self.search.models(len(self.coarse.sizes))
 
+    def adapted(self) -> tuple[AdaptedConfig, ...]:
+        """Return the learned models that are changed after their training."""
+        return tuple(model for model in self.models if isinstance(model, AdaptedConfig))
+
+    def calibrated(self) -> tuple[LearnedConfig, ...]:
+        """Return the models of the calibration, one per model and level, which are trained too."""
+        return () if self.calibration is None else tuple(c for _, _, c in self.calibration.tried())
+
+    def base_of(self, model: AdaptedConfig) -> LearnedConfig:
+        """Return the learned model that another one is made of."""
+        return next(learned for learned in self.learned() if learned.name == model.of)
+
+    def labels_of(self, model: AnyModelConfig) -> tuple[str, ...]:
+        """Return what the networks of a model are called in files: its name, if it has none."""
+        if isinstance(model, LearnedConfig):
+            return model.trained_names()
+        if isinstance(model, AdaptedConfig):
+            return tuple(f"{model.name}-seed{i}" for i in range(self.base_of(model).seeds))
+        return (model.name,)
+
+    def coupling_of(self, model: AnyModelConfig) -> str | None:
+        """Return how the increment of a model enters the step; None for the system's own way."""
+        coupling = getattr(model, "coupling", None)
+        if coupling is None and isinstance(model, AdaptedConfig):
+            return self.base_of(model).coupling
+        return coupling
+
     @property
     def trains(self) -> bool:
         """Whether anything is trained."""
-        return bool(self.learned() or self.separated or self.search)
+        return bool(self.learned() or self.separated or self.search or self.calibration)
 
     def training_of(self, model: LearnedConfig | SeparatedConfig, stage: int = 0) -> TrainingConfig:
         """Return [training] with the changes that `model`, or one of its stages, asks for."""
@@ -130,7 +168,9 @@ class Config(Section):
         ):
             if section[key] == usual:
                 del section[key]
-        for model in tables["models"]:
-            if not model.get("stage_training", True):
-                del model["stage_training"]
+        tried = tables.get("calibration", {}).get("models", [])
+        for model in (*tables["models"], *tried):
+            for key in ("stage_training", "divergence_free"):
+                if not model.get(key, True):
+                    del model[key]
         return tables

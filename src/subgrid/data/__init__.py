@@ -5,20 +5,26 @@ from subgrid.data.loader import Samples, describe_left_out, fits_in_memory
 from subgrid.data.mapping import dask_map, process_map
 from subgrid.data.observing import Observer
 from subgrid.data.records import Progress, TrajectoryResult
+from subgrid.data.starts import Following, Starts, choose_starts
 from subgrid.data.statistics import VariableStatistics, statistics
 from subgrid.data.store import open_dataset, scales
 from subgrid.data.trajectory import TrajectoryJob, Truth, run_trajectory, trajectory_key
+from subgrid.data.windows import Windows
 
 __all__ = [
+    "Following",
     "GenerationSummary",
     "Observer",
     "Progress",
     "Samples",
     "Split",
+    "Starts",
     "TrajectoryJob",
     "TrajectoryResult",
     "Truth",
     "VariableStatistics",
+    "Windows",
+    "choose_starts",
     "dask_map",
     "describe_left_out",
     "fits_in_memory",

@@ -93,8 +93,7 @@ class Samples:
 
     def spread(self, count: int) -> np.ndarray:
         """Return the numbers of at most `count` samples, evenly spread over all of them."""
-        count = min(count, len(self))
-        return np.unique(np.linspace(0, len(self) - 1, count).round().astype(int))
+        return evenly_spread(count, len(self))
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """Return the samples of these numbers: {variable: [sample, level, y, x]}, float32."""
@@ -111,23 +110,8 @@ class Samples:
         run resumed at any update therefore sees the data it would have seen.
         Raises ConfigError if there is no sample, `batch_size` is below 1, or for a bad seed.
         """
-        require_seed(seed)
-        if batch_size < 1 or not len(self):
-            raise ConfigError(
-                f"batches need a size of at least 1 and samples, got {batch_size} and {len(self)} "
-                f"samples in {self.path}"
-            )
-
-        @lru_cache(maxsize=2)
-        def order(epoch: int) -> np.ndarray:
-            return generator(Stream.SAMPLE_ORDER, seed, epoch).permutation(len(self))
-
-        def load(update: int) -> Batch:
-            stream = np.arange(update * batch_size, (update + 1) * batch_size)
-            samples = [order(int(p) // len(self))[p % len(self)] for p in stream]
-            return self.batch(np.array(samples))
-
-        return load
+        numbers = sample_order(len(self), seed, batch_size, self.path)
+        return lambda update: self.batch(numbers(update))
 
     def _read(self, samples: np.ndarray) -> Batch:
         frames = self._frames[samples]
@@ -139,6 +123,34 @@ class Samples:
                 values[rows] = reader.read(int(trajectory), frames[rows, 1])
             batch[name] = values
         return batch
+
+
+def sample_order(count: int, seed: int, batch_size: int, path: Path) -> Callable[[int], np.ndarray]:
+    """Return the function update number → numbers of its `batch_size` samples of `count`.
+
+    The stream behind `Samples.batches`; `path`: where they are, for the message of its ConfigError.
+    """
+    require_seed(seed)
+    if batch_size < 1 or not count:
+        raise ConfigError(
+            f"batches need a size of at least 1 and samples, got {batch_size} and {count} "
+            f"samples in {path}"
+        )
+
+    @lru_cache(maxsize=2)
+    def order(epoch: int) -> np.ndarray:
+        return generator(Stream.SAMPLE_ORDER, seed, epoch).permutation(count)
+
+    def numbers(update: int) -> np.ndarray:
+        stream = np.arange(update * batch_size, (update + 1) * batch_size)
+        return np.array([order(int(p) // count)[p % count] for p in stream])
+
+    return numbers
+
+
+def evenly_spread(count: int, total: int) -> np.ndarray:
+    """Return at most `count` of the numbers from 0 to `total` - 1, evenly spread."""
+    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
 
 
 def describe_left_out(samples: Samples) -> str | None:

@@ -1,6 +1,7 @@
 """How good a closure is: offline and online scores, confidence intervals, plots, the report."""
 
 from subgrid.evaluation.assemble import RunInfo, Snapshot, assemble_report
+from subgrid.evaluation.calibration import Calibration, Level, calibration_of
 from subgrid.evaluation.comparison import Comparison, compare_online
 from subgrid.evaluation.cost import NetworkSize, StepCost, Timing, step_cost
 from subgrid.evaluation.forcing_statistics import (
@@ -10,14 +11,17 @@ from subgrid.evaluation.forcing_statistics import (
     join_forcing_sums,
 )
 from subgrid.evaluation.intervals import Interval, bootstrap_interval
+from subgrid.evaluation.kolmogorov_observables import KolmogorovObservables
+from subgrid.evaluation.layers import LEVEL_NAMES
 from subgrid.evaluation.observables import (
-    LEVEL_NAMES,
     CoarsenedObserver,
     ModelObserver,
     QGObservables,
+    observables_of,
 )
 from subgrid.evaluation.offline import (
     SampleSums,
+    channel_names,
     evaluate_offline,
     join_sums,
     offline_scores,
@@ -25,6 +29,13 @@ from subgrid.evaluation.offline import (
 )
 from subgrid.evaluation.online import fine_runs, free_runs
 from subgrid.evaluation.plan import RunPlan
+from subgrid.evaluation.predictability import (
+    Predictability,
+    decorrelation_times,
+    energy_errors,
+    predictability_record,
+    score_predictability,
+)
 from subgrid.evaluation.published import SCORECARD_SETTING, scorecard
 from subgrid.evaluation.ranking import Ranked, ranking
 from subgrid.evaluation.report import (
@@ -46,7 +57,7 @@ from subgrid.evaluation.similarity import (
     wasserstein,
 )
 from subgrid.evaluation.statistics import reference_statistics
-from subgrid.evaluation.survival import BlowUp, blow_ups
+from subgrid.evaluation.survival import BlowUp, TimeUnit, blow_ups, date, time_unit
 from subgrid.evaluation.verdicts import json_number, outcome, score_record, verdict
 from subgrid.registry import Registry
 
@@ -77,6 +88,8 @@ METRICS = Registry(
         "wasserstein": f"{_SIMILAR}:wasserstein",
         "similarity": f"{_SIMILAR}:similarity",
         "relative_errors": f"{_SIMILAR}:relative_errors",
+        "decorrelation_times": "subgrid.evaluation.predictability:decorrelation_times",
+        "energy_errors": "subgrid.evaluation.predictability:energy_errors",
         "blow_ups": "subgrid.evaluation.survival:blow_ups",
         "step_cost": "subgrid.evaluation.cost:step_cost",
     },
@@ -87,13 +100,17 @@ __all__ = [
     "METRICS",
     "SCORECARD_SETTING",
     "BlowUp",
+    "Calibration",
     "CoarsenedObserver",
     "Comparison",
     "ForcingSums",
     "Interval",
+    "KolmogorovObservables",
+    "Level",
     "ModelObserver",
     "NetworkSize",
     "OnlineScore",
+    "Predictability",
     "QGObservables",
     "Ranked",
     "ReportData",
@@ -103,12 +120,18 @@ __all__ = [
     "SeparatedScores",
     "Snapshot",
     "StepCost",
+    "TimeUnit",
     "Timing",
     "assemble_report",
     "blow_ups",
     "bootstrap_interval",
+    "calibration_of",
+    "channel_names",
     "compare_online",
+    "date",
+    "decorrelation_times",
     "distances",
+    "energy_errors",
     "evaluate_offline",
     "filter_cut",
     "fine_runs",
@@ -118,8 +141,10 @@ __all__ = [
     "join_forcing_sums",
     "join_sums",
     "json_number",
+    "observables_of",
     "offline_scores",
     "outcome",
+    "predictability_record",
     "ranking",
     "reference_statistics",
     "relative_errors",
@@ -127,11 +152,13 @@ __all__ = [
     "render_markdown",
     "sample_sums",
     "score_online",
+    "score_predictability",
     "score_record",
     "scorecard",
     "similarity",
     "spectral_rmse",
     "step_cost",
+    "time_unit",
     "two_thirds_cut",
     "verdict",
     "wasserstein",

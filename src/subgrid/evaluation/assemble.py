@@ -5,14 +5,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from subgrid import __version__
+from subgrid.evaluation.calibration import (
+    Calibration,
+    calibration_figures,
+    calibration_tables,
+)
 from subgrid.evaluation.comparison import Comparison
 from subgrid.evaluation.cost import Timing
 from subgrid.evaluation.cost_plots import skill_cost_figure
 from subgrid.evaluation.forcing_plots import forcing_figure
 from subgrid.evaluation.intervals import fewest_members, percent
+from subgrid.evaluation.observables import observables_of
 from subgrid.evaluation.offline_online import foresight_table
 from subgrid.evaluation.overview import overview_table
 from subgrid.evaluation.plots import plot_energy, plot_fields, plot_forcings, plot_spectra
+from subgrid.evaluation.predictability import (
+    Predictability,
+    predictability_verdict,
+    summary_of_predictability,
+)
+from subgrid.evaluation.predictability_plots import predictability_figures, predictability_table
 from subgrid.evaluation.ranking import Ranked, plot_ranking, ranking_table
 from subgrid.evaluation.report import (
     ReportData,
@@ -36,7 +48,7 @@ from subgrid.evaluation.separated_tables import (
     separated_verdicts,
 )
 from subgrid.evaluation.style import BASELINE, Look, looks
-from subgrid.evaluation.survival import DAY, BlowUp, blow_ups
+from subgrid.evaluation.survival import BlowUp, blow_ups, date, unit_of
 from subgrid.evaluation.tables import (
     blow_up_table,
     comparison_table,
@@ -76,9 +88,12 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One moment of the truth: `q` (1/s), `forcing` (1/s²) [level, y, x], each closure's output."""
+    """One moment of the truth: a `field`, its `forcing` [level, y, x], each closure's output.
 
-    q: "ArrayLike"
+    All as the observables of the system draw them: of two-layer QG q (1/s) and S (1/s²).
+    """
+
+    field: "ArrayLike"
     forcing: "ArrayLike"
     predictions: Mapping[str, "ArrayLike"]
 
@@ -100,6 +115,8 @@ def assemble_report(
     comparisons: Sequence[Comparison] = (),
     timing: Timing | None = None,
     configuration: str = "",
+    followed: Mapping[str, Predictability] | None = None,
+    calibration: Calibration | None = None,
 ) -> ReportData:
     """Return the data of the report from the results of a run.
 
@@ -108,28 +125,34 @@ def assemble_report(
     model → records of metrics.jsonl; `separated`: of the separated experiments; `variants`: scores
     under other settings of the coarse model, by name; `ranked`: the models of a search;
     `comparisons`, `timing`: see there; `configuration`: of the flow, if its published scorecard
-    compares. Parts that are not given are left out, and so are free runs where separated
+    compares; `followed`: how long runs follow the truth; `calibration`: of the noise. Parts that are not given are left out, and so are free runs where separated
     experiments are given and nothing ran but the coarse model alone.
     """
     styles = looks([*runs, *(offline or {}), *(curves or {})], dict(info.labels))
     settings = {"as configured": scores, **variants} if variants else {}
     figures = [] if snapshot is None else _flow_figures(system, snapshot, styles)
-    compared = not (separated and set(scores) == {BASELINE})
+    compared = not ((separated or calibration) and set(scores) == {BASELINE})
+    followed = followed or {}
     if compared:
+        if followed:
+            figures += predictability_figures(followed, reference, runs, styles)
         figures += _run_figures(reference, runs, cut, styles) + _score_figures(scores, styles)
         figures = _with_costs(figures, scores, styles, timing)
+    figures += calibration_figures(calibration) if calibration else []
     figures += [forcing_figure(offline, styles)] if offline else []
     figures += [variants_figure(settings, styles)] if settings else []
     figures += _training_figures(curves or {}, ranked, separated, styles)
-    tables = [*(separated_tables(separated) if separated else []), ranking_table(ranked)]
+    tables = calibration_tables(calibration) if calibration else []
+    tables += [*(separated_tables(separated) if separated else []), ranking_table(ranked)]
+    tables += [predictability_table(followed, styles)] if followed and compared else []
     tables += _score_tables(scores, styles, settings, comparisons) if compared else []
     tables += [offline_table(offline, styles), foresight_table(offline, scores)] if offline else []
     tables += _further_tables(scores, styles, configuration, timing) if compared else []
     tables.append(blow_up_table(scores, styles, lost := blow_ups([reference])))
     return ReportData(
         title=info.title,
-        summary=_summary(scores) if compared else separated_summary(separated),
-        verdicts=_verdicts(scores, styles) if compared else separated_verdicts(separated),
+        summary=_summaries(scores, separated, calibration, followed, compared),
+        verdicts=_all_verdicts(scores, styles, separated, calibration, followed, compared),
         facts=tuple((heading, tuple(entries.items())) for heading, entries in info.facts.items()),
         figures=tuple(figure for figure in figures if figure.images),
         tables=tuple(table for table in tables if table.rows),
@@ -141,13 +164,39 @@ def assemble_report(
             *(_own_warnings(scores, curves or {}, styles) if compared else ()),
         ),
         footer=f"{_written_by()} {info.footer}".strip(),
-        overview=overview_table(scores, offline or {}, styles) if compared else None,
+        overview=overview_table(scores, offline or {}, styles, followed) if compared else None,
     )
 
 
-def _verdicts(
-    scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]
+def _summaries(
+    scores: Mapping[str, OnlineScore],
+    separated: Sequence[SeparatedScores],
+    calibration: Calibration | None,
+    followed: Mapping[str, Predictability],
+    compared: bool,
+) -> str:
+    """Return the sentence at the head of the report."""
+    if compared:
+        return summary_of_predictability(followed) if followed else _summary(scores)
+    return separated_summary(separated) if calibration is None else calibration.summary
+
+
+def _all_verdicts(
+    scores: Mapping[str, OnlineScore],
+    styles: Mapping[str, Look],
+    separated: Sequence[SeparatedScores],
+    calibration: Calibration | None,
+    followed: Mapping[str, Predictability],
+    compared: bool,
 ) -> tuple[ReportVerdict, ...]:
+    """Return what the report says of each model, or of each choice."""
+    if not compared:
+        return separated_verdicts(separated) if calibration is None else calibration.verdicts()
+    if followed:
+        return tuple(
+            ReportVerdict(styles[name].label, *predictability_verdict(one, scores[name]))
+            for name, one in followed.items()
+        )
     return tuple(
         ReportVerdict(styles[name].label, verdict(score), outcome(score))
         for name, score in scores.items()
@@ -237,7 +286,7 @@ def _lost_truth(lost: Sequence[BlowUp], members: int) -> list[str]:
     """Return the warning of members whose truth holds values that are not finite."""
     if not lost:
         return []
-    dates = ", ".join(f"member {b.member} from day {b.days:.1f} on" for b in lost)
+    dates = ", ".join(f"member {b.member} from {b.date} on" for b in lost)
     return [
         f"The truth of {len(lost)} of {members} members is not finite ({dates}): these members are "
         "not scored."
@@ -249,7 +298,7 @@ def _masked_samples(
 ) -> list[str]:
     """Return a warning per closure and network with samples that are not finite, the first dated.
 
-    The date is known where the caller has added `first_masked_trajectory` and `first_masked_days`.
+    The date is known where the caller has added `first_masked_trajectory` and `first_masked_time`.
     """
     found = []
     for name, sets in offline.items():
@@ -258,11 +307,9 @@ def _masked_samples(
             if not masked:
                 continue
             first = f"sample {int(data['first_masked'])}"
-            if "first_masked_days" in data:
-                first = (
-                    f"test trajectory {int(data['first_masked_trajectory'])}, "
-                    f"day {float(data['first_masked_days']):.1f}"
-                )
+            if "first_masked_time" in data:
+                when = date(float(data["first_masked_time"]), data["first_masked_time"].units)
+                first = f"test trajectory {int(data['first_masked_trajectory'])}, {when}"
             which = f" (network {network})" if len(sets) > 1 else ""
             found.append(
                 f"{styles[name].label}{which}: {masked} of {masked + data.sizes['sample']} offline "
@@ -309,20 +356,21 @@ def _training_figures(
 def _flow_figures(
     system: Any, snapshot: Snapshot, styles: Mapping[str, Look]
 ) -> list[ReportFigure]:
-    closures = bool(snapshot.predictions)
+    closures, observables = bool(snapshot.predictions), observables_of(system)
+    drawn = observables.field_name[1] + (" of both layers" if len(observables.layers) > 1 else "")
+    what = "" if observables.forcing_name[0] == "S" else f": {observables.forcing_name[1]}"
     return [
         report_figure(
             "The flow and what it does not resolve",
-            "A held-out state of the truth, coarsened to the grid of the closures: potential "
-            "vorticity anomaly of both layers.",
-            plot_fields(snapshot.q, system.grid),
+            f"A held-out state of the truth, coarsened to the grid of the closures: {drawn}.",
+            plot_fields(snapshot.field, system),
         ),
         report_figure(
             "Subgrid forcing: truth and closures" if closures else "Subgrid forcing",
             "The tendency that the coarse equations miss at that moment"
             + (", and what each closure makes of the coarse state" if closures else "")
-            + ". Maps of a layer share their colours.",
-            plot_forcings(snapshot.forcing, snapshot.predictions, system.grid, styles),
+            + f"{what}. Maps of a layer share their colours.",
+            plot_forcings(snapshot.forcing, snapshot.predictions, system, styles),
         ),
     ]
 
@@ -333,10 +381,12 @@ def _run_figures(
     cut: float,
     styles: Mapping[str, Look],
 ) -> list[ReportFigure]:
-    members, days = reference.sizes["member"], float(reference["time"].values[-1]) / DAY
+    members, unit = reference.sizes["member"], unit_of(reference)
+    last = float(reference["time"].values[-1]) / unit.length
+    length = f"{last:.0f} days" if unit.name == "days" else f"{last:.3g} {unit.name}"
     start = round(100 * reference.attrs["average_from"] / reference.attrs["steps"])
     drawn = (
-        f"Free runs of {days:.0f} days from {members} held-out states. Lines: mean over members "
+        f"Free runs of {length} from {members} held-out states. Lines: mean over members "
         "and networks; bands: their range."
     )
     averaged = f"{drawn} Averaged over the last {100 - start} % of the runs."
@@ -345,9 +395,9 @@ def _run_figures(
         report_figure(
             "Kinetic energy spectra",
             f"{averaged} The error is measured left of the dotted line.",
-            spectra[:2],
+            spectra[: len(spectra) // 2],
         ),
-        report_figure("Enstrophy spectra", averaged, spectra[2:]),
+        report_figure("Enstrophy spectra", averaged, spectra[len(spectra) // 2 :]),
         report_figure(
             "Energy and enstrophy over time",
             f"{drawn} The range of models that blow up may leave the panel.",

@@ -14,7 +14,6 @@ from subgrid.evaluation.intervals import (
     fewest_members,
     ratio,
 )
-from subgrid.evaluation.observables import LEVEL_NAMES
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore, beside, error_statistic
 from subgrid.evaluation.similarity import spectral_rmse
 from subgrid.evaluation.verdicts import interval_record, json_number
@@ -107,7 +106,7 @@ def compare_online(
         both, shared = (model, other), _survived(model) & _survived(other)
         sizes = (*(int(score.scored.any(axis=1).sum()) for score in both), int(shared.sum()))
         ratios = {}
-        for index, layer in enumerate(LEVEL_NAMES):
+        for index, layer in enumerate(model.layers):
             ratios[layer] = Interval(np.nan, np.nan, np.nan, level)
             if min(sizes):
                 errors = (

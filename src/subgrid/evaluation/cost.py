@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from subgrid.evaluation.survival import DAY
+from subgrid.evaluation.survival import DAY, TimeUnit
 from subgrid.stepping import AbstractModel, advance_segment
 
 
@@ -20,9 +20,9 @@ class StepCost(NamedTuple):
     seconds: float
     ratio: float
 
-    def per_day(self, dt: float) -> float:
-        """Return the seconds of one member for a simulated day of steps of `dt` seconds."""
-        return self.seconds * DAY / dt
+    def per_unit(self, dt: float, unit: TimeUnit) -> float:
+        """Return the seconds of one member for a `unit` of simulated time, in steps of `dt`."""
+        return self.seconds * unit.length / dt
 
 
 class NetworkSize(NamedTuple):
@@ -37,9 +37,9 @@ class NetworkSize(NamedTuple):
 
 @dataclass(frozen=True)
 class Timing:
-    """What the report says of the costs: `dt` of the coarse model in s, the `device` in words.
+    """What the report says of the costs: `dt` of the coarse model, the `device` in words.
 
-    `networks`: model → size, of the learned ones; `finer_grids`: whether models without a closure
+    `unit`: what time is counted in, days unless given. `networks`: model → size, of the learned ones; `finer_grids`: whether models without a closure
     on finer grids are among those compared, what the cost of a closure could buy instead.
     """
 
@@ -47,6 +47,17 @@ class Timing:
     device: str
     networks: Mapping[str, NetworkSize] = field(default_factory=dict)
     finer_grids: bool = False
+    unit: TimeUnit = TimeUnit(DAY, "days")
+
+    @property
+    def length(self) -> str:
+        """What the cost is given for: "simulated day"."""
+        return "simulated day" if self.unit.name == "days" else "unit of time"
+
+    @property
+    def step(self) -> str:
+        """The time step in words."""
+        return f"{self.dt:g} s" if self.unit.name == "days" else f"{self.dt:g}"
 
 
 def step_cost(

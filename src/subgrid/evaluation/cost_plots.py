@@ -7,7 +7,7 @@ import numpy as np
 
 from subgrid.evaluation.cost import Timing
 from subgrid.evaluation.intervals import percent
-from subgrid.evaluation.observables import LEVEL_NAMES
+from subgrid.evaluation.layers import keyed, layer_words, of_layer
 from subgrid.evaluation.report import ReportFigure, report_figure
 from subgrid.evaluation.score_plots import error_axis, lost_notes
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore, common_floor
@@ -34,24 +34,26 @@ def skill_cost_figure(
     return report_figure(
         f"{worth}Skill against cost",
         f"Error of the kinetic energy spectrum with its {level} interval, against the time of one "
-        f"member for a simulated day, timed on {timing.device}. Pareto front: through the models "
+        f"member for a {timing.length}, timed on {timing.device}. Pareto front: through the models "
         "that no other one beats in both error and cost. Hollow: models with members that blew up, "
         "which are not on it. Shaded: below the sampling floor, the error expected of the truth's "
         "own statistics with other weather, where models cannot be told apart.",
-        plot_skill_cost(scores, styles, timing.dt) if timed else [],
+        plot_skill_cost(scores, styles, timing) if timed else [],
     )
 
 
 @styled
 def plot_skill_cost(
-    scores: Mapping[str, OnlineScore], styles: Mapping[str, Look], dt: float
+    scores: Mapping[str, OnlineScore], styles: Mapping[str, Look], timing: Timing
 ) -> list[Panel]:
     """Return a panel per layer: spectral error with its interval against the time per day.
 
-    `dt`: time step of the coarse model, s, of which each takes its `cost`. A step line is the
-    Pareto front; models with members that blew up are hollow and not on it.
+    `timing`: the time step of the coarse model, of which each takes its `cost`, and what time is
+    counted in. A step line is the Pareto front; models with members that blew up are hollow and not
+    on it.
     """
-    return [_panel(scores, styles, dt, layer) for layer in LEVEL_NAMES]
+    layers = next(iter(scores.values())).layers
+    return [_panel(scores, styles, timing, layer) for layer in layers]
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
@@ -69,12 +71,12 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
 
 
 def _panel(
-    scores: Mapping[str, OnlineScore], styles: Mapping[str, Look], dt: float, layer: str
+    scores: Mapping[str, OnlineScore], styles: Mapping[str, Look], timing: Timing, layer: str
 ) -> Panel:
     figure, (axes,) = new_panel()
-    key = f"{KE_SPECTRUM}_{layer}"
+    key = keyed(KE_SPECTRUM, layer)
     points = {
-        name: (1e3 * score.cost.per_day(dt), score.errors[key].estimate)
+        name: (1e3 * score.cost.per_unit(timing.dt, timing.unit), score.errors[key].estimate)
         for name, score in scores.items()
         if score.cost is not None and np.isfinite(score.errors[key].estimate)
     }
@@ -85,12 +87,13 @@ def _panel(
     stable = {name: point for name, point in points.items() if not scores[name].blow_ups}
     log_axis(axes.xaxis, [cost for cost, _ in points.values()])
     drawn = np.array([*(error for _, error in points.values()), *highest])
-    error_axis(axes, layer, drawn[np.isfinite(drawn)])
+    error_axis(axes, next(iter(scores.values())), layer, drawn[np.isfinite(drawn)])
     _shade_floor(axes, common_floor(scores, key))
     _draw_front(axes, [points[name] for name in pareto_front(stable)])
-    axes.set_xlabel("time per simulated day [ms], one member")
+    axes.set_xlabel(f"time per {timing.length} [ms], one member")
     add_legend(figure, axes, lost_notes(scores, styles))
-    return Panel(f"skill_cost_{layer}", figure, f"error against cost, {layer} layer")
+    alt = of_layer("error against cost", layer_words(layer))
+    return Panel(keyed("skill_cost", layer), figure, alt)
 
 
 def _draw(axes: "Axes", cost: float, score: OnlineScore, key: str, look: Look) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from subgrid.evaluation.forcing_statistics import SOURCES
-from subgrid.evaluation.observables import LEVEL_NAMES
+from subgrid.evaluation.layers import LEVEL_NAMES
 from subgrid.evaluation.report import ReportFigure, report_figure
 from subgrid.evaluation.style import TRUTH, Look, Panel, add_legend, draw_line, new_panel, styled
 

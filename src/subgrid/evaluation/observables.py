@@ -1,15 +1,20 @@
-"""What is recorded of two-layer QG flow at a frame: energies, enstrophy, spectral densities."""
+"""What is recorded of a flow at a frame: energies, enstrophy, spectral densities."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
+from numpy.typing import NDArray
 
-from subgrid.coarsening import subgrid_forcing
+from subgrid.coarsening import AbstractForcing, TendencyForcing
+from subgrid.errors import ConfigError
+from subgrid.evaluation.kolmogorov_observables import KolmogorovObservables
+from subgrid.evaluation.layers import LEVEL_NAMES, Layers
+from subgrid.systems import KolmogorovFlow, TwoLayerQG
 
-LEVEL_NAMES = ("upper", "lower")
 LAYER_SPECTRA = ("kinetic_energy_spectrum", "enstrophy_spectrum")
 BUDGET_SPECTRA = (
     "kinetic_energy_flux",
@@ -17,6 +22,7 @@ BUDGET_SPECTRA = (
     "potential_energy_generation",
     "bottom_drag",
 )
+POOLED_QUANTITIES = ("q", "u", "v", "kinetic_energy", "enstrophy")
 # name: (dimensions after the member, units, long name)
 QUANTITIES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "kinetic_energy": (("time", "level"), "m2 s-2", "mean eddy kinetic energy of a layer"),
@@ -64,6 +70,12 @@ class QGObservables(eqx.Module):
 
     system: Any
 
+    layers: ClassVar[Layers] = LEVEL_NAMES
+    follows: ClassVar[bool] = False  # statistics are compared, not trajectories
+    field_name: ClassVar[tuple[str, str, str]] = ("q", "potential vorticity anomaly", "s-1")
+    forcing_name: ClassVar[tuple[str, str, str]] = ("S", "subgrid forcing", "s-2")
+    quantities: ClassVar[dict[str, tuple[tuple[str, ...], str, str]]] = QUANTITIES
+
     def __call__(self, state: PyTree, increment: PyTree = None) -> dict[str, dict[str, Array]]:
         """Return {"series": {name: value}, "power": {name: density}} of one state.
 
@@ -92,6 +104,29 @@ class QGObservables(eqx.Module):
             },
         }
 
+    def alone(self, state: PyTree) -> dict[str, dict[str, Array]]:
+        """Return the same of a model without a closure."""
+        return self(state)
+
+    def field(self, state: PyTree) -> Float[Array, "level y x"]:
+        """Return the field that is kept as a snapshot and drawn: q, or of a forcing S."""
+        return state.q
+
+    def pooled(self, fields: NDArray, background: bool = True) -> dict[str, NDArray]:
+        """Return the values whose distributions are compared, each [level, value].
+
+        `fields` [sample, level, y, x]: q, 1/s. q [1/s]; u, v [m/s], u with the background flow
+        unless `background` is False; kinetic_energy u² + v² [m²/s²]; enstrophy (∂v/∂x - ∂u/∂y)² of
+        the eddies [1/s²]: squares without a half, as Ross et al. 2023 have them.
+        """
+        flow = self.system.background_velocity * float(background)
+        others = _velocity_fields(self.system, jnp.asarray(fields), flow)
+        values = [fields, *(np.asarray(field) for field in others)]
+        return {
+            name: np.moveaxis(value, 1, 0).reshape(fields.shape[1], -1)
+            for name, value in zip(POOLED_QUANTITIES, values, strict=True)
+        }
+
     def _budget(self, state: PyTree, increment: PyTree) -> dict[str, Array]:
         """Return the densities of `BUDGET_SPECTRA` [l, k], m²/s³, the closure's work shared out.
 
@@ -112,6 +147,20 @@ class QGObservables(eqx.Module):
         return budget
 
 
+Observables = QGObservables | KolmogorovObservables
+
+
+def observables_of(system: Any) -> Observables:
+    """Return what is recorded of a system; raises ConfigError for one that has no such table."""
+    for kind, observables in ((TwoLayerQG, QGObservables), (KolmogorovFlow, KolmogorovObservables)):
+        if isinstance(system, kind):
+            return observables(system)
+    raise ConfigError(
+        f"nothing is known of how to score free runs of {type(system).__name__}: evaluation knows "
+        "TwoLayerQG and KolmogorovFlow, and what derives from them"
+    )
+
+
 class ModelObserver(eqx.Module):
     """Observes the states of a coarse model; its closure's increment enters the spectral budget.
 
@@ -119,13 +168,13 @@ class ModelObserver(eqx.Module):
     state alone.
     """
 
-    observables: QGObservables
+    observables: Observables
     closure: Any = None
 
     def __call__(self, state: PyTree) -> dict[str, dict[str, Array]]:
-        """Return what `QGObservables` records of the state."""
+        """Return what the observables record of the state."""
         if self.closure is None:
-            return self.observables(state)
+            return self.observables.alone(state)
         # with a key, for a closure that draws: what it draws is not looked at
         memory = self.closure.init(state, key=jax.random.key(0))
         if memory is not None:
@@ -140,18 +189,33 @@ class ModelObserver(eqx.Module):
 class CoarsenedObserver(eqx.Module):
     """Observes a fine model as the coarse one should be: coarsened, with its true forcing."""
 
-    observables: QGObservables
+    observables: Observables
     fine: Any
     coarsener: Any
+    forcing: AbstractForcing = TendencyForcing()
 
     def __call__(self, state: PyTree) -> dict[str, dict[str, Array]]:
-        """Return what `QGObservables` records of the coarsened state and its forcing."""
-        forcing = subgrid_forcing(self.fine, self.observables.system, self.coarsener, state)
-        return self.observables(self.coarsener(state), forcing)
+        """Return what the observables record of the coarsened state and its forcing."""
+        return self.observables(
+            *self.forcing(self.fine, self.observables.system, self.coarsener, state)
+        )
 
     def coarse(self, state: PyTree) -> PyTree:
         """Return the coarsened state."""
         return self.coarsener(state)
+
+
+@eqx.filter_jit
+def _velocity_fields(system: Any, stacked: jax.Array, flow: jax.Array) -> tuple[jax.Array, ...]:
+    """Return u + flow, v, the sum of their squares and squared vorticity of stacked fields of q."""
+
+    def one(field: jax.Array) -> tuple[jax.Array, ...]:
+        state = system.State(field)
+        u, v = system.velocity(state)
+        u = u + flow
+        return u, v, u**2 + v**2, relative_vorticity(system, state) ** 2
+
+    return jax.vmap(one)(stacked)
 
 
 def relative_vorticity(system: Any, state: PyTree) -> Float[Array, "level y x"]:

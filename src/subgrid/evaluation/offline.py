@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from subgrid.closures import channels_to_state, state_to_channels
 from subgrid.errors import ShapeError
 from subgrid.evaluation.forcing_statistics import (
     forcing_dataset,
@@ -20,6 +21,7 @@ from subgrid.evaluation.forcing_statistics import (
     join_forcing_sums,
 )
 from subgrid.evaluation.intervals import ratio
+from subgrid.evaluation.layers import LEVEL_NAMES
 from subgrid.evaluation.moments import pearson, skill
 from subgrid.grids import (
     CUTOFF,
@@ -197,22 +199,24 @@ def evaluate_offline(
     *,
     system: Any,
     scale: ArrayLike,
-    variable: str = "q",
     key: Any = None,
     progress: Callable[[int], None] | None = None,
 ) -> Any:
     """Return the offline scores of a closure as an xarray.Dataset.
 
-    `batches` yields pairs (state, forcing) of arrays [sample, level, y, x] of the coarse `system`'s
-    `variable`, in its units and per second; the forcing is the one that is ADDED to the tendency.
-    `scale`: standard deviation of the forcing per level, from the training set. `key`: randomness
-    of a stochastic closure. `progress(samples)` is called after each batch.
+    `batches` yields pairs (state, forcing) of arrays [sample, channel, y, x] of the coarse
+    `system`, in its units and per time: of two-layer QG the levels of q, of Kolmogorov flow u and
+    v. The forcing is the one that is ADDED to the tendency. `scale`: standard deviation of the
+    forcing per channel, from the training set. `key`: randomness of a stochastic closure.
+    `progress(samples)` is called after each batch.
 
     The dataset holds `relative_l2`, `relative_spectral_l2` [sample], `mse`, the pooled errors,
     `r_squared`, `r_squared_below_filter`, `correlation` [level], the last two also of each sample,
-    `masked_samples` and `first_masked`; of two-layer QG also what `forcing_dataset` returns.
+    `masked_samples` and `first_masked`; of two-layer QG also what `forcing_dataset` returns. For a
+    system without levels `level` counts its variables, whose names are the attribute `channels`,
+    and there is no filter to be below of.
     """
-    predict = _predictor(closure, system, variable, key)
+    predict = _predictor(closure, system, key)
     parts, looks, done = [], [], 0
     for state, forcing in batches:
         predicted = predict(state)
@@ -223,6 +227,9 @@ def evaluate_offline(
         if progress is not None:
             progress(done)
     scores = offline_scores(join_sums(parts))
+    if all("level" not in variable.dims for variable in system.variables):
+        names = " ".join(variable.name for variable in system.variables)
+        scores = scores.drop_vars("r_squared_below_filter").assign_attrs(channels=names)
     if not looks:
         return scores
     return scores.merge(forcing_dataset(join_forcing_sums(looks), system.grid))
@@ -274,18 +281,23 @@ def offline_scores(sums: SampleSums) -> Any:
     )
 
 
-def _predictor(
-    closure: Any, system: Any, variable: str, key: Any
-) -> Callable[[ArrayLike], NDArray]:
-    """Return the jitted closure as a function of stacked arrays of the state's variable."""
+def channel_names(scores: Any) -> tuple[str, ...]:
+    """Return what `level` of offline scores stands for: layers, or variables without levels."""
+    return tuple(scores.attrs.get("channels", " ".join(LEVEL_NAMES)).split())
+
+
+def _predictor(closure: Any, system: Any, key: Any) -> Callable[[ArrayLike], NDArray]:
+    """Return the jitted closure as a function of stacked channels of states."""
     import equinox as eqx
     import jax
     import jax.numpy as jnp
 
-    def increment(closure: Any, field: jax.Array) -> jax.Array:
-        state = system.State(**{variable: field})
+    like = jax.eval_shape(lambda: system.initial_state(key=jax.random.key(0)))
+
+    def increment(closure: Any, fields: jax.Array) -> jax.Array:
+        state = channels_to_state(fields, like)
         memory = closure.init(state, key=key)
-        return getattr(closure(state, memory)[0], variable)
+        return state_to_channels(closure(state, memory)[0])
 
     batched = eqx.filter_jit(eqx.filter_vmap(increment, in_axes=(None, 0)))
     return lambda stacked: np.asarray(batched(closure, jnp.asarray(stacked)))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subgrid.evaluation.forcing_statistics import work_error
-from subgrid.evaluation.observables import LEVEL_NAMES
+from subgrid.evaluation.layers import LEVEL_NAMES
 from subgrid.evaluation.report import ReportTable
 from subgrid.evaluation.scores import OnlineScore
 from subgrid.evaluation.tables import fixed

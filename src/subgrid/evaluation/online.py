@@ -18,12 +18,11 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 from numpy.typing import NDArray
 
+from subgrid.closures import channels_to_state
+from subgrid.coarsening import AbstractForcing, TendencyForcing
 from subgrid.errors import CorruptFileError, RunFolderError
-from subgrid.evaluation.observables import (
-    CoarsenedObserver,
-    ModelObserver,
-    QGObservables,
-)
+from subgrid.evaluation.kolmogorov_observables import CORRELATION
+from subgrid.evaluation.observables import CoarsenedObserver, ModelObserver, observables_of
 from subgrid.evaluation.plan import RunPlan
 from subgrid.evaluation.statistics import RunSums, run_dataset
 from subgrid.provenance import config_hash, load_arrays, save_arrays, structure_text
@@ -41,6 +40,7 @@ def free_runs(
     plan: RunPlan,
     *,
     observer: Any = None,
+    truth: Any = None,
     key: PRNGKeyArray | None = None,
     file: str | Path | None = None,
     progress: Progress | None = None,
@@ -48,7 +48,10 @@ def free_runs(
     """Return the statistics of free runs from stacked initial states [member, ...], one per member.
 
     `observer`: default `ModelObserver` of the model's system and closure; `fine_runs` observes a
-    fine model at a coarse grid. `key`: randomness of a stochastic closure, split over members.
+    fine model at a coarse grid. `truth` [member, time, channel, y, x]: coarse states of the truth at
+    the frames of the run, from the same initial states, channels as in `reference_statistics`;
+    anything that slices like an array. With it the correlation ⟨a b⟩/√(⟨a²⟩⟨b²⟩) of the observables'
+    field with the truth's is recorded at every frame. `key`: randomness of a stochastic closure, split over members.
     `file`: where to keep what is needed to resume (`.safetensors`); a finished run is read back
     from it. `progress(steps_done, steps)` is called after each segment. All members are in memory
     at once: give fewer initial states at a time to bound it.
@@ -58,7 +61,7 @@ def free_runs(
     damaged.
     """
     if observer is None:
-        observer = ModelObserver(QGObservables(model.system), model.closure)  # type: ignore[attr-defined]
+        observer = ModelObserver(observables_of(model.system), model.closure)  # type: ignore[attr-defined]
     members = len(jax.tree.leaves(initial_states)[0])
     keys = None if key is None else jax.random.split(key, members)
     start = eqx.filter_vmap(lambda state, k: model.init(state, key=k))(initial_states, keys)
@@ -71,12 +74,16 @@ def free_runs(
     for frames, end in zip(segments, itertools.accumulate(segments), strict=True):
         if end <= done:
             continue
-        carry, seen = _segment(model, carry, frames, plan.save_every, observer)
+        carry, seen, fields = _segment(
+            model, carry, frames, plan.save_every, observer, truth is not None
+        )
+        if truth is not None:
+            beside = jnp.asarray(truth[:, end - frames : end])
+            seen["series"][CORRELATION] = _correlations(observer.observables, fields, beside)
         steps = sums.steps_done + plan.save_every * np.arange(1, frames + 1)
         sums = sums.with_frames(seen, steps, np.asarray(carry.blew_up_at), plan.average_from)
         if len(sums.steps) - 1 in kept:
-            coarse = _coarse_states(model, observer, carry)
-            sums = sums.with_snapshot(np.asarray(coarse), plan.snapshots)
+            sums = sums.with_snapshot(np.asarray(_fields(model, observer, carry)), plan.snapshots)
         if file is not None:
             _save(Path(file), sums, carry, mark)
         if progress is not None:
@@ -91,34 +98,67 @@ def fine_runs(
     *,
     system: Any,
     coarsener: Any,
+    forcing: AbstractForcing | None = None,
     file: str | Path | None = None,
     progress: Progress | None = None,
 ) -> "xr.Dataset":
     """Return the same statistics of a fine model's runs, coarsened on device: the truth.
 
-    `system`: the coarse system; `coarsener`: fine → coarse. The true subgrid forcing takes the
-    place of the closure in the spectral budget. See `free_runs` for the rest.
+    `system`: the coarse system; `coarsener`: fine → coarse. The true subgrid forcing, by default
+    the difference of two tendencies, takes the place of the closure in the spectral budget. See `free_runs` for the rest.
     """
-    observer = CoarsenedObserver(QGObservables(system), model.system, coarsener)  # type: ignore[attr-defined]
+    meant = TendencyForcing() if forcing is None else forcing
+    observer = CoarsenedObserver(observables_of(system), model.system, coarsener, meant)  # type: ignore[attr-defined]
     return free_runs(model, initial_states, plan, observer=observer, file=file, progress=progress)
 
 
 @eqx.filter_jit
 def _segment(
-    model: AbstractModel, carry: Carry, frames: int, save_every: int, observer: Any
-) -> tuple[Carry, PyTree]:
-    """Advance all members by a segment; observations come out [frame, member, ...]."""
+    model: AbstractModel,
+    carry: Carry,
+    frames: int,
+    save_every: int,
+    observer: Any,
+    with_fields: bool,
+) -> tuple[Carry, PyTree, PyTree]:
+    """Advance all members by a segment; observations and fields come out [frame, member, ...]."""
+
+    def look(state: PyTree) -> tuple[PyTree, PyTree]:
+        return observer(state), _field(observer, state) if with_fields else None
 
     def one(member: Carry) -> tuple[Carry, PyTree]:
-        return advance_segment(model, member, frames, save_every, observer)
+        return advance_segment(model, member, frames, save_every, look)
 
-    return eqx.filter_vmap(one, out_axes=(0, 1))(carry)
+    carry, (seen, fields) = eqx.filter_vmap(one, out_axes=(0, 1))(carry)
+    return carry, seen, fields
 
 
 @eqx.filter_jit
-def _coarse_states(model: AbstractModel, observer: Any, carry: Carry) -> jax.Array:
+def _fields(model: AbstractModel, observer: Any, carry: Carry) -> jax.Array:
     """Return the snapshot of each member [member, level, y, x]."""
-    return eqx.filter_vmap(lambda member: observer.coarse(model.state(member)).q)(carry)
+    return eqx.filter_vmap(lambda member: _field(observer, model.state(member)))(carry)
+
+
+def _field(observer: Any, state: PyTree) -> jax.Array:
+    """Return the field of a state that is kept and drawn [level, y, x]."""
+    return observer.observables.field(observer.coarse(state))
+
+
+@eqx.filter_jit
+def _correlations(observables: Any, fields: jax.Array, truth: jax.Array) -> jax.Array:
+    """Return the correlation of fields [frame, member, level, y, x] with the truth's.
+
+    `truth` [member, frame, channel, y, x]. No mean is taken off: that of a vorticity is zero.
+    """
+    like = jax.eval_shape(lambda: observables.system.initial_state(key=jax.random.key(0)))
+
+    def true_field(channels: jax.Array) -> jax.Array:
+        return observables.field(channels_to_state(channels, like))
+
+    theirs = jnp.swapaxes(jax.vmap(jax.vmap(true_field))(truth), 0, 1)
+    axes = (-3, -2, -1)
+    norms = jnp.sum(fields**2, axes) * jnp.sum(theirs**2, axes)
+    return jnp.sum(fields * theirs, axes) / jnp.sqrt(norms)
 
 
 def _fingerprint(model: AbstractModel, observer: Any, start: Carry, plan: RunPlan) -> str:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from subgrid.evaluation.intervals import percent, ratio
-from subgrid.evaluation.observables import LEVEL_NAMES
+from subgrid.evaluation.layers import keyed, of_layer
+from subgrid.evaluation.offline import channel_names
+from subgrid.evaluation.predictability import Predictability
 from subgrid.evaluation.report import ReportTable
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore, common_floor
 from subgrid.evaluation.style import BASELINE, Look
@@ -16,19 +18,36 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _OFFLINE = ("r_squared", "r_squared_below_filter")
+_DECORRELATION = "decorrelation time"
+_FOLLOWED = (
+    "Decorrelation time: until the correlation of the vorticity with that of the truth is below "
+    "0.5. Energy error: mean over the run of |E - E_truth| over the mean of E_truth. "
+)
+_FILTERED = (
+    "On held-out states: R² of the forcing, upper / lower layer, of all scales and of those "
+    "that the filter of the model leaves alone (low by construction for models that learn a "
+    "part of the scales), and the relative error of the energy that the forcing adds, at the "
+    "wavenumbers where the true one adds some (0 perfect, 1 as no closure)."
+)
 
 
 def overview_table(
     scores: Mapping[str, OnlineScore],
     offline: Mapping[str, Sequence["xr.Dataset"]],
     styles: Mapping[str, Look],
+    followed: Mapping[str, Predictability],
 ) -> ReportTable:
     """Return a row per model, cheapest first, and the sampling floor.
 
-    Relative to no closure: cost of a step and error of the KE spectrum of each layer; then the
-    median similarity, the offline skill where there is one, and the members that blew up. Models
-    whose cost was not measured come last, in their order.
+    Relative to no closure: cost of a step and error of the KE spectrum of each layer; how long runs
+    follow the truth, if they are `followed`, else the median similarity; then the offline skill
+    where there is one, and the members that blew up. Models whose cost was not measured come last,
+    in their order.
     """
+    some = next(iter(offline.values()))[0] if offline else None
+    known = [key for key in _OFFLINE if some is None or key in some]
+    channels = "" if some is None else " / ".join(channel_names(some))
+    layers, filtered = scores[BASELINE].layers, len(known) == len(_OFFLINE)
 
     def cost(score: OnlineScore) -> float:
         return np.inf if score.cost is None else score.cost.ratio
@@ -37,44 +56,60 @@ def overview_table(
         return (
             styles[score.name].label,
             number(cost(score)),
-            *(interval_text(score.remaining(layer), 1.0, "{:.2f}") for layer in LEVEL_NAMES),
-            fixed(score.median_similarity) if score.reductions else "-",
-            *(_mean_pair(offline.get(score.name, ()), key) for key in _OFFLINE),
-            mean_work_error(offline.get(score.name, ())),
+            *_followed(followed.get(score.name)),
+            *(interval_text(score.remaining(layer), 1.0, "{:.2f}") for layer in layers),
+            *([] if followed else [_similarity(score)]),
+            *(_mean_pair(offline.get(score.name, ()), key) for key in known),
+            *([mean_work_error(offline.get(score.name, ()))] if filtered else []),
             f"{len(score.blow_ups)} of {score.runs}",
         )
 
     alone = scores[BASELINE]
-    keys = [f"{KE_SPECTRUM}_{layer}" for layer in LEVEL_NAMES]
+    keys = [keyed(KE_SPECTRUM, layer) for layer in layers]
     floors = (
         fixed(ratio(np.array(common_floor(scores, key)), np.array(alone.errors[key].estimate)))
         for key in keys
     )
+    columns = (
+        "model",
+        "cost",
+        *([_DECORRELATION, "energy error"] if followed else []),
+        *(of_layer("error of the spectrum" if followed else "error", layer) for layer in layers),
+        *([] if followed else ["median similarity"]),
+        "R²",
+        *(["R² below the filter", "error of energy added"] if filtered else []),
+        "blown up",
+    )
+    before, after = 2 + 2 * bool(followed), len(columns) - 2 - 2 * bool(followed) - len(layers)
     return ReportTable(
         "Overview",
         "Cost: time per step, relative to no closure. Error: of the kinetic energy spectrum below "
         f"the cut in free runs, relative to no closure, with {percent(alone.level)} intervals; "
         "models below the sampling floor, the error expected of the truth's own statistics with "
-        "other weather, cannot be told from each other. Similarity: 1 is the truth, 0 no closure. "
-        "On held-out states: R² of the forcing, upper / lower layer, of all scales and of those "
-        "that the filter of the model leaves alone (low by construction for models that learn a "
-        "part of the scales), and the relative error of the energy that the forcing adds, at the "
-        "wavenumbers where the true one adds some (0 perfect, 1 as no closure).",
-        (
-            "model",
-            "cost",
-            *(f"error, {layer}" for layer in LEVEL_NAMES),
-            "median similarity",
-            "R²",
-            "R² below the filter",
-            "error of energy added",
-            "blown up",
-        ),
+        "other weather, cannot be told from each other. "
+        + ("" if followed else "Similarity: 1 is the truth, 0 no closure. ")
+        + (_FOLLOWED if followed else "")
+        + (_FILTERED if filtered else f"On held-out states: R² of the forcing, {channels}."),
+        columns,
         (
             *(row(score) for score in sorted(scores.values(), key=cost)),
-            (FLOOR, "-", *floors, *["-"] * 5),
+            (FLOOR, *["-"] * (before - 1), *floors, *["-"] * after),
         ),
     )
+
+
+def _followed(one: Predictability | None) -> list[str]:
+    """Return decorrelation time and energy error, if runs were followed."""
+    if one is None:
+        return []
+    return [
+        interval_text(one.decorrelation, 1.0, "{:.2f}"),
+        interval_text(one.energy_error, 1.0, "{:.3f}"),
+    ]
+
+
+def _similarity(score: OnlineScore) -> str:
+    return fixed(score.median_similarity) if score.reductions else "-"
 
 
 def _mean_pair(sets: Sequence["xr.Dataset"], key: str) -> str:

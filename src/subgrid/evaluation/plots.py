@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from subgrid.evaluation.observables import LEVEL_NAMES
+from subgrid.evaluation.layers import (
+    keyed,
+    layer_words,
+    layers_of,
+    of_layer,
+    with_units,
+)
+from subgrid.evaluation.observables import observables_of
 from subgrid.evaluation.style import (
     TRUTH,
     Look,
@@ -18,7 +25,7 @@ from subgrid.evaluation.style import (
     scientific,
     styled,
 )
-from subgrid.evaluation.survival import DAY, blow_up_steps, blow_ups
+from subgrid.evaluation.survival import blow_up_steps, blow_ups, date, unit_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,30 +36,38 @@ _YEAR = 360.0  # days, as in the published experiments
 
 
 @styled
-def plot_fields(q: ArrayLike, grid: Any) -> list[Panel]:
-    """Return a panel per layer of the true coarse potential vorticity `q` [level, y, x], 1/s."""
-    panels = []
-    for field, layer in zip(np.asarray(q), LEVEL_NAMES, strict=True):
+def plot_fields(fields: ArrayLike, system: Any) -> list[Panel]:
+    """Return a panel per layer of the field of a true coarse state [level, y, x].
+
+    Which that is say the observables of `system`: potential vorticity of two-layer QG, 1/s.
+    """
+    panels, observables = [], observables_of(system)
+    symbol, text, units = observables.field_name
+    for field, layer in zip(np.asarray(fields), observables.layers, strict=True):
         figure, (axes,) = new_panel(inches=(4.8, 5.1))
-        image = _map(axes, field, grid, _limit(field), f"true q, {layer} layer")
-        _colour_bar(figure, image, axes, "q [s⁻¹]")
-        panels.append(
-            Panel(f"q_{layer}", figure, f"map of true potential vorticity, {layer} layer")
-        )
+        words = layer_words(layer)
+        image = _map(axes, field, system, _limit(field), of_layer(f"true {symbol}", words))
+        _colour_bar(figure, image, axes, with_units(symbol, units))
+        panels.append(Panel(keyed("field", layer), figure, of_layer(f"map of true {text}", words)))
     return panels
 
 
 @styled
 def plot_forcings(
-    truth: ArrayLike, predictions: Mapping[str, ArrayLike], grid: Any, styles: Mapping[str, Look]
+    truth: ArrayLike,
+    predictions: Mapping[str, ArrayLike],
+    system: Any,
+    styles: Mapping[str, Look],
 ) -> list[Panel]:
     """Return a panel per layer: the true subgrid forcing beside what each closure makes of it.
 
-    `truth` and each prediction [level, y, x], 1/s², of one snapshot; the maps of a layer share the
-    colour limits of its truth.
+    `truth` and each prediction [level, y, x], of one snapshot, as the observables of `system` draw
+    a forcing: of two-layer QG as it is, 1/s². The maps of a layer share the colour limits of its
+    truth.
     """
-    panels = []
-    for index, layer in enumerate(LEVEL_NAMES):
+    panels, observables = [], observables_of(system)
+    symbol, _, units = observables.forcing_name
+    for index, layer in enumerate(observables.layers):
         fields = {"truth": np.asarray(truth)[index]}
         fields |= {styles[name].label: np.asarray(s)[index] for name, s in predictions.items()}
         columns = min(2, len(fields))
@@ -63,13 +78,13 @@ def plot_forcings(
             if not np.isfinite(field).all():
                 place.text(0.5, 0.5, "not finite", transform=place.transAxes, ha="center")
                 field = np.full_like(field, np.nan)
-            image = _map(place, field, grid, limit, label)
+            image = _map(place, field, system, limit, label)
         for place in axes[len(fields) :]:
             place.set_visible(False)
-        _colour_bar(figure, image, axes[: len(fields)], f"S, {layer} layer [s⁻²]")
-        panels.append(
-            Panel(f"forcing_{layer}", figure, f"maps of true and modelled forcing, {layer} layer")
-        )
+        bar = with_units(of_layer(symbol, layer_words(layer)), units)
+        _colour_bar(figure, image, axes[: len(fields)], bar)
+        alt = of_layer("maps of true and modelled forcing", layer_words(layer))
+        panels.append(Panel(keyed("forcing", layer), figure, alt))
     return panels
 
 
@@ -77,8 +92,8 @@ def plot_forcings(
 def plot_energy(reference: "xr.Dataset", runs: Runs, styles: Mapping[str, Look]) -> list[Panel]:
     """Return panels of kinetic energy and enstrophy over time: mean and range of the members."""
     return [
-        _series_panel("total_kinetic_energy", "kinetic energy [m² s⁻²]", reference, runs, styles),
-        _series_panel("total_enstrophy", "enstrophy [s⁻²]", reference, runs, styles),
+        _series_panel("total_kinetic_energy", "kinetic energy", reference, runs, styles),
+        _series_panel("total_enstrophy", "enstrophy", reference, runs, styles),
     ]
 
 
@@ -87,14 +102,14 @@ def plot_spectra(
     reference: "xr.Dataset", runs: Runs, styles: Mapping[str, Look], cut: float
 ) -> list[Panel]:
     """Return panels of the mean kinetic energy and enstrophy spectra per layer, the cut marked."""
-    units = {
-        "kinetic_energy_spectrum": "KE spectrum [m³ s⁻²]",
-        "enstrophy_spectrum": "enstrophy spectrum [m s⁻²]",
+    names = {
+        "kinetic_energy_spectrum": "KE spectrum",
+        "enstrophy_spectrum": "enstrophy spectrum",
     }
     return [
         _spectrum_panel(name, text, index, reference, runs, styles, cut)
-        for name, text in units.items()
-        for index in range(len(LEVEL_NAMES))
+        for name, text in names.items()
+        for index in range(len(layers_of(reference)))
     ]
 
 
@@ -102,8 +117,10 @@ def _series_panel(
     name: str, text: str, reference: "xr.Dataset", runs: Runs, styles: Mapping[str, Look]
 ) -> Panel:
     figure, (axes,) = new_panel()
-    last = max(float(data["time"].values[-1]) for data in [reference, *_flat(runs)]) / DAY
-    unit, per = ("years", DAY * _YEAR) if last > 2 * _YEAR else ("days", DAY)
+    last = max(float(data["time"].values[-1]) for data in [reference, *_flat(runs)])
+    per, unit = unit_of(reference)
+    if unit == "days" and last > 2 * _YEAR * per:
+        per, unit = per * _YEAR, "years"
     notes, top = [], 0.0
     for key, sets in {TRUTH: [reference], **runs}.items():
         look = styles[key]
@@ -111,21 +128,21 @@ def _series_panel(
         values = np.where(np.isfinite(values), values, np.nan)
         dead = blow_ups(sets)
         if dead:
-            first = min(blow_up.days for blow_up in dead)
+            first = min(dead, key=lambda blow_up: blow_up.time)
             notes.append(
                 f"{look.label}: {len(dead)} of {len(values)} members blew up, "
-                f"first on day {first:.0f}"
+                f"first on {date(first.time, first.units, '.0f')}"
             )
         alive = np.isfinite(values).any(axis=0)
         if not alive.any():
             continue
         time, shown = sets[0]["time"].values[alive] / per, values[:, alive]
         low, high = np.nanmin(shown, axis=0), np.nanmax(shown, axis=0)
-        _draw_curve(axes, time, np.nanmean(shown, axis=0), (low, high), look)
+        draw_curve(axes, time, np.nanmean(shown, axis=0), (low, high), look)
         if not dead:  # a model on its way out does not set the scale
             top = max(top, float(high.max()))
     axes.set_xlabel(f"time since the initial state [{unit}]")
-    axes.set_ylabel(text)
+    axes.set_ylabel(with_units(text, reference[name].attrs["units"]))
     axes.set_ylim(0, 1.08 * top if top else None)
     axes.ticklabel_format(axis="y", scilimits=(-2, 3), useMathText=True)
     add_legend(figure, axes, notes)
@@ -153,7 +170,7 @@ def _spectrum_panel(
         if not len(values):
             continue
         mean = values.mean(axis=0)
-        _draw_curve(axes, wavenumber, mean, (values.min(axis=0), values.max(axis=0)), look)
+        draw_curve(axes, wavenumber, mean, (values.min(axis=0), values.max(axis=0)), look)
         seen.append(mean[wavenumber < 1.15 * cut])
     axes.axvline(cut, color="#444444", ls=":", lw=1.1, label="cut of the error")
     axes.set_xscale("log")
@@ -163,20 +180,23 @@ def _spectrum_panel(
         everything = np.concatenate(seen)
         everything = everything[everything > 0]
         axes.set_ylim(everything.min() / 3, everything.max() * 2)
-    axes.set_xlabel("isotropic wavenumber [rad m⁻¹]")
-    axes.set_ylabel(text)
-    layer = LEVEL_NAMES[index]
-    axes.set_title(f"{layer} layer")
+    units = reference["wavenumber"].attrs["units"]
+    axes.set_xlabel(with_units("isotropic wavenumber", units))
+    axes.set_ylabel(with_units(text, reference[name].attrs["units"]))
+    layer = layers_of(reference)[index]
+    axes.set_title(layer_words(layer))
     add_legend(figure, axes, notes)
-    return Panel(f"{name}_{layer}", figure, f"{name.replace('_', ' ')}, {layer} layer")
+    alt = of_layer(name.replace("_", " "), layer_words(layer))
+    return Panel(keyed(name, layer), figure, alt)
 
 
-def _map(axes: "Axes", field: NDArray, grid: Any, limit: float, title: str) -> Any:
-    kilometres = (0, grid.length_x / 1e3, 0, grid.length_y / 1e3)
+def _map(axes: "Axes", field: NDArray, system: Any, limit: float, title: str) -> Any:
+    grid, dimensional = system.grid, system.time_units == "s"
+    per = 1e3 if dimensional else 1.0  # kilometres
     image = axes.imshow(
         field,
         origin="lower",
-        extent=kilometres,
+        extent=(0, grid.length_x / per, 0, grid.length_y / per),
         vmin=-limit,
         vmax=limit,
         interpolation="nearest",
@@ -184,8 +204,8 @@ def _map(axes: "Axes", field: NDArray, grid: Any, limit: float, title: str) -> A
     )
     axes.grid(False)
     axes.set_title(title, fontsize=9.5)
-    axes.set_xlabel("x [km]")
-    axes.set_ylabel("y [km]")
+    axes.set_xlabel("x [km]" if dimensional else "x")
+    axes.set_ylabel("y [km]" if dimensional else "y")
     axes.label_outer()
     return image
 
@@ -206,7 +226,7 @@ def _flat(runs: Runs) -> list["xr.Dataset"]:
     return [data for sets in runs.values() for data in sets]
 
 
-def _draw_curve(axes: Any, x: NDArray, mean: NDArray, span: tuple[Any, Any], look: Look) -> None:
+def draw_curve(axes: Any, x: NDArray, mean: NDArray, span: tuple[Any, Any], look: Look) -> None:
     """Draw a model's mean as its line, over the band between the ends of its members' range."""
     axes.fill_between(x, *span, color=look.colour, alpha=0.12, lw=0, zorder=look.order - 2)
     draw_line(axes, x, mean, look)

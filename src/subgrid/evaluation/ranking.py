@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from subgrid.evaluation.observables import LEVEL_NAMES
+from subgrid.evaluation.layers import layer_words, of_layer
 from subgrid.evaluation.report import ReportTable
 from subgrid.evaluation.scores import OnlineScore
 from subgrid.evaluation.style import Panel, new_panel, styled
@@ -35,7 +35,7 @@ class Ranked:
         """Return what scores.json keeps."""
         return {
             "architecture": list(self.networks),
-            "ranks": dict(zip(LEVEL_NAMES, self.ranks, strict=True)),
+            "ranks": dict(zip(self.score.layers, self.ranks, strict=True)),
             **score_record(self.score),
         }
 
@@ -46,7 +46,8 @@ def ranking(models: Sequence[tuple[tuple[str, ...], OnlineScore]]) -> list[Ranke
     Ranked by the spectral error of each layer, then by the worst of these ranks, then by their sum.
     """
 
-    keys = {layer: [score.rank_key(layer) for _, score in models] for layer in LEVEL_NAMES}
+    layers = models[0][1].layers if models else ()
+    keys = {layer: [score.rank_key(layer) for _, score in models] for layer in layers}
     found = [
         Ranked(
             networks,
@@ -62,6 +63,7 @@ def ranking(models: Sequence[tuple[tuple[str, ...], OnlineScore]]) -> list[Ranke
 
 def ranking_table(ranked: Sequence[Ranked]) -> ReportTable:
     """Return the ranking as a table."""
+    layers = ranked[0].score.layers if ranked else ()
     return ReportTable(
         "Search: architectures ranked",
         "Every choice of one network per scale, coarsest first. Error of the kinetic energy "
@@ -73,15 +75,15 @@ def ranking_table(ranked: Sequence[Ranked]) -> ReportTable:
         "per step relative to the coarse model alone.",
         (
             "networks",
-            *(f"error / no closure, {layer}" for layer in LEVEL_NAMES),
-            *(f"rank, {layer}" for layer in LEVEL_NAMES),
+            *(of_layer("error / no closure", layer) for layer in layers),
+            *(of_layer("rank", layer) for layer in layers),
             "blown up",
             "cost",
         ),
         tuple(
             (
                 ", ".join(one.networks),
-                *(_number(one.score.remaining(layer).estimate) for layer in LEVEL_NAMES),
+                *(_number(one.score.remaining(layer).estimate) for layer in layers),
                 *map(str, one.ranks),
                 f"{len(one.score.blow_ups)} of {one.score.runs}",
                 "" if one.score.cost is None else f"{one.score.cost.ratio:.1f}",
@@ -101,7 +103,7 @@ def plot_ranking(ranked: Sequence[Ranked]) -> list[Panel]:
         return []
     coarse, fine = (list(dict.fromkeys(sorted(one.networks[i] for one in ranked))) for i in (0, 1))
     panels = []
-    for layer in LEVEL_NAMES:
+    for layer in ranked[0].score.layers:
         figure, (axes,) = new_panel()
         values = np.full((len(coarse), len(fine)), np.nan)
         for one in ranked:
@@ -119,8 +121,8 @@ def plot_ranking(ranked: Sequence[Ranked]) -> list[Panel]:
         axes.set_xlabel("network at the finest scale")
         axes.set_ylabel("network at the coarser scale")
         axes.grid(False)
-        figure.colorbar(image, ax=axes, label=f"error / no closure, {layer} layer")
-        alt = f"map of the spectral error of all pairs of networks, {layer} layer"
+        figure.colorbar(image, ax=axes, label=of_layer("error / no closure", layer_words(layer)))
+        alt = of_layer("map of the spectral error of all pairs of networks", layer_words(layer))
         panels.append(Panel(f"search_{layer}", figure, alt))
     return panels
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from subgrid.evaluation.observables import BUDGET_SPECTRA, LEVEL_NAMES
+from subgrid.evaluation.kolmogorov_observables import WORK
+from subgrid.evaluation.layers import keyed, layer_words, of_layer, with_units
+from subgrid.evaluation.observables import BUDGET_SPECTRA
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore
 from subgrid.evaluation.style import (
     BASELINE,
@@ -37,8 +39,8 @@ def plot_error_boxes(
 
     Boxes: quartiles and median; whiskers: all members; points: each member of each network.
     """
-    panels = []
-    for layer in LEVEL_NAMES:
+    panels, first = [], next(iter(scores.values()))
+    for layer in first.layers:
         figure, (axes,) = new_panel(inches=panel_inches(len(scores), 0.4))
         drawn = [np.zeros(0)]
         for place, (name, score) in enumerate(scores.items()):
@@ -58,12 +60,11 @@ def plot_error_boxes(
                     fontsize=8.5,
                     transform=axes.get_xaxis_transform(),
                 )
-        _name_models(axes, [styles[name].label for name in scores])
-        error_axis(axes, layer, np.concatenate(drawn))
+        name_models(axes, [styles[name].label for name in scores])
+        error_axis(axes, first, layer, np.concatenate(drawn))
         add_legend(figure, axes, lost_notes(scores, styles))
-        panels.append(
-            Panel(f"error_{layer}", figure, f"box plots of spectral error, {layer} layer")
-        )
+        alt = of_layer("box plots of spectral error", layer_words(layer))
+        panels.append(Panel(keyed("error", layer), figure, alt))
     return panels
 
 
@@ -117,7 +118,7 @@ def plot_similarity(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look
         return []
     names = list(shown[0].similarity)
     notes = lost_notes(scores, styles)
-    spectral = [n for n in names if "spectrum" in n or n in BUDGET_SPECTRA]
+    spectral = [n for n in names if "spectrum" in n or n in (*BUDGET_SPECTRA, WORK)]
     groups = {"distributions": [n for n in names if n not in spectral], "spectra": spectral}
     panels = []
     for title, keys in groups.items():
@@ -157,7 +158,7 @@ def lost_notes(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) ->
     ]
 
 
-def _name_models(axes: "Axes", labels: Sequence[str]) -> None:
+def name_models(axes: "Axes", labels: Sequence[str]) -> None:
     """Write the names of the models under their places, slanted where there are many."""
     axes.set_xticks(range(len(labels)), labels)
     axes.set_xlim(-0.6, len(labels) - 0.4)
@@ -170,22 +171,23 @@ def member_values(
     score: OnlineScore, layer: str, quantity: str = KE_SPECTRUM
 ) -> NDArray[np.float64]:
     """Return the spectral errors of the members that can be drawn, of all networks."""
-    values = score.member_errors[f"{quantity}_{layer}"].ravel()
+    values = score.member_errors[keyed(quantity, layer)].ravel()
     return values[np.isfinite(values)]
 
 
-def error_axis(axes: "Axes", layer: str, values: NDArray) -> None:
+def error_axis(axes: "Axes", score: OnlineScore, layer: str, values: NDArray) -> None:
     """Let the axis of the errors hold `values`: from zero, or logarithmic where they lie far apart.
 
     Far apart: by more than a factor 10, where one model would press the others onto the axis.
+    `score`: one of those drawn, for the units.
     """
     if values.size and 0 < _FAR_APART * values.min() < values.max():
         log_axis(axes.yaxis, values)
     else:
         axes.set_ylim(0, 1.08 * values.max() if np.any(values > 0) else 1.0)
         axes.ticklabel_format(axis="y", scilimits=(-2, 3), useMathText=True)
-    axes.set_ylabel("RMSE of KE spectrum [m³ s⁻²]")
-    axes.set_title(f"{layer} layer")
+    axes.set_ylabel(with_units("RMSE of KE spectrum", score.units.get(KE_SPECTRUM, "m3 s-2")))
+    axes.set_title(layer_words(layer))
 
 
 def draw_box(

@@ -16,7 +16,8 @@ from subgrid.evaluation.intervals import (
     ratio,
     weighted_mean,
 )
-from subgrid.evaluation.observables import LAYER_SPECTRA, LEVEL_NAMES
+from subgrid.evaluation.layers import LEVEL_NAMES, Layers, keyed, layers_of
+from subgrid.evaluation.observables import LAYER_SPECTRA
 from subgrid.evaluation.similarity import (
     distances,
     member_mean,
@@ -42,7 +43,7 @@ class OnlineScore:
     error/error without closure of the same members; `member_errors` those of single members against
     the truth from the same state [network, member]; `similarity` the scores of Ross et al. 2023 and
     `relative` what `relative_errors` gives, means over networks; `cost` may be None; `floors`,
-    keyed like `errors`: see `sampling_floor`.
+    keyed like `errors`: see `sampling_floor`; `layers`: their names; `units`: of each spectrum.
     """
 
     name: str
@@ -55,6 +56,8 @@ class OnlineScore:
     cost: StepCost | None = None
     relative: dict[str, float] = field(default_factory=dict)
     floors: dict[str, float] = field(default_factory=dict)
+    layers: Layers = LEVEL_NAMES
+    units: dict[str, str] = field(default_factory=dict)
 
     @property
     def networks(self) -> int:
@@ -86,7 +89,7 @@ class OnlineScore:
 
         NaN without any run that is scored.
         """
-        reduction = self.reductions.get(f"{KE_SPECTRUM}_{layer}")
+        reduction = self.reductions.get(keyed(KE_SPECTRUM, layer))
         if reduction is None:
             itself = 1.0 if self.scored_runs else float("nan")
             return Interval(itself, float("nan"), float("nan"), self.level)
@@ -95,7 +98,7 @@ class OnlineScore:
 
     def rank_key(self, layer: str) -> tuple[int, float]:
         """Return what ranks the model: how many members blew up, then the error of a layer."""
-        error = self.errors[f"{KE_SPECTRUM}_{layer}"].estimate
+        error = self.errors[keyed(KE_SPECTRUM, layer)].estimate
         return len(self.blow_ups), math.inf if math.isnan(error) else error
 
     @property
@@ -170,10 +173,10 @@ def _score(
     """Return the score of a model; `compare`: with the runs without a closure."""
     scored = scored_runs(sets, against.without, against.truth)
     errors, reductions, singles, floors = {}, {}, {}, {}
-    drawn = int(np.sum(scored.any(axis=0)))
+    drawn, layers = int(np.sum(scored.any(axis=0))), layers_of(against.truth)
     for quantity in LAYER_SPECTRA:
-        for index, layer in enumerate(LEVEL_NAMES):
-            key = f"{quantity}_{layer}"
+        for index, layer in enumerate(layers):
+            key = keyed(quantity, layer)
             values = np.stack([data[quantity].values[:, index] for data in sets])
             alone, truth = (
                 beside(data, quantity, index, values.shape)
@@ -190,9 +193,20 @@ def _score(
                 other = error_statistic(alone, truth, scored, against.rmse)
                 reductions[key] = _interval(_reduction(error, other), scored, against.options)
     similar, relative = _similarity(sets, scored, against)
-    lost = blow_ups(sets)
+    units = {name: against.truth[name].attrs["units"] for name in LAYER_SPECTRA}
     return OnlineScore(
-        name, lost, scored, errors, reductions, similar, singles, cost, relative, floors
+        name,
+        blow_ups(sets),
+        scored,
+        errors,
+        reductions,
+        similar,
+        singles,
+        cost,
+        relative,
+        floors,
+        layers,
+        units,
     )
 
 

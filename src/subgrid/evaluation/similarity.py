@@ -10,24 +10,16 @@ distances between distributions (five quantities, two layers) and eight between 
 
 from typing import TYPE_CHECKING, Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from subgrid.evaluation.observables import (
-    BUDGET_SPECTRA,
-    LAYER_SPECTRA,
-    LEVEL_NAMES,
-    relative_vorticity,
-)
+from subgrid.evaluation.kolmogorov_observables import WORK
+from subgrid.evaluation.layers import keyed, layers_of
+from subgrid.evaluation.observables import BUDGET_SPECTRA, LAYER_SPECTRA, observables_of
 from subgrid.grids import PeriodicGrid, exponential_filter
 
 if TYPE_CHECKING:
     import xarray as xr
-
-POOLED_QUANTITIES = ("q", "u", "v", "kinetic_energy", "enstrophy")
 
 
 def wasserstein(first: ArrayLike, second: ArrayLike) -> float:
@@ -78,43 +70,24 @@ def two_thirds_cut(grid: PeriodicGrid) -> float:
     return 2 / 3 * grid.nyquist
 
 
-def pooled_quantities(
-    system: Any, snapshots: ArrayLike, background: bool = True
-) -> dict[str, NDArray]:
+def pooled_quantities(system: Any, snapshots: ArrayLike, **options: Any) -> dict[str, NDArray]:
     """Return the values whose distributions are compared, each [level, value].
 
-    `snapshots` [..., level, y, x]: q of the last snapshots of all members, 1/s. q [1/s]; u, v
-    [m/s], u with the background flow unless `background` is False; kinetic_energy u² + v² [m²/s²];
-    enstrophy (∂v/∂x - ∂u/∂y)² of the eddies [1/s²]: squares without a half, as published. Snapshots
+    `snapshots` [..., level, y, x]: the last snapshots of all members, see `run_dataset`; which
+    values and `options` there are says the method `pooled` of the system's observables. Snapshots
     of members that blew up are NaN; without members there are no values.
     """
-    q = np.asarray(snapshots)
-    q = q.reshape(-1, *q.shape[-3:])
-    if not len(q):
-        return {name: np.zeros((q.shape[1], 0)) for name in POOLED_QUANTITIES}
-    flow = system.background_velocity * float(background)
-    values = [q, *(np.asarray(field) for field in _velocity_fields(system, jnp.asarray(q), flow))]
-    return {
-        name: np.moveaxis(value, 1, 0).reshape(q.shape[1], -1)
-        for name, value in zip(POOLED_QUANTITIES, values, strict=True)
-    }
-
-
-@eqx.filter_jit
-def _velocity_fields(system: Any, stacked: jax.Array, flow: jax.Array) -> tuple[jax.Array, ...]:
-    """Return u + flow, v, the sum of their squares and squared vorticity of stacked fields of q."""
-
-    def one(field: jax.Array) -> tuple[jax.Array, ...]:
-        state = system.State(field)
-        u, v = system.velocity(state)
-        u = u + flow
-        return u, v, u**2 + v**2, relative_vorticity(system, state) ** 2
-
-    return jax.vmap(one)(stacked)
+    fields = np.asarray(snapshots)
+    fields = fields.reshape(-1, *fields.shape[-3:])
+    observables = observables_of(system)
+    if not len(fields):
+        known = observables.pooled(np.zeros((1, *fields.shape[1:]), fields.dtype), **options)
+        return {name: np.zeros((fields.shape[1], 0)) for name in known}
+    return observables.pooled(fields, **options)
 
 
 def distances(run: "xr.Dataset", truth: "xr.Dataset", system: Any, cut: float) -> dict[str, float]:
-    """Return the 18 distances between a run and the truth, by name.
+    """Return the distances between a run and the truth, by name: 18 of two-layer QG.
 
     `run`, `truth`: datasets of `free_runs` or `reference_statistics` on the grid of `system`; `cut`
     [rad/m]: spectra are compared on rings below it. Spectra are averaged over members first. NaN
@@ -122,18 +95,17 @@ def distances(run: "xr.Dataset", truth: "xr.Dataset", system: Any, cut: float) -
     """
     found = {}
     pooled = [pooled_quantities(system, data["snapshots"].values) for data in (run, truth)]
-    for name in POOLED_QUANTITIES:
-        for index, level in enumerate(LEVEL_NAMES):
-            found[f"{name}_{level}"] = wasserstein(pooled[0][name][index], pooled[1][name][index])
+    layers = layers_of(run)
+    for name in pooled[0]:
+        for index, level in enumerate(layers):
+            found[keyed(name, level)] = wasserstein(pooled[0][name][index], pooled[1][name][index])
     wavenumber = run["wavenumber"].values
-    for name in (*LAYER_SPECTRA, *BUDGET_SPECTRA):
+    for name in (*LAYER_SPECTRA, *BUDGET_SPECTRA, WORK):
         if name not in run or name not in truth:
             continue
         error = spectral_rmse(member_mean(run[name]), member_mean(truth[name]), wavenumber, cut)
         if error.ndim:
-            found |= {
-                f"{name}_{level}": float(e) for level, e in zip(LEVEL_NAMES, error, strict=True)
-            }
+            found |= {keyed(name, level): float(e) for level, e in zip(layers, error, strict=True)}
         else:
             found[name] = float(error)
     return found
@@ -149,12 +121,18 @@ def relative_errors(
     over the KE spectra of both layers, the energy flux (kinetic plus potential) and the APE
     generation of the RMSE of the spectrum over the root-mean-square of the truth's, on rings below
     the cut. Velocities are those of the eddies. After Perezhogin et al. 2023 (J. Adv. Model. Earth
-    Syst. 15), who take 128 snapshots, other rings and all wavenumbers.
+    Syst. 15), who take 128 snapshots, other rings and all wavenumbers. Empty for other systems
+    than two-layer QG.
     """
-    pooled = [pooled_quantities(system, data["snapshots"].values, False) for data in (run, truth)]
+    if "potential_energy_generation" not in run:
+        return {}
+    pooled = [
+        pooled_quantities(system, data["snapshots"].values, background=False)
+        for data in (run, truth)
+    ]
     values = [
         wasserstein(ours, theirs) / np.sqrt(np.mean(np.square(theirs, dtype=np.float64)))
-        for name in POOLED_QUANTITIES
+        for name in pooled[0]
         for ours, theirs in zip(pooled[0][name], pooled[1][name], strict=True)
         if np.any(theirs)
     ]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from subgrid.evaluation.observables import QUANTITIES, QGObservables
+from subgrid.closures import channels_to_state
+from subgrid.evaluation.observables import Observables, observables_of
 from subgrid.evaluation.plan import RunPlan
 from subgrid.grids import isotropic_spectrum
 
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
 class RunSums:
     """Holds what a run has shown so far, on the host, sums in float64.
 
-    Units as in `QUANTITIES`, of a density those of its spectrum over metres. `series`: name →
+    Units as in the table `quantities` of the observables, of a density those of its spectrum over
+    metres. `series`: name →
     [frame, member, ...]; `power`: name → sum over averaged frames [member, ..., ny, nx//2+1];
     `averaged_frames` [member]: frames in those sums, none from a blow-up on; `steps` [frame];
-    `snapshots` [snapshot, member, level, y, x] in 1/s and `snapshot_steps`.
+    `snapshots` [snapshot, member, level, y, x] of the observables' field and `snapshot_steps`.
     """
 
     series: dict[str, NDArray] = field(default_factory=dict)
@@ -72,7 +74,7 @@ class RunSums:
         )
 
     def with_snapshot(self, fields: NDArray, keep: int) -> "RunSums":
-        """Return the sums with the states [member, level, y, x] of the last frame; `keep` stay."""
+        """Return the sums with the fields [member, level, y, x] of the last frame; `keep` stay."""
         old = [] if self.snapshots is None else [self.snapshots]
         return replace(
             self,
@@ -127,30 +129,33 @@ def run_dataset(
 ) -> "xr.Dataset":
     """Return the statistics of a run as an xarray.Dataset with CF attributes.
 
-    Variables: the `QUANTITIES` ([member, time, ...] series; [member, ..., wavenumber] isotropic
-    spectra averaged over the frames of `averaged_frames`), `snapshots` [member, snapshot, level, y,
-    x], `blew_up_at` [member] (step, or -1). Values of a member are NaN from its blow-up on, and its
-    spectra if no frame of it was averaged. Wavenumbers in rad/m, times in s since the initial
-    state.
+    Variables: the `quantities` of the observables ([member, time, ...] series; [member, ...,
+    wavenumber] isotropic spectra averaged over the frames of `averaged_frames`), `snapshots`
+    [member, snapshot, level, y, x], `blew_up_at` [member] (step, or -1). Values of a member are NaN
+    from its blow-up on, and its spectra if no frame of it was averaged. Wavenumbers in rad/m, times
+    in s since the initial state, or both without a unit.
     """
     import xarray as xr
 
-    grid, counts = system.grid, sums.averaged_frames
+    grid, counts, observables = system.grid, sums.averaged_frames, observables_of(system)
     variables: dict[str, Any] = {}
     for name, value in sums.series.items():
-        variables[name] = _described(name, np.moveaxis(value, 0, 1))
+        variables[name] = _described(observables, name, np.moveaxis(value, 0, 1))
     wavenumber = np.zeros(0)
     for name, value in sums.power.items():
         divisor = np.where(counts > 0, counts, np.nan).reshape(-1, *[1] * (value.ndim - 1))
         wavenumber, spectrum = isotropic_spectrum(value / divisor, grid, definition)
-        variables[name] = _described(name, spectrum)
+        variables[name] = _described(observables, name, spectrum)
     if sums.snapshots is not None:
         kept = np.moveaxis(sums.snapshots, 0, 1).copy()
         kept[~alive_frames(sums.snapshot_steps, blew_up_at).T] = np.nan
         variables["snapshots"] = (
             ("member", "snapshot", "level", "y", "x"),
             kept,
-            {"units": "s-1", "long_name": "potential vorticity anomaly at the last snapshots"},
+            {
+                "units": observables.field_name[2],
+                "long_name": f"{observables.field_name[1]} at the last snapshots",
+            },
         )
     variables["blew_up_at"] = (
         "member",
@@ -183,24 +188,29 @@ def reference_statistics(
 ) -> "xr.Dataset":
     """Return the statistics of the truth from a data set's coarse states, like `free_runs`.
 
-    `states`, `forcings` [member, time, level, y, x]: q (1/s) on the grid of `system`, and the true
-    subgrid forcing (1/s²; None leaves the closure's part out of the budget). Anything that slices
-    like an array, for example a Zarr variable: `chunk` frames are in memory at a time. Frame i
-    counts as step (i + 1) · `save_every` of `dt` seconds. `average_from` and
-    `snapshots`: see `RunPlan`. A member is masked from the first frame that is not finite.
+    `states`, `forcings` [member, time, channel, y, x]: the variables of `system` on its grid, those
+    without levels one after another (of two-layer QG: q, level by level, 1/s), and the true
+    subgrid forcing (per time; None leaves the closure's part out of the budget). Anything that
+    slices like an array, for example a Zarr variable: `chunk` frames are in memory at a time. Frame
+    i counts as step (i + 1) · `save_every` of `dt`. `average_from` and `snapshots`: see `RunPlan`.
+    A member is masked from the first frame that is not finite.
     """
     import equinox as eqx
+    import jax
     import jax.numpy as jnp
 
-    observables = QGObservables(system)
+    observables = observables_of(system)
+    like = jax.eval_shape(lambda: system.initial_state(key=jax.random.key(0)))
 
     @eqx.filter_jit
-    def observe(observables, q, s):
-        def one(q, s):
-            return observables(system.State(q), None if s is None else system.State(s))
+    def observe(observables, x, s):
+        def one(x, s):
+            state = channels_to_state(x, like)
+            seen = observables(state, None if s is None else channels_to_state(s, like))
+            return seen, observables.field(state)
 
         axes = (0, None if s is None else 0)
-        return eqx.filter_vmap(eqx.filter_vmap(one, in_axes=axes), in_axes=axes, out_axes=1)(q, s)
+        return eqx.filter_vmap(eqx.filter_vmap(one, in_axes=axes), in_axes=axes, out_axes=1)(x, s)
 
     shape = np.shape(states)
     frames = shape[1]
@@ -210,30 +220,33 @@ def reference_statistics(
     sums, fields = RunSums(), []
     for begin in range(0, frames, chunk):
         part = slice(begin, min(begin + chunk, frames))
-        q = np.asarray(states[:, part])  # type: ignore[index]
+        x = np.asarray(states[:, part])  # type: ignore[index]
         s = None if forcings is None else np.asarray(forcings[:, part])  # type: ignore[index]
         steps = save_every * np.arange(part.start + 1, part.stop + 1)
-        blew_up_at = _first_bad(q, s, steps, blew_up_at)
-        seen = observe(observables, jnp.asarray(q), None if s is None else jnp.asarray(s))
+        blew_up_at = _first_bad(x, s, steps, blew_up_at)
+        given = jnp.asarray(x), None if s is None else jnp.asarray(s)
+        seen, drawn = observe(observables, *given)
         sums = sums.with_frames(seen, steps, blew_up_at, plan.average_from)
-        fields += [q[:, i - begin] for i in kept if part.start <= i < part.stop]
+        fields += [np.asarray(drawn[i - begin]) for i in kept if part.start <= i < part.stop]
     sums = replace(sums, snapshots=np.stack(fields), snapshot_steps=save_every * (kept + 1))
     return run_dataset(sums, system, dt, blew_up_at, plan.average_from)
 
 
 def _first_bad(
-    q: NDArray, s: NDArray | None, steps: NDArray, blew_up_at: NDArray
+    x: NDArray, s: NDArray | None, steps: NDArray, blew_up_at: NDArray
 ) -> NDArray[np.int64]:
     """Return `blew_up_at` with members dated whose frames [member, time, ...] are not finite."""
-    bad = ~np.isfinite(q).all(axis=(2, 3, 4))
+    bad = ~np.isfinite(x).all(axis=(2, 3, 4))
     if s is not None:
         bad |= ~np.isfinite(s).all(axis=(2, 3, 4))
     found = np.where(np.any(bad, axis=1), steps[np.argmax(bad, axis=1)], -1)
     return np.where(blew_up_at >= 0, blew_up_at, found)
 
 
-def _described(name: str, values: NDArray) -> tuple[tuple[str, ...], NDArray, dict[str, str]]:
-    dims, units, text = QUANTITIES[name]
+def _described(
+    observables: Observables, name: str, values: NDArray
+) -> tuple[tuple[str, ...], NDArray, dict[str, str]]:
+    dims, units, text = observables.quantities[name]
     return ("member", *dims), values, {"units": units, "long_name": text}
 
 
@@ -242,12 +255,15 @@ def _coordinates(sums: RunSums, system: Any, dt: float, wavenumber: NDArray) -> 
         name: (name, values, attributes)
         for name, (values, attributes) in system.coordinates().items()
     }
-    seconds = {"units": "s", "long_name": "time since the initial state"}
-    named["time"] = ("time", sums.steps * dt, seconds)
-    named["snapshot_time"] = ("snapshot", sums.snapshot_steps * dt, seconds)
+    since = {"units": system.time_units, "long_name": "time since the initial state"}
+    named["time"] = ("time", sums.steps * dt, since)
+    named["snapshot_time"] = ("snapshot", sums.snapshot_steps * dt, since)
     named["wavenumber"] = (
         "wavenumber",
         wavenumber,
-        {"units": "rad m-1", "long_name": "isotropic wavenumber, centre of the ring"},
+        {
+            "units": "rad m-1" if system.time_units == "s" else "1",
+            "long_name": "isotropic wavenumber, centre of the ring",
+        },
     )
     return named

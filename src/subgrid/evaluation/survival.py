@@ -6,21 +6,50 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from subgrid.evaluation.observables import QUANTITIES
-
 if TYPE_CHECKING:
     import xarray as xr
 
 DAY = 86400.0
 
 
+class TimeUnit(NamedTuple):
+    """What results count time in: `length` in units of the data, and its `name`, a plural."""
+
+    length: float
+    name: str
+
+
 class BlowUp(NamedTuple):
-    """A member that blew up: of which network, when (step and days since its initial state)."""
+    """A member that blew up: of which network, when (step and time since its initial state).
+
+    `time` is in `units`: "days", or "time units" where it is dimensionless.
+    """
 
     network: int
     member: int
     step: int
-    days: float
+    time: float
+    units: str = "days"
+
+    @property
+    def date(self) -> str:
+        """When it blew up, in words: "day 12.5"."""
+        return date(self.time, self.units)
+
+
+def date(time: float, units: str, form: str = ".1f") -> str:
+    """Return a time since the initial state in words: "day 12.5", "time 12.5"."""
+    return f"{'day' if units == 'days' else 'time'} {time:{form}}"
+
+
+def time_unit(units: str) -> TimeUnit:
+    """Return what to count a system's time in: days of seconds, or the dimensionless unit."""
+    return TimeUnit(DAY, "days") if units == "s" else TimeUnit(1.0, "time units")
+
+
+def unit_of(data: "xr.Dataset") -> TimeUnit:
+    """Return what to count the time of a run in."""
+    return time_unit(data["time"].attrs.get("units", "s"))
 
 
 def blow_up_steps(data: "xr.Dataset") -> NDArray[np.int64]:
@@ -33,11 +62,11 @@ def blow_up_steps(data: "xr.Dataset") -> NDArray[np.int64]:
     marked = np.asarray(data["blew_up_at"].values, np.int64)
     frames = np.rint(data["time"].values / data.attrs["dt"]).astype(np.int64)
     bad = np.zeros((len(marked), len(frames)), bool)
-    for name in QUANTITIES:
-        if name not in data:
+    for name in data.data_vars:
+        timed = "time" in data[name].dims
+        if not timed and "wavenumber" not in data[name].dims:
             continue
         values = np.asarray(data[name].values)
-        timed = "time" in data[name].dims
         finite = np.isfinite(values).all(axis=tuple(range(2 if timed else 1, values.ndim)))
         if timed:
             bad |= ~finite
@@ -48,10 +77,11 @@ def blow_up_steps(data: "xr.Dataset") -> NDArray[np.int64]:
 
 
 def blow_ups(sets: Sequence["xr.Dataset"]) -> tuple[BlowUp, ...]:
-    """Members that blew up, of every network, with the step and the day on which they did."""
+    """Members that blew up, of every network, with the step and the time at which they did."""
     return tuple(
-        BlowUp(network, member, int(step), float(step * data.attrs["dt"] / DAY))
+        BlowUp(network, member, int(step), float(step * data.attrs["dt"] / unit.length), unit.name)
         for network, data in enumerate(sets)
+        for unit in [unit_of(data)]
         for member, step in enumerate(blow_up_steps(data))
         if step >= 0
     )

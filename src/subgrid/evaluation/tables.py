@@ -9,8 +9,8 @@ from subgrid.evaluation.comparison import Comparison
 from subgrid.evaluation.cost import NetworkSize, Timing
 from subgrid.evaluation.forcing_statistics import work_error
 from subgrid.evaluation.intervals import Interval, percent
-from subgrid.evaluation.observables import LEVEL_NAMES
-from subgrid.evaluation.offline import FILTER_BEGINS
+from subgrid.evaluation.layers import keyed, of_layer, with_units
+from subgrid.evaluation.offline import FILTER_BEGINS, channel_names
 from subgrid.evaluation.report import ReportTable
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore, common_floor
 from subgrid.evaluation.style import Look
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 _POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 FLOOR = "sampling floor"
+_FILTERED = (
+    f" Below the filter: of the scales up to {FILTER_BEGINS:g} of the Nyquist wavenumber, which it "
+    "leaves alone. Energy added: relative error of the energy that the forcing gives to the flow, "
+    "at the wavenumbers where the true one adds some (0 perfect, 1 as no closure)."
+)
 _POOLED = ("mse", "pooled_relative_l2", "pooled_relative_spectral_l2", "correlation")
 _POOLED += ("r_squared", "r_squared_below_filter")
 
@@ -28,11 +33,11 @@ _POOLED += ("r_squared", "r_squared_below_filter")
 def online_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> ReportTable:
     """Return blow-ups, spectral errors and their reductions of every model, with intervals."""
     columns, cells = ["model", "runs", "blown up", "members scored"], []
-    for layer in LEVEL_NAMES:
-        columns.append(f"reduction, {layer}")
-        values = [score.reductions.get(f"{KE_SPECTRUM}_{layer}") for score in scores.values()]
+    for layer in _some(scores).layers:
+        columns.append(of_layer("reduction", layer))
+        values = [score.reductions.get(keyed(KE_SPECTRUM, layer)) for score in scores.values()]
         cells.append([interval_text(value, 0.01, "{:.0f}", " %") for value in values])
-    heads, errors = _error_columns(scores, KE_SPECTRUM, "m³ s⁻²")
+    heads, errors = _error_columns(scores, KE_SPECTRUM)
     firsts = [
         (
             styles[name].label,
@@ -60,7 +65,7 @@ def online_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) 
 
 def enstrophy_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]) -> ReportTable:
     """Return the errors of the enstrophy spectra of every model, with intervals."""
-    heads, errors = _error_columns(scores, "enstrophy_spectrum", "m s⁻²")
+    heads, errors = _error_columns(scores, "enstrophy_spectrum")
     firsts = [(styles[name].label, members_scored(score)) for name, score in scores.items()]
     rows = zip([*firsts, (FLOOR, "-")], zip(*errors, strict=True), strict=True)
     return ReportTable(
@@ -73,20 +78,21 @@ def enstrophy_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look
 
 
 def _error_columns(
-    scores: Mapping[str, OnlineScore], quantity: str, units: str
+    scores: Mapping[str, OnlineScore], quantity: str
 ) -> tuple[list[str], list[list[str]]]:
     """Return head and cells of a column per layer, in a power of ten common to the column.
 
     The last cell is the sampling floor.
     """
     heads, cells = [], []
-    for layer in LEVEL_NAMES:
-        key = f"{quantity}_{layer}"
+    for layer in _some(scores).layers:
+        key = keyed(quantity, layer)
         values = [score.errors[key] for score in scores.values()]
         exponent = _common_exponent([value.estimate for value in values])
-        power = f"10{str(exponent).translate(_POWERS)} " if exponent else ""
-        units_kept = f"[{power}{units}]".replace(" ", "\N{NO-BREAK SPACE}")
-        heads.append(f"error, {layer} {units_kept}")
+        power = f"10{str(exponent).translate(_POWERS)}" if exponent else ""
+        head, _, units = with_units("", _some(scores).units[quantity], power).partition(" ")
+        units = f"{head}{units}".replace(" ", "\N{NO-BREAK SPACE}")
+        heads.append(f"{of_layer('error', layer)} {units}".strip())
         unit = 10.0**exponent
         floor = common_floor(scores, key) / unit
         shown = f"{floor:.2f}" if np.isfinite(floor) else "-"
@@ -98,13 +104,15 @@ def offline_table(
     offline: Mapping[str, Sequence["xr.Dataset"]], styles: Mapping[str, Look]
 ) -> ReportTable:
     """Return the offline scores of every closure, means over its networks."""
-    rows = []
+    rows, some = [], next(iter(offline.values()))[0]
+    channels, filtered = " / ".join(channel_names(some)), "r_squared_below_filter" in some
+    pooled = [key for key in _POOLED if key in some]
     for name, sets in offline.items():
         samples = {
             key: np.concatenate([data[key].values for data in sets])
             for key in ("relative_l2", "relative_spectral_l2")
         }
-        means = {key: np.mean([data[key].values for data in sets], axis=0) for key in _POOLED}
+        means = {key: np.mean([data[key].values for data in sets], axis=0) for key in pooled}
         masked = sum(int(data["masked_samples"]) for data in sets)
         total = masked + sum(data.sizes["sample"] for data in sets)
         rows.append(
@@ -116,19 +124,17 @@ def offline_table(
                 _with_spread(samples["relative_spectral_l2"]),
                 number(means["pooled_relative_spectral_l2"]),
                 pair(means["r_squared"]),
-                pair(means["r_squared_below_filter"]),
+                *([pair(means["r_squared_below_filter"])] if filtered else []),
                 pair(means["correlation"]),
-                mean_work_error(sets),
+                *([mean_work_error(sets)] if filtered else []),
                 f"{masked} of {total}" if masked else "0",
             )
         )
     return ReportTable(
         "Offline: predicted against true forcing",
         "On held-out trajectories, in units of the variance of the true forcing; per sample as "
-        "mean (standard deviation), and pooled over samples. Means over networks. Below the "
-        f"filter: of the scales up to {FILTER_BEGINS:g} of the Nyquist wavenumber, which it leaves "
-        "alone. Energy added: relative error of the energy that the forcing gives to the flow, at "
-        "the wavenumbers where the true one adds some (0 perfect, 1 as no closure).",
+        "mean (standard deviation), and pooled over samples. Means over networks."
+        + (_FILTERED if filtered else ""),
         (
             "closure",
             "MSE",
@@ -136,10 +142,10 @@ def offline_table(
             "pooled",
             "relative spectral ℓ2",
             "pooled",
-            "R², upper / lower",
-            "R² below the filter",
+            f"R², {channels}",
+            *(["R² below the filter"] if filtered else []),
             "correlation",
-            "error of energy added",
+            *(["error of energy added"] if filtered else []),
             "masked",
         ),
         tuple(rows),
@@ -150,7 +156,11 @@ def variants_table(
     variants: Mapping[str, Mapping[str, OnlineScore]], styles: Mapping[str, Look]
 ) -> ReportTable:
     """Return the errors of every model under each setting of the coarse model."""
-    quantities = [f"{KE_SPECTRUM}_{layer}" for layer in LEVEL_NAMES]
+    some = _some(next(iter(variants.values())))
+    quantities = [keyed(KE_SPECTRUM, layer) for layer in some.layers]
+    what = "Root-mean-square error of the kinetic energy spectrum"
+    if len(some.layers) > 1:
+        what += f", {' / '.join(some.layers)} layer"
 
     def cell(score: OnlineScore) -> str:
         errors = " / ".join(number(score.errors[name].estimate) for name in quantities)
@@ -160,7 +170,7 @@ def variants_table(
     names = list(next(iter(variants.values())))
     return ReportTable(
         "Online: under other settings of the coarse model",
-        "Root-mean-square error of the kinetic energy spectrum, upper / lower layer [m³ s⁻²].",
+        f"{with_units(what, some.units[KE_SPECTRUM])}.",
         ("closure", *variants),
         tuple(
             (styles[name].label, *(cell(scores[name]) for scores in variants.values()))
@@ -184,7 +194,7 @@ def comparison_table(comparisons: Sequence[Comparison], styles: Mapping[str, Loo
             "members",
             "networks",
             "updates per network",
-            *(f"error ratio, {layer}" for layer in LEVEL_NAMES),
+            *(of_layer("error ratio", layer) for layer in comparisons[0].ratios),
             "cost ratio",
             "finding",
         ),
@@ -194,7 +204,7 @@ def comparison_table(comparisons: Sequence[Comparison], styles: Mapping[str, Loo
                 str(one.members),
                 f"{one.model.networks} / {one.other.networks}",
                 " / ".join(", ".join(map(str, updates)) for updates in one.budgets or ()) or "-",
-                *(interval_text(one.ratios[layer], 1.0, "{:.2f}") for layer in LEVEL_NAMES),
+                *(interval_text(ratio, 1.0, "{:.2f}") for ratio in one.ratios.values()),
                 "-" if one.cost is None else f"{one.cost:.2g}",
                 one.finding(labels),
             )
@@ -230,7 +240,9 @@ def relative_table(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]
         "After Perezhogin et al. 2023, whose numbers are over more snapshots, all wavenumbers and "
         "other rings.",
         ("model", "members scored", "values", "spectra"),
-        tuple(
+        ()
+        if not any(score.relative for score in scores.values())
+        else tuple(
             (
                 styles[name].label,
                 members_scored(score),
@@ -250,14 +262,14 @@ def cost_table(
     timed = {name: score.cost for name, score in scores.items() if score.cost is not None}
     return ReportTable(
         "Cost",
-        f"One member, time per step of the coarse model ({timing.dt:g} s) in a compiled run on "
+        f"One member, time per step of the coarse model ({timing.step}) in a compiled run on "
         f"{timing.device}; median of interleaved timings."
         + (" Operations of a network: two per multiply-add, on its own grid." if sizes else ""),
         (
             "model",
             "time per step [ms]",
             "relative to the coarse model",
-            "time per simulated day [ms]",
+            f"time per {timing.length} [ms]",
             *(("weights", "kFLOP per cell and step") if sizes else ()),
         ),
         tuple(
@@ -265,7 +277,7 @@ def cost_table(
                 styles[name].label,
                 f"{1e3 * cost.seconds:.3g}",
                 f"{cost.ratio:.3g}",
-                number(1e3 * cost.per_day(timing.dt)),
+                number(1e3 * cost.per_unit(timing.dt, timing.unit)),
                 *(_size(sizes.get(name)) if sizes else ()),
             )
             for name, cost in timed.items()
@@ -285,17 +297,23 @@ def blow_up_table(
     """Return one row per member that blew up, with its date; `truth`: its members not finite."""
     lost = {"truth (not finite)": truth}
     lost |= {styles[name].label: score.blow_ups for name, score in scores.items()}
+    units = next((b.units for found in lost.values() for b in found), "days")
     return ReportTable(
         "Members that blew up",
         "A member that leaves its bounds or stops being finite is masked from then on. Steps are "
         "those of the model, of which one on a finer grid may take several for each of the others.",
-        ("model", "network", "member", "step", "days"),
+        ("model", "network", "member", "step", "days" if units == "days" else "time"),
         tuple(
-            (label, str(b.network), str(b.member), str(b.step), f"{b.days:.1f}")
+            (label, str(b.network), str(b.member), str(b.step), f"{b.time:.1f}")
             for label, found in lost.items()
             for b in found
         ),
     )
+
+
+def _some(scores: Mapping[str, OnlineScore]) -> OnlineScore:
+    """Return one of the scores, for what they have in common."""
+    return next(iter(scores.values()))
 
 
 def members_scored(score: OnlineScore) -> str:
@@ -311,7 +329,7 @@ def head(score: OnlineScore, look: Look) -> str:
 
 def _level(scores: Mapping[str, OnlineScore]) -> str:
     """Return the confidence level of the intervals in words."""
-    return percent(next(iter(scores.values())).level)
+    return percent(_some(scores).level)
 
 
 def number(value: Any) -> str:
@@ -354,7 +372,7 @@ def mean_work_error(sets: Sequence["xr.Dataset"]) -> str:
 
 
 def pair(values: Any) -> str:
-    """Return the numbers of the upper and the lower layer, with two decimals."""
+    """Return the numbers of the layers, or of the channels, with two decimals."""
     return " / ".join(fixed(value) for value in values)
 
 

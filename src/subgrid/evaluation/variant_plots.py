@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from subgrid.evaluation.observables import LEVEL_NAMES
+from subgrid.evaluation.layers import keyed, layer_words, of_layer
 from subgrid.evaluation.report import ReportFigure, report_figure
 from subgrid.evaluation.score_plots import draw_box, error_axis, lost_notes, member_values
 from subgrid.evaluation.scores import OnlineScore
@@ -48,7 +48,8 @@ def plot_variant_boxes(
     2025.
     """
     models = list(dict.fromkeys(name for scores in variants.values() for name in scores))
-    return [_panel(variants, models, styles, layer) for layer in LEVEL_NAMES]
+    layers = next(iter(next(iter(variants.values())).values())).layers
+    return [_panel(variants, models, styles, layer) for layer in layers]
 
 
 def _panel(
@@ -73,13 +74,14 @@ def _panel(
     axes.set_xticks(range(len(variants)), list(variants))
     axes.set_xlim(-0.6, len(variants) - 0.4)
     axes.grid(False, axis="x")
-    error_axis(axes, layer, np.concatenate(drawn) if drawn else np.zeros(0))
+    some = next(iter(next(iter(variants.values())).values()))
+    error_axis(axes, some, layer, np.concatenate(drawn) if drawn else np.zeros(0))
     for name in models:
         look = styles[name]
         axes.plot([], [], ls="none", marker=look.marker, color=look.colour, label=look.label)
     add_legend(figure, axes, _notes(variants, styles))
-    alt = f"box plots of spectral error under each variant, {layer} layer"
-    return Panel(f"variants_{layer}", figure, alt)
+    alt = of_layer("box plots of spectral error under each variant", layer_words(layer))
+    return Panel(keyed("variants", layer), figure, alt)
 
 
 def _cross(axes: "Axes", place: float, look: Look) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from subgrid.evaluation.intervals import Interval, fewest_members, percent
-from subgrid.evaluation.observables import LEVEL_NAMES
+from subgrid.evaluation.layers import keyed
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore
+from subgrid.evaluation.survival import date
 
 
 def verdict(score: OnlineScore, quantity: str = KE_SPECTRUM) -> str:
@@ -21,8 +22,9 @@ def verdict(score: OnlineScore, quantity: str = KE_SPECTRUM) -> str:
     if not dead:
         some = f" (over the {_scored(score)})" if 0 < score.scored_runs < score.runs else ""
         return f"{finding}{some}; {counted}."
-    first = min(blow_up.days for blow_up in score.blow_ups)
-    unstable = f"is unstable: {counted}, first on day {first:.0f}"
+    first = min(score.blow_ups, key=lambda blow_up: blow_up.time)
+    when = date(first.time, first.units, ".0f" if first.units == "days" else ".1f")
+    unstable = f"is unstable: {counted}, first on {when}"
     if dead == score.runs:
         return f"{unstable}; its spectra are not scored."
     survivors = "surviving members"
@@ -40,9 +42,9 @@ def _finding(score: OnlineScore, quantity: str) -> str:
     if not score.scored_runs:
         return "cannot be scored: none of them has a truth and survived without a closure too"
     reductions = [
-        (name, score.reductions[f"{quantity}_{name}"])
-        for name in LEVEL_NAMES
-        if f"{quantity}_{name}" in score.reductions
+        (name, score.reductions[keyed(quantity, name)])
+        for name in score.layers
+        if keyed(quantity, name) in score.reductions
     ]
     if not reductions:
         return f"is the coarse model that the others are measured against{_floor_remark(score)}"
@@ -55,7 +57,8 @@ def _finding(score: OnlineScore, quantity: str) -> str:
             sentence += f" and that of the {name} layer {amount}"
         else:
             what = "that" if sentence else "the KE-spectrum error"
-            sentence += f"{' and ' if sentence else ''}{verb} {what} of the {name} layer {amount}"
+            where = f" of the {name} layer" if name else ""
+            sentence += f"{' and ' if sentence else ''}{verb} {what}{where} {amount}"
         last_verb = verb
     cost = "" if score.cost is None else f" at {score.cost.ratio:.2g} times the cost per step"
     return sentence + cost + _floor_remark(score, quantity)
@@ -63,11 +66,11 @@ def _finding(score: OnlineScore, quantity: str) -> str:
 
 def _floor_remark(score: OnlineScore, quantity: str = KE_SPECTRUM) -> str:
     """Return what is to be said of layers whose error is no larger than chance makes it."""
-    layers = [name for name in LEVEL_NAMES if score.at_floor(f"{quantity}_{name}")]
+    layers = [name for name in score.layers if score.at_floor(keyed(quantity, name))]
     if not layers:
         return ""
-    where = "both layers" if len(layers) == len(LEVEL_NAMES) else f"the {layers[0]} layer"
-    return f", with an error not above the sampling floor in {where}"
+    where = f" in {'both layers' if len(layers) > 1 else f'the {layers[0]} layer'}"
+    return f", with an error not above the sampling floor{where if layers[0] else ''}"
 
 
 def outcome(score: OnlineScore) -> str:
@@ -82,8 +85,8 @@ def outcome(score: OnlineScore) -> str:
         return "baseline"
     clear = [
         value.low > 0
-        for name in LEVEL_NAMES
-        if (value := score.reductions[f"{KE_SPECTRUM}_{name}"]).excludes_zero
+        for name in score.layers
+        if (value := score.reductions[keyed(KE_SPECTRUM, name)]).excludes_zero
     ]
     if not clear or (any(clear) and not all(clear)):
         return "unclear"

@@ -6,6 +6,7 @@ from typing import Any
 
 from subgrid.closures import in_system, load_closure
 from subgrid.config import (
+    AdaptedConfig,
     Config,
     GridConfig,
     LearnedConfig,
@@ -22,13 +23,15 @@ BASELINE = "none"  # what the evaluation calls the coarse model alone
 class Candidate:
     """One closure under test: of `model`, `label` its own name for messages and files.
 
-    `grid`: the finer grid of a model without a closure.
+    `grid`: the finer grid of a model without a closure; `coupling`: how the closure's increment
+    enters the step, the system's own way unless given.
     """
 
     model: str
     label: str
     closure: Any
     grid: GridConfig | None = None
+    coupling: str | None = None
 
 
 def candidates(folder: RunFolder, coarse_system: Any) -> list[Candidate]:
@@ -36,11 +39,11 @@ def candidates(folder: RunFolder, coarse_system: Any) -> list[Candidate]:
 
     Raises CorruptFileError for damaged weights and what a user's own closure raises.
     """
-    found = []
+    found: list[Candidate] = []
     for model in folder.config.models:
         if isinstance(model, NoClosureConfig):
             found.append(Candidate(BASELINE, BASELINE, None))
-        elif isinstance(model, LearnedConfig):
+        elif isinstance(model, LearnedConfig | AdaptedConfig):
             found.extend(trained(folder, model))
         elif isinstance(model, PretrainedConfig):
             closure = in_system(load_closure(folder.model(model.name)), coarse_system)
@@ -48,15 +51,19 @@ def candidates(folder: RunFolder, coarse_system: Any) -> list[Candidate]:
         elif isinstance(model, GridConfig):
             found.append(Candidate(model.name, model.name, None, model))
         else:
-            found.append(Candidate(model.name, model.name, build_closure(model, coarse_system)))
+            closure = build_closure(model, coarse_system)
+            found.append(Candidate(model.name, model.name, closure, coupling=model.coupling))
     return found
 
 
-def trained(folder: RunFolder, model: LearnedConfig) -> list[Candidate]:
+def trained(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> list[Candidate]:
     """Return a learned closure, once per seed; raises CorruptFileError for damaged weights."""
+    coupling = folder.config.coupling_of(model)
     return [
-        Candidate(model.name, label, load_closure(folder.model(model.name, seed)))
-        for seed, label in enumerate(model.trained_names())
+        Candidate(
+            model.name, label, load_closure(folder.model(model.name, seed)), coupling=coupling
+        )
+        for seed, label in enumerate(folder.config.labels_of(model))
     ]
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from subgrid.config import LearnedConfig, validity_of
-from subgrid.evaluation import LEVEL_NAMES
+from subgrid.config import LearnedConfig, build_system, validity_of
+from subgrid.evaluation import LEVEL_NAMES, time_unit
 from subgrid.experiment.curves import best_record, learning_records
 from subgrid.experiment.folder import RunFolder
 
@@ -43,7 +43,7 @@ It maps the coarse state to the subgrid forcing, which is added to the tendency.
 - networks: {", ".join(model.networks)} ({model.arrangement}, width {model.width:g}), on
   {", ".join(map(str, model.scales(config.coarse)))} cells
 - inputs: {", ".join(model.inputs or ("the state",))}
-- output: zero mean {model.zero_mean}, flux form {model.flux_form}, {_scales_predicted(model)}
+- output: zero mean {model.zero_mean}, flux form {model.flux_form}, {_scales_predicted(model)}{_form(model)}
 """
 
 
@@ -53,18 +53,28 @@ def _scales_predicted(model: LearnedConfig) -> str:
     return f"no scales beyond {model.target_cut:g} of the Nyquist wavenumber"
 
 
+def _form(model: LearnedConfig) -> str:
+    return ", a streamfunction: no divergence" if model.divergence_free else ""
+
+
 def _data(folder: RunFolder) -> str:
     config, truth = folder.config, folder.config.truth
-    counts = config.data.trajectories
+    counts, second = config.data.trajectories, _second(folder)
     content = folder.manifest()["stages"]["simulate"]["splits"]["train"]["content_hash"]
     return f"""## Data
 
 - {counts.train} trajectories for training and {counts.validation} for validation, each of
-  {truth.frames} frames {truth.save_every * truth.dt:g} s apart after {truth.spinup_steps} steps
-- truth on {truth.nx} x {config.ny} cells, time step {truth.dt:g} s, coarsened by
+  {truth.frames} frames {truth.save_every * truth.dt:g}{second} apart after {truth.spinup_steps}
+  steps
+- truth on {truth.nx} x {config.ny} cells, time step {truth.dt:g}{second}, coarsened by
   {config.coarse.operator}
 - content of the training data: {content}
 """
+
+
+def _second(folder: RunFolder) -> str:
+    """Return the unit of time after a number; none where it is dimensionless."""
+    return " s" if build_system(folder.config).time_units == "s" else ""
 
 
 def _training(folder: RunFolder, model: LearnedConfig, number: int) -> str:
@@ -97,11 +107,8 @@ def _scores(folder: RunFolder, scores: Mapping[str, Any]) -> str:
 
 On the test trajectories, which neither the training nor the choice of weights saw.
 
-- offline: R² {_by_layer(offline["r_squared"])}; R² of the scales below the filter
-  {_by_layer(offline["r_squared_below_filter"])}; correlation {_by_layer(offline["correlation"])}
-- offline: relative error of the energy that the forcing adds, at the wavenumbers where the true one
-  adds some: {_number(offline.get("work_error"))} (0 perfect, 1 as no closure)
-{online}
+- offline: R² {_by_layer(offline, "r_squared")}; correlation {_by_layer(offline, "correlation")}
+{_of_the_filter(offline)}{online}
 - cost per step: {cost["ratio"]:.3g} times that of the coarse model alone, {cost["seconds"]:.3g} s
   for one member, on {machine["device"]} ({machine["cpu_count"]} CPUs)
 """
@@ -121,15 +128,16 @@ def _online(whose: str, record: Mapping[str, Any]) -> str:
 def _limits(folder: RunFolder, model: LearnedConfig) -> str:
     config, truth, settings = folder.config, folder.config.truth, folder.config.evaluation
     ny, nx = config.coarse_shapes[0]
+    unit = time_unit(build_system(config).time_units)
     variants = [f"{v.name} ({_listed(v.constants)})" for v in settings.variants]
     also = f" Free runs with {', '.join(variants)} are in its run's report." if variants else ""
     once = "; what other initial weights do is not known" if model.seeds == 1 else ""
     return f"""## Limits
 
 - Tested with {truth.system} only, configuration {truth.configuration}, on {nx} x {ny} cells with a
-  time step of {config.coarse_dt:g} s and the constants in model.json (changed in the free runs:
+  time step of {config.coarse_dt:g}{" s" if unit.name == "days" else ""} and the constants in model.json (changed in the free runs:
   {_listed(settings.constants)}); for data coarsened by {config.coarse.operator}.{also}
-- Free runs of {settings.steps * config.coarse_dt / 86400:.3g} days from {settings.members} initial
+- Free runs of {settings.steps * config.coarse_dt / unit.length:.3g} {unit.name} from {settings.members} initial
   state(s) of the truth; what happens later is not known.
 - {model.seeds} training(s) of this model were made{once}.
 - Not tested: other constants, domains, grids, operators, time steps and schemes; other models, even
@@ -138,9 +146,21 @@ def _limits(folder: RunFolder, model: LearnedConfig) -> str:
 """
 
 
-def _by_layer(values: list[float | None]) -> str:
+def _of_the_filter(offline: Mapping[str, Any]) -> str:
+    """Return the scores that speak of a model's filter; nothing for a system without one."""
+    if "r_squared_below_filter" not in offline:
+        return ""
+    return f"""\
+- offline: R² of the scales below the filter {_by_layer(offline, "r_squared_below_filter")}
+- offline: relative error of the energy that the forcing adds, at the wavenumbers where the true one
+  adds some: {_number(offline.get("work_error"))} (0 perfect, 1 as no closure)
+"""
+
+
+def _by_layer(offline: Mapping[str, Any], score: str) -> str:
+    names = offline.get("channels", LEVEL_NAMES)
     return ", ".join(
-        f"{_number(value)} {layer}" for layer, value in zip(LEVEL_NAMES, values, strict=True)
+        f"{_number(value)} {layer}" for layer, value in zip(names, offline[score], strict=True)
     )
 
 

@@ -44,7 +44,8 @@ def unlearned(folder: RunFolder) -> list[str]:
     out, and trainings of a few updates not asked (`tiny`).
     """
     config = folder.config
-    models = [(model.name, model.seeds) for model in (*config.learned(), *config.searched())]
+    every = (*config.learned(), *config.searched(), *config.calibrated())
+    models = [(model.name, model.seeds) for model in every]
     trainings = [(name, number) for name, seeds in models for number in range(seeds)]
     trainings += [(case.label, case.number) for case in cases(config)]
     found = []

@@ -1,63 +1,46 @@
 """The stage that tests every closure, offline and online: the one use of the test trajectories."""
 
-import dataclasses
 import json
 import shutil
-from collections.abc import Iterator, Mapping
-from functools import cached_property, partial
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from subgrid.closures import in_system
-from subgrid.config import (
-    VariantConfig,
-    build_coarse_systems,
-    build_finer_system,
-    build_online_system,
-    build_system,
-)
-from subgrid.data import Samples, open_dataset, statistics
 from subgrid.evaluation import (
-    CoarsenedObserver,
+    Calibration,
     Comparison,
     OnlineScore,
-    QGObservables,
+    Predictability,
     Ranked,
-    RunPlan,
-    StepCost,
     blow_ups,
+    calibration_of,
+    channel_names,
     compare_online,
-    evaluate_offline,
-    free_runs,
     json_number,
+    predictability_record,
     ranking,
-    reference_statistics,
     score_online,
+    score_predictability,
     score_record,
-    step_cost,
 )
 from subgrid.experiment.candidates import BASELINE, Candidate, candidates, multiscale_pairs, trained
 from subgrid.experiment.folder import RunFolder
+from subgrid.experiment.held_out import HeldOut
 from subgrid.experiment.progress import Progress
 from subgrid.experiment.results import (
+    CALIBRATION,
     Results,
-    is_written,
     load_results,
+    offline_path,
     online_path,
-    write_dataset,
-    write_text,
+    read_dataset,
 )
 from subgrid.experiment.separated import evaluate_cases, separated_scores
 from subgrid.experiment.simulate import check_online_step
-from subgrid.experiment.workers import Workers, make_room
-from subgrid.grids import upscale
+from subgrid.experiment.workers import Workers
 from subgrid.provenance import write_atomic
-
-_TIMED_TOGETHER = 8  # models that take turns, each beside the coarse model alone
-_BATCH = 32  # samples per call of a closure in the offline test
 
 
 def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[str, Any]:
@@ -68,11 +51,12 @@ def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
     a time step above the limit, CorruptFileError for a store that was altered since it was written,
     and whatever a closure raises.
     """
-    test = _TestSet(folder)
+    test = HeldOut(folder, "test", folder.evaluation)
     check_online_step(folder.config, folder.split("test"))
     folder.evaluation.mkdir(exist_ok=True)
     found = candidates(folder, test.system)
     test.write_reference(progress)
+    _calibrate(folder, progress, workers)
     searched = [one for model in folder.config.searched() for one in trained(folder, model)]
     works: list[Any] = [partial(test.write_scores, candidate) for candidate in found]
     works += [partial(test.write_online, candidate) for candidate in searched]
@@ -101,6 +85,12 @@ def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
         }
     if comparisons := comparisons_of(folder, results, scores):
         record["multiscale_against_single"] = [one.record() for one in comparisons]
+    if followed := predictability_of(folder, results):
+        record["predictability"] = {
+            name: predictability_record(one) for name, one in followed.items()
+        }
+    if calibration := calibration_found(folder):
+        record["calibration"] = calibration.record()
     if results.searched:
         record["search"] = [one.record() for one in ranking_of(folder, results)]
     if folder.config.separated:
@@ -127,6 +117,53 @@ def scores_of(
         costs=results.costs,
         **_interval_options(folder, results),
     )
+
+
+def predictability_of(folder: RunFolder, results: Results) -> dict[str, Predictability]:
+    """Return how long every model's runs follow the truth; empty for flows not followed."""
+    options = _interval_options(folder, results)
+    del options["cut"]
+    return score_predictability(results.online, results.reference, baseline=BASELINE, **options)
+
+
+def calibration_found(folder: RunFolder) -> Calibration | None:
+    """Return what the calibration of the noise found, None for a run without one."""
+    config = folder.config
+    if config.calibration is None:
+        return None
+    place = folder.evaluation / CALIBRATION
+    reference = read_dataset(place / "reference.zarr")
+    settings = config.evaluation
+    options = {"level": settings.level, "samples": settings.bootstrap, "seed": config.seed}
+
+    def runs(labels: Sequence[str]) -> list[Any]:
+        return [read_dataset(place / online_path(label)) for label in labels]
+
+    alone = {BASELINE: runs([BASELINE])}
+    tried = {}
+    for model, level, variant in config.calibration.tried():
+        labels = variant.trained_names()
+        scored = score_predictability(
+            {**alone, model.name: runs(labels)}, reference, baseline=BASELINE, **options
+        )
+        losses = [float(read_dataset(place / offline_path(label))["mse"]) for label in labels]
+        tried[model.name, level] = ", ".join(model.networks), losses, scored[model.name]
+    return calibration_of(
+        tried, score_predictability(alone, reference, baseline=BASELINE, **options)[BASELINE]
+    )
+
+
+def _calibrate(folder: RunFolder, progress: Progress, workers: Workers) -> None:
+    """Write the scores of every level of noise on the validation trajectories."""
+    config = folder.config
+    if config.calibration is None:
+        return
+    validation = HeldOut(folder, "validation", folder.evaluation / CALIBRATION)
+    validation.write_reference(progress)
+    found = [one for model in config.calibrated() for one in trained(folder, model)]
+    works: list[Any] = [partial(validation.write_online, Candidate(BASELINE, BASELINE, None))]
+    works += [partial(validation.write_scores, candidate) for candidate in found]
+    workers.do(works, progress)
 
 
 def comparisons_of(
@@ -161,203 +198,6 @@ def _interval_options(folder: RunFolder, results: Results) -> dict[str, Any]:
     }
 
 
-class _TestSet:
-    """The held-out trajectories and the coarse model that is run against them."""
-
-    def __init__(self, folder: RunFolder):
-        self.folder, self.config = folder, folder.config
-        config = folder.config
-        self.size = config.coarse.sizes[0]
-        self.system = build_coarse_systems(config, build_system(config))[0]
-        self.names = [variable.name for variable in self.system.variables]
-        self.store = folder.split("test")
-        settings = config.evaluation
-        self.plan = RunPlan(
-            settings.steps,
-            settings.save_every,
-            -1 if settings.average_from is None else settings.average_from,
-            settings.snapshots,
-        )
-
-    def write_reference(self, progress: Progress) -> None:
-        """Write the statistics of the truth over the steps of the free runs."""
-        path = self.folder.evaluation / "reference.zarr"
-        if is_written(path):
-            return
-        progress.note("evaluate: statistics of the truth")
-        data = open_dataset(self.store, self.size)
-        stride = self.config.reference_stride
-        frames = slice(stride, stride * self.plan.frames + 1, stride)
-        members = self._members()
-        name = self.names[0]
-        write_dataset(
-            path,
-            reference_statistics(
-                self.system,
-                data[name][members, frames],
-                data[f"{name}_forcing"][members, frames],
-                save_every=self.plan.save_every,
-                dt=self.config.coarse_dt,
-                average_from=self.plan.average_from,
-                snapshots=self.plan.snapshots,
-            ),
-        )
-
-    def write_scores(self, candidate: Candidate, progress: Progress) -> None:
-        """Write all scores of a closure but its cost."""
-        if candidate.closure is not None:
-            self.write_offline(candidate, progress)
-        for variant in (None, *self.config.evaluation.variants):
-            self.write_online(candidate, progress, variant)
-
-    def write_offline(self, candidate: Candidate, progress: Progress) -> None:
-        """Write the scores of a closure's output against the true forcing."""
-        path = self.folder.evaluation / "offline" / f"{candidate.label}.zarr"
-        if is_written(path):
-            return
-        name = self.names[0]
-        samples = Samples(self.store, self.size, (name, f"{name}_forcing"), in_memory=False)
-        chosen = samples.spread(self.config.evaluation.samples)
-        task = progress.task(f"offline {candidate.label}", len(chosen), "samples")
-        unit = "train" if self.config.data.trajectories.train else "test"
-        scale = statistics(self.folder.split(unit), self.size)[f"{name}_forcing"].std
-        scores = evaluate_offline(
-            candidate.closure,
-            _batches(samples, chosen, name),
-            system=self.system,
-            scale=scale,
-            variable=name,
-            key=jax.random.key(self.config.seed),
-            progress=task.update,
-        )
-        if masked := int(scores["masked_samples"]):
-            trajectory, frame = samples.origin(int(chosen[int(scores["first_masked"])]))
-            days = frame * self.config.truth.save_every * self.config.truth.dt / 86400
-            scores = _with_date(scores, trajectory, days)
-            progress.note(
-                f"offline {candidate.label}: {masked} of {len(chosen)} samples are not finite and "
-                f"left out, the first in test trajectory {trajectory}, day {days:.1f}"
-            )
-        write_dataset(path, scores)
-        task.finish()
-
-    def write_online(
-        self, candidate: Candidate, progress: Progress, variant: VariantConfig | None = None
-    ) -> None:
-        """Write the statistics of a closure's free runs from the test states."""
-        place = online_path(candidate.label, variant and variant.name)
-        path = self.folder.evaluation / place
-        if is_written(path):
-            return
-        label = candidate.label if variant is None else f"{candidate.label}, {variant.name}"
-        setup = self._setup(candidate, variant)
-        task = progress.task(f"online {label}", setup.plan.steps)
-        partial = place.removeprefix("online/").removesuffix(".zarr") + ".safetensors"
-        runs = free_runs(
-            setup.model,
-            setup.states,
-            setup.plan,
-            observer=setup.observer,
-            key=jax.random.key(self.config.seed),
-            file=self.folder.evaluation / "partial" / partial,
-            progress=lambda done, total: task.update(done),
-        )
-        write_dataset(path, runs)
-        task.finish()
-        if died := blow_ups([runs]):
-            progress.note(
-                f"online {label}: {len(died)} of {runs.sizes['member']} members blew up, "
-                f"first on day {min(blow_up.days for blow_up in died):.0f}"
-            )
-
-    def write_costs(self, found: list[Candidate], progress: Progress) -> None:
-        """Write the time per step of each model; kept, since it is never the same twice."""
-        path = self.folder.evaluation / "costs.json"
-        if is_written(path):
-            return
-        first = {c.model: c for c in reversed(found)}  # one network stands for all of its size
-        setups = {name: self._setup(candidate) for name, candidate in first.items()}
-        costs: dict[str, StepCost] = {}
-        others = [name for name in setups if name != BASELINE]
-        task = progress.task("time per step", len(setups), "models")
-        for begin in range(0, max(len(others), 1), _TIMED_TOGETHER):
-            group = [BASELINE, *others[begin : begin + _TIMED_TOGETHER]]
-            timed = step_cost(
-                {name: setups[name].model for name in group},
-                {name: jax.tree.map(lambda a: a[0], setups[name].states) for name in group},
-                baseline=BASELINE,
-            )
-            costs = timed | costs  # of the coarse model alone the first
-            task.update(len(costs))
-            make_room()
-        task.finish()
-        for name, setup in setups.items():  # per step of the coarse model
-            substeps = setup.plan.steps // self.plan.steps
-            costs[name] = StepCost(*(substeps * value for value in costs[name]))
-        write_text(path, json.dumps({name: cost._asdict() for name, cost in costs.items()}))
-
-    def _setup(self, candidate: Candidate, variant: VariantConfig | None = None) -> "_Setup":
-        """Return what is stepped for a candidate, from where, how long, and how it is observed."""
-        system = build_online_system(self.config, self.system, variant)
-        states, plan, grid = self._initial_states, self.plan, candidate.grid
-        dt = self.config.coarse_dt
-        if grid is None:
-            closure = in_system(candidate.closure, system)
-            return _Setup(system.model(dt, closure), states, plan)
-        fine, coarsener = build_finer_system(self.config, grid, self.system, variant)
-        plan = dataclasses.replace(
-            plan,
-            **{
-                name: grid.substeps * getattr(plan, name)
-                for name in ("steps", "save_every", "average_from")
-            },
-        )
-        shape = fine.grid.shape
-        return _Setup(
-            fine.model(dt / grid.substeps),
-            jax.tree.map(lambda field: upscale(field, *shape), states),
-            plan,
-            CoarsenedObserver(QGObservables(system), fine, coarsener),
-        )
-
-    def _members(self) -> list[int]:
-        """Return the numbers of the test trajectories that the members start from."""
-        samples = Samples(self.store, self.size, self.names, in_memory=False)
-        present = dict.fromkeys(samples.origin(i)[0] for i in range(len(samples)))
-        return list(present)[: self.config.evaluation.members]
-
-    @cached_property
-    def _initial_states(self) -> Any:
-        data = open_dataset(self.store, self.size)
-        members = self._members()
-        arrays = {name: jnp.asarray(data[name][members, 0].values) for name in self.names}
-        return self.system.State(**arrays)
-
-
-class _Setup(NamedTuple):
-    """A model with its initial states [member, ...], the length of its runs and its observer."""
-
-    model: Any
-    states: Any
-    plan: RunPlan
-    observer: Any = None
-
-
-def _batches(samples: Samples, chosen: np.ndarray, name: str) -> Iterator[tuple[Any, Any]]:
-    for first in range(0, len(chosen), _BATCH):
-        batch = samples.batch(chosen[first : first + _BATCH])
-        yield batch[name], batch[f"{name}_forcing"]
-
-
-def _with_date(scores: Any, trajectory: int, days: float) -> Any:
-    """Return offline scores that say where in the test set the first masked sample is."""
-    where = {"units": "1", "long_name": "test trajectory of the first sample left out"}
-    when = {"units": "days", "long_name": "time of that sample since the first frame"}
-    return scores.assign(
-        first_masked_trajectory=((), trajectory, where), first_masked_days=((), days, when)
-    )
-
-
 def _plain(scores: Any) -> dict[str, Any]:
     """Return the offline scores as numbers: means and standard deviations of those per sample."""
     plain: dict[str, Any] = {}
@@ -368,4 +208,6 @@ def _plain(scores: Any) -> dict[str, Any]:
         else:
             plain[name] = [json_number(value) for value in np.ravel(values.values)]
             plain[name] = plain[name] if values.ndim else plain[name][0]
+    if "channels" in scores.attrs:
+        plain["channels"] = list(channel_names(scores))
     return plain

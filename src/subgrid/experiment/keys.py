@@ -17,10 +17,12 @@ def stage_parts(config: Config) -> dict[str, dict[str, Any]]:
     simulate = {name: tables[name] for name in ("seed", "truth", "coarse", "data")}
     if config.coarse.forcing == "step":
         simulate["coarse_dt"] = config.coarse_dt
-    made = ("learned", "pretrained")  # trained, or copied into the folder
+    made = ("learned", "adapted", "pretrained")  # trained, or copied into the folder
     learned = [table for table in tables["models"] if table["kind"] in made]
     train = {**simulate, "training": tables["training"], "learned": learned}
-    train |= {name: tables[name] for name in ("separated", "search") if name in tables}
+    train |= {
+        name: tables[name] for name in ("separated", "search", "calibration") if name in tables
+    }
     evaluate = {**train, "models": tables["models"], "evaluation": tables["evaluation"]}
     return {"simulate": simulate, "train": train, "evaluate": evaluate, "report": tables}
 

@@ -11,7 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from subgrid.closures import LearnedClosure
-from subgrid.config import Config, GridConfig, LearnedConfig, load_config, preset_names
+from subgrid.config import (
+    AdaptedConfig,
+    Config,
+    GridConfig,
+    LearnedConfig,
+    build_system,
+    load_config,
+    preset_names,
+)
 from subgrid.data import Samples
 from subgrid.errors import RunFolderError, SubgridError
 from subgrid.evaluation import (
@@ -22,13 +30,21 @@ from subgrid.evaluation import (
     Snapshot,
     Timing,
     assemble_report,
+    observables_of,
+    time_unit,
     write_markdown,
     write_report,
 )
 from subgrid.experiment.candidates import BASELINE, Candidate, candidates, labels
 from subgrid.experiment.curves import learning_curves, unlearned
 from subgrid.experiment.environments import code_facts, code_warnings, participants
-from subgrid.experiment.evaluate import comparisons_of, ranking_of, scores_of
+from subgrid.experiment.evaluate import (
+    calibration_found,
+    comparisons_of,
+    predictability_of,
+    ranking_of,
+    scores_of,
+)
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.keys import STAGES
 from subgrid.experiment.pretrained import bundle_facts, transfer_warnings
@@ -86,6 +102,8 @@ def _report_data(folder: RunFolder) -> ReportData:
         comparisons=comparisons_of(folder, results, scores),
         timing=_timing(folder, results, found),
         configuration=_published_setting(folder.config),
+        followed=predictability_of(folder, results),
+        calibration=calibration_found(folder),
     )
 
 
@@ -109,7 +127,8 @@ def _timing(folder: RunFolder, results: Results, found: Sequence[Candidate]) -> 
         if isinstance(candidate.closure, LearnedClosure)
     }
     grids = any(isinstance(model, GridConfig) for model in config.models)
-    return Timing(config.coarse_dt, _device(folder.manifest()), networks, grids)
+    unit = time_unit(results.system.time_units)
+    return Timing(config.coarse_dt, _device(folder.manifest()), networks, grids, unit)
 
 
 def _device(manifest: dict[str, Any]) -> str:
@@ -120,24 +139,27 @@ def _device(manifest: dict[str, Any]) -> str:
 
 def _snapshot(folder: RunFolder, results: Results, found: Sequence[Candidate]) -> Snapshot:
     """Return the middle of the first test trajectory and what every closure makes of it."""
-    config = folder.config
-    name = results.system.variables[0].name
-    samples = Samples(
-        folder.split("test"), config.coarse.sizes[0], (name, f"{name}_forcing"), in_memory=False
-    )
+    config, system, observables = folder.config, results.system, observables_of(results.system)
+    names = [variable.name for variable in system.variables]
+    wanted = (*names, *(f"{name}_forcing" for name in names))
+    samples = Samples(folder.split("test"), config.coarse.sizes[0], wanted, in_memory=False)
     batch = samples.batch([config.test_frames // 2])
-    state = results.system.State(**{name: jnp.asarray(batch[name][0])})
+    state, forcing = (
+        system.State(**{name: jnp.asarray(batch[name + ending][0]) for name in names})
+        for ending in ("", "_forcing")
+    )
 
     @eqx.filter_jit
     def increment(closure: Any, state: Any) -> Any:
         memory = closure.init(state, key=jax.random.key(config.seed))
-        return getattr(closure(state, memory)[0], name)
+        return observables.field(closure(state, memory)[0])
 
     predictions = {}
     for candidate in found:
         if candidate.closure is not None and candidate.model not in predictions:
             predictions[candidate.model] = np.asarray(increment(candidate.closure, state))
-    return Snapshot(batch[name][0], batch[f"{name}_forcing"][0], predictions)
+    fields = (np.asarray(observables.field(one)) for one in (state, forcing))
+    return Snapshot(*fields, predictions)
 
 
 def _info(folder: RunFolder) -> RunInfo:
@@ -149,10 +171,11 @@ def _info(folder: RunFolder) -> RunInfo:
         title=f"{config.name}: {config.description}" if config.description else config.name,
         facts={
             "Run": _run_facts(config, manifest),
-            "Truth": _truth_facts(config)
+            "Truth": _truth_facts(config, build_system(config).time_units)
             | _source_facts(manifest["stages"]["simulate"])
             | _lost_facts(manifest["stages"]["simulate"]["splits"]),
-            "Data and training": _training_facts(config) | bundle_facts(folder),
+            "Data and training": _training_facts(config, build_system(config).time_units)
+            | bundle_facts(folder),
         },
         commands=_commands(config),
         warnings=[
@@ -187,23 +210,32 @@ def _time(record: dict[str, Any]) -> str:
     return duration(record["seconds"]) + (", its last session" if record.get("resumed") else "")
 
 
-def _truth_facts(config: Config) -> dict[str, str]:
-    truth, settings = config.truth, config.evaluation
+def _truth_facts(config: Config, units: str) -> dict[str, str]:
+    truth, settings, unit = config.truth, config.evaluation, time_unit(units)
+    second = " s" if units == "s" else ""
+    spinup = f"{truth.spinup_steps * truth.dt / _YEAR:.2g} years of 360 days"
+    if units != "s":
+        spinup = f"{truth.spinup_steps * truth.dt:.3g} {unit.name}"
     constants, online = (
         ", ".join(f"{name} = {value}" for name, value in changed.items())
         for changed in (truth.constants, settings.constants)
     )
-    length = settings.steps * config.coarse_dt
+    length = f"{settings.steps * config.coarse_dt / unit.length:.3g}"
+    if unit.name == "days":
+        length = f"{settings.steps * config.coarse_dt / unit.length:.0f}"
+    starts = " from random held-out states" if settings.starts == "random" else ""
+    forcing = {"forcing": "what a step of the coarse model misses, per time"}
     return {
         "system": f"{truth.system}, configuration {truth.configuration}",
         "constants changed": constants or "none",
-        "fine grid": f"{truth.nx} x {config.ny} cells, time step {truth.dt:g} s",
+        "fine grid": f"{truth.nx} x {config.ny} cells, time step {truth.dt:g}{second}",
         "coarse grids": ", ".join(f"{nx} x {ny}" for ny, nx in config.coarse_shapes),
         "coarsening": config.coarse.operator,
+        **(forcing if config.coarse.forcing == "step" else {}),
         **({"constants changed in the free runs": online} if online else {}),
-        "spin-up": f"{truth.spinup_steps * truth.dt / _YEAR:.2g} years of 360 days",
-        "free runs": f"{length / 86400:.0f} days, time step {config.coarse_dt:g} s, "
-        f"{settings.members} members",
+        "spin-up": spinup,
+        "free runs": f"{length} {unit.name}, time step {config.coarse_dt:g}{second}, "
+        f"{settings.members} members{starts}",
     }
 
 
@@ -237,13 +269,13 @@ def _lost_facts(splits: dict[str, Any]) -> dict[str, str]:
     return facts
 
 
-def _training_facts(config: Config) -> dict[str, str]:
-    counts, training = config.data.trajectories, config.training
+def _training_facts(config: Config, units: str) -> dict[str, str]:
+    counts, training, unit = config.data.trajectories, config.training, time_unit(units)
     facts = {
         "trajectories": f"{counts.train} for training, {counts.validation} for validation, "
         f"{counts.test} for the test",
         "frames": f"{config.truth.frames} per trajectory, every "
-        f"{config.truth.save_every * config.truth.dt / 86400:.3g} days",
+        f"{config.truth.save_every * config.truth.dt / unit.length:.3g} {unit.name}",
     }
     if config.trains:
         facts["training"] = (
@@ -251,13 +283,16 @@ def _training_facts(config: Config) -> dict[str, str]:
             f"{training.optimiser}, learning rate {training.learning_rate:g} ({training.schedule})"
         )
     for model in config.learned():
-        facts[model.name] = (
-            f"{model.arrangement}: {', '.join(model.networks)}, width {model.width:g}, on "
-            f"{', '.join(map(str, model.scales(config.coarse)))} cells, "
-            f"{', '.join(map(str, config.updates_of(model)))} updates, "
-            f"{model.seeds} initialisation(s)"
-            f"{_seen_and_predicted(model)}"
-        )
+        facts[model.name] = _network_facts(config, model)
+    for adapted in config.adapted():
+        facts[adapted.name] = _adaptation(adapted)
+    if config.noise_from is not None:
+        facts["noise"] = f"chosen by the calibration of {config.noise_from}"
+    if config.calibration is not None:
+        levels = ", ".join(f"{level:g}" for level in config.calibration.levels)
+        facts["noise levels"] = f"{levels}; {config.calibration.members} members each"
+        for model in config.calibration.models:
+            facts[f"{model.name} (calibrated)"] = _network_facts(config, model)
     for entry in config.separated:
         facts[entry.name] = (
             f"separated experiments: {entry.network}, width {entry.width:g}, "
@@ -272,9 +307,37 @@ def _training_facts(config: Config) -> dict[str, str]:
     return facts
 
 
+def _network_facts(config: Config, model: LearnedConfig) -> str:
+    """Return what a learned model is and how it is trained."""
+    noise = config.training_of(model).noise
+    return (
+        f"{model.arrangement}: {', '.join(model.networks)}, width {model.width:g}, on "
+        f"{', '.join(map(str, model.scales(config.coarse)))} cells, "
+        f"{', '.join(map(str, config.updates_of(model)))} updates, "
+        f"{model.seeds} initialisation(s)"
+        f"{_seen_and_predicted(model)}"
+        f"{f', noise {noise:g}' if noise else ''}"
+    )
+
+
+def _adaptation(model: AdaptedConfig) -> str:
+    """Return what an adapted model changes of its learned one."""
+    changes = []
+    if model.fine_tune is not None:
+        tune = model.fine_tune
+        changes.append(f"{tune.updates} updates through the solver over {tune.frames} frames")
+    if model.energy_limit:
+        changes.append("the power of its increment limited to the largest of the true forcing")
+    if model.coupling is not None:
+        changes.append(model.coupling)
+    return f"{model.of}, then {', '.join(changes)}"
+
+
 def _seen_and_predicted(model: LearnedConfig) -> str:
     """Return what differs from a network that sees the state and predicts the whole forcing."""
     said = f", sees {' and '.join(model.inputs)}" if model.inputs else ""
+    if model.divergence_free:
+        said += ", predicts a streamfunction"
     if model.target_cut is not None:
         said += f", predicts scales up to {model.target_cut:g} of the Nyquist wavenumber"
     return said

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from subgrid.closures import TENDENCY, in_system
 from subgrid.config import (
+    AdaptedConfig,
     ClosureConfig,
     Config,
     GridConfig,
@@ -72,11 +73,19 @@ def plan_run(
 def step_operations(system: Any) -> float:
     """Return the floating-point operations of a step: 2.5 n log₂ n per real transform of n cells.
 
-    Five transforms per level (u, v, q back; u q, v q forth) and some 60 operations per value.
+    Spectral: five transforms per level (u, v, q back; u q, v q forth) and some 60 operations per
+    value. Kolmogorov flow: three transforms, and some 150 operations per cell for the limiter.
     """
-    levels, ny, nx = jax.tree.leaves(_some_state(system))[0].shape
-    cells = ny * nx
-    return levels * (5 * 2.5 * cells * math.log2(cells) + 60 * cells)
+    values, cells = _values(system), system.grid.size
+    transform = 2.5 * cells * math.log2(cells)
+    if not system.evolves_spectra:
+        return 3 * transform + 150 * cells
+    return values // cells * (5 * transform + 60 * cells)
+
+
+def _values(system: Any) -> int:
+    """Return the number of values of a state."""
+    return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lambda: _some_state(system))))
 
 
 def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
@@ -84,20 +93,24 @@ def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
     frames = (counts.train + counts.validation) * truth.frames + counts.test * config.test_frames
     spinups = counts.train + counts.validation + counts.test
     steps = spinups * truth.spinup_steps + frames * truth.save_every
-    levels = jax.tree.leaves(_some_state(system))[0].shape[0]
+    levels = _values(system) // system.grid.size
     values = levels * sum(ny * nx for ny, nx in config.coarse_shapes)
     arrays = 4 if config.data.store_flux else 2  # state and forcing, perhaps two fluxes
     frame_bytes = arrays * values * _FLOATS
+    # the defect of a coarse step takes as many of the truth's again, for every frame
+    extra = frames * config.substeps if config.coarse.forcing == "step" else 0
     return StagePlan(
         "simulate",
         f"{spinups} trajectories, {steps:,} steps of {truth.nx} x {config.ny} cells, "
         f"{frames:,} frames",
-        steps * step_operations(system),
+        (steps + extra) * step_operations(system),
         # two segments of frames, and the arrays of a step
         workers * (2 * config.data.segment_frames * frame_bytes + 60 * system.grid.size * _FLOATS),
         frames * frame_bytes,
         # a worker of one thread is as fast as this process with all (docs/performance.md)
-        steps * _seconds_per_step(system, config.truth.dt, None) / _at_once(workers, spinups),
+        (steps + extra)
+        * _seconds_per_step(system, config.truth.dt, None)
+        / _at_once(workers, spinups),
     )
 
 
@@ -105,8 +118,11 @@ def _plan_training(config: Config, systems: Sequence[Any], workers: int) -> Stag
     operations, seconds, updates, memory, disk = 0.0, 0.0, 0, 0.0, 0.0
     known: dict[str, tuple[float, float, float]] = {}
     searched = {model.name for model in config.searched()}
+    tried = () if config.calibration is None else config.calibration.tried()
+    alike = {variant.name: f"calibration {base.name}" for base, _, variant in tried}
     separated = sum(1 for _ in cases(config))
-    at_once = _at_once(workers, _count(config.learned(), config.searched()) + separated)
+    trained = (config.learned(), config.searched(), config.calibrated())
+    at_once = _at_once(workers, _count(*trained) + separated)
     for network, system, entry, rounds in _networks(config, systems):
         shape = system.grid.shape
         stages = [config.training_of(entry, stage) for stage in range(rounds)]
@@ -116,7 +132,7 @@ def _plan_training(config: Config, systems: Sequence[Any], workers: int) -> Stag
         formed = step_operations(system) if _sees_tendency(entry) else 0.0  # as much as a step
         operations += samples * (3 * work + rounds * formed)
         # one network of each entry is timed; its others take as much per operation
-        kind = "search" if entry.name in searched else entry.name
+        kind = "search" if entry.name in searched else alike.get(entry.name, entry.name)
         if kind not in known:
             per_sample, needed = _gradient_cost(network, shape, training.chunk, at_once)
             forming = 0.0
@@ -135,15 +151,40 @@ def _plan_training(config: Config, systems: Sequence[Any], workers: int) -> Stag
     memory *= at_once
     memory += sum(split for split in splits if fits_in_memory(split))  # others are streamed
     also = f" and {separated} separated networks" if separated else ""
-    models = len(config.learned()) + len(searched)
+    for adapted in config.adapted():
+        took = _fine_tuning(config, adapted, systems[0], at_once)
+        operations, seconds, updates = (
+            total + more for total, more in zip((operations, seconds, updates), took, strict=True)
+        )
+    models = sum(map(len, trained))
     what = f"{updates:,} updates of {models} learned closures{also}"
     return StagePlan("train", what, operations, memory, disk, seconds)
+
+
+def _fine_tuning(
+    config: Config, adapted: AdaptedConfig, system: Any, at_once: int
+) -> tuple[float, float, int]:
+    """Return operations, seconds and updates of training on through the solver.
+
+    A gradient through a step is taken as four forward steps: one more for the states that are
+    formed again. Seconds are those of a step with its network, alone, times that.
+    """
+    tune, base = adapted.fine_tune, config.base_of(adapted)
+    if tune is None:
+        return 0.0, 0.0, 0
+    network = build_network(config, base, system, jax.random.key(0))
+    one = step_operations(system) + network.flops(*system.grid.shape)
+    per_step = _seconds_per_step(system, config.coarse_dt, None, at_once)
+    per_step += _seconds_per_forward(network, system.grid.shape, at_once)
+    updates = base.seeds * tune.updates
+    steps = 4 * updates * tune.batch_size * tune.frames * config.steps_per_frame
+    return steps * one, steps * per_step, updates
 
 
 def _networks(config: Config, systems: Sequence[Any]) -> Iterator[tuple[Any, Any, Any, int]]:
     """Yield each network to be trained with its system, its entry and how often it is trained."""
     key = jax.random.key(0)
-    for model in (*config.learned(), *config.searched()):
+    for model in (*config.learned(), *config.searched(), *config.calibrated()):
         network = build_network(config, model, systems[0], key)
         # a cascade trains one network after another: the whole is an upper bound for each
         rounds = len(config.updates_of(model))
@@ -159,10 +200,16 @@ def _plan_evaluation(
     settings = config.evaluation
     operations, seconds, runs = 0.0, 0.0, 0
     at_once = _at_once(workers, _count(config.models, config.searched()))
-    for model in config.models:
-        networks = model.seeds if isinstance(model, LearnedConfig) else 1
-        networks *= 1 + len(settings.variants)
-        steps = settings.steps * settings.members * networks
+    tried = config.calibrated()
+    for model in (*config.models, *tried):
+        networks = len(config.labels_of(model))
+        members = settings.members
+        if model in tried:
+            members = config.calibration.members  # type: ignore[union-attr]
+        else:
+            networks *= 1 + len(settings.variants)
+        steps = settings.steps * members * networks
+        base = config.base_of(model) if isinstance(model, AdaptedConfig) else model
         closure = None
         if isinstance(model, ClosureConfig):
             closure = build_closure(model, system)
@@ -175,11 +222,11 @@ def _plan_evaluation(
             steps, dt = steps * model.substeps, dt / model.substeps
         operations += steps * step_operations(stepped)
         seconds += steps * _seconds_per_step(stepped, dt, closure, at_once)
-        if isinstance(model, LearnedConfig):
-            network = build_network(config, model, system, jax.random.key(0))
+        if isinstance(base, LearnedConfig):
+            network = build_network(config, base, system, jax.random.key(0))
             operations += steps * network.flops(*system.grid.shape)
             seconds += steps * _seconds_per_forward(network, system.grid.shape, at_once)
-        runs += settings.members * networks
+        runs += members * networks
     added = _plan_search(config, system, at_once)
     operations, seconds, runs = map(sum, zip((operations, seconds, runs), added, strict=True))
     frame = system.grid.size * 2 * _FLOATS

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from subgrid.config import (
+    AdaptedConfig,
     ClosureConfig,
     LearnedConfig,
     PretrainedConfig,
@@ -17,12 +18,15 @@ from subgrid.config import (
 )
 from subgrid.errors import CorruptFileError
 from subgrid.evaluation import StepCost
-from subgrid.experiment.candidates import labels
+from subgrid.experiment.candidates import BASELINE, labels
 from subgrid.experiment.folder import RunFolder
 from subgrid.provenance import file_hash, write_atomic
 
 if TYPE_CHECKING:
     import xarray
+
+
+CALIBRATION = "calibration"  # where, in its folder, the evaluation keeps that of the noise
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,11 @@ def load_results(folder: RunFolder) -> Results:
     config = folder.config
     system = build_coarse_systems(config, build_system(config))[0]
     stores = {
-        name: model.trained_names() if isinstance(model, LearnedConfig) else (name,)
+        name: (name,) if name == BASELINE else config.labels_of(model)
         for name, model in zip(labels(config), config.models, strict=True)
     }
 
-    closures = ClosureConfig | LearnedConfig | PretrainedConfig
+    closures = ClosureConfig | LearnedConfig | AdaptedConfig | PretrainedConfig
     tested = {model.name for model in config.models if isinstance(model, closures)}
 
     def online(variant: str | None = None) -> dict[str, list["xarray.Dataset"]]:
@@ -66,7 +70,7 @@ def load_results(folder: RunFolder) -> Results:
         }
 
     offline = {
-        name: [read_dataset(folder.evaluation / "offline" / f"{s}.zarr") for s in labels_of]
+        name: [read_dataset(folder.evaluation / offline_path(s)) for s in labels_of]
         for name, labels_of in stores.items()
         if name in tested
     }
@@ -92,6 +96,11 @@ def load_results(folder: RunFolder) -> Results:
 def online_path(label: str, variant: str | None = None) -> str:
     """Return where, in the evaluation's folder, the free runs of a closure are."""
     return f"online/{label}.zarr" if variant is None else f"online/{variant}/{label}.zarr"
+
+
+def offline_path(label: str) -> str:
+    """Return where, in the evaluation's folder, the offline scores of a closure are."""
+    return f"offline/{label}.zarr"
 
 
 def is_written(path: Path) -> bool:

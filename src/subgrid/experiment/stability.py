@@ -27,28 +27,31 @@ def check_time_steps(config: Config, stages: Collection[str] = STAGES) -> None:
     for place, (key, dt, system) in enumerate(_steps(config)):
         wanted = {"simulate"} if place == 0 else {"train", "evaluate"}
         if wanted & set(stages):
-            check_time_step(key, dt, system)
+            check_time_step(key, dt, system, initially=place == 0)
 
 
 def step_limits(config: Config) -> list[str]:
     """Return a line per time step of the config that says what it is and what is safe."""
     return [
-        f"{key} = {dt:g} s; safe up to {limit}"
+        f"{key} = {dt:g}{' s' if limit.units == 's' else ''}; safe up to {limit}"
         for key, dt, system in _steps(config)
         if (limit := largest_safe_dt(system)) is not None
     ]
 
 
-def check_time_step(key: str, dt: float, system: Any, states: Any = None) -> None:
+def check_time_step(
+    key: str, dt: float, system: Any, states: Any = None, initially: bool = False
+) -> None:
     """Raise ConfigError, with the largest safe dt, if `dt` is above the limit of a system.
 
     `key`: the config's name of dt; `states`: stacked states [member, ...] whose fastest flow sets
-    the limit; see `subgrid.systems.failing_dt`. A system without `max_stable_dt` is not checked.
+    the limit; `initially`: the run begins with the system's initial state; see
+    `subgrid.systems.failing_dt`. A system without `max_stable_dt` is not checked.
     """
-    limit = failing_dt(system, states)
+    limit = failing_dt(system, states, initially)
     if limit is not None and dt > limit.seconds:
         raise ConfigError(
-            f"{key}: got {dt:g} s, above the stability limit; the largest safe step on this grid "
+            f"{key}: got {dt:g}{' s' if limit.units == 's' else ''}, above the stability limit; the largest safe step on this grid "
             f"is {largest_safe_dt(system, states)}"
         )
 

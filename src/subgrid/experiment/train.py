@@ -8,15 +8,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from subgrid.closures import LearnedClosure
+from subgrid.closures import LearnedClosure, load_closure, with_energy_limit
 from subgrid.config import (
+    AdaptedConfig,
     LearnedConfig,
     build_coarse_systems,
+    build_fine_tuning,
     build_inputs,
+    build_model,
     build_network,
     build_plan,
     build_system,
 )
+from subgrid.data import Windows
 from subgrid.experiment.card import model_card
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.pretrained import take_over
@@ -26,11 +30,13 @@ from subgrid.experiment.simulate import check_online_step
 from subgrid.experiment.training_runs import Watch, pairs, train_once
 from subgrid.experiment.workers import Workers
 from subgrid.provenance import write_atomic
-from subgrid.training import train_cascade, train_offline
+from subgrid.training import energy_limit_of, train_cascade, train_offline, train_online
 
 
 def train(folder: RunFolder, progress: Progress, workers: Workers) -> dict[str, Any]:
     """Write models/NAME/seed_K for every learned closure and return what the manifest keeps.
+
+    Those that are adapted come after all others, of which they are made.
 
     A pretrained one is copied to models/NAME, and trained no further.
 
@@ -40,7 +46,7 @@ def train(folder: RunFolder, progress: Progress, workers: Workers) -> dict[str, 
     stay finite and CorruptFileError for a damaged checkpoint.
     """
     config = folder.config
-    models = (*config.learned(), *config.searched())
+    models = (*config.learned(), *config.searched(), *config.calibrated())
     if models or config.separated:
         check_online_step(config, folder.split("test"))
     works: dict[tuple[str, str], Callable[[Progress], dict[str, Any]]] = {
@@ -56,10 +62,16 @@ def train(folder: RunFolder, progress: Progress, workers: Workers) -> dict[str, 
         ("separated", f"{case.label}/seed_{case.number}"): partial(train_case, folder, case)
         for case in cases(config)
     }
+    adapted: dict[tuple[str, str], Callable[[Progress], dict[str, Any]]] = {
+        ("models", f"{model.name}/seed_{number}"): partial(_adapt_one, folder, model, number)
+        for model in config.adapted()
+        for number in range(config.base_of(model).seeds)
+    }
     notes: dict[str, Any] = {}
-    done = workers.do(list(works.values()), progress)
-    for (kind, name), seeds in zip(works, done, strict=True):
-        notes.setdefault(kind, {})[name] = seeds
+    for some in (works, adapted):
+        done = workers.do(list(some.values()), progress)
+        for (kind, name), seeds in zip(some, done, strict=True):
+            notes.setdefault(kind, {})[name] = seeds
     return notes
 
 
@@ -84,10 +96,45 @@ def _train_one(
             flux_form=model.flux_form,
             grid=coarse.grid,
             inputs=build_inputs(model, coarse),
+            divergence_free=model.divergence_free,
             target_cut=model.target_cut,
             callbacks=(watch,),
         )
         write_atomic(target / "card.md", model_card(folder, model, number))
         return result.closure
+
+    return train_once(folder, model.name, number, progress, fit)
+
+
+def _adapt_one(
+    folder: RunFolder, model: AdaptedConfig, number: int, progress: Progress
+) -> dict[str, Any]:
+    """Write a network of a learned model, changed as its config says."""
+    config, base = folder.config, folder.config.base_of(model)
+    coarse = build_coarse_systems(config, build_system(config))[0]
+
+    def fit(target: Path, seed: int, watch: Watch) -> LearnedClosure:
+        closure = load_closure(folder.model(base.name, number))
+        if (tune := model.fine_tune) is not None:
+            names, coupling = [v.name for v in coarse.variables], config.coupling_of(model)
+            windows = [
+                Windows(folder.split(split), coarse.grid.nx, names, tune.frames)
+                for split in ("train", "validation")
+            ]
+            closure = train_online(
+                closure,
+                lambda closure: build_model(coarse, config.coarse_dt, closure, coupling),
+                *windows,
+                build_fine_tuning(tune),
+                folder=target,
+                seed=seed,
+                steps_per_frame=config.steps_per_frame,
+                callbacks=(watch,),
+            ).closure
+        if model.energy_limit:
+            limit = energy_limit_of(pairs(folder, "train", coarse))
+            progress.note(f"train {model.name}: power of its increment at most {limit:.4g}")
+            closure = with_energy_limit(closure, limit)
+        return closure
 
     return train_once(folder, model.name, number, progress, fit)

@@ -52,6 +52,17 @@ def staggered_laplacian(
     return east_west / grid.dx**2 + north_south / grid.dy**2
 
 
+def rotated_gradient(
+    psi: Float[Array, "*batch y x"], grid: PeriodicGrid
+) -> tuple[Float[Array, "*batch y x"], Float[Array, "*batch y x"]]:
+    """Return C⊥ψ = (-∂ψ/∂y, ∂ψ/∂x) on east and north faces, ψ at north-east corners.
+
+    Without divergence, and each component without mean, to rounding. See also
+    `rotated_gradient_symbols`.
+    """
+    return -(psi - behind(psi, Y)) / grid.dy, (psi - behind(psi, X)) / grid.dx
+
+
 def laplacian_eigenvalues(grid: PeriodicGrid) -> NDArray[np.float64]:
     """Return the eigenvalues λ ≤ 0 of the 5-point Laplacian [ny, nx//2+1]: those of its rfft2."""
     east_west = (2 * np.cos(grid.k * grid.dx) - 2) / grid.dx**2

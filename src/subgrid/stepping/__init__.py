@@ -12,8 +12,15 @@ from subgrid.stepping.split import (
     SplitModel,
 )
 
+COUPLINGS: dict[str, type[AbstractCoupling]] = {
+    "add-after": AddAfter,
+    "project-after": ProjectAfter,
+    "add-within": AddWithin,
+}
+
 __all__ = [
     "AB3",
+    "COUPLINGS",
     "RK4",
     "SSPRK3",
     "AbstractCoupling",

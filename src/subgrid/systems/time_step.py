@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from subgrid.systems.kolmogorov import FASTEST, KolmogorovFlow
 from subgrid.systems.qg import TwoLayerQG
 
 # f such that 0.7 Δx/(f U) is safe in developed flow: above the highest |u + U| or |v| over the
@@ -20,21 +21,26 @@ FINE_CELLS, FINE_SPEED = 0.52, 30.0  # Δx/r_d, f
 # within ten years where the step was above 0.7 Δx/(f U). Coarser grids weaken the eddies.
 _BOTH = ((0.55, 10.0), (1.1, 6.0), (1.4, 4.0))
 FAILING_SPEED = {"eddy": ((0.27, 20.3), *_BOTH), "jet": _BOTH}  # the first: 5400 s at 256²
+# Kolmogorov flow: all runs of 20 units from developed states at 64² blew up at twice Δx/4 a step,
+# all from the initial states at 64² and 128² at twice Δx/7; at 1.2 of these none did.
+_KOLMOGOROV_SPEED, _FAILING_COURANT, _SAFE_COURANT = 4.0, 2.0, 0.5
 # of ω dt for an undamped wave (Durran 1991, Mon. Wea. Rev. 119, 702); drag lowers it a little
 _AB3_LIMIT, _AB3_SAFE = 0.72, 0.6
 
 
 class StepLimit(NamedTuple):
-    """A time step in seconds, and what sets it, to be read after it."""
+    """A time step, in seconds unless `units` is "1", and what sets it, to be read after it."""
 
     seconds: float
     reason: str
+    units: str = "s"
 
     def __str__(self) -> str:
         """Return it for a message, rounded down to two digits."""
         if not math.isfinite(self.seconds):
             return "any step, as nothing moves"
-        return f"{rounded_down(self.seconds):g} s {self.reason}"
+        unit = " s" if self.units == "s" else ""
+        return f"{rounded_down(self.seconds):g}{unit} {self.reason}"
 
 
 def largest_safe_dt(system: Any, states: PyTree = None) -> StepLimit | None:
@@ -43,10 +49,13 @@ def largest_safe_dt(system: Any, states: PyTree = None) -> StepLimit | None:
     The smallest of: `max_stable_dt` of `states` (stacked [member, ...]; the state of rest unless
     given); for two-layer QG the limit of the longest Rossby wave; and, with the constants of one of
     its configurations, the limit at the highest speed that its developed flow was seen to reach.
-    With other constants the flow may become faster than that of `states`.
+    With other constants the flow may become faster than that of `states`. Of Kolmogorov flow half
+    a cell at the speed of its initial state, or of `states`.
     """
     if not hasattr(system, "max_stable_dt"):
         return None
+    if isinstance(system, KolmogorovFlow):
+        return _of_kolmogorov(system, states, _SAFE_COURANT, FASTEST)
     limits = _limits(system, states, _AB3_SAFE)
     if has_known_flow(system):
         fine = _cell_size(system) < FINE_CELLS
@@ -55,16 +64,21 @@ def largest_safe_dt(system: Any, states: PyTree = None) -> StepLimit | None:
     return min(limits)
 
 
-def failing_dt(system: Any, states: PyTree = None) -> StepLimit | None:
+def failing_dt(system: Any, states: PyTree = None, initially: bool = False) -> StepLimit | None:
     """Return the step above which a run is refused, or None for a system without `max_stable_dt`.
 
     The smallest of: `max_stable_dt` of `states` (at rest unless given); for two-layer QG the limit
     of AB3 for the longest Rossby wave, ω = β L_x/2π; and, with the constants and the filter of one
     of its configurations on a grid that resolves the eddies, the step above which their runs were
     seen to blow up. So without states no run is refused that would last, once its flow has grown.
+    Of Kolmogorov flow two cells at the speed of `states`, or of developed flow; `initially`: the run
+    begins with the initial state, which is faster.
     """
     if not hasattr(system, "max_stable_dt"):
         return None
+    if isinstance(system, KolmogorovFlow):
+        speed = FASTEST if initially else _KOLMOGOROV_SPEED
+        return _of_kolmogorov(system, states, _FAILING_COURANT, speed)
     limits = _limits(system, states, _AB3_LIMIT)
     # a sharper filter or dealiasing lets a run survive longer steps
     if has_known_flow(system) and system.filter_sharpness <= 1 and not system.dealias:
@@ -129,6 +143,17 @@ def _limits(system: Any, states: PyTree, phase: float) -> list[StepLimit]:
         frequency = abs(float(system.constants["beta"])) * system.grid.length_x / (2 * math.pi)
         limits.append(StepLimit(phase / frequency, "for the longest Rossby wave"))
     return limits
+
+
+def _of_kolmogorov(
+    system: KolmogorovFlow, states: PyTree, courant: float, speed: float
+) -> StepLimit:
+    """Return the step that takes the flow of `states`, or of `speed`, over `courant` cells."""
+    if states is None:
+        limit = courant * min(system.grid.dx, system.grid.dy) / speed
+        return StepLimit(limit, f"for velocities up to {speed:g}", "1")
+    found = eqx.filter_vmap(lambda state: system.max_stable_dt(state, courant))(states)
+    return StepLimit(float(jnp.min(found)), "for the speeds in its initial states", "1")
 
 
 def _of_developed_flow(system: TwoLayerQG, factor: float) -> StepLimit:

@@ -1,8 +1,10 @@
-"""Training: a resumable loop, optimisers, schedules, trackers; offline, cascade, separated."""
+"""Training: a resumable loop, optimisers, schedules, trackers; offline and online, cascades."""
 
 from subgrid.training.cascade import train_cascade
+from subgrid.training.energy import energy_limit_of
 from subgrid.training.loop import fit, load_best
 from subgrid.training.offline import OfflineResult, train_offline
+from subgrid.training.online import OnlineResult, train_online
 from subgrid.training.optimisers import OPTIMISERS, Adam, AdamW, Optimiser
 from subgrid.training.plan import Noise, Plan
 from subgrid.training.run import FitResult
@@ -25,16 +27,19 @@ __all__ = [
     "JsonLines",
     "Noise",
     "OfflineResult",
+    "OnlineResult",
     "Optimiser",
     "Plan",
     "Schedule",
     "WarmupCosine",
     "channels",
+    "energy_limit_of",
     "fit",
     "forward_gflop",
     "load_best",
     "read_records",
     "train_cascade",
     "train_offline",
+    "train_online",
     "train_separated",
 ]

@@ -43,6 +43,7 @@ def train_cascade(
     grid: PeriodicGrid | None = None,
     inputs: Inputs | None = None,
     target_cut: float | None = None,
+    divergence_free: bool = False,
     scale_stages: bool = True,
     callbacks: Sequence[Callback] = (),
     label: str = "",
@@ -52,7 +53,7 @@ def train_cascade(
         loss of stage j = mean of ((P S̃_j(x) - D_j S)/s_j)²
 
     S̃_j = the cascade's prediction at the size of stage j (see `subgrid.nn.Cascade`), made of net_j
-    and the earlier networks, which stay fixed; P = what `zero_mean` or `flux_form` make of it; S =
+    and the earlier networks, which stay fixed; P = what the options of the closure make of it; S =
     standardised forcing. Since S̃_j = D†S̃_{j-1} + s_j net_j, this is net_j against the residual that
     the earlier networks leave on the training data (Otness, Zanna & Bruna 2025), divided by s_j:
     its standard deviation to three digits if `scale_stages`, else 1, the published form. Validation
@@ -61,14 +62,13 @@ def train_cascade(
 
     `plan`: one for all stages or one per stage. Stage j trains in `folder`/stage_j and reports as
     "`label` stage_j". A single-scale baseline gets the same budget with `updates` of the result.
-
     Raises ConfigError for plans or samples that do not fit or a cut without `grid`; see also `fit`.
     """
     require_seed(seed)
     plans = _plans(plan, cascade, samples_train)
     scales = standardisation(samples_train)
-    sources = Sources(samples_train, samples_validation, scales)
-    form = zero_mean, flux_form, grid, inputs, target_cut
+    sources = Sources(samples_train, samples_validation, scales, inputs and inputs.count)
+    form = zero_mean, flux_form, grid, inputs, target_cut, 1.0, divergence_free
     closure, settings = untrained_closure(cascade, scales, samples_train, seed, *form)
     settings |= {"sizes": list(cascade.sizes), "scale_stages": scale_stages}
     fits = []
@@ -106,8 +106,10 @@ def stage_task(scales: Standardisation, closure: LearnedClosure, stage: int, uni
     if grid is not None:
         coarse = PeriodicGrid(size, _rows(grid.shape, size), grid.length_x, grid.length_y)
 
-    def predict(closure: LearnedClosure, fields: Array, forcing: Array) -> Array:
-        output = _cascade(closure).predict(closure.seen(fields), stage)
+    def predict(
+        closure: LearnedClosure, fields: Array, forcing: Array, noise: Array | None
+    ) -> Array:
+        output = _cascade(closure).predict(closure.seen(fields, noise=noise), stage)
         return scales.targets.normalise(closure.increment_of(output, coarse))
 
     def target(forcing: Array) -> Array:
@@ -129,7 +131,7 @@ def _residual_size(closure: LearnedClosure, stage: int, sources: Sources, seed: 
         if stage > 0:
             before = stage_task(scales, closure, stage - 1, 1.0)
             ny, nx = residual.shape[-2:]
-            residual = residual - upscale(before.predict(closure, fields, forcing), ny, nx)
+            residual = residual - upscale(before.predict(closure, fields, forcing, None), ny, nx)
         return jnp.mean(jnp.square(residual))
 
     fields, forcing = (channels(batch, [name + end for name in names]) for end in ("", FORCING))

@@ -69,6 +69,7 @@ def train_offline(
     grid: PeriodicGrid | None = None,
     inputs: Inputs | None = None,
     target_cut: float | None = None,
+    divergence_free: bool = False,
     callbacks: Sequence[Callback] = (),
     label: str = "",
 ) -> OfflineResult:
@@ -76,9 +77,10 @@ def train_offline(
 
         loss = mean over batch, channels and pixels of ((M(x + σ_x β ξ) - S)/σ_S)²
 
-    M is the `LearnedClosure` that runs online, with its scalers, `inputs` and its `zero_mean` or
-    `flux_form` (see there; `grid` is needed for the latter); x, S = state and forcing, σ their
-    standard deviations over the training split; β = level of `plan.noise`, ξ ~ N(0, 1) per pixel.
+    M is the `LearnedClosure` that runs online, with its scalers, `inputs` and its `zero_mean`,
+    `flux_form` or `divergence_free` (see there; `grid` is needed for the last two); x, S = state
+    and forcing, σ their standard deviations over the training split; β = level of `plan.noise`,
+    ξ ~ N(0, 1) per pixel.
     With `target_cut` S is without its scales beyond that share of the Nyquist wavenumber, as M is
     (see `LearnedClosure`), and errors are divided by the size of what is left of S/σ_S on top;
     validation losses stay in units of σ_S.
@@ -89,12 +91,12 @@ def train_offline(
     require_seed(seed)
     scales = standardisation(samples_train)
     unit = target_unit(samples_train, scales, seed, target_cut)
-    form = zero_mean, flux_form, grid, inputs, target_cut, unit
+    form = zero_mean, flux_form, grid, inputs, target_cut, unit, divergence_free
     closure, settings = untrained_closure(network, scales, samples_train, seed, *form)
     result = train_task(
         closure,
         closure_task(scales, target_cut, unit),
-        Sources(samples_train, samples_validation, scales),
+        Sources(samples_train, samples_validation, scales, inputs and inputs.count),
         plan,
         where=lambda closure: closure.network,
         folder=folder,
@@ -115,8 +117,10 @@ def closure_task(
     def target(forcing: Array) -> Array:
         return scales.wanted(forcing, target_cut)
 
-    def predict(closure: LearnedClosure, fields: Array, forcing: Array) -> Array:
-        (increment,), _ = closure((fields,))
+    def predict(
+        closure: LearnedClosure, fields: Array, forcing: Array, noise: Array | None
+    ) -> Array:
+        increment = closure.predict(fields, noise=noise)
         return scales.targets.normalise(increment)
 
     return Task(predict, target, unit)

@@ -30,7 +30,7 @@ class Noise:
     `level`: standard deviation (not variance). A sample stays clean with probability
     `clean_fraction`, and every sample before update `from_update`. Otness et al. (2025) use levels
     of 0.005 to 0.25 and a clean fraction of 0.25 (whose code trains its baselines without any clean
-    sample, by a cast; not so here).
+    sample, by a cast; not so here). Every channel that the network sees has its own.
     """
 
     level: float = 0.0

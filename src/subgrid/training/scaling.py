@@ -106,12 +106,17 @@ def make_closure(
     input_scaler: Scaler | None = None,
     target_cut: float | None = None,
     unit: float = 1.0,
+    divergence_free: bool = False,
 ) -> LearnedClosure:
     """Return a network as a closure with the scalers of its training data.
 
     `inputs` come with their own `input_scaler` (see `scaler_of_inputs`). Fluxes are scaled by
-    σ_S dx, so that fluxes of order one that vary over a few cells make a forcing of order one.
+    σ_S dx, so that fluxes of order one that vary over a few cells make a forcing of order one; so
+    is the streamfunction of `divergence_free`, with the root-mean-square of both components' σ_S.
     `unit`: size of a typical target in units of σ_S, by which outputs are scaled on top.
+
+    Raises ConfigError for either without `grid`, for `divergence_free` of other variables than u
+    and v, and ValueError for both at once.
     """
     outputs = Scaler(scales.targets.mean, unit * scales.targets.scale)
     if flux_form:
@@ -119,8 +124,11 @@ def make_closure(
             raise ConfigError("flux_form needs `grid`, on which the divergence is taken.")
         scale = jnp.tile(outputs.scale * jnp.float32(grid.dx), 2)
         outputs = Scaler(jnp.zeros_like(scale), scale)
+    elif divergence_free:
+        outputs = _scaler_of_streamfunction(scales, outputs, grid)
     scaler = scales.inputs if input_scaler is None else input_scaler
-    return LearnedClosure(network, scaler, outputs, zero_mean, flux_form, grid, inputs, target_cut)
+    form = zero_mean, flux_form, grid, inputs, target_cut, divergence_free
+    return LearnedClosure(network, scaler, outputs, *form)
 
 
 def untrained_closure(
@@ -134,11 +142,14 @@ def untrained_closure(
     inputs: Inputs | None,
     target_cut: float | None = None,
     unit: float = 1.0,
+    divergence_free: bool = False,
 ) -> tuple[LearnedClosure, dict[str, Any]]:
     """Return the closure that a training begins with, and what its checkpoints are made with."""
     form: dict[str, Any] = {"zero_mean": zero_mean, "flux_form": flux_form}
     if target_cut is not None:
         form["target_cut"] = target_cut
+    if divergence_free:
+        form["divergence_free"] = True
     scaler = scaler_of_inputs(inputs, samples, scales, seed)
     closure = make_closure(
         network, scales, grid=grid, inputs=inputs, input_scaler=scaler, unit=unit, **form
@@ -222,6 +233,20 @@ def frame_shape(samples: SampleSource) -> tuple[int, int]:
     """Return (ny, nx) of the samples."""
     ny, nx = next(iter(samples.batch([0]).values())).shape[-2:]
     return ny, nx
+
+
+def _scaler_of_streamfunction(
+    scales: Standardisation, targets: Scaler, grid: PeriodicGrid | None
+) -> Scaler:
+    if grid is None:
+        raise ConfigError("divergence_free needs `grid`, on which ψ is differentiated.")
+    if scales.variables != ("u", "v") or targets.scale.shape != (2,):
+        raise ConfigError(
+            "divergence_free is for the velocities ['u', 'v'], in this order and without levels; "
+            f"the samples give {list(scales.variables)} in {targets.scale.shape[0]} channels."
+        )
+    scale = jnp.sqrt(jnp.mean(jnp.square(targets.scale), keepdims=True)) * jnp.float32(grid.dx)
+    return Scaler(jnp.zeros_like(scale), scale)
 
 
 def _scaler(found: Mapping[str, VariableStatistics], names: Sequence[str], path: Path) -> Scaler:

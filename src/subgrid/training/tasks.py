@@ -27,24 +27,29 @@ _AT_ONCE = 8  # samples of a validation evaluated together: more fall out of a C
 class Task:
     """What a network is asked for, of one sample, standardised and on one grid.
 
-    `predict(network, fields, forcing)`: the prediction from a state's channels [C, y, x]; the
-    forcing's are for networks that are told a part of the truth. `target(forcing)`: the truth.
+    `predict(network, fields, forcing, noise)`: the prediction from a state's channels [C, y, x];
+    the forcing's are for networks that are told a part of the truth; the noise, if not None, is
+    that of the standardised inputs. `target(forcing)`: the truth.
     `unit`: the size of a typical target, by which errors are divided in the loss (not in the
     validation), so that rates and clipping mean the same for a small residual as for the whole.
     """
 
-    predict: Callable[[Any, Array, Array], Array]
+    predict: Callable[[Any, Array, Array, Array | None], Array]
     target: Callable[[Array], Array]
     unit: float = 1.0
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The training and the validation split, and the scalers of the former."""
+    """The training and the validation split, and the scalers of the former.
+
+    `inputs`: number of channels that the network sees, where these are not the state's own.
+    """
 
     train: SampleSource
     validation: SampleSource
     scales: Standardisation
+    inputs: int | None = None
 
 
 def train_task(
@@ -83,7 +88,11 @@ def train_task(
 
 
 def make_batches(sources: Sources, plan: Plan, seed: int) -> Callable[[int], dict[str, np.ndarray]]:
-    """Return update → batch: "fields" (with noise) and "forcing", [sample, C, y, x] each."""
+    """Return update → batch: "fields" and "forcing", [sample, C, y, x] each.
+
+    The noise is on the fields, or, where the network sees other channels than theirs, for these, as
+    "noise": each has its own, as Otness, Zanna & Bruna 2025 have it of velocities and vorticity.
+    """
     load = sources.train.batches(seed, plan.batch_size)
     names = sources.scales.variables
     scale = np.asarray(sources.scales.inputs.scale, np.float32)[:, None, None]
@@ -91,11 +100,17 @@ def make_batches(sources: Sources, plan: Plan, seed: int) -> Callable[[int], dic
     def batches(update: int) -> dict[str, np.ndarray]:
         batch = load(update)
         fields = channels(batch, names)
-        noise = plan.noise.draw(fields.shape, seed=seed, update=update)
-        return {
-            "fields": fields if noise is None else fields + scale * noise,
-            "forcing": channels(batch, [name + FORCING for name in names]),
-        }
+        forcing = channels(batch, [name + FORCING for name in names])
+        seen = sources.inputs or fields.shape[1]
+        shape = (len(fields), seen, *fields.shape[2:])
+        noise = plan.noise.draw(shape, seed=seed, update=update)
+        if sources.inputs is None:
+            shown = fields if noise is None else fields + scale * noise
+            return {"fields": shown, "forcing": forcing}
+        if plan.noise.level == 0:
+            return {"fields": fields, "forcing": forcing}
+        noise = np.zeros(shape, np.float32) if noise is None else noise
+        return {"fields": fields, "forcing": forcing, "noise": noise}
 
     return batches
 
@@ -109,11 +124,11 @@ def make_loss(task: Task) -> Loss:
     def loss(network: Any, batch: Mapping[str, Any], keys: Any) -> Any:
         del keys  # the noise is in the batch
 
-        def one(fields: Array, forcing: Array) -> Array:
-            error = (task.predict(network, fields, forcing) - task.target(forcing)) / task.unit
-            return jnp.mean(jnp.square(error))
+        def one(fields: Array, forcing: Array, noise: Array | None) -> Array:
+            predicted = task.predict(network, fields, forcing, noise)
+            return jnp.mean(jnp.square((predicted - task.target(forcing)) / task.unit))
 
-        mean = jnp.mean(jax.vmap(one)(batch["fields"], batch["forcing"]))
+        mean = jnp.mean(jax.vmap(one)(batch["fields"], batch["forcing"], batch.get("noise")))
         return mean if task.unit == 1 else (mean, {"mse": task.unit**2 * mean})
 
     return loss
@@ -137,7 +152,7 @@ def make_validation(
     @eqx.filter_jit
     def errors(network, fields, forcing):
         def one(fields, forcing):
-            error = task.predict(network, fields, forcing) - task.target(forcing)
+            error = task.predict(network, fields, forcing, None) - task.target(forcing)
             return jnp.mean(jnp.square(error), axis=(-2, -1))
 
         return jax.vmap(one)(fields, forcing)
