@@ -70,11 +70,13 @@ def test_an_error_of_the_closure_says_where_it_came_from(system):
 
 
 def test_registry_lists_and_suggests():
-    assert CLOSURES.names()[:5] == [
+    assert CLOSURES.names()[:7] == [
         "smagorinsky",
         "backscatter-biharmonic",
         "zanna-bolton-2020",
         "hybrid-symbolic",
+        "staggered-smagorinsky",
+        "staggered-leith",
         "learned",
     ]
     assert all(line.endswith(".") for _, line in CLOSURES.describe())

@@ -204,6 +204,8 @@ def test_the_flux_form_is_refused_for_a_system_that_has_none(monkeypatch):
     class Still:
         """Another system: enough of it to be asked for its grids."""
 
+        variables = ()
+
         def __init__(self, *arguments, **constants):
             self.grid = TwoLayerQG(*arguments[:2]).grid
 

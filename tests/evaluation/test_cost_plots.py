@@ -9,9 +9,11 @@ import pytest
 from subgrid.evaluation import BlowUp, Interval, NetworkSize, OnlineScore, StepCost, Timing
 from subgrid.evaluation.cost_plots import pareto_front, plot_skill_cost, skill_cost_figure
 from subgrid.evaluation.style import looks
+from subgrid.evaluation.survival import DAYS
 from subgrid.evaluation.tables import cost_table
 
 DT = 21600.0  # four steps a day
+TIMING = Timing(DT, "an abacus")
 
 
 def score(name, milliseconds, error, dead=0):
@@ -48,7 +50,7 @@ def test_the_front_is_that_of_the_models_no_other_beats():
 
 
 def test_a_day_is_as_many_steps_as_it_has():
-    assert StepCost(2e-3, 4.0).per_day(DT) == pytest.approx(8e-3)
+    assert StepCost(2e-3, 4.0).per_unit(DT, DAYS) == pytest.approx(8e-3)
 
 
 def drawn(axes, label):
@@ -58,7 +60,7 @@ def drawn(axes, label):
 def test_errors_below_the_sampling_floor_are_shaded():
     key = "kinetic_energy_spectrum_upper"
     scores = {name: dataclasses.replace(one, floors={key: 3.0}) for name, one in SCORES.items()}
-    upper, lower = (panel.figure.axes[0] for panel in plot_skill_cost(scores, STYLES, DT))
+    upper, lower = (panel.figure.axes[0] for panel in plot_skill_cost(scores, STYLES, TIMING))
     (shade,) = upper.patches
     assert (shade.get_y(), shade.get_y() + shade.get_height()) == (upper.get_ylim()[0], 3.0)
     assert shade.get_label() == "sampling floor"
@@ -66,7 +68,7 @@ def test_errors_below_the_sampling_floor_are_shaded():
 
 
 def test_the_figure_has_the_models_the_front_and_hollow_ones():
-    panels = plot_skill_cost(SCORES, STYLES, DT)
+    panels = plot_skill_cost(SCORES, STYLES, TIMING)
     assert [panel.name for panel in panels] == ["skill_cost_upper", "skill_cost_lower"]
     axes = panels[0].figure.axes[0]
     assert axes.get_xlabel() == "time per simulated day [ms], one member"
@@ -99,7 +101,7 @@ def test_title_and_caption_say_what_was_timed_and_whether_it_is_worth_it():
 
 def test_only_unstable_models_leave_no_front():
     scores = {"a": score("a", 1.0, 1.0, dead=2)}
-    axes = plot_skill_cost(scores, looks(scores), DT)[0].figure.axes[0]
+    axes = plot_skill_cost(scores, looks(scores), TIMING)[0].figure.axes[0]
     assert "Pareto front" not in [line.get_label() for line in axes.lines]
 
 

@@ -75,7 +75,7 @@ OFFLINE = {
 
 @pytest.fixture
 def table():
-    return overview_table(SCORES, OFFLINE, looks(SCORES))
+    return overview_table(SCORES, OFFLINE, looks(SCORES), {})
 
 
 def test_rows_are_those_made_by_hand(table):
@@ -100,7 +100,7 @@ def test_the_cheapest_comes_first_and_the_untimed_last(table):
 def test_without_any_run_that_is_scored_there_is_nothing_to_say():
     alone = score("none", (np.nan, np.nan), cost=1.0, dead=3)
     alone.scored[:] = False
-    rows = overview_table({"none": alone}, {}, looks(["none"])).rows
+    rows = overview_table({"none": alone}, {}, looks(["none"]), {}).rows
     assert rows[0][1:4] == ("1", "-", "-")
     assert rows[1][2:4] == ("-", "-")
 

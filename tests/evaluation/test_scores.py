@@ -57,7 +57,7 @@ def test_blow_ups_are_counted_and_dated(scores, runs):
     assert len(score.blow_ups) == score.runs == 2
     first = score.blow_ups[0]
     assert first.step == runs["runaway"][0]["blew_up_at"].values[0]
-    assert first.days == pytest.approx(first.step * 7200 / 86400)
+    assert first.time == pytest.approx(first.step * 7200 / 86400)
     assert outcome(score) == "unstable"
     assert "2 of 2 members blew up" in verdict(score)
     assert np.isnan(score.errors["kinetic_energy_spectrum_upper"].estimate)

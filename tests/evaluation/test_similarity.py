@@ -15,7 +15,8 @@ from subgrid.evaluation import (
     two_thirds_cut,
     wasserstein,
 )
-from subgrid.evaluation.similarity import POOLED_QUANTITIES, member_mean, pooled_quantities
+from subgrid.evaluation.observables import POOLED_QUANTITIES
+from subgrid.evaluation.similarity import member_mean, pooled_quantities
 from subgrid.grids import PeriodicGrid, isotropic_spectrum
 
 

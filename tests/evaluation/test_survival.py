@@ -291,7 +291,9 @@ def test_nan_from_a_frame_on_is_masked_counted_and_dated_from_run_to_page(
     assert found.errors[UPPER].estimate == alone.errors[UPPER].estimate
     assert found.reductions[UPPER].estimate == alone.reductions[UPPER].estimate
     record = json.loads(json.dumps(score_record(found), allow_nan=False))
-    assert record["blow_ups"] == [{"network": 0, "member": 1, "step": 30, "days": 2.5}]
+    assert record["blow_ups"] == [
+        {"network": 0, "member": 1, "step": 30, "time": 2.5, "units": "days"}
+    ]
 
     report, html = page(reference=truth, **model)
     assert report.verdicts[1].sentence.startswith(

@@ -127,7 +127,7 @@ def test_offline_samples_that_are_not_finite_are_counted_and_dated(a_copy, monke
     scores = json.loads((a_copy / "scores.json").read_text())["offline"]["smagorinsky"][0]
     assert (scores["masked_samples"], scores["first_masked"]) == (2, 2)
     assert scores["first_masked_trajectory"] == 1
-    assert scores["first_masked_days"] == pytest.approx(1 * 2 * 7200 / 86400)
+    assert scores["first_masked_time"] == pytest.approx(1 * 2 * 7200 / 86400)
     assert np.isfinite(scores["mse"])
     page = (a_copy / "report.html").read_text()
     assert (

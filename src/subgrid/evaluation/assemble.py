@@ -125,8 +125,9 @@ def assemble_report(
     model → records of metrics.jsonl; `separated`: of the separated experiments; `variants`: scores
     under other settings of the coarse model, by name; `ranked`: the models of a search;
     `comparisons`, `timing`: see there; `configuration`: of the flow, if its published scorecard
-    compares; `followed`: how long runs follow the truth; `calibration`: of the noise. Parts that are not given are left out, and so are free runs where separated
-    experiments are given and nothing ran but the coarse model alone.
+    compares; `followed`: how long runs follow the truth; `calibration`: of the noise. Parts that
+    are not given are left out, and so are free runs where separated experiments or a calibration
+    are given and nothing ran but the coarse model alone.
     """
     styles = looks([*runs, *(offline or {}), *(curves or {})], dict(info.labels))
     settings = {"as configured": scores, **variants} if variants else {}

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from subgrid.evaluation.survival import DAY, TimeUnit
+from subgrid.evaluation.survival import DAYS, TimeUnit
 from subgrid.stepping import AbstractModel, advance_segment
 
 
@@ -39,15 +39,16 @@ class NetworkSize(NamedTuple):
 class Timing:
     """What the report says of the costs: `dt` of the coarse model, the `device` in words.
 
-    `unit`: what time is counted in, days unless given. `networks`: model → size, of the learned ones; `finer_grids`: whether models without a closure
-    on finer grids are among those compared, what the cost of a closure could buy instead.
+    `unit`: what time is counted in. `networks`: model → size, of the learned ones; `finer_grids`:
+    whether models without a closure on finer grids are among those compared, what the cost of a
+    closure could buy instead.
     """
 
     dt: float
     device: str
     networks: Mapping[str, NetworkSize] = field(default_factory=dict)
     finer_grids: bool = False
-    unit: TimeUnit = TimeUnit(DAY, "days")
+    unit: TimeUnit = DAYS
 
     @property
     def length(self) -> str:

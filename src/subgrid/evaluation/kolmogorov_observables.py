@@ -1,4 +1,4 @@
-"""What is recorded of Kolmogorov flow at a frame: energy, enstrophy, spectra, the closure's work."""
+"""What is recorded of Kolmogorov flow at a frame: energy, enstrophy, spectra, closure's work."""
 
 from typing import Any, ClassVar
 

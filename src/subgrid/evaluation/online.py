@@ -48,13 +48,14 @@ def free_runs(
     """Return the statistics of free runs from stacked initial states [member, ...], one per member.
 
     `observer`: default `ModelObserver` of the model's system and closure; `fine_runs` observes a
-    fine model at a coarse grid. `truth` [member, time, channel, y, x]: coarse states of the truth at
-    the frames of the run, from the same initial states, channels as in `reference_statistics`;
-    anything that slices like an array. With it the correlation ⟨a b⟩/√(⟨a²⟩⟨b²⟩) of the observables'
-    field with the truth's is recorded at every frame. `key`: randomness of a stochastic closure, split over members.
-    `file`: where to keep what is needed to resume (`.safetensors`); a finished run is read back
-    from it. `progress(steps_done, steps)` is called after each segment. All members are in memory
-    at once: give fewer initial states at a time to bound it.
+    fine model at a coarse grid. `truth` [member, time, channel, y, x]: coarse states of the truth
+    at the frames of the run, from the same initial states, channels as in `reference_statistics`;
+    anything that slices like an array. With it the correlation ⟨a b⟩/√(⟨a²⟩⟨b²⟩) of the
+    observables' field with the truth's is recorded at every frame. `key`: randomness of a
+    stochastic closure, split over members. `file`: where to keep what is needed to resume
+    (`.safetensors`); a finished run is read back from it. `progress(steps_done, steps)` is called
+    after each segment. All members are in memory at once: give fewer initial states at a time to
+    bound it.
 
     The dataset (see `statistics.run_dataset`) has a member that blew up masked from `blew_up_at`
     on. Raises RunFolderError if `file` belongs to another run and CorruptFileError if it is
@@ -105,7 +106,8 @@ def fine_runs(
     """Return the same statistics of a fine model's runs, coarsened on device: the truth.
 
     `system`: the coarse system; `coarsener`: fine → coarse. The true subgrid forcing, by default
-    the difference of two tendencies, takes the place of the closure in the spectral budget. See `free_runs` for the rest.
+    the difference of two tendencies, takes the place of the closure in the spectral budget. See
+    `free_runs` for the rest.
     """
     meant = TendencyForcing() if forcing is None else forcing
     observer = CoarsenedObserver(observables_of(system), model.system, coarsener, meant)  # type: ignore[attr-defined]

@@ -1,8 +1,8 @@
 """How long free runs follow the truth that they start from: Otness, Zanna & Bruna 2025, figure 8.
 
 Decorrelation time: the first time at which the correlation of a run's vorticity with that of the
-truth is below 0.5. A member that blew up before has decorrelated by then, one that never does counts
-with the length of its run. So every run has one, and no mean is over survivors.
+truth is below 0.5. A member that blew up before has decorrelated by then, one that never does
+counts with the length of its run. So every run has one, and no mean is over survivors.
 Energy error: mean over the frames of |E - E_truth| / ⟨E_truth⟩, E the mean kinetic energy and ⟨⟩ a
 mean over the frames; of a member that blew up up to then, and it is told beside it how many did.
 """
@@ -182,7 +182,8 @@ def summary_of_predictability(found: Mapping[str, Predictability]) -> str:
     """Return the sentence at the head of a report on runs that are followed."""
     compared = [one for one in found.values() if one.gain is not None]
     better = sum(one.gain is not None and one.gain.low > 1 for one in compared)
-    dead, runs = (sum(n) for n in zip(*((len(o.blow_ups), o.runs) for o in found.values())))
+    dead = sum(len(one.blow_ups) for one in found.values())
+    runs = sum(one.runs for one in found.values())
     return (
         f"{better} of {len(compared)} models follow the truth longer than the coarse model alone, "
         f"beyond chance, in free runs from held-out states; {dead} of {runs} runs blew up."

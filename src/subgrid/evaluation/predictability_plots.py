@@ -81,10 +81,10 @@ def predictability_figures(
     return [
         report_figure(
             "How long free runs follow the truth",
-            "Left: decorrelation time of every run; boxes: quartiles and median; whiskers: smallest "
-            "and largest. Right: correlation of the vorticity with that of the truth from the same "
-            "state, mean over the runs that are still alive; dotted: where a run counts as "
-            "decorrelated. Compare figure 8 (a) of Otness, Zanna & Bruna 2025.",
+            "Left: decorrelation time of every run; boxes: quartiles and median; whiskers: "
+            "smallest and largest. Right: correlation of the vorticity with that of the truth from "
+            "the same state, mean over the runs that are still alive; dotted: where a run counts "
+            "as decorrelated. Compare figure 8 (a) of Otness, Zanna & Bruna 2025.",
             [*plot_decorrelation(found, styles), *plot_correlation(runs, styles)],
         ),
         report_figure(

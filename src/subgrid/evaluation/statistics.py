@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from subgrid.closures import channels_to_state
 from subgrid.evaluation.observables import Observables, observables_of
@@ -177,8 +177,8 @@ def run_dataset(
 
 def reference_statistics(
     system: Any,
-    states: ArrayLike,
-    forcings: ArrayLike | None,
+    states: Any,
+    forcings: Any,
     *,
     save_every: int,
     dt: float,

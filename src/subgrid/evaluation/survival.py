@@ -19,6 +19,9 @@ class TimeUnit(NamedTuple):
     name: str
 
 
+DAYS = TimeUnit(DAY, "days")
+
+
 class BlowUp(NamedTuple):
     """A member that blew up: of which network, when (step and time since its initial state).
 
@@ -44,7 +47,7 @@ def date(time: float, units: str, form: str = ".1f") -> str:
 
 def time_unit(units: str) -> TimeUnit:
     """Return what to count a system's time in: days of seconds, or the dimensionless unit."""
-    return TimeUnit(DAY, "days") if units == "s" else TimeUnit(1.0, "time units")
+    return DAYS if units == "s" else TimeUnit(1.0, "time units")
 
 
 def unit_of(data: "xr.Dataset") -> TimeUnit:

@@ -43,18 +43,15 @@ It maps the coarse state to the subgrid forcing, which is added to the tendency.
 - networks: {", ".join(model.networks)} ({model.arrangement}, width {model.width:g}), on
   {", ".join(map(str, model.scales(config.coarse)))} cells
 - inputs: {", ".join(model.inputs or ("the state",))}
-- output: zero mean {model.zero_mean}, flux form {model.flux_form}, {_scales_predicted(model)}{_form(model)}
+- output: zero mean {model.zero_mean}, flux form {model.flux_form}, {_scales_predicted(model)}
 """
 
 
 def _scales_predicted(model: LearnedConfig) -> str:
-    if model.target_cut is None:
-        return "all scales"
-    return f"no scales beyond {model.target_cut:g} of the Nyquist wavenumber"
-
-
-def _form(model: LearnedConfig) -> str:
-    return ", a streamfunction: no divergence" if model.divergence_free else ""
+    said = "all scales"
+    if model.target_cut is not None:
+        said = f"no scales beyond {model.target_cut:g} of the Nyquist wavenumber"
+    return said + ("\n  as a streamfunction, without divergence" if model.divergence_free else "")
 
 
 def _data(folder: RunFolder) -> str:
@@ -135,10 +132,10 @@ def _limits(folder: RunFolder, model: LearnedConfig) -> str:
     return f"""## Limits
 
 - Tested with {truth.system} only, configuration {truth.configuration}, on {nx} x {ny} cells with a
-  time step of {config.coarse_dt:g}{" s" if unit.name == "days" else ""} and the constants in model.json (changed in the free runs:
-  {_listed(settings.constants)}); for data coarsened by {config.coarse.operator}.{also}
-- Free runs of {settings.steps * config.coarse_dt / unit.length:.3g} {unit.name} from {settings.members} initial
-  state(s) of the truth; what happens later is not known.
+  time step of {config.coarse_dt:g}{_second(folder)} and the constants in model.json (changed in the
+  free runs: {_listed(settings.constants)}); for data coarsened by {config.coarse.operator}.{also}
+- Free runs of {settings.steps * config.coarse_dt / unit.length:.3g} {unit.name} from
+  {settings.members} initial state(s) of the truth; what happens later is not known.
 - {model.seeds} training(s) of this model were made{once}.
 - Not tested: other constants, domains, grids, operators, time steps and schemes; other models, even
   of the same equations; flow away from the statistics of the training data; precision other than

@@ -219,16 +219,12 @@ class HeldOut:
     @cached_property
     def _starts(self) -> Starts:
         """Where the members start."""
-        settings = self.config.evaluation
-        calibrated = self.split == "validation" and self.config.calibration is not None
-        return choose_starts(
-            self.store,
-            self.size,
-            self.config.calibration.members if calibrated else settings.members,
-            self.config.reference_stride * self.plan.frames,
-            "random" if calibrated else settings.starts,
-            self.config.seed,
-        )
+        settings, calibration = self.config.evaluation, self.config.calibration
+        members, how = settings.members, settings.starts
+        if self.split == "validation" and calibration is not None:
+            members, how = calibration.members, "random"
+        length = self.config.reference_stride * self.plan.frames
+        return choose_starts(self.store, self.size, members, length, how, self.config.seed)
 
     def _following(self, names: Sequence[str]) -> Following:
         """Return variables of the truth at the frames of the free runs."""

@@ -158,8 +158,8 @@ def _snapshot(folder: RunFolder, results: Results, found: Sequence[Candidate]) -
     for candidate in found:
         if candidate.closure is not None and candidate.model not in predictions:
             predictions[candidate.model] = np.asarray(increment(candidate.closure, state))
-    fields = (np.asarray(observables.field(one)) for one in (state, forcing))
-    return Snapshot(*fields, predictions)
+    drawn, true = (np.asarray(observables.field(one)) for one in (state, forcing))
+    return Snapshot(drawn, true, predictions)
 
 
 def _info(folder: RunFolder) -> RunInfo:

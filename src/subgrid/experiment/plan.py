@@ -119,7 +119,7 @@ def _plan_training(config: Config, systems: Sequence[Any], workers: int) -> Stag
     known: dict[str, tuple[float, float, float]] = {}
     searched = {model.name for model in config.searched()}
     tried = () if config.calibration is None else config.calibration.tried()
-    alike = {variant.name: f"calibration {base.name}" for base, _, variant in tried}
+    alike = {str(variant.name): f"calibration {base.name}" for base, _, variant in tried}
     separated = sum(1 for _ in cases(config))
     trained = (config.learned(), config.searched(), config.calibrated())
     at_once = _at_once(workers, _count(*trained) + separated)
@@ -132,7 +132,8 @@ def _plan_training(config: Config, systems: Sequence[Any], workers: int) -> Stag
         formed = step_operations(system) if _sees_tendency(entry) else 0.0  # as much as a step
         operations += samples * (3 * work + rounds * formed)
         # one network of each entry is timed; its others take as much per operation
-        kind = "search" if entry.name in searched else alike.get(entry.name, entry.name)
+        name = str(entry.name)
+        kind = "search" if name in searched else alike.get(name, name)
         if kind not in known:
             per_sample, needed = _gradient_cost(network, shape, training.chunk, at_once)
             forming = 0.0

@@ -50,9 +50,10 @@ def check_time_step(
     """
     limit = failing_dt(system, states, initially)
     if limit is not None and dt > limit.seconds:
+        unit = " s" if limit.units == "s" else ""
         raise ConfigError(
-            f"{key}: got {dt:g}{' s' if limit.units == 's' else ''}, above the stability limit; the largest safe step on this grid "
-            f"is {largest_safe_dt(system, states)}"
+            f"{key}: got {dt:g}{unit}, above the stability limit; the largest safe step on this "
+            f"grid is {largest_safe_dt(system, states)}"
         )
 
 

@@ -117,14 +117,15 @@ def _adapt_one(
         closure = load_closure(folder.model(base.name, number))
         if (tune := model.fine_tune) is not None:
             names, coupling = [v.name for v in coarse.variables], config.coupling_of(model)
-            windows = [
+            training, validation = (
                 Windows(folder.split(split), coarse.grid.nx, names, tune.frames)
                 for split in ("train", "validation")
-            ]
+            )
             closure = train_online(
                 closure,
                 lambda closure: build_model(coarse, config.coarse_dt, closure, coupling),
-                *windows,
+                training,
+                validation,
                 build_fine_tuning(tune),
                 folder=target,
                 seed=seed,

@@ -71,8 +71,8 @@ def failing_dt(system: Any, states: PyTree = None, initially: bool = False) -> S
     of AB3 for the longest Rossby wave, ω = β L_x/2π; and, with the constants and the filter of one
     of its configurations on a grid that resolves the eddies, the step above which their runs were
     seen to blow up. So without states no run is refused that would last, once its flow has grown.
-    Of Kolmogorov flow two cells at the speed of `states`, or of developed flow; `initially`: the run
-    begins with the initial state, which is faster.
+    Of Kolmogorov flow two cells at the speed of `states`, or of developed flow; `initially`: the
+    run begins with the initial state, which is faster.
     """
     if not hasattr(system, "max_stable_dt"):
         return None

@@ -40,7 +40,9 @@ def train_separated(
     scales = standardisation(samples_train)
     whole = SeparatedNetwork(network, scales.inputs, scales.targets, task, low)
 
-    def predict(separated: SeparatedNetwork, fields: Array, forcing: Array, noise: None) -> Array:
+    def predict(
+        separated: SeparatedNetwork, fields: Array, forcing: Array, noise: Array | None
+    ) -> Array:
         del noise  # it is on the fields
         return separated.predict(fields, forcing)
 
