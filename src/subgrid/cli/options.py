@@ -29,6 +29,8 @@ class RunOptions:
         Simulate on the Dask cluster whose scheduler has this address.
     data_from
         Take over the data of another finished run with the same truth, coarsening and seed.
+    noise_from
+        Train with the noise that the calibration of another finished run chose.
     """
 
     profile: str | None = None
@@ -37,6 +39,7 @@ class RunOptions:
     workers: int = 1
     dask: str | None = None
     data_from: Path | None = None
+    noise_from: Path | None = None
 
 
 def resolve(source: str, options: RunOptions) -> tuple[Config, Path]:
@@ -47,10 +50,10 @@ def resolve(source: str, options: RunOptions) -> tuple[Config, Path]:
     """
     path = Path(source)
     if path.is_dir():
-        if options.profile or options.set or options.out:
+        if options.profile or options.set or options.out or options.noise_from:
             raise ConfigError(
-                f"{source} is a run folder: its config is fixed, so --profile, --set and --out do "
-                "not apply. Give the preset or the config file with another --out instead."
+                f"{source} is a run folder: its config is fixed, so --profile, --set, --noise-from "
+                "and --out do not apply. Give the preset or the config file with another --out instead."
             )
         from subgrid.experiment import RunFolder
 
@@ -59,4 +62,8 @@ def resolve(source: str, options: RunOptions) -> tuple[Config, Path]:
     if profile is None and "laptop" in profile_names(source):
         profile = "laptop"
     config = load_config(source, profile, options.set)
+    if options.noise_from is not None:
+        from subgrid.experiment import with_chosen_noise
+
+        config = with_chosen_noise(config, options.noise_from)
     return config, options.out or Path("runs") / config.label

@@ -180,7 +180,8 @@ class LearnedConfig(Section):
     Nyquist wavenumber of the finest coarse size are learned and predicted: those that the model's
     filter leaves alone. `divergence_free`: the network predicts a streamfunction, so that the
     increment of velocities on faces has no divergence. `coupling`: see `ClosureConfig`. `seeds` is
-    the number of independent initialisations.
+    the number of independent initialisations. `calibrated_as`: the model whose noise --noise-from
+    takes for this one, unless it has the same name.
     `training` changes single settings of [training] for this model, and `stage_training`, with a
     table per network of a multiscale model, for one network on top of that.
     """
@@ -198,6 +199,7 @@ class LearnedConfig(Section):
     coupling: Coupling | None = None
     target_cut: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     seeds: Count = 1
+    calibrated_as: Name | None = None
     training: dict[str, Any] = {}
     stage_training: Annotated[tuple[dict[str, Any], ...], Strict(False)] = ()
 

@@ -40,7 +40,7 @@ class Config(Section):
     separated: Annotated[tuple[SeparatedConfig, ...], Strict(False)] = ()
     search: SearchConfig | None = None
     calibration: CalibrationConfig | None = None
-    noise_from: str | None = None  # the run whose calibration set the noise of the models
+    noise_chosen_by: str | None = None  # the run whose calibration set the noise of the models
     training: TrainingConfig
     evaluation: EvaluationConfig
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from subgrid.experiment.laws import closure_laws, system_laws
     from subgrid.experiment.lock import RunLock
     from subgrid.experiment.make_report import make_markdown
+    from subgrid.experiment.noise import with_chosen_noise
     from subgrid.experiment.plan import plan_run
     from subgrid.experiment.progress import Lines, Progress, Task
     from subgrid.experiment.run import run_experiment
@@ -33,6 +34,7 @@ _NAMES = {
     "system_laws": "laws",
     "citations": "citations",
     "export_model": "export",
+    "with_chosen_noise": "noise",
 }
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "run_experiment",
     "stage_keys",
     "system_laws",
+    "with_chosen_noise",
 ]
 
 

@@ -286,8 +286,8 @@ def _training_facts(config: Config, units: str) -> dict[str, str]:
         facts[model.name] = _network_facts(config, model)
     for adapted in config.adapted():
         facts[adapted.name] = _adaptation(adapted)
-    if config.noise_from is not None:
-        facts["noise"] = f"chosen by the calibration of {config.noise_from}"
+    if config.noise_chosen_by is not None:
+        facts["noise"] = f"chosen by the calibration of {config.noise_chosen_by}"
     if config.calibration is not None:
         levels = ", ".join(f"{level:g}" for level in config.calibration.levels)
         facts["noise levels"] = f"{levels}; {config.calibration.members} members each"

@@ -1,0 +1,44 @@
+"""Takes over the noise that another run's calibration chose."""
+
+import json
+from pathlib import Path
+
+from subgrid.config import Config, LearnedConfig
+from subgrid.errors import ConfigError, RunFolderError
+from subgrid.experiment.folder import RunFolder
+from subgrid.provenance import config_hash
+
+
+def with_chosen_noise(config: Config, run: str | Path) -> Config:
+    """Return the config with the noise that the calibration of `run` chose for models so called.
+
+    A learned model is that of the calibration with its own name, or with the one that it says it
+    is `calibrated_as`; others keep theirs. Which run that was is kept as `noise_chosen_by`. Raises
+    RunFolderError for a run that is not evaluated, ConfigError for one without a calibration or of
+    none of these models.
+    """
+    folder = RunFolder.open(run)
+    if folder.config.calibration is None:
+        raise ConfigError(
+            f"--noise-from {run}: this run has no [calibration]; `subgrid run otness2025-kf-noise` "
+            "makes one"
+        )
+    if not folder.is_done("evaluate"):
+        raise RunFolderError(
+            f"--noise-from {run}: its evaluation is not finished: `subgrid run {run}` goes on"
+        )
+    chosen = json.loads(folder.scores.read_text(encoding="utf-8"))["calibration"]["chosen"]
+    taken = [
+        model.model_copy(update={"training": {**model.training, "noise": chosen[name]}})
+        if isinstance(model, LearnedConfig) and (name := model.calibrated_as or model.name) in chosen
+        else model
+        for model in config.models
+    ]
+    if taken == list(config.models):
+        known = ", ".join(chosen)
+        raise ConfigError(
+            f"--noise-from {run}: it chose a noise for {known}, and no learned model here has one "
+            "of these names or is calibrated_as one of them"
+        )
+    told = f"{folder.config.label} (config {config_hash(folder.config.to_dict())[:12]})"
+    return config.model_copy(update={"models": tuple(taken), "noise_chosen_by": told})
