@@ -10,7 +10,7 @@ from subgrid.config import config_from_dict, load_config
 from subgrid.errors import ConfigError
 from subgrid.experiment import run_experiment
 from subgrid.experiment.candidates import candidates
-from subgrid.experiment.evaluate import _TestSet
+from subgrid.experiment.held_out import HeldOut
 from subgrid.experiment.results import load_results
 
 
@@ -51,7 +51,7 @@ def test_a_finer_grid_is_run_coarsened_and_scored(tmp_path):
 def test_a_finer_run_starts_from_the_coarse_state(tmp_path):
     tables = with_grids({"name": "fine", "size": 32})
     folder = run_experiment(config_from_dict(tables), tmp_path / "run", stages=("simulate",))
-    test = _TestSet(folder)
+    test = HeldOut(folder, "test", folder.evaluation)
     fine = next(c for c in candidates(folder, test.system) if c.grid is not None)
     setup = test._setup(fine)
     assert setup.states.q.shape[-2:] == (32, 32)

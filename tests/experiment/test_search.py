@@ -19,9 +19,8 @@ def weights(folder):
 
 
 def test_a_run_trains_tests_and_ranks_every_pair(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "subgrid.experiment.evaluate._TIMED_TOGETHER", 2
-    )  # five models: three groups
+    # five models: three groups
+    monkeypatch.setattr("subgrid.experiment.held_out._TIMED_TOGETHER", 2)
     config = load_config(*TINY)
     folder = run_experiment(config, tmp_path / "run", stages=("simulate", "train"))
     names = {"x3_x3", "x3_4x3-x3", "4x3-x3_x3", "4x3-x3_4x3-x3"}

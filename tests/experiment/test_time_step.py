@@ -73,7 +73,7 @@ def test_a_step_too_long_for_the_eddies_of_the_test_set_is_refused_before_the_tr
 def test_only_the_stages_that_will_take_a_step_are_refused_for_it(a_copy, tmp_path, monkeypatch):
     config = load_config(SMALLEST)
     limit = stability.failing_dt(TwoLayerQG(16))._replace(seconds=1.0)
-    monkeypatch.setattr(stability, "failing_dt", lambda system, states=None: limit)
+    monkeypatch.setattr(stability, "failing_dt", lambda *_: limit)
     run_experiment(config, a_copy)
     run_experiment(config, a_copy, stages=("report",), force=True)
     RunFolder.open(a_copy).forget("evaluate")

@@ -53,7 +53,8 @@ def resolve(source: str, options: RunOptions) -> tuple[Config, Path]:
         if options.profile or options.set or options.out or options.noise_from:
             raise ConfigError(
                 f"{source} is a run folder: its config is fixed, so --profile, --set, --noise-from "
-                "and --out do not apply. Give the preset or the config file with another --out instead."
+                "and --out do not apply. Give the preset or the config file with another --out "
+                "instead."
             )
         from subgrid.experiment import RunFolder
 

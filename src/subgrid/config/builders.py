@@ -356,7 +356,10 @@ def validity_of(config: Config) -> dict[str, Any]:
 
     coarse = build_coarse_systems(config, build_system(config))[0]
     online = build_online_system(config, coarse)
-    return validity(config.truth.system, coarse, online, config.coarse.operator)
+    forcing = None
+    if config.coarse.forcing == "step":  # it is right for that step alone
+        forcing = f"what a step of {config.coarse_dt:g} misses"
+    return validity(config.truth.system, coarse, online, config.coarse.operator, forcing)
 
 
 class _naming:

@@ -145,11 +145,14 @@ def copy_bundle(bundle: Bundle, folder: str | Path) -> None:
         write_atomic(folder / name, (bundle.folder / name).read_bytes())
 
 
-def validity(system: str, coarse: Any, online: Any, operator: str) -> dict[str, Any]:
+def validity(
+    system: str, coarse: Any, online: Any, operator: str, forcing: str | None = None
+) -> dict[str, Any]:
     """Return what a closure is valid for: where it was trained and tested.
 
     `system`: its name; `coarse`: the system that the data are coarse states of, with the truth's
-    constants; `online`: the one of the free runs; `operator`: what made the data coarse. Raises
+    constants; `online`: the one of the free runs; `operator`: what made the data coarse; `forcing`:
+    what it predicts, unless that is the difference of two tendencies. Raises
     ConfigError for a system that cannot tell its settings.
     """
     if not hasattr(coarse, "settings"):
@@ -159,13 +162,15 @@ def validity(system: str, coarse: Any, online: Any, operator: str) -> dict[str, 
         )
     settings, tested = coarse.settings(), online.settings()
     changes = {name: value for name, value in tested.items() if value != settings[name]}
-    return {"system": system, "operator": operator, "settings": settings, "online": changes}
+    valid = {"system": system, "operator": operator, "settings": settings, "online": changes}
+    return valid if forcing is None else {**valid, "forcing": forcing}
 
 
 def _flat(valid: Mapping[str, Any]) -> dict[str, Any]:
     settings = {name: v for name, v in valid["settings"].items() if name not in _NUMERICAL}
     online = {f"{name} of the free runs": value for name, value in valid["online"].items()}
-    return {"system": valid["system"], **settings, **online, "operator": valid["operator"]}
+    named = {"system": valid["system"], **settings, **online, "operator": valid["operator"]}
+    return named | ({"forcing": valid["forcing"]} if "forcing" in valid else {})
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -62,6 +62,42 @@ _ENTRIES = {
   year = {2020},
   doi = {10.1029/2020GL088376}
 }""",
+    "kochkov2021": """@article{kochkov2021,
+  author = {Kochkov, Dmitrii and Smith, Jamie A. and Alieva, Ayya and Wang, Qing and
+    Brenner, Michael P. and Hoyer, Stephan},
+  title = {Machine learning-accelerated computational fluid dynamics},
+  journal = {Proceedings of the National Academy of Sciences},
+  volume = {118},
+  pages = {e2101784118},
+  year = {2021},
+  doi = {10.1073/pnas.2101784118}
+}""",
+    "leith1996": """@article{leith1996,
+  author = {Leith, C. E.},
+  title = {Stochastic models of chaotic systems},
+  journal = {Physica D},
+  volume = {98},
+  pages = {481--491},
+  year = {1996}
+}""",
+    "lilly1992": """@article{lilly1992,
+  author = {Lilly, D. K.},
+  title = {A proposed modification of the Germano subgrid-scale closure method},
+  journal = {Physics of Fluids A},
+  volume = {4},
+  pages = {633--635},
+  year = {1992}
+}""",
+    "frezat2022": """@article{frezat2022,
+  author = {Frezat, Hugo and Le Sommer, Julien and Fablet, Ronan and Balarac, Guillaume and
+    Lguensat, Redouane},
+  title = {A posteriori learning for quasi-geostrophic turbulence parametrization},
+  journal = {Journal of Advances in Modeling Earth Systems},
+  volume = {14},
+  pages = {e2022MS003124},
+  year = {2022},
+  doi = {10.1029/2022MS003124}
+}""",
     "jax": """@software{jax,
   author = {Bradbury, James and Frostig, Roy and Hawkins, Peter and others},
   title = {JAX: composable transformations of Python and NumPy programs},
@@ -75,12 +111,14 @@ _ENTRIES = {
   year = {2021}
 }""",
 }
-_SYSTEMS = {"qg": ("pyqg", "ross2023")}
+_SYSTEMS = {"qg": ("pyqg", "ross2023"), "kolmogorov": ("kochkov2021", "otness2025")}
 _CLOSURES = {
     "smagorinsky": ("smagorinsky1963",),
     "backscatter-biharmonic": ("jansen2014", "ross2023"),
     "zanna-bolton-2020": ("zanna2020",),
     "hybrid-symbolic": ("ross2023",),
+    "staggered-smagorinsky": ("smagorinsky1963",),
+    "staggered-leith": ("leith1996",),
 }
 
 
@@ -94,13 +132,16 @@ def citations(config: Config, copies: Mapping[str, Path] | None = None) -> list[
     for model in config.models:
         if isinstance(model, ClosureConfig):
             keys.extend(_CLOSURES.get(model.closure, ()))
+            keys.extend(("lilly1992",) if model.arguments.get("dynamic") else ())
+    if any(model.fine_tune is not None for model in config.adapted()):
+        keys.extend(("kochkov2021", "frezat2022"))
     arrangements = {model.arrangement for model in config.learned()}
     for model in config.pretrained():
         from subgrid.deploy import load_bundle  # imports JAX, which the others do not need
 
         bundle = load_bundle((copies or {}).get(model.name, model.bundle))
         arrangements.add(bundle.metadata.get("arrangement", "single"))
-    if arrangements - {"single"} or config.search or config.separated:
+    if arrangements - {"single"} or config.search or config.separated or config.calibration:
         keys.append("otness2025")
     keys.extend(("jax", "equinox"))
     return [_ENTRIES[key] for key in dict.fromkeys(keys)]

@@ -28,17 +28,19 @@ def with_chosen_noise(config: Config, run: str | Path) -> Config:
             f"--noise-from {run}: its evaluation is not finished: `subgrid run {run}` goes on"
         )
     chosen = json.loads(folder.scores.read_text(encoding="utf-8"))["calibration"]["chosen"]
-    taken = [
-        model.model_copy(update={"training": {**model.training, "noise": chosen[name]}})
-        if isinstance(model, LearnedConfig) and (name := model.calibrated_as or model.name) in chosen
-        else model
-        for model in config.models
-    ]
-    if taken == list(config.models):
+    named = {model.name: model.calibrated_as or model.name for model in config.learned()}
+    noises = {name: chosen[as_] for name, as_ in named.items() if as_ in chosen}
+    if not noises:
         known = ", ".join(chosen)
         raise ConfigError(
             f"--noise-from {run}: it chose a noise for {known}, and no learned model here has one "
             "of these names or is calibrated_as one of them"
         )
     told = f"{folder.config.label} (config {config_hash(folder.config.to_dict())[:12]})"
+    taken = [
+        model.model_copy(update={"training": {**model.training, "noise": noises[model.name]}})
+        if isinstance(model, LearnedConfig) and model.name in noises
+        else model
+        for model in config.models
+    ]
     return config.model_copy(update={"models": tuple(taken), "noise_chosen_by": told})

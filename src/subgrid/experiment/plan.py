@@ -30,6 +30,7 @@ from subgrid.config import (
     build_system,
 )
 from subgrid.data import fits_in_memory
+from subgrid.experiment.progress import duration
 from subgrid.experiment.separated import cases
 from subgrid.nn import parameter_count
 from subgrid.stepping import advance_segment
@@ -98,19 +99,18 @@ def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
     arrays = 4 if config.data.store_flux else 2  # state and forcing, perhaps two fluxes
     frame_bytes = arrays * values * _FLOATS
     # the defect of a coarse step takes as many of the truth's again, for every frame
-    extra = frames * config.substeps if config.coarse.forcing == "step" else 0
+    made = steps + (frames * config.substeps if config.coarse.forcing == "step" else 0)
+    seconds = made * _seconds_per_step(system, config.truth.dt, None)
     return StagePlan(
         "simulate",
-        f"{spinups} trajectories, {steps:,} steps of {truth.nx} x {config.ny} cells, "
-        f"{frames:,} frames",
-        (steps + extra) * step_operations(system),
+        f"{spinups} trajectories of about {duration(seconds / spinups)} each, {steps:,} steps of "
+        f"{truth.nx} x {config.ny} cells, {frames:,} frames",
+        made * step_operations(system),
         # two segments of frames, and the arrays of a step
         workers * (2 * config.data.segment_frames * frame_bytes + 60 * system.grid.size * _FLOATS),
         frames * frame_bytes,
         # a worker of one thread is as fast as this process with all (docs/performance.md)
-        (steps + extra)
-        * _seconds_per_step(system, config.truth.dt, None)
-        / _at_once(workers, spinups),
+        seconds / _at_once(workers, spinups),
     )
 
 
