@@ -5,27 +5,29 @@ from typing import Any
 from subgrid.errors import ConfigError
 
 
-def command(reference: str, /, *, nx: int = 32) -> int:
+def command(reference: str, /, *, system: str = "qg", nx: int = 32) -> int:
     """Check the laws every closure or system must obey on a class of yours.
 
     Parameters
     ----------
     reference
         Your class as module:Class, or the name of a shipped closure or system.
+    system
+        The system that a closure is checked on (see `subgrid list systems`).
     nx
         Number of grid cells along x of the test.
     """
     from subgrid.experiment.laws import closure_laws, system_laws
-    from subgrid.systems import AbstractSystem, TwoLayerQG
+    from subgrid.systems import SYSTEMS, AbstractSystem
 
     target = _find(reference)
     if isinstance(target, type) and issubclass(target, AbstractSystem):
         print(f"system {reference}, {nx} cells along x")
         laws = system_laws(_build(reference, target, nx))
     else:
-        system = TwoLayerQG(nx)
-        print(f"closure {reference} on TwoLayerQG, {nx} x {nx} cells")
-        laws = closure_laws(_build(reference, target, system), system)
+        built = SYSTEMS.get(system)(nx)
+        print(f"closure {reference} on {type(built).__name__}, {nx} x {nx} cells")
+        laws = closure_laws(_build(reference, target, built), built)
     for law in laws:
         mark = {True: "holds ", False: "BROKEN", None: "note  "}[law.holds]
         print(f"  {mark}  {law.name:<20} {law.detail}")

@@ -168,7 +168,8 @@ def predictability_verdict(one: Predictability, score: OnlineScore) -> tuple[str
         value, low, high, level = one.gain
         span = f", {percent(level)} interval {low:.2f} to {high:.2f}" if np.isfinite(low) else ""
         lasts += f" ({value:.2f} times as long as without a closure{span})"
-    energy = f"energy error {one.energy_error.estimate:.3f}"
+    error = one.energy_error.estimate
+    energy = f"energy error {error:.3f}" if np.isfinite(error) else "energy error unknown"
     cost = "" if score.cost is None else f", at {score.cost.ratio:.2g} times the cost per step"
     counted = f"{len(one.blow_ups)} of {one.runs} runs blew up"
     if one.blow_ups:

@@ -116,10 +116,8 @@ def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
 
 def _plan_training(config: Config, systems: Sequence[Any], workers: int) -> StagePlan:
     operations, seconds, updates, memory, disk = 0.0, 0.0, 0, 0.0, 0.0
-    known: dict[str, tuple[float, float, float]] = {}
+    known: dict[Any, tuple[float, float, float]] = {}
     searched = {model.name for model in config.searched()}
-    tried = () if config.calibration is None else config.calibration.tried()
-    alike = {str(variant.name): f"calibration {base.name}" for base, _, variant in tried}
     separated = sum(1 for _ in cases(config))
     trained = (config.learned(), config.searched(), config.calibrated())
     at_once = _at_once(workers, _count(*trained) + separated)
@@ -131,9 +129,8 @@ def _plan_training(config: Config, systems: Sequence[Any], workers: int) -> Stag
         work = network.flops(*shape)
         formed = step_operations(system) if _sees_tendency(entry) else 0.0  # as much as a step
         operations += samples * (3 * work + rounds * formed)
-        # one network of each entry is timed; its others take as much per operation
-        name = str(entry.name)
-        kind = "search" if name in searched else alike.get(name, name)
+        # one network of each make is timed; the others take as much per operation
+        kind = "search" if entry.name in searched else (_make(entry), training.chunk)
         if kind not in known:
             per_sample, needed = _gradient_cost(network, shape, training.chunk, at_once)
             forming = 0.0
@@ -201,7 +198,7 @@ def _plan_evaluation(
     settings = config.evaluation
     operations, seconds, runs = 0.0, 0.0, 0
     at_once = _at_once(workers, _count(config.models, config.searched()))
-    tried = config.calibrated()
+    tried, forwards = config.calibrated(), {}
     for model in (*config.models, *tried):
         networks = len(config.labels_of(model))
         members = settings.members
@@ -226,7 +223,10 @@ def _plan_evaluation(
         if isinstance(base, LearnedConfig):
             network = build_network(config, base, system, jax.random.key(0))
             operations += steps * network.flops(*system.grid.shape)
-            seconds += steps * _seconds_per_forward(network, system.grid.shape, at_once)
+            make = _make(base)
+            if make not in forwards:
+                forwards[make] = _seconds_per_forward(network, system.grid.shape, at_once)
+            seconds += steps * forwards[make]
         runs += members * networks
     added = _plan_search(config, system, at_once)
     operations, seconds, runs = map(sum, zip((operations, seconds, runs), added, strict=True))
@@ -260,6 +260,13 @@ def _plan_search(config: Config, system: Any, at_once: int) -> tuple[float, floa
     )
     seconds = sum(n * (alone + work * rate) for n, work in zip(steps, works, strict=True))
     return operations, seconds, sum(runs)
+
+
+def _make(entry: Any) -> Any:
+    """Return what learned models that take equally long have in common; of others the name."""
+    if not isinstance(entry, LearnedConfig):
+        return entry.name
+    return entry.networks, entry.arrangement, entry.width, entry.sizes, entry.inputs
 
 
 def _sees_tendency(model: Any) -> bool:
