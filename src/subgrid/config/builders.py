@@ -39,6 +39,7 @@ def check_builds(config: Config, copies: Mapping[str, Path] | None = None) -> No
             f"data.store_flux: got true; the flux form exists for two-layer QG only, not for "
             f"truth.system = {config.truth.system!r}"
         )
+    _check_learning(config, system, coarse)
     for variant in (None, *config.evaluation.variants):
         build_online_system(config, coarse[0], variant)
     for model in config.models:
@@ -62,6 +63,40 @@ def check_builds(config: Config, copies: Mapping[str, Path] | None = None) -> No
             eqx.filter_eval_shape(
                 lambda key, e=entry: build_separated_network(e, "buildup", coarse[0], key), key
             )
+
+
+def _check_learning(config: Config, system: Any, coarse: tuple[Any, ...]) -> None:
+    """Raise ConfigError for what is to be learned of a system that does not have it."""
+    from subgrid.evaluation import observables_of
+
+    if config.coarse.forcing == "step" and not hasattr(system, "advance"):
+        raise ConfigError(
+            'coarse.forcing: got "step"; that is for systems that take steps of their own, and '
+            f"{config.truth.system!r} does not"
+        )
+    with _naming("truth.system"):
+        follows = observables_of(coarse[0]).follows
+    if config.calibration is not None and not follows:
+        raise ConfigError(
+            "calibration: free runs must be followed by their truth, and those of "
+            f"{config.truth.system!r} are not; Kolmogorov flow is"
+        )
+    velocities = [v.name for v in system.variables if v.position != "centre"] == ["u", "v"]
+    for key, model in _with_keys(config):
+        for option in ("divergence_free", "energy_limit"):
+            if getattr(model, option, False) and not velocities:
+                raise ConfigError(
+                    f"{key}.{option}: got true; it is for velocities u and v on the faces of cells"
+                )
+
+
+def _with_keys(config: Config) -> list[tuple[str, Any]]:
+    """Return all models with their keys, those of the calibration too."""
+    tried = () if config.calibration is None else config.calibration.models
+    return [
+        *((f"models.{model.name}", model) for model in config.models),
+        *((f"calibration.models.{model.name}", model) for model in tried),
+    ]
 
 
 def check_names(config: Config) -> None:

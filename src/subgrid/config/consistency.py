@@ -49,6 +49,7 @@ def consistency_problems(
         *_training_problems(models, separated, search, calibration, training),
         *_split_problems(data, models, separated, search, calibration),
         *_evaluation_problems(truth, data, evaluation),
+        *_window_problems(truth, models, calibration, evaluation),
         *_forcing_problems(truth, coarse, evaluation),
     ]
 
@@ -90,6 +91,39 @@ def _forcing_problems(
     ]
 
 
+def _window_problems(
+    truth: TruthConfig,
+    models: _Models,
+    calibration: CalibrationConfig | None,
+    evaluation: EvaluationConfig,
+) -> list[str]:
+    """Return which runs are longer than the trajectories that they are trained or chosen on."""
+    dt = truth.dt if evaluation.dt is None else evaluation.dt
+    frame, problems = truth.save_every * truth.dt, []
+    for model in models:
+        tune = getattr(model, "fine_tune", None)
+        if tune is None:
+            continue
+        key = f"models.{model.name}.fine_tune"
+        if tune.frames >= truth.frames:
+            problems.append(
+                f"{key}.frames: got {tune.frames}; must be below truth.frames = {truth.frames}"
+            )
+        steps = frame / dt
+        if steps < 0.5 or abs(steps - round(steps)) > 1e-9 * steps:
+            problems.append(
+                f"{key}: the frames of the truth are {frame:g} apart, which must be a whole number "
+                f"of steps of the coarse model, {dt:g}"
+            )
+    lasts = evaluation.steps * dt / frame
+    if calibration is not None and lasts > truth.frames - 1 + 1e-9:
+        problems.append(
+            f"calibration: free runs of {lasts:g} frames are longer than a validation trajectory "
+            f"of truth.frames = {truth.frames}"
+        )
+    return problems
+
+
 def _name_problems(models: _Models) -> list[str]:
     counts = Counter(model.name for model in models)
     problems = [
@@ -106,12 +140,13 @@ def _name_problems(models: _Models) -> list[str]:
     for model in models:
         if model.name == "truth" or (model.name == "none" and model.kind != "none"):
             problems.append(f"models.{model.name}.name: {model.name!r} has a meaning of its own")
-    trained = {
-        name: model.name
+    seeds = {model.name: model.seeds for model in models if isinstance(model, LearnedConfig)}
+    seeds |= {
+        model.name: seeds[model.of]
         for model in models
-        if isinstance(model, LearnedConfig)
-        for name in model.trained_names()
+        if isinstance(model, AdaptedConfig) and model.of in seeds
     }
+    trained = {f"{name}-seed{i}": name for name, count in seeds.items() for i in range(count)}
     problems += [
         f"models.{model.name}.name: {model.name!r} is what a trained network of the learned model "
         f"{trained[model.name]!r} is called in files and tables; rename one of the two"
@@ -328,6 +363,11 @@ def _evaluation_problems(
             f"evaluation.average_from: got {evaluation.average_from}; must be below "
             f"evaluation.steps = {evaluation.steps}"
         )
+    problems += [
+        "evaluation.variants: got 'calibration', which has a meaning of its own; rename it"
+        for variant in evaluation.variants
+        if variant.name == "calibration"
+    ]
     names = Counter(variant.name for variant in evaluation.variants)
     problems += [
         f"evaluation.variants: the name {name!r} is used {times} times; every variant needs its own"
@@ -346,8 +386,8 @@ def _reference_problems(
     stride = evaluation.save_every * dt / frame
     if stride < 0.5 or abs(stride - round(stride)) > 1e-9 * stride:
         return [
-            f"evaluation.save_every: free runs save every {evaluation.save_every * dt:g} s; must "
-            f"be a whole multiple of the truth's {frame:g} s (truth.save_every * truth.dt)"
+            f"evaluation.save_every: free runs save every {evaluation.save_every * dt:g}; must "
+            f"be a whole multiple of the truth's {frame:g} (truth.save_every * truth.dt)"
         ]
     frames = truth.frames if data.test_frames is None else data.test_frames
     longest = (frames - 1) // round(stride) * evaluation.save_every

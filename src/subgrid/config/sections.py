@@ -211,6 +211,8 @@ class LearnedConfig(Section):
                 f"arrangement {self.arrangement!r} needs {wanted} network(s), "
                 f"got {len(self.networks)}: {list(self.networks)}"
             )
+        if self.flux_form and self.divergence_free:
+            raise ValueError("flux_form and divergence_free exclude each other; choose one")
         if self.sizes is not None and self.arrangement != "multiscale":
             raise ValueError(f"arrangement {self.arrangement!r} takes no sizes; multiscale does")
         tables = len(self.networks) if self.arrangement == "multiscale" else 0
@@ -292,13 +294,15 @@ class PretrainedConfig(Section):
     """A closure trained earlier, from a bundle: the name of a shipped one, or its folder.
 
     It is refused where system, constants, coarse grid or operator differ from what it was trained
-    and tested in, unless `transfer`: then it is tested there, and the report says so.
+    and tested in, unless `transfer`: then it is tested there, and the report says so. `coupling`:
+    see `ClosureConfig`; that of its training unless given.
     """
 
     name: Name
     kind: Literal["pretrained"]
     bundle: str
     transfer: StrictBool = False
+    coupling: Coupling | None = None
 
 
 AnyModelConfig = (

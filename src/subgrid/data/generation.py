@@ -150,7 +150,7 @@ class _Work:
             {**outcome(summary.results, summary.content_hash), "complete": True},
         )
         self.records.tidy()
-        _check_that_one_lasted(summary, first.dt)
+        _check_that_one_lasted(summary, first.dt, first.system.time_units)
         return summary
 
 
@@ -182,15 +182,15 @@ def _unfinished(records: Records, jobs: list[TrajectoryJob]) -> list[TrajectoryJ
     return left
 
 
-def _check_that_one_lasted(summary: GenerationSummary, dt: float) -> None:
+def _check_that_one_lasted(summary: GenerationSummary, dt: float, units: str) -> None:
     if len(summary.failed) < summary.trajectories:
         return
-    safe = summary.safe_dt
-    advice = "" if safe is None else f"; the largest safe one is {rounded_down(safe):g} s"
+    safe, unit = summary.safe_dt, " s" if units == "s" else ""
+    advice = "" if safe is None else f"; the largest safe one is {rounded_down(safe):g}{unit}"
     raise UnstableRunError(
         f"{summary.path}: all {summary.trajectories} trajectories blew up in each of {ATTEMPTS} "
         f"attempts, first at step {min(min(r.blow_ups) for r in summary.results)}. Use a smaller "
-        f"dt (it is {dt:g} s{advice})."
+        f"dt (it is {dt:g}{unit}{advice})."
     )
 
 

@@ -1,7 +1,7 @@
 """How good a closure is: offline and online scores, confidence intervals, plots, the report."""
 
 from subgrid.evaluation.assemble import RunInfo, Snapshot, assemble_report
-from subgrid.evaluation.calibration import Calibration, Level, calibration_of
+from subgrid.evaluation.calibration import Calibration, Level
 from subgrid.evaluation.comparison import Comparison, compare_online
 from subgrid.evaluation.cost import NetworkSize, StepCost, Timing, step_cost
 from subgrid.evaluation.forcing_statistics import (
@@ -33,6 +33,7 @@ from subgrid.evaluation.predictability import (
     Predictability,
     decorrelation_times,
     energy_errors,
+    gain_over,
     predictability_record,
     score_predictability,
 )
@@ -125,7 +126,6 @@ __all__ = [
     "assemble_report",
     "blow_ups",
     "bootstrap_interval",
-    "calibration_of",
     "channel_names",
     "compare_online",
     "date",
@@ -138,6 +138,7 @@ __all__ = [
     "forcing_dataset",
     "forcing_sums",
     "free_runs",
+    "gain_over",
     "join_forcing_sums",
     "join_sums",
     "json_number",

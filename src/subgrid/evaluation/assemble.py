@@ -5,11 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from subgrid import __version__
-from subgrid.evaluation.calibration import (
-    Calibration,
-    calibration_figures,
-    calibration_tables,
-)
+from subgrid.evaluation.calibration import Calibration
+from subgrid.evaluation.calibration_plots import calibration_figures, calibration_tables
 from subgrid.evaluation.comparison import Comparison
 from subgrid.evaluation.cost import Timing
 from subgrid.evaluation.cost_plots import skill_cost_figure
@@ -24,7 +21,11 @@ from subgrid.evaluation.predictability import (
     predictability_verdict,
     summary_of_predictability,
 )
-from subgrid.evaluation.predictability_plots import predictability_figures, predictability_table
+from subgrid.evaluation.predictability_plots import (
+    gains_table,
+    predictability_figures,
+    predictability_table,
+)
 from subgrid.evaluation.ranking import Ranked, plot_ranking, ranking_table
 from subgrid.evaluation.report import (
     ReportData,
@@ -117,6 +118,7 @@ def assemble_report(
     configuration: str = "",
     followed: Mapping[str, Predictability] | None = None,
     calibration: Calibration | None = None,
+    pairs: Sequence[tuple[str, str]] = (),
 ) -> ReportData:
     """Return the data of the report from the results of a run.
 
@@ -125,9 +127,9 @@ def assemble_report(
     model → records of metrics.jsonl; `separated`: of the separated experiments; `variants`: scores
     under other settings of the coarse model, by name; `ranked`: the models of a search;
     `comparisons`, `timing`: see there; `configuration`: of the flow, if its published scorecard
-    compares; `followed`: how long runs follow the truth; `calibration`: of the noise. Parts that
-    are not given are left out, and so are free runs where separated experiments or a calibration
-    are given and nothing ran but the coarse model alone.
+    compares; `followed`: how long runs follow the truth; `pairs`: models that are compared in that;
+    `calibration`: of the noise. Parts that are not given are left out, and so are free runs where
+    separated experiments or a calibration are given and nothing ran but the coarse model alone.
     """
     styles = looks([*runs, *(offline or {}), *(curves or {})], dict(info.labels))
     settings = {"as configured": scores, **variants} if variants else {}
@@ -145,7 +147,8 @@ def assemble_report(
     figures += _training_figures(curves or {}, ranked, separated, styles)
     tables = calibration_tables(calibration) if calibration else []
     tables += [*(separated_tables(separated) if separated else []), ranking_table(ranked)]
-    tables += [predictability_table(followed, styles)] if followed and compared else []
+    if followed and compared:
+        tables += [predictability_table(followed, styles), gains_table(followed, pairs, styles)]
     tables += _score_tables(scores, styles, settings, comparisons) if compared else []
     tables += [offline_table(offline, styles), foresight_table(offline, scores)] if offline else []
     tables += _further_tables(scores, styles, configuration, timing) if compared else []
@@ -177,9 +180,11 @@ def _summaries(
     compared: bool,
 ) -> str:
     """Return the sentence at the head of the report."""
+    chosen = [] if calibration is None else [calibration.summary]
     if compared:
-        return summary_of_predictability(followed) if followed else _summary(scores)
-    return separated_summary(separated) if calibration is None else calibration.summary
+        said = summary_of_predictability(followed) if followed else _summary(scores)
+        return " ".join([said, *chosen])
+    return " ".join(chosen) or separated_summary(separated)
 
 
 def _all_verdicts(
@@ -268,8 +273,8 @@ def _own_warnings(
     alone = scores.get(BASELINE)
     if alone is not None and alone.blow_ups:
         found.append(
-            f"{len(alone.blow_ups)} of {alone.runs} members without a closure blew up: no model is "
-            "compared over them."
+            f"{len(alone.blow_ups)} of {alone.runs} members without a closure blew up: no spectra "
+            "are compared over them."
         )
     if members < fewest_members(level):
         found.append(
@@ -308,6 +313,8 @@ def _masked_samples(
             if not masked:
                 continue
             first = f"sample {int(data['first_masked'])}"
+            if "first_masked_days" in data:  # as stores called it before there were other units
+                data = data.rename(first_masked_days="first_masked_time")
             if "first_masked_time" in data:
                 when = date(float(data["first_masked_time"]), data["first_masked_time"].units)
                 first = f"test trajectory {int(data['first_masked_trajectory'])}, {when}"

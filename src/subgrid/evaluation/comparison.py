@@ -72,7 +72,9 @@ class Comparison:
             "members": self.members,
             "networks": [self.model.networks, self.other.networks],
             "updates": None if self.budgets is None else [list(one) for one in self.budgets],
-            "error_ratio": {layer: interval_record(value) for layer, value in self.ratios.items()},
+            "error_ratio": {
+                layer or "flow": interval_record(value) for layer, value in self.ratios.items()
+            },
             "cost": None if self.cost is None else {"ratio": json_number(self.cost)},
             "finding": self.finding(),
         }

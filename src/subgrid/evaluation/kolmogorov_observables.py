@@ -8,10 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 from numpy.typing import NDArray
 
-from subgrid.evaluation.layers import Layers
-
-CORRELATION = "vorticity_correlation"
-WORK = "closure_work"
+from subgrid.evaluation.layers import CORRELATION, WORK, Layers
 
 
 class KolmogorovObservables(eqx.Module):

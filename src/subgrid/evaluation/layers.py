@@ -10,6 +10,9 @@ Layers = tuple[str, ...]
 _SINGLE: Layers = ("",)  # a flow of one layer, which needs no name
 _POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 DIMENSIONLESS = "1"
+# quantities of runs that other modules name
+CORRELATION = "vorticity_correlation"
+WORK = "closure_work"
 
 
 def layers_of(data: "xr.Dataset") -> Layers:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from subgrid.closures import channels_to_state
 from subgrid.coarsening import AbstractForcing, TendencyForcing
 from subgrid.errors import CorruptFileError, RunFolderError
-from subgrid.evaluation.kolmogorov_observables import CORRELATION
+from subgrid.evaluation.layers import CORRELATION
 from subgrid.evaluation.observables import CoarsenedObserver, ModelObserver, observables_of
 from subgrid.evaluation.plan import RunPlan
 from subgrid.evaluation.statistics import RunSums, run_dataset
@@ -66,7 +66,7 @@ def free_runs(
     members = len(jax.tree.leaves(initial_states)[0])
     keys = None if key is None else jax.random.split(key, members)
     start = eqx.filter_vmap(lambda state, k: model.init(state, key=k))(initial_states, keys)
-    mark = _fingerprint(model, observer, start, plan)
+    mark = _fingerprint(model, observer, start, plan, truth)
     sums, carry = RunSums(), start
     if file is not None and Path(file).exists():
         sums, carry = _restored(Path(file), start, mark)
@@ -163,8 +163,13 @@ def _correlations(observables: Any, fields: jax.Array, truth: jax.Array) -> jax.
     return jnp.sum(fields * theirs, axes) / jnp.sqrt(norms)
 
 
-def _fingerprint(model: AbstractModel, observer: Any, start: Carry, plan: RunPlan) -> str:
-    """Return a hash of all that decides the run: every array and static field, step and plan."""
+def _fingerprint(
+    model: AbstractModel, observer: Any, start: Carry, plan: RunPlan, truth: Any
+) -> str:
+    """Return a hash of all that decides the run: every array and static field, step and plan.
+
+    Of the truth the first frames, which tell another one.
+    """
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(eqx.filter((model, observer, start), eqx.is_array)):
         plain = _plain(leaf)
@@ -175,8 +180,13 @@ def _fingerprint(model: AbstractModel, observer: Any, start: Carry, plan: RunPla
         "dt": model.dt,
         "structure": structure_text((model, observer)),
         "arrays": digest.hexdigest(),
+        **({} if truth is None else {"truth": _hash_of(np.asarray(truth[:, :1]))}),
     }
     return config_hash(settings)
+
+
+def _hash_of(array: NDArray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 def _save(path: Path, sums: RunSums, carry: Carry, mark: str) -> None:

@@ -5,6 +5,8 @@ truth is below 0.5. A member that blew up before has decorrelated by then, one t
 counts with the length of its run. So every run has one, and no mean is over survivors.
 Energy error: mean over the frames of |E - E_truth| / ⟨E_truth⟩, E the mean kinetic energy and ⟨⟩ a
 mean over the frames; of a member that blew up up to then, and it is told beside it how many did.
+Members whose truth is not finite are left out. Intervals draw trajectories of the truth, with all
+members that start in them: members of one trajectory are not independent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,12 +20,14 @@ from subgrid.evaluation.intervals import (
     Interval,
     Statistic,
     bootstrap_interval,
+    fewest_members,
     percent,
     ratio,
 )
-from subgrid.evaluation.kolmogorov_observables import CORRELATION
+from subgrid.evaluation.layers import CORRELATION
 from subgrid.evaluation.scores import OnlineScore
 from subgrid.evaluation.survival import BlowUp, blow_up_steps, blow_ups, unit_of
+from subgrid.evaluation.verdicts import interval_record
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,7 +43,8 @@ class Predictability:
     `times` [network, member] until decorrelation and `energy_errors` [network, member]; `lasting`:
     how many had not decorrelated at the end; `decorrelation` and `energy_error`: means with
     intervals; `gain`: mean decorrelation time over that without a closure of the same members
-    (None of that itself); `units`: of the times, a plural.
+    (None of that itself); `units`: of the times, a plural; `trajectories`: how many of the truth's
+    the members start in, `groups` [member] in which.
     """
 
     name: str
@@ -51,6 +56,13 @@ class Predictability:
     energy_error: Interval
     gain: Interval | None
     units: str
+    trajectories: int
+    groups: NDArray[np.int64] = field(repr=False)
+
+    @property
+    def sure(self) -> bool:
+        """Whether there are trajectories enough to exclude chance at the level of the intervals."""
+        return self.trajectories >= fewest_members(self.decorrelation.level)
 
     @property
     def runs(self) -> int:
@@ -58,9 +70,15 @@ class Predictability:
         return self.times.size
 
     def rank_key(self) -> tuple[int, float]:
-        """Return what ranks settings of a model: how many runs blew up, then the energy error."""
+        """Return what ranks settings of a model: how many runs blew up, then the energy error.
+
+        Between settings of which runs blew up it is how long they follow the truth: an energy error
+        that ends with the run would favour those that end first.
+        """
+        if self.blow_ups:
+            return len(self.blow_ups), -self.decorrelation.estimate
         error = self.energy_error.estimate
-        return len(self.blow_ups), error if np.isfinite(error) else np.inf
+        return 0, error if np.isfinite(error) else np.inf
 
 
 def decorrelation_times(data: "xr.Dataset") -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -94,64 +112,93 @@ def score_predictability(
     reference: "xr.Dataset",
     *,
     baseline: str = "none",
+    trajectories: Sequence[int] | None = None,
     level: float = 0.95,
     samples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Predictability]:
     """Return how long every model follows the truth; empty where no correlation was recorded.
 
-    `runs`: model → one dataset of `free_runs` with a truth per network; `reference`: that truth.
-    Intervals by `bootstrap_interval` over networks and members; of a `gain` the members of both are
-    drawn together.
+    `runs`: model → one dataset of `free_runs` with a truth per network; `reference`: that truth;
+    `trajectories`: in which of them each member starts, each in its own unless given. Intervals by
+    `bootstrap_interval` over networks and trajectories; of a `gain` those of both are drawn
+    together.
     """
     if any(CORRELATION not in data for sets in runs.values() for data in sets):
         return {}
     options = {"level": level, "samples": samples, "seed": seed}
-    unit = unit_of(reference)
-    alone = decorrelation_times(runs[baseline][0])[0] / unit.length
+    unit, known = unit_of(reference), blow_up_steps(reference) < 0
+    members = range(len(known)) if trajectories is None else trajectories
+    groups = np.unique(np.asarray(members)[known], return_inverse=True)[1]
+    count = int(groups.max(initial=-1)) + 1
+
+    def interval(statistic: Statistic, networks: int) -> Interval:
+        if not count:
+            return Interval(float("nan"), float("nan"), float("nan"), level)
+        return bootstrap_interval(_by_group(statistic, groups), networks, count, **options)
+
+    alone = decorrelation_times(runs[baseline][0])[0][known] / unit.length
     found = {}
     for name, sets in runs.items():
         pairs = [decorrelation_times(data) for data in sets]
-        times = np.stack([when for when, _ in pairs]) / unit.length
-        errors = np.stack([energy_errors(data, reference) for data in sets])
-        gain = None
-        if name != baseline:
-            gain = bootstrap_interval(_gain(times, alone), *times.shape, **options)
+        times = np.stack([when[known] for when, _ in pairs]) / unit.length
+        errors = np.stack([energy_errors(data, reference)[known] for data in sets])
+        networks = len(sets)
+        gain = None if name == baseline else interval(_gain(times, alone), networks)
         found[name] = Predictability(
             name,
             times,
             errors,
-            int(sum(lasting.sum() for _, lasting in pairs)),
-            blow_ups(sets),
-            bootstrap_interval(_mean(times), *times.shape, **options),
-            bootstrap_interval(_mean(errors), *errors.shape, **options),
+            int(sum(lasting[known].sum() for _, lasting in pairs)),
+            tuple(lost for lost in blow_ups(sets) if known[lost.member]),
+            interval(_mean(times), networks),
+            interval(_mean(errors), networks),
             gain,
             unit.name,
+            count,
+            groups,
         )
     return found
 
 
+def gain_over(
+    model: Predictability, other: Predictability, samples: int = 2000, seed: int = 0
+) -> Interval:
+    """Return the mean decorrelation time of a model over that of another, of the same members.
+
+    With the interval over the networks of each, drawn on their own, and over members.
+    """
+    ours, theirs = _mean(model.times), _mean(other.times)
+
+    def statistic(
+        networks: NDArray, other_networks: NDArray, members: NDArray
+    ) -> NDArray[np.float64]:
+        return ratio(ours(networks, members), theirs(other_networks, members))
+
+    grouped = _by_group(statistic, model.groups)
+    sizes = len(model.times), len(other.times), model.trajectories
+    level = model.decorrelation.level
+    return bootstrap_interval(grouped, *sizes, level=level, samples=samples, seed=seed)
+
+
 def predictability_record(one: Predictability) -> dict[str, Any]:
     """Return it as plain numbers, for scores.json."""
-
-    def plain(value: Interval | None) -> dict[str, float | None] | None:
-        if value is None:
-            return None
-        numbers = zip(Interval._fields, value, strict=True)
-        return {name: float(x) if np.isfinite(x) else None for name, x in numbers}
-
     return {
         "units": one.units,
-        "decorrelation_time": plain(one.decorrelation),
+        "trajectories": one.trajectories,
+        "decorrelation_time": interval_record(one.decorrelation),
         "not_decorrelated": one.lasting,
-        "gain": plain(one.gain),
-        "energy_error": plain(one.energy_error),
+        "gain": None if one.gain is None else interval_record(one.gain),
+        "energy_error": interval_record(one.energy_error),
         "blow_ups": [blow_up._asdict() for blow_up in one.blow_ups],
     }
 
 
 def outcome_of(one: Predictability) -> str:
-    """Return "better", "worse", "unclear", "unstable" or "baseline", by the gain's interval."""
+    """Return "better", "worse", "unclear", "unstable" or "baseline", by the gain's interval.
+
+    With fewer trajectories than exclude chance it says which way they all point.
+    """
     if one.blow_ups:
         return "unstable"
     if one.gain is None:
@@ -166,7 +213,9 @@ def predictability_verdict(one: Predictability, score: OnlineScore) -> tuple[str
     lasts = f"follows the truth for {one.decorrelation.estimate:.2f} {one.units}"
     if one.gain is not None:
         value, low, high, level = one.gain
-        span = f", {percent(level)} interval {low:.2f} to {high:.2f}" if np.isfinite(low) else ""
+        how = f"{percent(level)} interval"
+        how = how if one.sure else f"resampling the {one.trajectories} trajectories"
+        span = f", {how}: {low:.2f} to {high:.2f}" if np.isfinite(low) else ""
         lasts += f" ({value:.2f} times as long as without a closure{span})"
     error = one.energy_error.estimate
     energy = f"energy error {error:.3f}" if np.isfinite(error) else "energy error unknown"
@@ -185,9 +234,12 @@ def summary_of_predictability(found: Mapping[str, Predictability]) -> str:
     better = sum(one.gain is not None and one.gain.low > 1 for one in compared)
     dead = sum(len(one.blow_ups) for one in found.values())
     runs = sum(one.runs for one in found.values())
+    some = next(iter(found.values()))
+    where = f"held-out states of {some.trajectories} trajectories"
+    sure = "beyond chance" if some.sure else "however these are drawn (too few to exclude chance)"
     return (
         f"{better} of {len(compared)} models follow the truth longer than the coarse model alone, "
-        f"beyond chance, in free runs from held-out states; {dead} of {runs} runs blew up."
+        f"{sure}, in free runs from {where}; {dead} of {runs} runs blew up."
     )
 
 
@@ -212,3 +264,12 @@ def _gain(times: NDArray[np.float64], alone: NDArray[np.float64]) -> Statistic:
         return ratio(model(networks, members), other(networks, members))
 
     return statistic
+
+
+def _by_group(statistic: Statistic, groups: NDArray[np.int64]) -> Statistic:
+    """Return a statistic of how often each group of members was drawn, instead of each member."""
+
+    def grouped(*counts: NDArray) -> NDArray[np.float64]:
+        return statistic(*counts[:-1], counts[-1][:, groups])
+
+    return grouped

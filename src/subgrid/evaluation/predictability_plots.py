@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subgrid.evaluation.intervals import percent
-from subgrid.evaluation.kolmogorov_observables import CORRELATION
+from subgrid.evaluation.layers import CORRELATION
 from subgrid.evaluation.plots import draw_curve
-from subgrid.evaluation.predictability import THRESHOLD, Predictability
+from subgrid.evaluation.predictability import THRESHOLD, Predictability, gain_over
 from subgrid.evaluation.report import ReportFigure, ReportTable, report_figure
 from subgrid.evaluation.score_plots import draw_box, name_models
 from subgrid.evaluation.style import (
@@ -45,8 +45,9 @@ def predictability_table(
         "never decorrelates counts with its length. Gain: mean decorrelation time over that "
         "without a closure, of the same members. Energy error: mean over the run of |E - E_truth|, "
         "over the mean of E_truth; of a run that blew up, until then. Means over networks and "
-        f"members with {level} bootstrap intervals over both; members that share a trajectory of "
-        "the truth are drawn as if they did not, which makes intervals somewhat narrow.",
+        f"members with {level} bootstrap intervals over networks and the {some.trajectories} "
+        "trajectories of the truth that members start in."
+        + ("" if some.sure else " So few cannot exclude chance at that level."),
         (
             "model",
             "runs",
@@ -68,6 +69,32 @@ def predictability_table(
             )
             for name, one in found.items()
         ),
+    )
+
+
+def gains_table(
+    found: Mapping[str, Predictability],
+    pairs: Sequence[tuple[str, str]],
+    styles: Mapping[str, Look],
+) -> ReportTable:
+    """Return a row per pair of models: how much longer the first follows the truth."""
+    rows = []
+    for name, other in pairs:
+        one, two = found[name], found[other]
+        rows.append(
+            (
+                f"{styles[name].label} / {styles[other].label}",
+                interval_text(gain_over(one, two), 1.0, "{:.2f}"),
+                f"{one.energy_error.estimate:.3f} / {two.energy_error.estimate:.3f}",
+                f"{len(one.blow_ups)} of {one.runs} / {len(two.blow_ups)} of {two.runs}",
+            )
+        )
+    return ReportTable(
+        "Online: models against each other",
+        "Mean decorrelation time of the first over that of the second, of the same members; "
+        "intervals draw the networks of each on their own, and trajectories.",
+        ("model / other", "ratio of decorrelation times", "energy errors", "blown up"),
+        tuple(rows),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from subgrid.evaluation.layers import layer_words, of_layer
+from subgrid.evaluation.layers import keyed, layer_words, of_layer
 from subgrid.evaluation.report import ReportTable
 from subgrid.evaluation.scores import OnlineScore
 from subgrid.evaluation.style import Panel, new_panel, styled
@@ -35,7 +35,9 @@ class Ranked:
         """Return what scores.json keeps."""
         return {
             "architecture": list(self.networks),
-            "ranks": dict(zip(self.score.layers, self.ranks, strict=True)),
+            "ranks": {
+                layer or "flow": r for layer, r in zip(self.score.layers, self.ranks, strict=True)
+            },
             **score_record(self.score),
         }
 
@@ -123,7 +125,7 @@ def plot_ranking(ranked: Sequence[Ranked]) -> list[Panel]:
         axes.grid(False)
         figure.colorbar(image, ax=axes, label=of_layer("error / no closure", layer_words(layer)))
         alt = of_layer("map of the spectral error of all pairs of networks", layer_words(layer))
-        panels.append(Panel(f"search_{layer}", figure, alt))
+        panels.append(Panel(keyed("search", layer), figure, alt))
     return panels
 
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from subgrid.evaluation.kolmogorov_observables import WORK
-from subgrid.evaluation.layers import keyed, layer_words, of_layer, with_units
+from subgrid.evaluation.layers import WORK, keyed, layer_words, of_layer, with_units
 from subgrid.evaluation.observables import BUDGET_SPECTRA
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore
 from subgrid.evaluation.style import (

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from subgrid.evaluation.kolmogorov_observables import WORK
-from subgrid.evaluation.layers import keyed, layers_of
+from subgrid.evaluation.layers import WORK, keyed, layers_of
 from subgrid.evaluation.observables import BUDGET_SPECTRA, LAYER_SPECTRA, observables_of
 from subgrid.grids import PeriodicGrid, exponential_filter
 

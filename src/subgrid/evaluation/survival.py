@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from subgrid.evaluation.layers import CORRELATION
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -67,8 +69,8 @@ def blow_up_steps(data: "xr.Dataset") -> NDArray[np.int64]:
     bad = np.zeros((len(marked), len(frames)), bool)
     for name in data.data_vars:
         timed = "time" in data[name].dims
-        if not timed and "wavenumber" not in data[name].dims:
-            continue
+        if name == CORRELATION or not (timed or "wavenumber" in data[name].dims):
+            continue  # that with a truth which is not finite says nothing of the run
         values = np.asarray(data[name].values)
         finite = np.isfinite(values).all(axis=tuple(range(2 if timed else 1, values.ndim)))
         if timed:

@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-from subgrid.closures import in_system, load_closure
+from subgrid.closures import in_system, load_closure, load_metadata
 from subgrid.config import (
     AdaptedConfig,
     Config,
@@ -46,8 +46,10 @@ def candidates(folder: RunFolder, coarse_system: Any) -> list[Candidate]:
         elif isinstance(model, LearnedConfig | AdaptedConfig):
             found.extend(trained(folder, model))
         elif isinstance(model, PretrainedConfig):
-            closure = in_system(load_closure(folder.model(model.name)), coarse_system)
-            found.append(Candidate(model.name, model.name, closure))
+            place = folder.model(model.name)
+            closure = in_system(load_closure(place), coarse_system)
+            coupling = model.coupling or load_metadata(place)["metadata"].get("coupling")
+            found.append(Candidate(model.name, model.name, closure, coupling=coupling))
         elif isinstance(model, GridConfig):
             found.append(Candidate(model.name, model.name, None, model))
         else:
@@ -73,6 +75,15 @@ def labels(config: Config) -> dict[str, str]:
         BASELINE if isinstance(model, NoClosureConfig) else model.name: model.name
         for model in config.models
     }
+
+
+def paired_models(config: Config) -> list[tuple[str, str]]:
+    """Return the pairs that runs followed by their truth are compared in.
+
+    Multiscale models with those of a single scale, and adapted ones with what they are made of.
+    """
+    adapted = [(model.name, model.of) for model in config.adapted()]
+    return [*multiscale_pairs(config), *adapted]
 
 
 def multiscale_pairs(config: Config) -> list[tuple[str, str]]:

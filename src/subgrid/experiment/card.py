@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from subgrid.config import LearnedConfig, build_system, validity_of
+from subgrid.config import LearnedConfig, build_forcing, build_system, validity_of
 from subgrid.evaluation import LEVEL_NAMES, time_unit
 from subgrid.experiment.curves import best_record, learning_records
 from subgrid.experiment.folder import RunFolder
@@ -36,7 +36,7 @@ def _what(folder: RunFolder, model: LearnedConfig, number: int) -> str:
     return f"""\
 # {model.name}, seed {number}: closure for {truth.system} ({truth.configuration}), {nx} x {ny} cells
 
-It maps the coarse state to the subgrid forcing, which is added to the tendency.
+It maps the coarse state to the subgrid forcing, which is {_use(folder, model)}.
 
 - experiment: {config.label}, seed {config.seed}
 - constants changed from those of the configuration: {_listed(truth.constants)}
@@ -45,6 +45,14 @@ It maps the coarse state to the subgrid forcing, which is added to the tendency.
 - inputs: {", ".join(model.inputs or ("the state",))}
 - output: zero mean {model.zero_mean}, flux form {model.flux_form}, {_scales_predicted(model)}
 """
+
+
+def _use(folder: RunFolder, model: LearnedConfig) -> str:
+    """Return what is done with the output."""
+    if folder.config.coarse.forcing == "tendency":
+        return "added to the tendency"
+    how = model.coupling or "add-after"
+    return f"{build_forcing(folder.config).use} ({how})"
 
 
 def _scales_predicted(model: LearnedConfig) -> str:

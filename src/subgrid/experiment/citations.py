@@ -80,6 +80,14 @@ _ENTRIES = {
   pages = {481--491},
   year = {1996}
 }""",
+    "germano1991": """@article{germano1991,
+  author = {Germano, Massimo and Piomelli, Ugo and Moin, Parviz and Cabot, William H.},
+  title = {A dynamic subgrid-scale eddy viscosity model},
+  journal = {Physics of Fluids A},
+  volume = {3},
+  pages = {1760--1765},
+  year = {1991}
+}""",
     "lilly1992": """@article{lilly1992,
   author = {Lilly, D. K.},
   title = {A proposed modification of the Germano subgrid-scale closure method},
@@ -132,7 +140,7 @@ def citations(config: Config, copies: Mapping[str, Path] | None = None) -> list[
     for model in config.models:
         if isinstance(model, ClosureConfig):
             keys.extend(_CLOSURES.get(model.closure, ()))
-            keys.extend(("lilly1992",) if model.arguments.get("dynamic") else ())
+            keys.extend(("germano1991", "lilly1992") if model.arguments.get("dynamic") else ())
     if any(model.fine_tune is not None for model in config.adapted()):
         keys.extend(("kochkov2021", "frezat2022"))
     arrangements = {model.arrangement for model in config.learned()}

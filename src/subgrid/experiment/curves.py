@@ -26,6 +26,20 @@ def learning_curves(folder: RunFolder) -> dict[str, list[dict[str, Any]]]:
     return curves
 
 
+def unchanged(folder: RunFolder) -> list[str]:
+    """Return a sentence per training through the solver that kept the weights it began with."""
+    config = folder.config
+    return [
+        f"{label}: training through the solver made it no better on the validation windows: its "
+        f"weights are those of {model.of}."
+        for model in config.adapted()
+        if model.fine_tune is not None
+        for number, label in enumerate(config.labels_of(model))
+        for file in _metrics_files(folder, model.name, number)
+        if read_records(file)[-1]["best_update"] == 0
+    ]
+
+
 def learning_records(
     folder: RunFolder, model: LearnedConfig, number: int
 ) -> list[list[dict[str, Any]]]:

@@ -11,11 +11,11 @@ import numpy as np
 from subgrid.evaluation import (
     Calibration,
     Comparison,
+    Level,
     OnlineScore,
     Predictability,
     Ranked,
     blow_ups,
-    calibration_of,
     channel_names,
     compare_online,
     json_number,
@@ -123,7 +123,13 @@ def predictability_of(folder: RunFolder, results: Results) -> dict[str, Predicta
     """Return how long every model's runs follow the truth; empty for flows not followed."""
     options = _interval_options(folder, results)
     del options["cut"]
-    return score_predictability(results.online, results.reference, baseline=BASELINE, **options)
+    return score_predictability(
+        results.online,
+        results.reference,
+        baseline=BASELINE,
+        trajectories=HeldOut(folder, "test", folder.evaluation).starts.trajectories,
+        **options,
+    )
 
 
 def calibration_found(folder: RunFolder) -> Calibration | None:
@@ -134,23 +140,26 @@ def calibration_found(folder: RunFolder) -> Calibration | None:
     place = folder.evaluation / CALIBRATION
     reference = read_dataset(place / "reference.zarr")
     settings = config.evaluation
-    options = {"level": settings.level, "samples": settings.bootstrap, "seed": config.seed}
+    options = {
+        "baseline": BASELINE,
+        "trajectories": HeldOut(folder, "validation", place).starts.trajectories,
+        "level": settings.level,
+        "samples": settings.bootstrap,
+        "seed": config.seed,
+    }
 
     def runs(labels: Sequence[str]) -> list[Any]:
         return [read_dataset(place / online_path(label)) for label in labels]
 
-    alone = {BASELINE: runs([BASELINE])}
-    tried = {}
-    for model, level, variant in config.calibration.tried():
+    alone, levels = {BASELINE: runs([BASELINE])}, []
+    for model, noise, variant in config.calibration.tried():
         labels = variant.trained_names()
-        scored = score_predictability(
-            {**alone, model.name: runs(labels)}, reference, baseline=BASELINE, **options
-        )
+        both = {**alone, model.name: runs(labels)}
+        online = score_predictability(both, reference, **options)[model.name]
         losses = [float(read_dataset(place / offline_path(label))["mse"]) for label in labels]
-        tried[model.name, level] = ", ".join(model.networks), losses, scored[model.name]
-    return calibration_of(
-        tried, score_predictability(alone, reference, baseline=BASELINE, **options)[BASELINE]
-    )
+        group = ", ".join(model.networks)
+        levels.append(Level(model.name, group, noise, np.array(losses), online))
+    return Calibration(tuple(levels), score_predictability(alone, reference, **options)[BASELINE])
 
 
 def _calibrate(folder: RunFolder, progress: Progress, workers: Workers) -> None:

@@ -90,6 +90,7 @@ def _metadata(folder: RunFolder, model: LearnedConfig, number: int) -> dict[str,
         "training_seed": manifest["stages"]["train"]["models"][label]["seed"],
         "networks": list(model.networks),
         "arrangement": model.arrangement,
+        **({} if model.coupling is None else {"coupling": model.coupling}),
         "code": code_facts(participants(manifest, STAGES[:3])),
         "data": manifest["stages"]["simulate"]["splits"]["train"]["content_hash"],
     }

@@ -110,8 +110,8 @@ class HeldOut:
         samples = Samples(self.store, self.size, (*self.names, *forcings), in_memory=False)
         chosen = samples.spread(self.config.evaluation.samples)
         task = progress.task(f"offline {candidate.label}", len(chosen), "samples")
-        unit = "train" if self.config.data.trajectories.train else "test"
-        known = statistics(self.folder.split(unit), self.size)
+        measured = "train" if self.config.data.trajectories.train else "test"
+        known = statistics(self.folder.split(measured), self.size)
         scores = evaluate_offline(
             candidate.closure,
             _batches(samples, chosen, self.names, forcings),
@@ -217,7 +217,7 @@ class HeldOut:
         )
 
     @cached_property
-    def _starts(self) -> Starts:
+    def starts(self) -> Starts:
         """Where the members start."""
         settings, calibration = self.config.evaluation, self.config.calibration
         members, how = settings.members, settings.starts
@@ -232,14 +232,14 @@ class HeldOut:
             self.store,
             self.size,
             names,
-            self._starts,
+            self.starts,
             self.plan.frames,
             self.config.reference_stride,
         )
 
     @cached_property
     def _initial_states(self) -> Any:
-        first = Following(self.store, self.size, self.names, self._starts, 1, first=0)
+        first = Following(self.store, self.size, self.names, self.starts, 1, first=0)
         like = jax.eval_shape(lambda: self.system.initial_state(key=jax.random.key(0)))
         states = jnp.asarray(first[:, :][:, 0])
         return jax.vmap(lambda channels: channels_to_state(channels, like))(states)
@@ -265,7 +265,10 @@ def _batches(
 def _with_date(scores: Any, trajectory: int, time: float, units: str) -> Any:
     """Return offline scores that say where in the test set the first masked sample is."""
     where = {"units": "1", "long_name": "test trajectory of the first sample left out"}
-    when = {"units": units, "long_name": "time of that sample since the first frame"}
+    when = {
+        "units": units if units == "days" else "1",
+        "long_name": "time of that sample since the first frame",
+    }
     return scores.assign(
         first_masked_trajectory=((), trajectory, where), first_masked_time=((), time, when)
     )

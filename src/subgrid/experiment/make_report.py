@@ -35,8 +35,14 @@ from subgrid.evaluation import (
     write_markdown,
     write_report,
 )
-from subgrid.experiment.candidates import BASELINE, Candidate, candidates, labels
-from subgrid.experiment.curves import learning_curves, unlearned
+from subgrid.experiment.candidates import (
+    BASELINE,
+    Candidate,
+    candidates,
+    labels,
+    paired_models,
+)
+from subgrid.experiment.curves import learning_curves, unchanged, unlearned
 from subgrid.experiment.environments import code_facts, code_warnings, participants
 from subgrid.experiment.evaluate import (
     calibration_found,
@@ -104,6 +110,7 @@ def _report_data(folder: RunFolder) -> ReportData:
         configuration=_published_setting(folder.config),
         followed=predictability_of(folder, results),
         calibration=calibration_found(folder),
+        pairs=paired_models(folder.config),
     )
 
 
@@ -182,6 +189,7 @@ def _info(folder: RunFolder) -> RunInfo:
             *code_warnings(participants(manifest, _MEASURED)),
             *transfer_warnings(folder),
             *unlearned(folder),
+            *unchanged(folder),
             *(
                 f"{sentence[0].upper()}{sentence[1:]}"
                 for split in manifest["stages"]["simulate"]["splits"].values()

@@ -6,6 +6,7 @@ from pathlib import Path
 from subgrid.config import Config, LearnedConfig
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.folder import RunFolder
+from subgrid.experiment.keys import stage_parts
 from subgrid.provenance import config_hash
 
 
@@ -13,9 +14,9 @@ def with_chosen_noise(config: Config, run: str | Path) -> Config:
     """Return the config with the noise that the calibration of `run` chose for models so called.
 
     A learned model is that of the calibration with its own name, or with the one that it says it
-    is `calibrated_as`; others keep theirs. Which run that was is kept as `noise_chosen_by`. Raises
-    RunFolderError for a run that is not evaluated, ConfigError for one without a calibration or of
-    none of these models.
+    is `calibrated_as`; others keep theirs. Which run that was, and for which models, is kept as
+    `noise_chosen_by`. Raises RunFolderError for a run that is not evaluated, ConfigError for one
+    without a calibration, of another truth, coarsening or time step, or without these models.
     """
     folder = RunFolder.open(run)
     if folder.config.calibration is None:
@@ -28,6 +29,16 @@ def with_chosen_noise(config: Config, run: str | Path) -> Config:
             f"--noise-from {run}: its evaluation is not finished: `subgrid run {run}` goes on"
         )
     chosen = json.loads(folder.scores.read_text(encoding="utf-8"))["calibration"]["chosen"]
+    _check_same_flow(config, folder, run)
+    unknown = [
+        f"models.{model.name}.calibrated_as: got {model.calibrated_as!r}"
+        for model in config.learned()
+        if model.calibrated_as is not None and model.calibrated_as not in chosen
+    ]
+    if unknown:
+        raise ConfigError(
+            f"--noise-from {run}: it chose a noise for {', '.join(chosen)}. {'; '.join(unknown)}"
+        )
     named = {model.name: model.calibrated_as or model.name for model in config.learned()}
     noises = {name: chosen[as_] for name, as_ in named.items() if as_ in chosen}
     if not noises:
@@ -36,7 +47,10 @@ def with_chosen_noise(config: Config, run: str | Path) -> Config:
             f"--noise-from {run}: it chose a noise for {known}, and no learned model here has one "
             "of these names or is calibrated_as one of them"
         )
-    told = f"{folder.config.label} (config {config_hash(folder.config.to_dict())[:12]})"
+    told = (
+        f"{folder.config.label} (config {config_hash(folder.config.to_dict())[:12]}) for "
+        f"{', '.join(noises)}"
+    )
     taken = [
         model.model_copy(update={"training": {**model.training, "noise": noises[model.name]}})
         if isinstance(model, LearnedConfig) and model.name in noises
@@ -44,3 +58,14 @@ def with_chosen_noise(config: Config, run: str | Path) -> Config:
         for model in config.models
     ]
     return config.model_copy(update={"models": tuple(taken), "noise_chosen_by": told})
+
+
+def _check_same_flow(config: Config, folder: RunFolder, run: str | Path) -> None:
+    """Raise ConfigError if the noise was chosen for another truth or another coarse model."""
+    ours, theirs = (stage_parts(each)["simulate"] for each in (config, folder.config))
+    names = [name for name in (*ours, *theirs) if name not in ("seed", "data")]
+    differing = [name for name in dict.fromkeys(names) if ours.get(name) != theirs.get(name)]
+    if differing:
+        raise ConfigError(
+            f"--noise-from {run}: its noise was chosen for another {' and '.join(differing)}"
+        )

@@ -197,7 +197,8 @@ def _plan_evaluation(
 ) -> StagePlan:
     settings = config.evaluation
     operations, seconds, runs = 0.0, 0.0, 0
-    at_once = _at_once(workers, _count(config.models, config.searched()))
+    closures = sum(len(config.labels_of(model)) for model in config.models)
+    at_once = _at_once(workers, closures + _count(config.searched(), config.calibrated()))
     tried, forwards = config.calibrated(), {}
     for model in (*config.models, *tried):
         networks = len(config.labels_of(model))

@@ -201,7 +201,8 @@ def _source_of_data(
     other, keys = RunFolder.open(data_from), stage_keys(config)
     if other.keys["simulate"] != keys["simulate"]:
         ours, others = (stage_parts(each)["simulate"] for each in (config, other.config))
-        differing = [name for name in ours if ours[name] != others[name]]
+        names = dict.fromkeys([*ours, *others])
+        differing = [name for name in names if ours.get(name) != others.get(name)]
         raise ConfigError(
             f"--data-from {other.path}: its data were made with other settings in "
             f"{', '.join(differing)}. They must be the same to be taken over."

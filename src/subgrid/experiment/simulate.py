@@ -49,7 +49,7 @@ def simulate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
     ]
     notes: dict[str, Any] = {}
     for name, summary in zip(wanted, generate_all(shown, workers.map), strict=True):
-        _tell_blow_ups(progress, name, summary)
+        _tell_blow_ups(progress, name, summary, wanted[name].system.time_units)
         notes[name] = {
             "content_hash": summary.content_hash,
             "seeds": [result.seeds[-1] for result in summary.results],
@@ -122,10 +122,11 @@ def _shown(
     return update
 
 
-def _tell_blow_ups(progress: Progress, split: str, summary: Any) -> None:
+def _tell_blow_ups(progress: Progress, split: str, summary: Any, units: str) -> None:
     if summary.blow_ups:
         safe = summary.safe_dt
-        advice = "" if safe is None else f"; the largest safe dt is {rounded_down(safe):g} s"
+        unit = " s" if units == "s" else ""
+        advice = "" if safe is None else f"; the largest safe dt is {rounded_down(safe):g}{unit}"
         progress.note(
             f"simulate {split}: {summary.blow_ups} attempts blew up and were repeated with new "
             f"seeds; {len(summary.failed)} of {summary.trajectories} trajectories are "

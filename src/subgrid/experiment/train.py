@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from subgrid.closures import LearnedClosure, load_closure, with_energy_limit
+from subgrid.closures import LearnedClosure, in_system, load_closure, with_energy_limit
 from subgrid.config import (
     AdaptedConfig,
     LearnedConfig,
@@ -17,6 +17,7 @@ from subgrid.config import (
     build_inputs,
     build_model,
     build_network,
+    build_online_system,
     build_plan,
     build_system,
 )
@@ -112,6 +113,7 @@ def _adapt_one(
     """Write a network of a learned model, changed as its config says."""
     config, base = folder.config, folder.config.base_of(model)
     coarse = build_coarse_systems(config, build_system(config))[0]
+    online = build_online_system(config, coarse)
 
     def fit(target: Path, seed: int, watch: Watch) -> LearnedClosure:
         closure = load_closure(folder.model(base.name, number))
@@ -123,7 +125,9 @@ def _adapt_one(
             )
             closure = train_online(
                 closure,
-                lambda closure: build_model(coarse, config.coarse_dt, closure, coupling),
+                lambda closure: build_model(
+                    online, config.coarse_dt, in_system(closure, online), coupling
+                ),
                 training,
                 validation,
                 build_fine_tuning(tune),
@@ -133,7 +137,7 @@ def _adapt_one(
                 callbacks=(watch,),
             ).closure
         if model.energy_limit:
-            limit = energy_limit_of(pairs(folder, "train", coarse))
+            limit = energy_limit_of(pairs(folder, "train", coarse, in_memory=False))
             progress.note(f"train {model.name}: power of its increment at most {limit:.4g}")
             closure = with_energy_limit(closure, limit)
         return closure
