@@ -112,7 +112,7 @@ def test_files_and_run_folders_are_sources(tmp_path):
         ("data.trajectories.validation=0", ("data.trajectories.validation", "got 0")),
         ("data.trajectories.test=0", ("data.trajectories.test", "got 0", "at least 1")),
         ("evaluation.members=99", ("evaluation.members", "got 99", "data.trajectories.test")),
-        ("evaluation.save_every=5", ("evaluation.save_every", "36000 s", "multiple", "14400 s")),
+        ("evaluation.save_every=5", ("evaluation.save_every", "36000;", "multiple", "14400 (")),
         ("evaluation.steps=9", ("evaluation.steps", "got 9", "multiple")),
         ("evaluation.steps=400", ("evaluation.steps", "got 400", "at most 10", "test_frames")),
         ("evaluation.save_every=9999", ("evaluation", "steps = 10", "save_every = 9999")),

@@ -12,6 +12,7 @@ from subgrid.config.sections import (
     LearnedConfig,
     PretrainedConfig,
     SeparatedConfig,
+    TrainingConfig,
     VariantConfig,
 )
 from subgrid.config.settings import Config
@@ -340,7 +341,7 @@ def build_plan(config: Config, model: LearnedConfig | SeparatedConfig, stage: in
 
     `stage`: of a multiscale model, whose networks may have plans of their own.
     """
-    from subgrid.training import OPTIMISERS, SCHEDULES, Noise, Plan
+    from subgrid.training import OPTIMISERS, SCHEDULES, Noise
 
     settings = config.training_of(model, stage)
     rates: dict[str, Any] = {"peak": settings.learning_rate}
@@ -355,25 +356,22 @@ def build_plan(config: Config, model: LearnedConfig | SeparatedConfig, stage: in
         clip_at=settings.clip_at,
         **decay,
     )
-    return Plan(
-        optimiser=optimiser,
-        updates=settings.updates,
-        batch_size=settings.batch_size,
-        validation_samples=settings.validation_samples,
-        validate_every=settings.validate_every,
-        checkpoint_every=settings.checkpoint_every,
-        noise=Noise(settings.noise, settings.clean_fraction, settings.noise_from),
-        ema=settings.ema,
-        chunk=settings.chunk,
-    )
+    noise = Noise(settings.noise, settings.clean_fraction, settings.noise_from)
+    return _plan(settings, optimiser, noise=noise, ema=settings.ema)
 
 
 def build_fine_tuning(settings: FineTuneConfig) -> Any:
     """Return the plan of a training through the solver: Adam, cosine to zero, clipped at norm 1."""
-    from subgrid.training import OPTIMISERS, SCHEDULES, Plan
+    from subgrid.training import OPTIMISERS, SCHEDULES
 
     rates = {"peak": settings.learning_rate, "updates": settings.updates}
     optimiser = OPTIMISERS.get("adam")(SCHEDULES.get("cosine")(**rates), clip="norm")
+    return _plan(settings, optimiser)
+
+
+def _plan(settings: TrainingConfig | FineTuneConfig, optimiser: Any, **further: Any) -> Any:
+    from subgrid.training import Plan
+
     return Plan(
         optimiser=optimiser,
         updates=settings.updates,
@@ -382,6 +380,7 @@ def build_fine_tuning(settings: FineTuneConfig) -> Any:
         validate_every=settings.validate_every,
         checkpoint_every=settings.checkpoint_every,
         chunk=settings.chunk,
+        **further,
     )
 
 

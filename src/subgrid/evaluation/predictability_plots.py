@@ -17,6 +17,7 @@ from subgrid.evaluation.style import (
     Look,
     Panel,
     add_legend,
+    draw_line,
     lost_note,
     new_panel,
     panel_inches,
@@ -149,12 +150,9 @@ def plot_correlation(runs: Runs, styles: Mapping[str, Look]) -> list[Panel]:
     """Return a panel of the mean correlation with the truth over time."""
     figure, (axes,) = new_panel()
     for name, sets in runs.items():
-        look, values = styles[name], _alive(sets, CORRELATION)
-        time = sets[0]["time"].values / unit_of(sets[0]).length
-        shown = np.isfinite(values).any(axis=0)
-        if shown.any():
-            mean = np.nanmean(values[:, shown], axis=0)
-            axes.plot(time[shown], mean, color=look.colour, ls=look.dash, label=look.label)
+        time, values = _alive(sets, CORRELATION)
+        if time.size:
+            draw_line(axes, time, np.nanmean(values, axis=0), styles[name])
     axes.axhline(THRESHOLD, color="#444444", ls=":", lw=1.1)
     axes.set_xlabel(_time_label(runs))
     axes.set_ylabel("correlation of the vorticity")
@@ -170,15 +168,10 @@ def plot_energy_deviation(
     figure, (axes,) = new_panel(inches=(6.4, 4.2))
     top = 0.0
     for name, sets in {TRUTH: [reference], **runs}.items():
-        values = _alive(sets, "total_kinetic_energy")
-        shown = np.isfinite(values).any(axis=0)
-        if not shown.any():
+        time, values = _alive(sets, "total_kinetic_energy")
+        if not time.size:
             continue
-        time = sets[0]["time"].values[shown] / unit_of(sets[0]).length
-        mean, deviation = (
-            np.nanmean(values[:, shown], axis=0),
-            np.nanstd(values[:, shown], axis=0),
-        )
+        mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
         draw_curve(axes, time, mean, (mean - deviation, mean + deviation), styles[name])
         if not blow_ups(sets):  # a model on its way out does not set the scale
             top = max(top, float((mean + deviation).max()))
@@ -202,8 +195,7 @@ def plot_compensated(
         spectra = np.concatenate([data["kinetic_energy_spectrum"].values[:, 0] for data in sets])
         if alive.any():
             shown = wavenumber**_STEEPNESS * spectra[alive].mean(axis=0)
-            look = styles[name]
-            axes.plot(wavenumber, shown, color=look.colour, ls=look.dash, label=look.label)
+            draw_line(axes, wavenumber, shown, styles[name])
             tops.append((shown[shown > 0].min(), shown.max()))
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -215,9 +207,13 @@ def plot_compensated(
     return [Panel("compensated_spectra", figure, "spectra of the kinetic energy times k to the 5")]
 
 
-def _alive(sets: Sequence["xr.Dataset"], name: str) -> NDArray[np.float64]:
-    """Return a series of all members of all networks, NaN from a blow-up on."""
-    return np.concatenate([data[name].values for data in sets])
+def _alive(
+    sets: Sequence["xr.Dataset"], name: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the times at which any run lives, and a series [run, time], NaN from a blow-up on."""
+    values = np.concatenate([data[name].values for data in sets])
+    shown = np.isfinite(values).any(axis=0)
+    return sets[0]["time"].values[shown] / unit_of(sets[0]).length, values[:, shown]
 
 
 def _time_label(runs: Runs) -> str:
