@@ -13,6 +13,7 @@ from subgrid.evaluation import (
     StepCost,
     decorrelation_times,
     energy_errors,
+    gain_over,
     predictability_record,
     score_predictability,
 )
@@ -22,6 +23,7 @@ from subgrid.evaluation.predictability import (
     summary_of_predictability,
 )
 from subgrid.evaluation.predictability_plots import (
+    gains_table,
     plot_compensated,
     plot_correlation,
     plot_decorrelation,
@@ -83,14 +85,14 @@ def test_a_member_decorrelates_where_its_correlation_first_falls_below_a_half():
 
 
 def test_energy_errors_are_those_of_the_frames_before_a_blow_up():
-    truth = run(np.ones((4, 2)), [[2.0, 4.0], [1.0, 1.0], [2.0, 4.0], [5.0, 5.0]])
+    truth = run(np.ones((4, 2)), [[2.0, 4.0], [1.0, 1.0], [4.0, 8.0], [5.0, 5.0]])
     data = run(
         np.ones((4, 2)),
-        [[3.0, 2.0], [1.0, 1.0], [3.0, NAN], [NAN, NAN]],
+        [[3.0, 2.0], [1.0, 1.0], [5.0, NAN], [NAN, NAN]],
         blew_up_at=[-1, -1, 3, 1],
     )
-    # (1 + 2)/2 over the mean of 2 and 4; none; 1 over that mean; nothing known
-    np.testing.assert_allclose(energy_errors(data, truth), [0.5, 0.0, 1 / 3, NAN], rtol=1e-14)
+    # (1 + 2)/2 over the mean of 2 and 4; none; 1 over the mean of 4 and 8; nothing known
+    np.testing.assert_allclose(energy_errors(data, truth), [0.5, 0.0, 1 / 6, NAN], rtol=1e-14)
 
 
 @pytest.fixture
@@ -139,9 +141,71 @@ def test_means_are_over_networks_and_members_that_are_known(followed):
     np.testing.assert_allclose(one.energy_errors, [[0.3, 0.3], [NAN, 0.5]], rtol=1e-12)
     assert one.energy_error.estimate == pytest.approx((0.3 + 0.3 + 0.5) / 3)
     assert one.lasting == 3
-    assert one.rank_key() == (1, one.energy_error.estimate)
     single = score_predictability({"none": [truth.isel(member=[0])]}, truth.isel(member=[0]))
     assert np.isnan(single["none"].decorrelation.low)  # one run: no interval
+
+
+def test_members_of_one_trajectory_are_drawn_together(followed):
+    _, runs, truth = followed
+    pair = {name: runs[name] for name in ("none", "unclear")}
+    # of 3, 0, 3, 0, 3, 0 frames: a pair of members always makes the same mean
+    together = score_predictability(pair, truth, trajectories=[7, 7, 2, 2, 5, 5], samples=400)
+    one = together["unclear"]
+    assert one.trajectories == 3
+    assert one.decorrelation[:3] == pytest.approx((1.25, 1.25, 1.25))
+    apart = followed[0]["unclear"].decorrelation
+    assert apart.low < 1.0 < 1.5 < apart.high
+    # one trajectory and one network: nothing to draw
+    alike = score_predictability(pair, truth, trajectories=[4] * 6, samples=400)["unclear"]
+    assert np.isnan(alike.decorrelation.low)
+    assert alike.decorrelation.estimate == pytest.approx(1.25)
+    sentence, _ = predictability_verdict(one, score(one))
+    assert "resampling the 3 trajectories: " in sentence
+    assert "95 %" not in sentence
+    assert "too few to exclude chance" in summary_of_predictability(together)
+    assert "So few cannot exclude chance" in predictability_table(together, looks(pair)).note
+
+
+def test_members_whose_truth_is_not_finite_are_left_out(followed):
+    _, runs, truth = followed
+    spoilt = truth.copy(deep=True)
+    spoilt["total_kinetic_energy"][1, 5:] = NAN
+    one = score_predictability(runs, spoilt, samples=50)["unstable"]
+    assert one.times.shape == (1, 5)
+    assert [lost.member for lost in one.blow_ups] == [0]
+    assert one.trajectories == 5
+    model = score_predictability(runs, spoilt, samples=50)["better"]
+    np.testing.assert_array_equal(model.times, [times(1, 3, 5, 5, 7)] * 2)
+
+
+def test_the_gain_over_another_model_is_of_the_same_members(followed):
+    found = followed[0]
+    # every member of "better" twice as long as alone, so the reverse
+    assert gain_over(found["none"], found["better"], samples=50)[:3] == pytest.approx((0.5,) * 3)
+    span = gain_over(found["unclear"], found["worse"], samples=200)
+    assert span.estimate == pytest.approx(1.25 / 0.5)
+    assert span.low < span.estimate < span.high
+    styles = looks(found)
+    table = gains_table(found, [("better", "none"), ("unstable", "worse")], styles)
+    assert [row[0] for row in table.rows] == ["better / no closure", "unstable / worse"]
+    assert table.rows[0][1:] == ("2.00 [2.00, 2.00]", "0.000 / 0.350", "0 of 12 / 0 of 6")
+    assert table.rows[1][3] == "2 of 6 / 0 of 6"
+    assert not gains_table(found, [], styles).rows
+
+
+def test_settings_are_ranked_by_blow_ups_first():
+    """Of runs that end with a blow-up, the error of those that end first is the smallest."""
+    truth = run(np.ones((2, 8)))
+
+    def key(frames, energy, dead=0):
+        data = run(
+            lasting(frames, frames), np.full((2, 8), energy), [16] * dead + [-1] * (2 - dead)
+        )
+        return score_predictability({"none": [data]}, truth, samples=10)["none"].rank_key()
+
+    order = [key(2, 1.1), key(7, 1.5), key(5, 9.0, 1), key(3, 1.1, 1), key(7, 1.1, 2)]
+    assert order == sorted(order)
+    assert len(set(order)) == len(order)
 
 
 def test_runs_that_were_not_followed_have_no_scores():
@@ -177,7 +241,7 @@ def test_outcomes_and_sentences(followed):
     )
     assert said["better"][0] == (
         "follows the truth for 2.50 time units (2.00 times as long as without a closure, 95 % "
-        "interval 2.00 to 2.00); energy error 0.000; 0 of 12 runs blew up."
+        "interval: 2.00 to 2.00); energy error 0.000; 0 of 12 runs blew up."
     )
     assert said["worse"][0].startswith("follows the truth for 0.50 time units (0.40 times as long")
     unstable = said["unstable"][0]
@@ -203,7 +267,7 @@ def test_the_summary_counts_models_and_runs(followed):
     found = {name: one for name, one in followed[0].items() if name != "unstable"}
     assert summary_of_predictability(found) == (
         "1 of 3 models follow the truth longer than the coarse model alone, beyond chance, in "
-        "free runs from held-out states; 0 of 30 runs blew up."
+        "free runs from held-out states of 6 trajectories; 0 of 30 runs blew up."
     )
     assert summary_of_predictability(followed[0]).endswith("; 2 of 36 runs blew up.")
 
@@ -232,8 +296,8 @@ def test_the_table_has_a_row_per_model(followed):
 
 
 def lines(panel):
-    """Return the lines of a panel's axes by their labels."""
-    return {line.get_label(): line for line in panel.figure.axes[0].lines}
+    """Return x and y of the lines of a panel's axes by their labels."""
+    return {line.get_label(): line.get_xydata().T for line in panel.figure.axes[0].lines}
 
 
 def test_figures_have_the_lines_of_every_model(followed):
@@ -246,7 +310,7 @@ def test_figures_have_the_lines_of_every_model(followed):
     assert [text.get_text() for text in axes.get_xticklabels()] == [
         styles[name].label for name in found
     ]
-    drawn = [line.get_ydata() for line in axes.lines if line.get_marker() in "osX^DvP"]
+    drawn = [line.get_ydata() for line in axes.lines if line.get_marker() in tuple("osX^DvP")]
     for one, points in zip(found.values(), drawn, strict=True):
         np.testing.assert_array_equal(np.sort(points), np.sort(one.times.ravel()))
     assert axes.get_ylabel() == "decorrelation time [time units]"
@@ -255,25 +319,25 @@ def test_figures_have_the_lines_of_every_model(followed):
     drawn = lines(panel)
     assert names < set(drawn)
     # at the sixth frame the first member of six is not alive, at the third the second neither
-    x, y = drawn["unstable"].get_data()
+    x, y = drawn["unstable"]
     np.testing.assert_array_equal(x, truth["time"])
     np.testing.assert_allclose(y, [0.9] * 4 + [0.1] * 4)
     (threshold,) = [line for name, line in drawn.items() if name not in names]
-    assert set(threshold.get_ydata()) == {0.5}
+    assert set(threshold[1]) == {0.5}
     legend = panel.figure.legends[0].get_title().get_text()
     assert "unstable: 2 of 6 members blew up, 4 drawn" in legend.replace("\n", " ")
 
     (panel,) = plot_energy_deviation(truth, runs, styles)
     drawn = lines(panel)
     assert set(drawn) == names | {"truth"}
-    np.testing.assert_allclose(drawn["no closure"].get_ydata(), 1.35)
-    np.testing.assert_allclose(drawn["unstable"].get_ydata()[[0, 2, 5]], [1.35, 1.38, 1.45])
+    np.testing.assert_allclose(drawn["no closure"][1], 1.35)
+    np.testing.assert_allclose(drawn["unstable"][1][[0, 2, 5]], [1.35, 1.38, 1.45])
 
-    (panel,) = plot_compensated(truth, runs | {"half": [run(np.ones((6, 8)), spectrum=0.5)]},
-                                looks([*runs, "half"]))  # fmt: skip
+    steep = runs | {"half": [run(np.ones((6, 8)), spectrum=0.5)]}
+    (panel,) = plot_compensated(truth, steep, looks(steep))
     drawn = lines(panel)
-    np.testing.assert_allclose(drawn["truth"].get_ydata(), 1.0)
-    np.testing.assert_allclose(drawn["half"].get_ydata(), 0.5)
+    np.testing.assert_allclose(drawn["truth"][1], 1.0)
+    np.testing.assert_allclose(drawn["half"][1], 0.5)
 
 
 def test_a_model_that_blew_up_altogether_is_named_and_not_drawn():
@@ -291,4 +355,4 @@ def test_a_model_that_blew_up_altogether_is_named_and_not_drawn():
         assert "gone: all 2 members blew up" in panel.figure.legends[0].get_title().get_text()
     sentence, word = predictability_verdict(found["gone"], score(found["gone"]))
     assert word == "unstable"
-    assert "nan" not in sentence, sentence
+    assert "; energy error unknown; 2 of 2 runs blew up, first at time 0.2." in sentence

@@ -114,8 +114,9 @@ def check_names(config: Config) -> None:
         if isinstance(model, ClosureConfig):
             wanted.append((f"models.{model.name}.closure", CLOSURES, model.closure))
     networks = [
-        (f"models.{model.name}.networks", name)
-        for model in (*config.learned(), *config.calibrated())
+        (f"{key}.networks", name)
+        for key, model in _with_keys(config)
+        if isinstance(model, LearnedConfig)
         for name in model.networks
     ]
     networks += [(f"separated.{entry.name}.network", entry.network) for entry in config.separated]

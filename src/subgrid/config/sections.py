@@ -375,6 +375,10 @@ class CalibrationConfig(Section):
     members: Count = 8
     skip: Annotated[tuple[str, ...], Strict(False)] = ()
 
+    def kept(self) -> tuple[LearnedConfig, ...]:
+        """Return the models that are tried, without those that are skipped."""
+        return tuple(model for model in self.models if model.name not in self.skip)
+
     def tried(self) -> tuple[tuple[LearnedConfig, float, LearnedConfig], ...]:
         """Return every model, level, and the model trained with it: "NAME-noise-0.1"."""
         return tuple(
@@ -388,9 +392,8 @@ class CalibrationConfig(Section):
                     }
                 ),
             )
-            for model in self.models
+            for model in self.kept()
             for level in self.levels
-            if model.name not in self.skip
         )
 
 

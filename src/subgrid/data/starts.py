@@ -38,9 +38,9 @@ def choose_starts(
     """Return where `members` free runs begin, each followed by `length` frames of the truth.
 
     "first": at the first frame of a trajectory of their own, in order, fewer where the store has
-    fewer that did not fail. "random": each at a frame of a trajectory drawn by `seed`, with
-    replacement, as Otness, Zanna & Bruna 2025 do. Raises ConfigError for trajectories that are too
-    short, RunFolderError for an unfinished store.
+    fewer that did not fail, whatever their length. "random": each at a frame of a trajectory drawn
+    by `seed`, with replacement, as Otness, Zanna & Bruna 2025 do. Raises ConfigError for these if
+    trajectories are too short, RunFolderError for an unfinished store.
     """
     present = present_trajectories(complete_attributes(Path(path)))
     if how == "first":

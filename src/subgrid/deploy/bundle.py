@@ -28,7 +28,7 @@ from subgrid.systems import SYSTEMS
 
 CARD_FILE = "card.md"
 _SHIPPED = Path(__file__).with_name("bundles")
-_NUMERICAL = ("dtype", "pv_bound")  # settings of a system that are no physics
+_NUMERICAL = ("dtype", "pv_bound", "velocity_bound")  # settings of a system that are no physics
 _SAME = 1e-6  # relative: constants are given to six digits and kept in single precision
 
 

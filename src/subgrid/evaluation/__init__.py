@@ -58,7 +58,7 @@ from subgrid.evaluation.similarity import (
     wasserstein,
 )
 from subgrid.evaluation.statistics import reference_statistics
-from subgrid.evaluation.survival import BlowUp, TimeUnit, blow_ups, date, time_unit
+from subgrid.evaluation.survival import BlowUp, TimeUnit, blow_ups, date, first_date, time_unit
 from subgrid.evaluation.verdicts import json_number, outcome, score_record, verdict
 from subgrid.registry import Registry
 
@@ -135,6 +135,7 @@ __all__ = [
     "evaluate_offline",
     "filter_cut",
     "fine_runs",
+    "first_date",
     "forcing_dataset",
     "forcing_sums",
     "free_runs",

@@ -78,18 +78,24 @@ class Calibration:
         found = []
         for model, level in self.chosen.items():
             online = level.online
-            steady = not online.blow_ups
             ends = level.noise in (self.of(model)[0].noise, self.of(model)[-1].noise)
             sentence = (
-                f"noise {level.noise:g}: energy error {online.energy_error.estimate:.3f} "
-                f"(without a closure {self.alone.energy_error.estimate:.3f}), follows the truth "
+                f"noise {level.noise:g}: energy error {_words(online)} "
+                f"(without a closure {_words(self.alone)}), follows the truth "
                 f"for {online.decorrelation.estimate:.2f} {online.units} (without: "
                 f"{self.alone.decorrelation.estimate:.2f}); {len(online.blow_ups)} of "
                 f"{online.runs} runs blew up"
                 + ("; the choice is at an end of the levels tried" if ends else "")
             )
-            found.append(ReportVerdict(model, f"{sentence}.", "better" if steady else "unstable"))
+            found.append(ReportVerdict(model, f"{sentence}.", self._outcome(online)))
         return tuple(found)
+
+    def _outcome(self, online: Predictability) -> str:
+        """Return in a word whether the chosen level keeps the energy better than no closure."""
+        if online.blow_ups:
+            return "unstable"
+        better = online.energy_error.estimate < self.alone.energy_error.estimate
+        return "better" if better else "unclear"
 
     def record(self) -> dict[str, Any]:
         """Return what scores.json keeps."""
@@ -108,3 +114,9 @@ class Calibration:
                 for level in self.levels
             ],
         }
+
+
+def _words(one: Predictability) -> str:
+    """Return the energy error in words."""
+    value = one.energy_error.estimate
+    return f"{value:.3f}" if np.isfinite(value) else "unknown"

@@ -14,7 +14,7 @@ from subgrid.evaluation.tables import interval_text
 
 def calibration_tables(calibration: Calibration) -> list[ReportTable]:
     """Return a row per model and level, the chosen ones marked."""
-    chosen = calibration.chosen
+    chosen, alone = calibration.chosen, calibration.alone
     rows = [
         (
             level.model,
@@ -26,7 +26,6 @@ def calibration_tables(calibration: Calibration) -> list[ReportTable]:
         )
         for level in calibration.levels
     ]
-    alone = calibration.alone
     rows.append(
         (
             BASELINE,
@@ -44,7 +43,8 @@ def calibration_tables(calibration: Calibration) -> list[ReportTable]:
             "Noise: standard deviation of what is added to the standardised inputs in training. "
             "Offline error: mean squared error of the forcing without noise, in its variance. "
             "Energy error: mean over a run of |E - E_truth| over the mean of E_truth, until it "
-            "blew up. Intervals over networks, and of free runs over trajectories as well. Chosen: "
+            "blew up. Intervals over networks, and of free runs over the "
+            f"{alone.trajectories} trajectories that members start in as well. Chosen: "
             "the fewest runs that blew up, then the smallest energy error; among levels with "
             "blow-ups the longest decorrelation time.",
             columns,

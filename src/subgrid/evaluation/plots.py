@@ -25,7 +25,7 @@ from subgrid.evaluation.style import (
     scientific,
     styled,
 )
-from subgrid.evaluation.survival import blow_up_steps, blow_ups, date, unit_of
+from subgrid.evaluation.survival import blow_up_steps, blow_ups, first_date, unit_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -128,10 +128,9 @@ def _series_panel(
         values = np.where(np.isfinite(values), values, np.nan)
         dead = blow_ups(sets)
         if dead:
-            first = min(dead, key=lambda blow_up: blow_up.time)
             notes.append(
                 f"{look.label}: {len(dead)} of {len(values)} members blew up, "
-                f"first on {date(first.time, first.units, '.0f')}"
+                f"first {first_date(dead)}"
             )
         alive = np.isfinite(values).any(axis=0)
         if not alive.any():

@@ -231,7 +231,7 @@ def predictability_verdict(one: Predictability, score: OnlineScore) -> tuple[str
 def summary_of_predictability(found: Mapping[str, Predictability]) -> str:
     """Return the sentence at the head of a report on runs that are followed."""
     compared = [one for one in found.values() if one.gain is not None]
-    better = sum(one.gain is not None and one.gain.low > 1 for one in compared)
+    better = sum(outcome_of(one) == "better" for one in compared)
     dead = sum(len(one.blow_ups) for one in found.values())
     runs = sum(one.runs for one in found.values())
     some = next(iter(found.values()))

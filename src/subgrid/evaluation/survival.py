@@ -42,6 +42,14 @@ class BlowUp(NamedTuple):
         return date(self.time, self.units)
 
 
+def first_date(dead: "Sequence[BlowUp]") -> str:
+    """Return when the first of several members blew up: "on day 12", "at time 12.5"."""
+    first = min(dead, key=lambda blow_up: blow_up.time)
+    if first.units == "days":
+        return f"on {date(first.time, first.units, '.0f')}"
+    return f"at {date(first.time, first.units)}"
+
+
 def date(time: float, units: str, form: str = ".1f") -> str:
     """Return a time since the initial state in words: "day 12.5", "time 12.5"."""
     return f"{'day' if units == 'days' else 'time'} {time:{form}}"

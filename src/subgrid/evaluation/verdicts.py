@@ -7,7 +7,7 @@ import numpy as np
 from subgrid.evaluation.intervals import Interval, fewest_members, percent
 from subgrid.evaluation.layers import keyed
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore
-from subgrid.evaluation.survival import date
+from subgrid.evaluation.survival import first_date
 
 
 def verdict(score: OnlineScore, quantity: str = KE_SPECTRUM) -> str:
@@ -22,9 +22,7 @@ def verdict(score: OnlineScore, quantity: str = KE_SPECTRUM) -> str:
     if not dead:
         some = f" (over the {_scored(score)})" if 0 < score.scored_runs < score.runs else ""
         return f"{finding}{some}; {counted}."
-    first = min(score.blow_ups, key=lambda blow_up: blow_up.time)
-    when = date(first.time, first.units, ".0f" if first.units == "days" else ".1f")
-    unstable = f"is unstable: {counted}, first on {when}"
+    unstable = f"is unstable: {counted}, first {first_date(score.blow_ups)}"
     if dead == score.runs:
         return f"{unstable}; its spectra are not scored."
     survivors = "surviving members"

@@ -28,6 +28,7 @@ from subgrid.evaluation import (
     blow_ups,
     date,
     evaluate_offline,
+    first_date,
     free_runs,
     observables_of,
     reference_statistics,
@@ -160,10 +161,9 @@ class HeldOut:
         write_dataset(path, runs)
         task.finish()
         if died := blow_ups([runs]):
-            first = min(died, key=lambda blow_up: blow_up.time)
             progress.note(
                 f"online {label}: {len(died)} of {runs.sizes['member']} members blew up, "
-                f"first on {date(first.time, first.units, '.0f')}"
+                f"first {first_date(died)}"
             )
 
     def write_costs(self, found: list[Candidate], progress: Progress) -> None:

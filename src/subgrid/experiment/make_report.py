@@ -299,7 +299,7 @@ def _training_facts(config: Config, units: str) -> dict[str, str]:
     if config.calibration is not None:
         levels = ", ".join(f"{level:g}" for level in config.calibration.levels)
         facts["noise levels"] = f"{levels}; {config.calibration.members} members each"
-        for model in config.calibration.models:
+        for model in config.calibration.kept():
             facts[f"{model.name} (calibrated)"] = _network_facts(config, model)
     for entry in config.separated:
         facts[entry.name] = (
