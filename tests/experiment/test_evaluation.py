@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from experiment_runs import SMALLEST, digests
 
+import subgrid.experiment.held_out as held_out
 from subgrid.cli import main
 from subgrid.config import load_config
 from subgrid.errors import CorruptFileError
 from subgrid.experiment import Progress, RunFolder, run_experiment
-from subgrid.experiment import evaluate as module
 
 
 class Stopped(Exception):
@@ -107,15 +107,15 @@ def test_a_free_run_in_progress_goes_on_to_the_same_bits(in_progress, finished):
 
 
 def test_offline_samples_that_are_not_finite_are_counted_and_dated(a_copy, monkeypatch):
-    whole = module._batches
+    whole = held_out._batches
 
-    def spoilt(samples, chosen, name):
-        for state, forcing in whole(samples, chosen, name):
+    def spoilt(*arguments):
+        for state, forcing in whole(*arguments):
             forcing = np.array(forcing)
             forcing[2:4, 0, 0, 0] = np.nan
             yield state, forcing
 
-    monkeypatch.setattr(module, "_batches", spoilt)
+    monkeypatch.setattr(held_out, "_batches", spoilt)
     notes = []
     monkeypatch.setattr(Progress, "note", lambda self, text: notes.append(text))
     RunFolder.open(a_copy).forget("evaluate")

@@ -86,7 +86,7 @@ def test_the_card_shows_the_scores_of_the_run_and_its_limits(finished, tmp_path)
     assert f"{online['cost']['ratio']:.3g} times that of the coarse model" in card
     assert "on cpu: " in card
     # 10 steps of 7200 s
-    assert "Free runs of 0.833 days from 2 initial" in card
+    assert "Free runs of 0.833 days from\n  2 initial" in card
     assert "what other initial weights do is not known" in card
     # one training per scale
     assert card.count("best validation loss 0") + card.count("best validation loss 1") == 2

@@ -98,7 +98,7 @@ def test_blow_ups_are_told_with_the_safe_step():
     )
     notes = Notes()
     summary = GenerationSummary(Path("train.zarr"), 2, 2, (1,), results, "", "")
-    simulate._tell_blow_ups(notes, "train", summary)
+    simulate._tell_blow_ups(notes, "train", summary, "s")
     assert notes.lines == [
         "simulate train: 3 attempts blew up and were repeated with new seeds; 1 of 2 trajectories "
         "are missing; the largest safe dt is 1200 s"
