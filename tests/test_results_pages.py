@@ -44,7 +44,7 @@ def test_rows_of_a_summary_stand_on_the_pages_it_links_to(place):
     assert [row for row in rows if row not in known] == []
 
 
-@pytest.mark.parametrize(("name", "fewest"), [("qg.md", 6), ("kf.md", 1)])
+@pytest.mark.parametrize(("name", "fewest"), [("qg.md", 6), ("kf.md", 3)])
 def test_most_of_a_summary_is_held_to_the_pages(name, fewest):
     sections = [SECTIONS[place] for place in MEASURED if place[0] == name]
     assert sum("\n| " in section for section in sections) >= fewest
