@@ -41,23 +41,23 @@ def refused(source, *overrides):
 def test_the_presets_build(source):
     config = load_config(*source)
     check_builds(config)
-    assert build_forcing(config).substeps == config.substeps == 2
+    assert build_forcing(config).substeps == config.substeps == 4
     assert build_forcing(config).dt == config.coarse_dt == 0.028
     assert (config.reference_stride, config.steps_per_frame) == (1, 2)
 
 
 def test_the_step_whose_defect_is_learned_is_a_whole_number_of_the_truths():
-    message = refused(NOISE, "evaluation.dt=0.035", "evaluation.save_every=8")
-    assert "evaluation.dt: got 0.035; must be a whole multiple of truth.dt = 0.014" in message
+    message = refused(NOISE, "evaluation.dt=0.0315", "evaluation.save_every=16")
+    assert "evaluation.dt: got 0.0315; must be a whole multiple of truth.dt = 0.007" in message
     assert 'coarse.forcing = "step"' in message
     # the truth is not the longer one
-    assert "whole multiple" in refused(NOISE, "evaluation.dt=0.007", "evaluation.save_every=8")
-    overrides = ["evaluation.dt=0.035", "evaluation.save_every=8", "coarse.forcing=tendency"]
+    assert "whole multiple" in refused(NOISE, "evaluation.dt=0.0035", "evaluation.save_every=16")
+    overrides = ["evaluation.dt=0.0315", "evaluation.save_every=16", "coarse.forcing=tendency"]
     assert load_config(*NOISE, overrides=overrides).coarse.forcing == "tendency"
 
 
 def test_sizes_that_do_not_divide_the_truth_name_those_that_do():
-    changes = ["truth.nx=512", "coarse.sizes=[48]", "truth.dt=0.001", "evaluation.dt=0.002"]
+    changes = ["truth.nx=512", "coarse.sizes=[48]", "truth.dt=0.001", "evaluation.dt=0.004"]
     changes += [f"calibration.models.multiscale-{n}.sizes=[48, 24]" for n in ("48", "32")]
     changes += ["calibration.models.multiscale-48-large.sizes=[48, 24]"]
     message = refused(NOISE, *changes)

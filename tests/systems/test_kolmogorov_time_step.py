@@ -13,7 +13,7 @@ from subgrid.systems import KolmogorovFlow, failing_dt, largest_safe_dt
 SYSTEM = KolmogorovFlow(16)
 DX = SYSTEM.grid.dx
 TINY = ("otness2025-kf-noise", "tiny")
-TRUTH = KolmogorovFlow(64).grid.dx  # of that profile
+TRUTH = KolmogorovFlow(64).grid.dx  # of the truth below
 
 
 def safe(system, *states):
@@ -68,7 +68,7 @@ def test_a_limit_is_told_without_seconds():
     )
     lines = step_limits(load_config(*TINY))
     assert lines == [
-        "truth.dt = 0.014; safe up to 0.014 for velocities up to 7",
+        "truth.dt = 0.007; safe up to 0.007 for velocities up to 7",
         "evaluation.dt = 0.028; safe up to 0.056 for velocities up to 7",
     ]
 
@@ -77,6 +77,7 @@ def refused(dt, save_every, coarse_dt, coarse_every):
     config = load_config(
         *TINY,
         overrides=[
+            "truth.nx=64",
             f"truth.dt={dt}",
             f"truth.save_every={save_every}",
             f"evaluation.dt={coarse_dt}",
@@ -108,6 +109,7 @@ def test_free_runs_are_refused_above_two_cells_at_the_speed_of_developed_flow():
     config = load_config(
         *TINY,
         overrides=[
+            "truth.nx=64",
             "truth.dt=0.039",
             "truth.save_every=10",
             "evaluation.dt=0.39",
