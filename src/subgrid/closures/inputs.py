@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 from subgrid.closures._channels import channels_to_state, state_to_channels
 from subgrid.errors import ShapeError, UnknownNameError
 from subgrid.registry import unknown_name_message
-from subgrid.systems import AbstractSystem
+from subgrid.systems import AbstractSystem, state_shapes
 
 TENDENCY = "tendency"  # the name of the resolved tendency among the inputs
 VORTICITY = "vorticity"  # and that of the vorticity, where it is no variable of the system
@@ -93,4 +93,4 @@ class Inputs(eqx.Module):
         return getattr(self.system, VORTICITY)(state)
 
     def _state(self) -> PyTree:
-        return jax.eval_shape(lambda: self.system.initial_state(key=jax.random.key(0)))
+        return state_shapes(self.system)

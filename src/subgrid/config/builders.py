@@ -333,7 +333,9 @@ def build_separated_network(entry: SeparatedConfig, task: str, coarse_system: An
 def _state_channels(system: Any) -> int:
     import jax
 
-    state = jax.eval_shape(lambda: system.initial_state(key=jax.random.key(0)))
+    from subgrid.systems import state_shapes
+
+    state = state_shapes(system)
     return sum(math.prod(leaf.shape[:-2]) for leaf in jax.tree.leaves(state))
 
 

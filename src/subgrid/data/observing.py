@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
 from subgrid.coarsening import AbstractForcing, TendencyForcing, subgrid_flux
+from subgrid.systems import state_shapes
 
 
 class Observer(eqx.Module):
@@ -60,11 +60,6 @@ class ScaleLayout:
     arrays: tuple[ArrayLayout, ...]
     coordinates: dict[str, tuple[np.ndarray, dict[str, str]]]
     time_units: str = "s"
-
-
-def state_shapes(system: Any) -> PyTree:
-    """Return the shapes and dtypes of a system's state, computing nothing."""
-    return jax.eval_shape(lambda key: system.initial_state(key=key), jax.random.key(0))
 
 
 def layouts(observer: Observer) -> dict[int, ScaleLayout]:

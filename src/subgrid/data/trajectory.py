@@ -19,14 +19,14 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from subgrid.coarsening import AbstractForcing, TendencyForcing
-from subgrid.data.observing import Observer, state_shapes
+from subgrid.data.observing import Observer
 from subgrid.data.records import Progress, Records, TrajectoryResult, locked
 from subgrid.data.shards import ShardWriter
 from subgrid.data.store import group_name
 from subgrid.errors import CorruptFileError, RunFolderError, SubgridError
 from subgrid.provenance import load_arrays, save_arrays
 from subgrid.stepping import advance_segment
-from subgrid.systems import dt_after_blow_up
+from subgrid.systems import dt_after_blow_up, state_shapes
 
 ATTEMPTS = 6  # the first and five with new seeds
 _PATIENCE = 600.0  # seconds: a worker that nobody waits for any more ends its segment first

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 LEVEL_NAMES = ("upper", "lower")  # of two-layer flow
 Layers = tuple[str, ...]
 _SINGLE: Layers = ("",)  # a flow of one layer, which needs no name
-_POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 DIMENSIONLESS = "1"
 # quantities of runs that other modules name
 CORRELATION = "vorticity_correlation"
@@ -40,7 +40,7 @@ def with_units(text: str, units: str, power: str = "") -> str:
     words = [power] if power else []
     if units != DIMENSIONLESS:
         words += [
-            (base := part.rstrip("-0123456789")) + part[len(base) :].translate(_POWERS)
+            (base := part.rstrip("-0123456789")) + part[len(base) :].translate(SUPERSCRIPTS)
             for part in units.split()
         ]
     return f"{text} [{' '.join(words)}]" if words else text

@@ -30,6 +30,7 @@ from subgrid.grids import (
     ring_edges,
     scaled_wavenumber,
 )
+from subgrid.systems import state_shapes
 
 FILTER_BEGINS = CUTOFF / np.pi  # share of the Nyquist wavenumber
 
@@ -292,7 +293,7 @@ def _predictor(closure: Any, system: Any, key: Any) -> Callable[[ArrayLike], NDA
     import jax
     import jax.numpy as jnp
 
-    like = jax.eval_shape(lambda: system.initial_state(key=jax.random.key(0)))
+    like = state_shapes(system)
 
     def increment(closure: Any, fields: jax.Array) -> jax.Array:
         state = channels_to_state(fields, like)

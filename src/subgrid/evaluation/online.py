@@ -27,6 +27,7 @@ from subgrid.evaluation.plan import RunPlan
 from subgrid.evaluation.statistics import RunSums, run_dataset
 from subgrid.provenance import config_hash, load_arrays, save_arrays, structure_text
 from subgrid.stepping import AbstractModel, Carry, advance_segment
+from subgrid.systems import state_shapes
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -152,7 +153,7 @@ def _correlations(observables: Any, fields: jax.Array, truth: jax.Array) -> jax.
 
     `truth` [member, frame, channel, y, x]. No mean is taken off: that of a vorticity is zero.
     """
-    like = jax.eval_shape(lambda: observables.system.initial_state(key=jax.random.key(0)))
+    like = state_shapes(observables.system)
 
     def true_field(channels: jax.Array) -> jax.Array:
         return observables.field(channels_to_state(channels, like))

@@ -70,31 +70,39 @@ def overview_table(
         fixed(ratio(np.array(common_floor(scores, key)), np.array(alone.errors[key].estimate)))
         for key in keys
     )
+    head = "error of the spectrum" if followed else "error"
+    errors = [of_layer(head, layer) for layer in layers]
     columns = (
         "model",
         "cost",
         *([_DECORRELATION, "energy error"] if followed else []),
-        *(of_layer("error of the spectrum" if followed else "error", layer) for layer in layers),
+        *errors,
         *([] if followed else ["median similarity"]),
         "R²",
         *(["R² below the filter", "error of energy added"] if filtered else []),
         "blown up",
     )
-    before, after = 2 + 2 * bool(followed), len(columns) - 2 - 2 * bool(followed) - len(layers)
+    floor = {"model": FLOOR, **dict(zip(errors, floors, strict=True))}
     return ReportTable(
         "Overview",
-        "Cost: time per step, relative to no closure. Error: of the kinetic energy spectrum below "
-        f"the cut in free runs, relative to no closure, with {percent(alone.level)} intervals; "
-        "models below the sampling floor, the error expected of the truth's own statistics with "
-        "other weather, cannot be told from each other. "
-        + ("" if followed else "Similarity: 1 is the truth, 0 no closure. ")
-        + (_FOLLOWED if followed else "")
-        + (_FILTERED if filtered else f"On held-out states: R² of the forcing, {channels}."),
+        _caption(alone.level, bool(followed), filtered, channels),
         columns,
         (
             *(row(score) for score in sorted(scores.values(), key=cost)),
-            (FLOOR, *["-"] * (before - 1), *floors, *["-"] * after),
+            tuple(floor.get(column, "-") for column in columns),
         ),
+    )
+
+
+def _caption(level: float, followed: bool, filtered: bool, channels: str) -> str:
+    """Return what the columns mean that there are."""
+    return (
+        "Cost: time per step, relative to no closure. Error: of the kinetic energy spectrum below "
+        f"the cut in free runs, relative to no closure, with {percent(level)} intervals; "
+        "models below the sampling floor, the error expected of the truth's own statistics with "
+        "other weather, cannot be told from each other. "
+        + (_FOLLOWED if followed else "Similarity: 1 is the truth, 0 no closure. ")
+        + (_FILTERED if filtered else f"On held-out states: R² of the forcing, {channels}.")
     )
 
 

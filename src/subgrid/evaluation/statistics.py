@@ -11,6 +11,7 @@ from subgrid.closures import channels_to_state
 from subgrid.evaluation.observables import Observables, observables_of
 from subgrid.evaluation.plan import RunPlan
 from subgrid.grids import isotropic_spectrum
+from subgrid.systems import state_shapes
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -196,11 +197,10 @@ def reference_statistics(
     A member is masked from the first frame that is not finite.
     """
     import equinox as eqx
-    import jax
     import jax.numpy as jnp
 
     observables = observables_of(system)
-    like = jax.eval_shape(lambda: system.initial_state(key=jax.random.key(0)))
+    like = state_shapes(system)
 
     @eqx.filter_jit
     def observe(observables, x, s):

@@ -9,7 +9,7 @@ from subgrid.evaluation.comparison import Comparison
 from subgrid.evaluation.cost import NetworkSize, Timing
 from subgrid.evaluation.forcing_statistics import work_error
 from subgrid.evaluation.intervals import Interval, percent
-from subgrid.evaluation.layers import keyed, of_layer, with_units
+from subgrid.evaluation.layers import SUPERSCRIPTS, keyed, of_layer, with_units
 from subgrid.evaluation.offline import FILTER_BEGINS, channel_names
 from subgrid.evaluation.report import ReportTable
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore, common_floor
@@ -19,7 +19,6 @@ from subgrid.evaluation.survival import BlowUp
 if TYPE_CHECKING:
     import xarray as xr
 
-_POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 FLOOR = "sampling floor"
 _FILTERED = (
     f" Below the filter: of the scales up to {FILTER_BEGINS:g} of the Nyquist wavenumber, which it "
@@ -89,7 +88,7 @@ def _error_columns(
         key = keyed(quantity, layer)
         values = [score.errors[key] for score in scores.values()]
         exponent = _common_exponent([value.estimate for value in values])
-        power = f"10{str(exponent).translate(_POWERS)}" if exponent else ""
+        power = f"10{str(exponent).translate(SUPERSCRIPTS)}" if exponent else ""
         head, _, units = with_units("", _some(scores).units[quantity], power).partition(" ")
         units = f"{head}{units}".replace(" ", "\N{NO-BREAK SPACE}")
         heads.append(f"{of_layer('error', layer)} {units}".strip())
@@ -340,7 +339,7 @@ def number(value: Any) -> str:
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.3g}"
     mantissa, _, exponent = f"{value:.2e}".partition("e")
-    return f"{mantissa}·10{str(int(exponent)).translate(_POWERS)}"
+    return f"{mantissa}·10{str(int(exponent)).translate(SUPERSCRIPTS)}"
 
 
 def _with_spread(values: Any) -> str:

@@ -115,20 +115,19 @@ def scores_of(
         results.system,
         baseline=BASELINE,
         costs=results.costs,
-        **_interval_options(folder, results),
+        cut=results.cut,
+        **_interval_options(folder),
     )
 
 
 def predictability_of(folder: RunFolder, results: Results) -> dict[str, Predictability]:
     """Return how long every model's runs follow the truth; empty for flows not followed."""
-    options = _interval_options(folder, results)
-    del options["cut"]
     return score_predictability(
         results.online,
         results.reference,
         baseline=BASELINE,
         trajectories=HeldOut(folder, "test", folder.evaluation).starts.trajectories,
-        **options,
+        **_interval_options(folder),
     )
 
 
@@ -139,27 +138,28 @@ def calibration_found(folder: RunFolder) -> Calibration | None:
         return None
     place = folder.evaluation / CALIBRATION
     reference = read_dataset(place / "reference.zarr")
-    settings = config.evaluation
-    options = {
-        "baseline": BASELINE,
-        "trajectories": HeldOut(folder, "validation", place).starts.trajectories,
-        "level": settings.level,
-        "samples": settings.bootstrap,
-        "seed": config.seed,
-    }
 
     def runs(labels: Sequence[str]) -> list[Any]:
         return [read_dataset(place / online_path(label)) for label in labels]
 
-    alone, levels = {BASELINE: runs([BASELINE])}, []
-    for model, noise, variant in config.calibration.tried():
-        labels = variant.trained_names()
-        both = {**alone, model.name: runs(labels)}
-        online = score_predictability(both, reference, **options)[model.name]
-        losses = [float(read_dataset(place / offline_path(label))["mse"]) for label in labels]
+    tried = config.calibration.tried()
+    followed = score_predictability(
+        {
+            BASELINE: runs([BASELINE]),
+            **{variant.name: runs(variant.trained_names()) for _, _, variant in tried},
+        },
+        reference,
+        baseline=BASELINE,
+        trajectories=HeldOut(folder, "validation", place).starts.trajectories,
+        **_interval_options(folder),
+    )
+    levels = []
+    for model, noise, variant in tried:
+        stores = [place / offline_path(label) for label in variant.trained_names()]
+        losses = np.array([float(read_dataset(store)["mse"]) for store in stores])
         group = ", ".join(model.networks)
-        levels.append(Level(model.name, group, noise, np.array(losses), online))
-    return Calibration(tuple(levels), score_predictability(alone, reference, **options)[BASELINE])
+        levels.append(Level(model.name, group, noise, losses, followed[variant.name]))
+    return Calibration(tuple(levels), followed[BASELINE])
 
 
 def _calibrate(folder: RunFolder, progress: Progress, workers: Workers) -> None:
@@ -185,7 +185,8 @@ def comparisons_of(
         results.online,
         results.reference,
         budgets={model.name: folder.config.updates_of(model) for model in folder.config.learned()},
-        **_interval_options(folder, results),
+        cut=results.cut,
+        **_interval_options(folder),
     )
 
 
@@ -196,11 +197,10 @@ def ranking_of(folder: RunFolder, results: Results) -> list[Ranked]:
     return ranking([(model.networks, scores[model.name]) for model in folder.config.searched()])
 
 
-def _interval_options(folder: RunFolder, results: Results) -> dict[str, Any]:
-    """Return the cut of spectral errors and what decides their intervals."""
+def _interval_options(folder: RunFolder) -> dict[str, Any]:
+    """Return what decides the intervals of scores."""
     settings = folder.config.evaluation
     return {
-        "cut": results.cut,
         "level": settings.level,
         "samples": settings.bootstrap,
         "seed": folder.config.seed,

@@ -34,6 +34,7 @@ from subgrid.experiment.progress import duration
 from subgrid.experiment.separated import cases
 from subgrid.nn import parameter_count
 from subgrid.stepping import advance_segment
+from subgrid.systems import state_shapes
 
 _TIMED_STEPS = 20
 _FLOATS = 4  # bytes
@@ -86,7 +87,7 @@ def step_operations(system: Any) -> float:
 
 def _values(system: Any) -> int:
     """Return the number of values of a state."""
-    return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lambda: _some_state(system))))
+    return sum(leaf.size for leaf in jax.tree.leaves(state_shapes(system)))
 
 
 def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:

@@ -6,7 +6,7 @@ from subgrid.systems.barotropic import (
     BarotropicState,
     BarotropicVorticity,
 )
-from subgrid.systems.base import AbstractSystem
+from subgrid.systems.base import AbstractSystem, state_shapes
 from subgrid.systems.kolmogorov import KolmogorovFlow, KolmogorovState
 from subgrid.systems.qg import QGSpectrum, QGState, TwoLayerQG
 from subgrid.systems.time_step import (
@@ -35,4 +35,5 @@ __all__ = [
     "failing_dt",
     "largest_safe_dt",
     "rounded_down",
+    "state_shapes",
 ]

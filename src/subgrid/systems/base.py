@@ -107,6 +107,11 @@ class AbstractSystem(eqx.Module):
         return healthy
 
 
+def state_shapes(system: Any) -> PyTree:
+    """Return the shapes and dtypes of a system's state, computing nothing."""
+    return jax.eval_shape(lambda key: system.initial_state(key=key), jax.random.key(0))
+
+
 def plane_coordinates(
     grid: PeriodicGrid, units: str
 ) -> dict[str, tuple[np.ndarray, dict[str, str]]]:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from subgrid.systems.base import state_shapes
 from subgrid.systems.kolmogorov import FASTEST, KolmogorovFlow
 from subgrid.systems.qg import TwoLayerQG
 
@@ -138,7 +139,7 @@ def _limits(system: Any, states: PyTree, phase: float) -> list[StepLimit]:
     reason = "for the speeds in its initial states"
     if states is None:
         reason = "for the background flow alone; eddies will need a smaller one"
-        shapes = jax.eval_shape(lambda: system.initial_state(key=jax.random.key(0)))
+        shapes = state_shapes(system)
         states = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), shapes)
     found = eqx.filter_jit(eqx.filter_vmap(system.max_stable_dt))(states)
     limits = [StepLimit(float(jnp.min(found)), reason)]
