@@ -76,10 +76,10 @@ def test_fields_are_coarsened_where_they_sit():
     assert "operator1" in message
 
 
-def test_velocities_on_faces_are_not_padded_to_a_finer_grid():
+def test_a_finer_grid_whose_faces_make_no_coarse_ones_is_refused():
     tables = load_config(*COMBINED).to_dict()
-    tables["models"].append({"name": "finer", "kind": "grid", "size": 32})
-    with pytest.raises(ConfigError, match=r"models\.finer: .* faces of cells, as those of Kolmog"):
+    tables["models"].append({"name": "finer", "kind": "grid", "size": 24})
+    with pytest.raises(ConfigError, match=r"models\.finer: .*nx = 16 does not divide 24"):
         check_builds(config_from_dict(tables))
 
 

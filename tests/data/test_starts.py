@@ -31,6 +31,14 @@ def test_random_starts_depend_on_the_seed_alone_and_leave_room_for_the_run(plain
     assert set(choose_starts(plain.path, 8, 50, 5, "random").frames) == {0}
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_random_starts_leave_no_trajectory_out(plain, seed):
+    # drawn with replacement, half of the seeds would start both runs in one of the two
+    assert set(choose_starts(plain.path, 8, 2, 4, "random", seed).trajectories) == {0, 1}
+    five = choose_starts(plain.path, 8, 5, 4, "random", seed).trajectories
+    assert sorted((five.count(0), five.count(1))) == [2, 3]
+
+
 def test_random_starts_are_in_no_trajectory_that_failed(copy):
     update_attributes(copy, {"failed": [0]})
     assert set(choose_starts(copy, 8, 50, 4, "random").trajectories) == {1}

@@ -7,6 +7,7 @@ import pytest
 from subgrid.closures import AbstractClosure, Smagorinsky
 from subgrid.coarsening import Operator1
 from subgrid.evaluation import (
+    Findings,
     RunInfo,
     RunPlan,
     Snapshot,
@@ -114,18 +115,20 @@ def data(runs, truth, coarse):
             commands=["subgrid run quickstart"],
             labels={"smagorinsky": "Smagorinsky"},
         ),
-        coarse,
-        truth,
-        runs,
-        scores,
-        cut=cut,
-        offline={"smagorinsky": [offline_scores(sample_sums(fields, fields, coarse.grid))]},
-        curves={
-            "smagorinsky": [
-                {"update": 0, "loss": None, "validation": {"loss": 1.0}},
-                {"update": 10, "loss": 0.5, "validation": {"loss": 0.6}},
-            ]
-        },
-        snapshot=Snapshot(fields[0], fields[1], {"smagorinsky": fields[1]}),
-        timing=Timing(7200.0, "a test machine"),
+        Findings(
+            coarse,
+            truth,
+            runs,
+            scores,
+            cut=cut,
+            offline={"smagorinsky": [offline_scores(sample_sums(fields, fields, coarse.grid))]},
+            curves={
+                "smagorinsky": [
+                    {"update": 0, "loss": None, "validation": {"loss": 1.0}},
+                    {"update": 10, "loss": 0.5, "validation": {"loss": 0.6}},
+                ]
+            },
+            snapshot=Snapshot(fields[0], fields[1], {"smagorinsky": fields[1]}),
+            timing=Timing(7200.0, "a test machine"),
+        ),
     )

@@ -14,6 +14,7 @@ from subgrid.evaluation import (
     decorrelation_times,
     energy_errors,
     gain_over,
+    gains,
     predictability_record,
     score_predictability,
 )
@@ -149,14 +150,15 @@ def test_members_of_one_trajectory_are_drawn_together(followed):
     _, runs, truth = followed
     pair = {name: runs[name] for name in ("none", "unclear")}
     # of 3, 0, 3, 0, 3, 0 frames: a pair of members always makes the same mean
-    together = score_predictability(pair, truth, trajectories=[7, 7, 2, 2, 5, 5], samples=400)
+    starts = lambda *where: truth.assign_coords(start_trajectory=("member", list(where)))  # noqa: E731
+    together = score_predictability(pair, starts(7, 7, 2, 2, 5, 5), samples=400)
     one = together["unclear"]
     assert one.trajectories == 3
     assert one.decorrelation[:3] == pytest.approx((1.25, 1.25, 1.25))
     apart = followed[0]["unclear"].decorrelation
     assert apart.low < 1.0 < 1.5 < apart.high
     # one trajectory and one network: nothing to draw
-    alike = score_predictability(pair, truth, trajectories=[4] * 6, samples=400)["unclear"]
+    alike = score_predictability(pair, starts(4, 4, 4, 4, 4, 4), samples=400)["unclear"]
     assert np.isnan(alike.decorrelation.low)
     assert alike.decorrelation.estimate == pytest.approx(1.25)
     sentence, _ = predictability_verdict(one, score(one))
@@ -186,11 +188,17 @@ def test_the_gain_over_another_model_is_of_the_same_members(followed):
     assert span.estimate == pytest.approx(1.25 / 0.5)
     assert span.low < span.estimate < span.high
     styles = looks(found)
-    table = gains_table(found, [("better", "none"), ("unstable", "worse")], styles)
+    pairs = [("better", "none"), ("unstable", "worse")]
+    drawn = gains(found, pairs, samples=50, seed=4)
+    assert drawn[1].ratio == gain_over(found["unstable"], found["worse"], samples=50, seed=4)
+    assert drawn[1].ratio != gain_over(found["unstable"], found["worse"], samples=50, seed=5)
+    assert drawn[0].record()["ratio"]["estimate"] == pytest.approx(2)
+    table = gains_table(drawn, found, styles)
     assert [row[0] for row in table.rows] == ["better / no closure", "unstable / worse"]
     assert table.rows[0][1:] == ("2.00 [2.00, 2.00]", "0.000 / 0.350", "0 of 12 / 0 of 6")
     assert table.rows[1][3] == "2 of 6 / 0 of 6"
-    assert not gains_table(found, [], styles).rows
+    assert not gains_table(gains(found, []), found, styles).rows
+    assert gains({}, pairs) == ()
 
 
 def test_settings_are_ranked_by_blow_ups_first():

@@ -4,6 +4,7 @@ import re
 
 import subgrid
 from subgrid.evaluation import (
+    Findings,
     RunInfo,
     StepCost,
     Timing,
@@ -71,7 +72,7 @@ def test_skill_against_cost_comes_first_where_finer_grids_are_rivals(data, runs,
     scores = score_online(runs, truth, coarse, cut=cut, costs=costs, samples=5)
     info = RunInfo(title="Grids", facts={}, commands=[])
     timing = Timing(7200.0, "a test machine", finer_grids=True)
-    report = assemble_report(info, coarse, truth, runs, scores, cut=cut, timing=timing)
+    report = assemble_report(info, Findings(coarse, truth, runs, scores, cut, timing=timing))
     first = report.figures[0]
     assert first.title == "Is it worth its cost? Skill against cost"
     assert "timed on a test machine" in first.caption
@@ -89,7 +90,9 @@ def test_every_level_shown_is_the_one_of_the_intervals(runs, truth, coarse):
     scores = score_online(runs, truth, coarse, cut=cut, costs=costs, level=0.8, samples=50)
     info = RunInfo(title="Other intervals", facts={}, commands=[])
     timing = Timing(7200.0, "a test machine")
-    page = render_html(assemble_report(info, coarse, truth, runs, scores, cut=cut, timing=timing))
+    page = render_html(
+        assemble_report(info, Findings(coarse, truth, runs, scores, cut, timing=timing))
+    )
     found = re.findall(r"(\d+) % (?:bootstrap interval|interval|level)", page)
     assert len(found) >= 4
     assert set(found) == {"80"}
@@ -108,7 +111,7 @@ def test_the_page_names_the_version_and_commit(data, runs, truth, coarse, monkey
         (None, f"Written by subgrid {subgrid.__version__}. In a folder."),
     ):
         monkeypatch.setattr(assemble, "commit", lambda commit=commit: commit)
-        report = assemble_report(info, coarse, truth, {}, scores, cut=cut)
+        report = assemble_report(info, Findings(coarse, truth, {}, scores, cut))
         assert text in render_html(report).partition("<footer>")[2]
 
 

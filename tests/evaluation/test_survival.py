@@ -12,6 +12,7 @@ import xarray as xr
 from subgrid.closures import AbstractClosure
 from subgrid.evaluation import (
     BlowUp,
+    Findings,
     RunInfo,
     RunPlan,
     assemble_report,
@@ -77,7 +78,7 @@ def page(three, coarse):
         cut = two_thirds_cut(coarse.grid)
         scores = score_online(runs, reference, coarse, cut=cut, samples=200)
         info = RunInfo(title="Blow-ups", facts={}, commands=[])
-        data = assemble_report(info, coarse, reference, runs, scores, cut=cut)
+        data = assemble_report(info, Findings(coarse, reference, runs, scores, cut))
         return data, render_html(data)
 
     return report

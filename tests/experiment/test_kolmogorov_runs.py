@@ -142,8 +142,72 @@ def test_every_model_is_followed_and_told(combined):
             # half a unit of time after it began from the truth
             assert correlation[:, 0].min() > 0.8, name
     said = words(combined)
-    for title in ("How long free runs follow the truth", "Compensated energy spectra"):
+    for title in (
+        "How long free runs follow the truth",
+        "Compensated energy spectra",
+        "Learning curves through the solver",
+        "Is it worth its cost?",
+    ):
         assert title in said
+
+
+def test_models_are_compared_with_what_they_stand_beside(combined):
+    found, config = scores(combined), combined.config
+    pairs = [(one["model"], one["other"]) for one in found["gains"]]
+    for model in config.adapted():
+        assert (model.name, model.of) in pairs
+    assert ("multiscale-48", "single") in pairs
+    times = {
+        name: one["decorrelation_time"]["estimate"] for name, one in found["predictability"].items()
+    }
+    for one in found["gains"]:
+        assert one["ratio"]["estimate"] == pytest.approx(
+            times[one["model"]] / times[one["other"]], rel=1e-12
+        )
+
+
+def test_a_finer_grid_follows_the_truth_more_closely(combined):
+    online = load_results(combined).online
+    last = {
+        name: online[name][0]["vorticity_correlation"].values[:, -1].mean()
+        for name in ("none", "finer-128", "finer-256")
+    }
+    # of the padded states of 16² cells on 32² and 64²: what is gained is the coarse model's error
+    assert last["none"] < last["finer-128"] < last["finer-256"]
+    costs = {name: one["cost"] for name, one in scores(combined)["online"].items()}
+    assert costs["finer-256"]["ratio"] > 4  # four steps on sixteen times the cells
+
+
+def test_it_is_kept_where_each_member_starts(combined):
+    reference = read_dataset(combined.evaluation / "reference.zarr")
+    assert reference["start_trajectory"].values.tolist() == [0, 0]
+    assert len(set(reference["start_frame"].values.tolist())) == 2
+
+
+def test_an_adapted_model_is_exported_with_all_that_was_done_to_it(combined, tmp_path):
+    export_model(combined.path, "large-unrolled", tmp_path / "unrolled")
+    bundle = load_bundle(tmp_path / "unrolled")
+    kept = load_closure(combined.model("large-unrolled", 0))
+    for ours, theirs in zip(jax.tree.leaves(bundle.closure), jax.tree.leaves(kept), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert bundle.metadata["made_of"] == "large-clean"
+    assert bundle.metadata["networks"] == ["x3", "x3"]
+    card, records = bundle.card, read_records(combined.model("large-unrolled", 0) / "metrics.jsonl")
+    assert "made of: large-clean, then 2 updates through the solver over 2 frames" in card
+    assert f"validation loss {records[0]['validation']['loss']:.4g} before" in card
+    time = scores(combined)["predictability"]["large-unrolled"]["decorrelation_time"]["estimate"]
+    assert f"Follows the truth for {time:.3g} time units" in card
+    export_model(combined.path, "large-limited", tmp_path / "limited")
+    limited = load_bundle(tmp_path / "limited")
+    assert (
+        limited.closure.energy_limit
+        == load_closure(combined.model("large-limited", 0)).energy_limit
+    )
+    assert "the power of its increment limited" in limited.card
+    export_model(combined.path, "single-projected", tmp_path / "projected")
+    assert load_bundle(tmp_path / "projected").metadata["coupling"] == "project-after"
+    for name in ("large-unrolled", "large-limited"):
+        assert "None when this was written" in (combined.model(name, 0) / "card.md").read_text()
 
 
 def test_both_runs_have_the_same_truth_and_baseline(noise, combined):

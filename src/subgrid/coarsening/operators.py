@@ -28,6 +28,7 @@ from subgrid.grids import (
     exponential_filter,
     gaussian_filter,
     truncate_spectrum,
+    upscale,
 )
 
 _GAUSSIAN_CELLS = 2.0  # in Operator2: twice the coarse cell is the shortest resolved wave
@@ -55,6 +56,13 @@ class AbstractCoarsener(eqx.Module):
         """Return the state on the coarse grid; raises ShapeError if it is not on the fine one."""
         self.check_shapes(state)
         return jax.tree.map(self.coarsen, state)
+
+    def refine(self, state: PyTree) -> PyTree:
+        """Return a coarse state on the fine grid, with no scales of its own there: D† of it.
+
+        See `subgrid.grids.upscale`. Raises ShapeError for a state finer than the fine grid.
+        """
+        return jax.tree.map(lambda field: upscale(field, *self.fine_grid.shape), state)
 
     def check_shapes(self, state: PyTree) -> None:
         """Raise ShapeError unless every array of a state is on the fine grid."""

@@ -1,10 +1,21 @@
 """Coarsening of velocities on a C grid."""
 
 import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from subgrid.coarsening.operators import AbstractCoarsener, check_pair, check_whole_ratios
-from subgrid.grids import PeriodicGrid
+from subgrid.grids import PeriodicGrid, upscale
+from subgrid.grids.staggered import (
+    X,
+    Y,
+    ahead,
+    behind,
+    laplacian_eigenvalues,
+    rotated_gradient,
+    staggered_vorticity,
+)
 
 
 class StaggeredMean(AbstractCoarsener):
@@ -42,6 +53,24 @@ class StaggeredMean(AbstractCoarsener):
             )
         self.check_shapes(state)
         return type(state)(self._on_east_faces(state.u), self._on_north_faces(state.v))
+
+    def refine(self, state: PyTree) -> PyTree:
+        """Return a coarse state without divergence on the fine grid, where it has none either.
+
+        Its means and its streamfunction at the corners, padded with zeros in wavenumber space (D†);
+        a coarse corner is a fine one, so that coarsening gives the state back to rounding, but for
+        waves of the coarse grid's Nyquist wavenumber, which D† leaves out.
+        """
+        eigenvalues = laplacian_eigenvalues(self.coarse_grid)
+        eigenvalues[0, 0] = np.inf  # ψ has no mean
+        hat = jnp.fft.rfft2(staggered_vorticity(state.u, state.v, self.coarse_grid))
+        inverse = jnp.broadcast_to(jnp.asarray(1 / eigenvalues, state.u.dtype), hat.shape)
+        psi = jnp.fft.irfft2(hat * inverse, s=self.coarse_grid.shape)
+        # a corner of index i lies i + 1 cells from the origin, on either grid
+        padded = upscale(behind(behind(psi, X), Y), *self.fine_grid.shape)
+        u, v = rotated_gradient(ahead(ahead(padded, X), Y), self.fine_grid)
+        means = (field.mean(axis=(-2, -1), keepdims=True) for field in (state.u, state.v))
+        return type(state)(*(c + mean for c, mean in zip((u, v), means, strict=True)))
 
     def coarsen(self, field: Float[Array, "*batch Y X"]) -> Float[Array, "*batch y x"]:
         """Raise TypeError: where a field sits must be known."""

@@ -164,13 +164,16 @@ def build_coarseners(
         return made
 
 
-def build_forcing(config: Config) -> Any:
-    """Return what counts as the subgrid forcing: see `subgrid.coarsening.AbstractForcing`."""
+def build_forcing(config: Config, substeps: int | None = None) -> Any:
+    """Return what counts as the subgrid forcing: see `subgrid.coarsening.AbstractForcing`.
+
+    `substeps`: of the finer model in a step of the coarse one, those of the truth unless given.
+    """
     from subgrid.coarsening import StepForcing, TendencyForcing
 
     if config.coarse.forcing == "tendency":
         return TendencyForcing()
-    return StepForcing(config.coarse_dt, config.substeps)
+    return StepForcing(config.coarse_dt, config.substeps if substeps is None else substeps)
 
 
 def build_online_system(
@@ -205,12 +208,6 @@ def build_finer_system(
 
     coarse = build_online_system(config, coarse_system, variant)
     with _naming(f"models.{model.name}"):
-        if any(variable.position != "centre" for variable in coarse.variables):
-            raise ConfigError(
-                "the coarse states are padded with zeros in wavenumber space, which velocities on "
-                f"the faces of cells, as those of {type(coarse).__name__}, do not bear: they would "
-                "be shifted"
-            )
         fine = coarse.with_grid(model.size, model.size * config.ny // config.truth.nx)
         return fine, COARSENERS.get(config.coarse.operator)(fine.grid, coarse.grid)
 

@@ -281,7 +281,8 @@ class GridConfig(Section):
 
     `size` cells along x, between the first coarse size and the truth's; `substeps` steps for each
     step of the coarse model. It starts from the coarse states, padded with zeros in wavenumber
-    space, and is coarsened like the truth before it is compared.
+    space (their streamfunction where they are velocities on faces), and is coarsened like the truth
+    before it is compared.
     """
 
     name: Name
@@ -410,9 +411,10 @@ class EvaluationConfig(Section):
     Online: each of `members` free runs takes `steps` steps of `dt` (in the unit of the truth's, and
     that where none is given), saved every `save_every` steps; it is compared with the test
     trajectory that it starts from, so it cannot last longer. `starts`: "first" frame of a
-    trajectory of its own, or "random" frame of any, drawn by the seed. Spectra are
-    averaged from step `average_from` on (the second half unless given) and compared up to `cut`, a
-    fraction of the Nyquist wavenumber; `snapshots` states are kept for the distributions.
+    trajectory of its own, or "random" frames drawn by the seed, as many in each trajectory as in
+    every other. Spectra are averaged from step `average_from` on (the second half unless given) and
+    compared up to `cut`, a fraction of the Nyquist wavenumber; `snapshots` states are kept for the
+    distributions.
     Intervals come from `bootstrap` resamples at confidence `level`. `constants` change the coarse
     system of the free runs only, for example its `filter_sharpness`. Each entry of `variants`
     repeats the free runs of all models with further changes, such as a sharper filter.

@@ -122,8 +122,10 @@ class Config(Section):
         """Return the models of the calibration, one per model and level, which are trained too."""
         return () if self.calibration is None else tuple(c for _, _, c in self.calibration.tried())
 
-    def base_of(self, model: AdaptedConfig) -> LearnedConfig:
-        """Return the learned model that another one is made of."""
+    def base_of(self, model: LearnedConfig | AdaptedConfig) -> LearnedConfig:
+        """Return the learned model that another one is made of; of a learned one that itself."""
+        if isinstance(model, LearnedConfig):
+            return model
         return next(learned for learned in self.learned() if learned.name == model.of)
 
     def labels_of(self, model: AnyModelConfig) -> tuple[str, ...]:

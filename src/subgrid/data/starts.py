@@ -38,9 +38,11 @@ def choose_starts(
     """Return where `members` free runs begin, each followed by `length` frames of the truth.
 
     "first": at the first frame of a trajectory of their own, in order, fewer where the store has
-    fewer that did not fail, whatever their length. "random": each at a frame of a trajectory drawn
-    by `seed`, with replacement, as Otness, Zanna & Bruna 2025 do. Raises ConfigError for these if
-    trajectories are too short, RunFolderError for an unfinished store.
+    fewer that did not fail, whatever their length. "random": each at a frame drawn by `seed`, in
+    each trajectory as often as in every other, give or take one, in an order drawn by `seed`
+    (Otness, Zanna & Bruna 2025 draw trajectories with replacement, which can leave some out).
+    Raises ConfigError for these if trajectories are too short, RunFolderError for an unfinished
+    store.
     """
     present = present_trajectories(complete_attributes(Path(path)))
     if how == "first":
@@ -53,7 +55,8 @@ def choose_starts(
             f"{path}: runs of {length} frames cannot start in trajectories of {times} frames"
         )
     random = generator(Stream.STARTS, seed)
-    rows = random.integers(0, len(present), members)
+    rounds = -(-members // len(present))
+    rows = np.concatenate([random.permutation(len(present)) for _ in range(rounds)])[:members]
     frames = random.integers(0, times - length, members)
     return Starts(tuple(present[row] for row in rows), tuple(int(frame) for frame in frames))
 

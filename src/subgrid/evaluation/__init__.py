@@ -1,9 +1,10 @@
 """How good a closure is: offline and online scores, confidence intervals, plots, the report."""
 
-from subgrid.evaluation.assemble import RunInfo, Snapshot, assemble_report
+from subgrid.evaluation.assemble import assemble_report
 from subgrid.evaluation.calibration import Calibration, Level
 from subgrid.evaluation.comparison import Comparison, compare_online
 from subgrid.evaluation.cost import NetworkSize, StepCost, Timing, step_cost
+from subgrid.evaluation.findings import Findings, RunInfo, Snapshot
 from subgrid.evaluation.forcing_statistics import (
     ForcingSums,
     forcing_dataset,
@@ -30,10 +31,14 @@ from subgrid.evaluation.offline import (
 from subgrid.evaluation.online import fine_runs, free_runs
 from subgrid.evaluation.plan import RunPlan
 from subgrid.evaluation.predictability import (
+    START_FRAME,
+    START_TRAJECTORY,
+    Gain,
     Predictability,
     decorrelation_times,
     energy_errors,
     gain_over,
+    gains,
     predictability_record,
     score_predictability,
 )
@@ -100,11 +105,15 @@ __all__ = [
     "LEVEL_NAMES",
     "METRICS",
     "SCORECARD_SETTING",
+    "START_FRAME",
+    "START_TRAJECTORY",
     "BlowUp",
     "Calibration",
     "CoarsenedObserver",
     "Comparison",
+    "Findings",
     "ForcingSums",
+    "Gain",
     "Interval",
     "KolmogorovObservables",
     "Level",
@@ -140,6 +149,7 @@ __all__ = [
     "forcing_sums",
     "free_runs",
     "gain_over",
+    "gains",
     "join_forcing_sums",
     "join_sums",
     "json_number",

@@ -1,15 +1,12 @@
 """From the results of a run to the data of its report: verdicts, figures with captions, tables."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from subgrid import __version__
-from subgrid.evaluation.calibration import Calibration
 from subgrid.evaluation.calibration_plots import calibration_figures, calibration_tables
-from subgrid.evaluation.comparison import Comparison
-from subgrid.evaluation.cost import Timing
 from subgrid.evaluation.cost_plots import skill_cost_figure
+from subgrid.evaluation.findings import Findings, RunInfo
 from subgrid.evaluation.forcing_plots import forcing_figure
 from subgrid.evaluation.intervals import fewest_members, percent
 from subgrid.evaluation.observables import observables_of
@@ -17,7 +14,6 @@ from subgrid.evaluation.offline_online import foresight_table
 from subgrid.evaluation.overview import overview_table
 from subgrid.evaluation.plots import plot_energy, plot_fields, plot_forcings, plot_spectra
 from subgrid.evaluation.predictability import (
-    Predictability,
     predictability_verdict,
     summary_of_predictability,
 )
@@ -26,7 +22,7 @@ from subgrid.evaluation.predictability_plots import (
     predictability_figures,
     predictability_table,
 )
-from subgrid.evaluation.ranking import Ranked, plot_ranking, ranking_table
+from subgrid.evaluation.ranking import plot_ranking, ranking_table
 from subgrid.evaluation.report import (
     ReportData,
     ReportFigure,
@@ -43,7 +39,6 @@ from subgrid.evaluation.scorecard import scorecard_table
 from subgrid.evaluation.scores import OnlineScore
 from subgrid.evaluation.separated_plots import separated_figure
 from subgrid.evaluation.separated_tables import (
-    SeparatedScores,
     separated_summary,
     separated_tables,
     separated_verdicts,
@@ -67,175 +62,109 @@ from subgrid.provenance import commit
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import ArrayLike
+
+Styles = Mapping[str, Look]
 
 
-@dataclass(frozen=True)
-class RunInfo:
-    """What a report says of the run besides its results.
-
-    `facts`: groups of (label, value) under a heading each: preset, profile, seeds, commit, date,
-    constants with units, sizes. `commands`: how to run it again. `labels`: model → name to show.
-    `footer` follows the version and commit of subgrid at the end of the page.
-    """
-
-    title: str
-    facts: Mapping[str, Mapping[str, str]]
-    commands: Sequence[str]
-    warnings: Sequence[str] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
-    footer: str = ""
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """One moment of the truth: a `field`, its `forcing` [level, y, x], each closure's output.
-
-    All as the observables of the system draw them: of two-layer QG q (1/s) and S (1/s²).
-    """
-
-    field: "ArrayLike"
-    forcing: "ArrayLike"
-    predictions: Mapping[str, "ArrayLike"]
-
-
-def assemble_report(
-    info: RunInfo,
-    system: Any,
-    reference: "xr.Dataset",
-    runs: Mapping[str, Sequence["xr.Dataset"]],
-    scores: Mapping[str, OnlineScore],
-    *,
-    cut: float,
-    offline: Mapping[str, Sequence["xr.Dataset"]] | None = None,
-    curves: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
-    snapshot: Snapshot | None = None,
-    separated: Sequence[SeparatedScores] = (),
-    variants: Mapping[str, Mapping[str, OnlineScore]] | None = None,
-    ranked: Sequence[Ranked] = (),
-    comparisons: Sequence[Comparison] = (),
-    timing: Timing | None = None,
-    configuration: str = "",
-    followed: Mapping[str, Predictability] | None = None,
-    calibration: Calibration | None = None,
-    pairs: Sequence[tuple[str, str]] = (),
-) -> ReportData:
-    """Return the data of the report from the results of a run.
-
-    `system`: the coarse system; `reference`, `runs`: see `score_online`, which made `scores` with
-    the same `cut`; `offline`: closure → one dataset of `evaluate_offline` per network; `curves`:
-    model → records of metrics.jsonl; `separated`: of the separated experiments; `variants`: scores
-    under other settings of the coarse model, by name; `ranked`: the models of a search;
-    `comparisons`, `timing`: see there; `configuration`: of the flow, if its published scorecard
-    compares; `followed`: how long runs follow the truth; `pairs`: models that are compared in that;
-    `calibration`: of the noise. Parts that are not given are left out, and so are free runs where
-    separated experiments or a calibration are given and nothing ran but the coarse model alone.
-    """
-    styles = looks([*runs, *(offline or {}), *(curves or {})], dict(info.labels))
-    settings = {"as configured": scores, **variants} if variants else {}
-    figures = [] if snapshot is None else _flow_figures(system, snapshot, styles)
-    compared = not ((separated or calibration) and set(scores) == {BASELINE})
-    followed = followed or {}
-    if compared:
-        if followed:
-            figures += predictability_figures(followed, reference, runs, styles)
-        figures += _run_figures(reference, runs, cut, styles) + _score_figures(scores, styles)
-        figures = _with_costs(figures, scores, styles, timing)
-    figures += calibration_figures(calibration) if calibration else []
-    figures += [forcing_figure(offline, styles)] if offline else []
-    figures += [variants_figure(settings, styles)] if settings else []
-    figures += _training_figures(curves or {}, ranked, separated, styles)
-    tables = calibration_tables(calibration) if calibration else []
-    tables += [*(separated_tables(separated) if separated else []), ranking_table(ranked)]
-    if followed and compared:
-        tables += [predictability_table(followed, styles), gains_table(followed, pairs, styles)]
-    tables += _score_tables(scores, styles, settings, comparisons) if compared else []
-    tables += [offline_table(offline, styles), foresight_table(offline, scores)] if offline else []
-    tables += _further_tables(scores, styles, configuration, timing) if compared else []
-    tables.append(blow_up_table(scores, styles, lost := blow_ups([reference])))
+def assemble_report(info: RunInfo, found: Findings) -> ReportData:
+    """Return the data of the report: what `FIGURES` and `TABLES` make of what a run found."""
+    styles = looks([*found.runs, *found.offline, *found.curves, *found.tuning], dict(info.labels))
+    lost = blow_ups([found.reference])
     return ReportData(
         title=info.title,
-        summary=_summaries(scores, separated, calibration, followed, compared),
-        verdicts=_all_verdicts(scores, styles, separated, calibration, followed, compared),
+        summary=_summaries(found),
+        verdicts=_all_verdicts(found, styles),
         facts=tuple((heading, tuple(entries.items())) for heading, entries in info.facts.items()),
-        figures=tuple(figure for figure in figures if figure.images),
-        tables=tuple(table for table in tables if table.rows),
+        figures=tuple(
+            figure for part in FIGURES for figure in part(found, styles) if figure.images
+        ),
+        tables=tuple(table for part in TABLES for table in part(found, styles) if table.rows),
         commands=tuple(info.commands),
         warnings=(
             *info.warnings,
-            *_lost_truth(lost, reference.sizes["member"]),
-            *_masked_samples(offline or {}, styles),
-            *(_own_warnings(scores, curves or {}, styles) if compared else ()),
+            *_lost_truth(lost, found.reference.sizes["member"]),
+            *_masked_samples(found.offline, styles),
+            *(_own_warnings(found, styles) if found.compared else ()),
         ),
         footer=f"{_written_by()} {info.footer}".strip(),
-        overview=overview_table(scores, offline or {}, styles, followed) if compared else None,
+        overview=overview_table(found.scores, found.offline, styles, found.followed)
+        if found.compared
+        else None,
     )
 
 
-def _summaries(
-    scores: Mapping[str, OnlineScore],
-    separated: Sequence[SeparatedScores],
-    calibration: Calibration | None,
-    followed: Mapping[str, Predictability],
-    compared: bool,
-) -> str:
+def _summaries(found: Findings) -> str:
     """Return the sentence at the head of the report."""
-    chosen = [] if calibration is None else [calibration.summary]
-    if compared:
-        said = summary_of_predictability(followed) if followed else _summary(scores)
+    chosen = [] if found.calibration is None else [found.calibration.summary]
+    if found.compared:
+        followed = found.followed
+        said = summary_of_predictability(followed) if followed else _summary(found.scores)
         return " ".join([said, *chosen])
-    return " ".join(chosen) or separated_summary(separated)
+    return " ".join(chosen) or separated_summary(found.separated)
 
 
-def _all_verdicts(
-    scores: Mapping[str, OnlineScore],
-    styles: Mapping[str, Look],
-    separated: Sequence[SeparatedScores],
-    calibration: Calibration | None,
-    followed: Mapping[str, Predictability],
-    compared: bool,
-) -> tuple[ReportVerdict, ...]:
+def _all_verdicts(found: Findings, styles: Styles) -> tuple[ReportVerdict, ...]:
     """Return what the report says of each model, or of each choice."""
-    if not compared:
-        return separated_verdicts(separated) if calibration is None else calibration.verdicts()
-    if followed:
+    if not found.compared:
+        calibration = found.calibration
+        return (
+            separated_verdicts(found.separated) if calibration is None else calibration.verdicts()
+        )
+    if found.followed:
         return tuple(
-            ReportVerdict(styles[name].label, *predictability_verdict(one, scores[name]))
-            for name, one in followed.items()
+            ReportVerdict(styles[name].label, *predictability_verdict(one, found.scores[name]))
+            for name, one in found.followed.items()
         )
     return tuple(
         ReportVerdict(styles[name].label, verdict(score), outcome(score))
-        for name, score in scores.items()
+        for name, score in found.scores.items()
     )
 
 
-def _further_tables(
-    scores: Mapping[str, OnlineScore],
-    styles: Mapping[str, Look],
-    configuration: str,
-    timing: Timing | None,
-) -> list[ReportTable]:
-    made = [_similarities(scores, styles, configuration), relative_table(scores, styles)]
-    return made if timing is None else [*made, cost_table(scores, styles, timing)]
+def _calibration_tables(found: Findings, styles: Styles) -> list[ReportTable]:
+    return calibration_tables(found.calibration) if found.calibration else []
 
 
-def _similarities(
-    scores: Mapping[str, OnlineScore], styles: Mapping[str, Look], configuration: str
-) -> ReportTable:
-    """Return the similarity scores, beside the published ones where there are any."""
-    beside = scorecard_table(scores, styles, configuration)
-    return beside if beside.rows else similarity_table(scores, styles)
+def _separated_tables(found: Findings, styles: Styles) -> list[ReportTable]:
+    return separated_tables(found.separated) if found.separated else []
 
 
-def _score_tables(
-    scores: Mapping[str, OnlineScore],
-    styles: Mapping[str, Look],
-    settings: Mapping[str, Mapping[str, OnlineScore]],
-    comparisons: Sequence[Comparison],
-) -> list[ReportTable]:
-    made = [online_table(scores, styles), enstrophy_table(scores, styles)]
-    made += [comparison_table(comparisons, styles)] if comparisons else []
-    return [*made, variants_table(settings, styles)] if settings else made
+def _ranking_tables(found: Findings, styles: Styles) -> list[ReportTable]:
+    return [ranking_table(found.ranked)]
+
+
+def _following_tables(found: Findings, styles: Styles) -> list[ReportTable]:
+    if not (found.compared and found.followed):
+        return []
+    gains = gains_table(found.gains, found.followed, styles)
+    return [predictability_table(found.followed, styles), gains]
+
+
+def _score_tables(found: Findings, styles: Styles) -> list[ReportTable]:
+    if not found.compared:
+        return []
+    made = [online_table(found.scores, styles), enstrophy_table(found.scores, styles)]
+    made += [comparison_table(found.comparisons, styles)] if found.comparisons else []
+    return [*made, variants_table(found.settings, styles)] if found.settings else made
+
+
+def _offline_tables(found: Findings, styles: Styles) -> list[ReportTable]:
+    if not found.offline:
+        return []
+    return [offline_table(found.offline, styles), foresight_table(found.offline, found.scores)]
+
+
+def _further_tables(found: Findings, styles: Styles) -> list[ReportTable]:
+    if not found.compared:
+        return []
+    beside = scorecard_table(found.scores, styles, found.configuration)
+    similar = beside if beside.rows else similarity_table(found.scores, styles)
+    made = [similar, relative_table(found.scores, styles)]
+    return [*made, cost_table(found.scores, styles, found.timing)] if found.timing else made
+
+
+def _blow_up_tables(found: Findings, styles: Styles) -> list[ReportTable]:
+    return [blow_up_table(found.scores, styles, blow_ups([found.reference]))]
 
 
 def _written_by() -> str:
@@ -264,10 +193,9 @@ def _fewest_scored(scores: Mapping[str, OnlineScore]) -> int:
     return min(stable or [score.scored_members for score in scores.values()])
 
 
-def _own_warnings(
-    scores: Mapping[str, OnlineScore], learned: Iterable[str], styles: Mapping[str, Look]
-) -> list[str]:
-    """Return what to know of the members and networks; `learned`: the models trained here."""
+def _own_warnings(findings: Findings, styles: Styles) -> list[str]:
+    """Return what to know of the members and networks."""
+    scores = findings.scores
     members, level = _fewest_scored(scores), next(iter(scores.values())).level
     found = []
     alone = scores.get(BASELINE)
@@ -281,7 +209,7 @@ def _own_warnings(
             f"Only {members} members are scored: their spread is given, but fewer than "
             f"{fewest_members(level)} cannot exclude chance at the {percent(level)} level."
         )
-    if once := [styles[name].label for name in learned if scores[name].networks == 1]:
+    if once := [styles[name].label for name in findings.curves if scores[name].networks == 1]:
         found.append(
             f"Trained once: {', '.join(once)}. Their intervals do not cover training seeds."
         )
@@ -299,9 +227,7 @@ def _lost_truth(lost: Sequence[BlowUp], members: int) -> list[str]:
     ]
 
 
-def _masked_samples(
-    offline: Mapping[str, Sequence["xr.Dataset"]], styles: Mapping[str, Look]
-) -> list[str]:
+def _masked_samples(offline: Mapping[str, Sequence["xr.Dataset"]], styles: Styles) -> list[str]:
     """Return a warning per closure and network with samples that are not finite, the first dated.
 
     The date is known where the caller has added `first_masked_trajectory` and `first_masked_time`.
@@ -326,44 +252,67 @@ def _masked_samples(
     return found
 
 
-def _with_costs(
-    figures: list[ReportFigure],
-    scores: Mapping[str, OnlineScore],
-    styles: Mapping[str, Look],
-    timing: Timing | None,
-) -> list[ReportFigure]:
-    """Return the figures with that of skill against cost, which is first beside finer grids."""
-    if timing is None:
-        return figures
-    worth = [skill_cost_figure(scores, styles, timing)]
-    return worth + figures if timing.finer_grids else figures + worth
+def _worth_figures(found: Findings, styles: Styles) -> list[ReportFigure]:
+    """Return skill against cost where finer grids are rivals: there it is the question."""
+    return _costs(found, styles) if found.timing and found.timing.finer_grids else []
 
 
-def _training_figures(
-    curves: Mapping[str, Sequence[Mapping[str, Any]]],
-    ranked: Sequence[Ranked],
-    separated: Sequence[SeparatedScores],
-    styles: Mapping[str, Look],
-) -> list[ReportFigure]:
+def _cost_figures(found: Findings, styles: Styles) -> list[ReportFigure]:
+    return [] if found.timing and found.timing.finer_grids else _costs(found, styles)
+
+
+def _costs(found: Findings, styles: Styles) -> list[ReportFigure]:
+    if not found.compared or found.timing is None:
+        return []
+    return [skill_cost_figure(found.scores, styles, found.timing)]
+
+
+def _following_figures(found: Findings, styles: Styles) -> list[ReportFigure]:
+    if not (found.compared and found.followed):
+        return []
+    return predictability_figures(found.followed, found.reference, found.runs, styles)
+
+
+def _calibration_figures(found: Findings, styles: Styles) -> list[ReportFigure]:
+    return calibration_figures(found.calibration) if found.calibration else []
+
+
+def _forcing_figures(found: Findings, styles: Styles) -> list[ReportFigure]:
+    return [forcing_figure(found.offline, styles)] if found.offline else []
+
+
+def _variant_figures(found: Findings, styles: Styles) -> list[ReportFigure]:
+    return [variants_figure(found.settings, styles)] if found.settings else []
+
+
+def _training_figures(found: Findings, styles: Styles) -> list[ReportFigure]:
     made = []
-    if curves:
-        panels = plot_learning_curves(curves, styles)
+    if found.curves:
+        panels = plot_learning_curves(found.curves, styles)
         caption = (
             "Loss during training: lines on the validation set, dots on the training batches. A "
             "model that learns a part of the scales begins with the variance of that part."
         )
         made.append(report_figure("Learning curves", caption, panels))
-    if ranked:
+    if found.tuning:
+        panels = plot_learning_curves(found.tuning, styles, "tuning_curves", "state")
+        caption = (
+            "Mean squared error of the states that follow in the windows, lines on the validation "
+            "set, dots on the training batches. Update 0: the closure as it was trained offline."
+        )
+        made.append(report_figure("Learning curves through the solver", caption, panels))
+    if found.ranked:
         caption = (
             "Error of the kinetic energy spectrum of every pair of networks; crosses: blow-ups."
         )
-        made.append(report_figure("Search: all pairs", caption, plot_ranking(ranked)))
-    return [*made, separated_figure(separated)] if separated else made
+        made.append(report_figure("Search: all pairs", caption, plot_ranking(found.ranked)))
+    return [*made, separated_figure(found.separated)] if found.separated else made
 
 
-def _flow_figures(
-    system: Any, snapshot: Snapshot, styles: Mapping[str, Look]
-) -> list[ReportFigure]:
+def _flow_figures(found: Findings, styles: Styles) -> list[ReportFigure]:
+    system, snapshot = found.system, found.snapshot
+    if snapshot is None:
+        return []
     closures, observables = bool(snapshot.predictions), observables_of(system)
     drawn = observables.field_name[1] + (" of both layers" if len(observables.layers) > 1 else "")
     what = "" if observables.forcing_name[0] == "S" else f": {observables.forcing_name[1]}"
@@ -383,12 +332,10 @@ def _flow_figures(
     ]
 
 
-def _run_figures(
-    reference: "xr.Dataset",
-    runs: Mapping[str, Sequence["xr.Dataset"]],
-    cut: float,
-    styles: Mapping[str, Look],
-) -> list[ReportFigure]:
+def _run_figures(found: Findings, styles: Styles) -> list[ReportFigure]:
+    if not found.compared:
+        return []
+    reference, runs = found.reference, found.runs
     members, unit = reference.sizes["member"], unit_of(reference)
     last = float(reference["time"].values[-1]) / unit.length
     length = f"{last:.0f} days" if unit.name == "days" else f"{last:.3g} {unit.name}"
@@ -398,7 +345,7 @@ def _run_figures(
         "and networks; bands: their range."
     )
     averaged = f"{drawn} Averaged over the last {100 - start} % of the runs."
-    spectra = plot_spectra(reference, runs, styles, cut)
+    spectra = plot_spectra(reference, runs, styles, found.cut)
     return [
         report_figure(
             "Kinetic energy spectra",
@@ -414,9 +361,10 @@ def _run_figures(
     ]
 
 
-def _score_figures(
-    scores: Mapping[str, OnlineScore], styles: Mapping[str, Look]
-) -> list[ReportFigure]:
+def _score_figures(found: Findings, styles: Styles) -> list[ReportFigure]:
+    if not found.compared:
+        return []
+    scores = found.scores
     return [
         report_figure(
             "Spectral error of every member",
@@ -433,3 +381,28 @@ def _score_figures(
             plot_similarity(scores, styles),
         ),
     ]
+
+
+# What a report shows, in order; a part is empty where its run found nothing of it.
+FIGURES: tuple[Callable[[Findings, Styles], list[ReportFigure]], ...] = (
+    _worth_figures,
+    _flow_figures,
+    _following_figures,
+    _run_figures,
+    _score_figures,
+    _cost_figures,
+    _calibration_figures,
+    _forcing_figures,
+    _variant_figures,
+    _training_figures,
+)
+TABLES: tuple[Callable[[Findings, Styles], list[ReportTable]], ...] = (
+    _calibration_tables,
+    _separated_tables,
+    _ranking_tables,
+    _following_tables,
+    _score_tables,
+    _offline_tables,
+    _further_tables,
+    _blow_up_tables,
+)

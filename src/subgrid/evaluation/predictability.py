@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 THRESHOLD = 0.5
 _ENERGY = "total_kinetic_energy"
+# coordinates of `member` in the truth's statistics: where in the data set each one starts
+START_TRAJECTORY, START_FRAME = "start_trajectory", "start_frame"
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,19 @@ class Predictability:
         return 0, error if np.isfinite(error) else np.inf
 
 
+@dataclass(frozen=True)
+class Gain:
+    """How much longer a model follows the truth than another: `ratio` of their mean times."""
+
+    model: str
+    other: str
+    ratio: Interval
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain numbers, for scores.json."""
+        return {"model": self.model, "other": self.other, "ratio": interval_record(self.ratio)}
+
+
 def decorrelation_times(data: "xr.Dataset") -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return when each member decorrelated, in the unit of `time`, and which never did.
 
@@ -112,15 +127,14 @@ def score_predictability(
     reference: "xr.Dataset",
     *,
     baseline: str = "none",
-    trajectories: Sequence[int] | None = None,
     level: float = 0.95,
     samples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Predictability]:
     """Return how long every model follows the truth; empty where no correlation was recorded.
 
-    `runs`: model → one dataset of `free_runs` with a truth per network; `reference`: that truth;
-    `trajectories`: in which of them each member starts, each in its own unless given. Intervals by
+    `runs`: model → one dataset of `free_runs` with a truth per network; `reference`: that truth,
+    with `start_trajectory` [member] where members share trajectories. Intervals by
     `bootstrap_interval` over networks and trajectories; of a `gain` those of both are drawn
     together.
     """
@@ -128,8 +142,9 @@ def score_predictability(
         return {}
     options = {"level": level, "samples": samples, "seed": seed}
     unit, known = unit_of(reference), blow_up_steps(reference) < 0
-    members = range(len(known)) if trajectories is None else trajectories
-    groups = np.unique(np.asarray(members)[known], return_inverse=True)[1]
+    own = np.arange(len(known))
+    members = reference[START_TRAJECTORY].values if START_TRAJECTORY in reference.coords else own
+    groups = np.unique(members[known], return_inverse=True)[1]
     count = int(groups.max(initial=-1)) + 1
 
     def interval(statistic: Statistic, networks: int) -> Interval:
@@ -181,6 +196,19 @@ def gain_over(
     return bootstrap_interval(grouped, *sizes, level=level, samples=samples, seed=seed)
 
 
+def gains(
+    found: Mapping[str, Predictability],
+    pairs: Sequence[tuple[str, str]],
+    samples: int = 2000,
+    seed: int = 0,
+) -> tuple[Gain, ...]:
+    """Return `gain_over` of every pair of names of models; none where no runs are followed."""
+    return tuple(
+        Gain(name, other, gain_over(found[name], found[other], samples, seed))
+        for name, other in (pairs if found else ())
+    )
+
+
 def predictability_record(one: Predictability) -> dict[str, Any]:
     """Return it as plain numbers, for scores.json."""
     return {
@@ -219,7 +247,7 @@ def predictability_verdict(one: Predictability, score: OnlineScore) -> tuple[str
         lasts += f" ({value:.2f} times as long as without a closure{span})"
     error = one.energy_error.estimate
     energy = f"energy error {error:.3f}" if np.isfinite(error) else "energy error unknown"
-    cost = "" if score.cost is None else f", at {score.cost.ratio:.2g} times the cost per step"
+    cost = "" if score.cost is None else f", at {score.cost.words}"
     counted = f"{len(one.blow_ups)} of {one.runs} runs blew up"
     if one.blow_ups:
         first = min(one.blow_ups, key=lambda blow_up: blow_up.time)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from subgrid.evaluation.intervals import percent
 from subgrid.evaluation.layers import CORRELATION
 from subgrid.evaluation.plots import draw_curve
-from subgrid.evaluation.predictability import THRESHOLD, Predictability, gain_over
+from subgrid.evaluation.predictability import THRESHOLD, Gain, Predictability
 from subgrid.evaluation.report import ReportFigure, ReportTable, report_figure
 from subgrid.evaluation.score_plots import draw_box, name_models
 from subgrid.evaluation.style import (
@@ -74,18 +74,18 @@ def predictability_table(
 
 
 def gains_table(
+    gains: Sequence[Gain],
     found: Mapping[str, Predictability],
-    pairs: Sequence[tuple[str, str]],
     styles: Mapping[str, Look],
 ) -> ReportTable:
     """Return a row per pair of models: how much longer the first follows the truth."""
     rows = []
-    for name, other in pairs:
-        one, two = found[name], found[other]
+    for gain in gains:
+        one, two = found[gain.model], found[gain.other]
         rows.append(
             (
-                f"{styles[name].label} / {styles[other].label}",
-                interval_text(gain_over(one, two), 1.0, "{:.2f}"),
+                f"{styles[gain.model].label} / {styles[gain.other].label}",
+                interval_text(gain.ratio, 1.0, "{:.2f}"),
                 f"{one.energy_error.estimate:.3f} / {two.energy_error.estimate:.3f}",
                 f"{len(one.blow_ups)} of {one.runs} / {len(two.blow_ups)} of {two.runs}",
             )

@@ -69,13 +69,16 @@ def plot_error_boxes(
 
 @styled
 def plot_learning_curves(
-    curves: Mapping[str, Sequence[Mapping[str, Any]]], styles: Mapping[str, Look]
+    curves: Mapping[str, Sequence[Mapping[str, Any]]],
+    styles: Mapping[str, Look],
+    slug: str = "learning_curves",
+    learned: str = "forcing",
 ) -> list[Panel]:
     """Return a panel of validation (lines, marked) and training loss (dots) against updates.
 
     `curves`: model → records of its metrics.jsonl (`subgrid.training.read_records`): dicts with
     `update`, `loss` and `validation`, itself a dict with `loss`. Losses are in units of the
-    variance of the forcing; where training divides them by another, `mse` has them in this.
+    variance of what is `learned`; where training divides them by another, `mse` has them in this.
     """
     figure, (axes,) = new_panel()
     for name, records in curves.items():
@@ -101,9 +104,9 @@ def plot_learning_curves(
     if 0 < 2 * low < high:
         log_axis(axes.yaxis, (low, high))
     axes.set_xlabel("updates")
-    axes.set_ylabel("loss [variance of the forcing]")
+    axes.set_ylabel(f"loss [variance of the {learned}]")
     add_legend(figure, axes)
-    return [Panel("learning_curves", figure, "learning curves")]
+    return [Panel(slug, figure, slug.replace("_", " "))]
 
 
 @styled

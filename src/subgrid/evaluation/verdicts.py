@@ -58,7 +58,7 @@ def _finding(score: OnlineScore, quantity: str) -> str:
             where = f" of the {name} layer" if name else ""
             sentence += f"{' and ' if sentence else ''}{verb} {what}{where} {amount}"
         last_verb = verb
-    cost = "" if score.cost is None else f" at {score.cost.ratio:.2g} times the cost per step"
+    cost = "" if score.cost is None else f" at {score.cost.words}"
     return sentence + cost + _floor_remark(score, quantity)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from subgrid.config import LearnedConfig, build_forcing, build_system, validity_of
+from subgrid.config import AdaptedConfig, LearnedConfig, build_forcing, build_system, validity_of
 from subgrid.evaluation import LEVEL_NAMES, time_unit
 from subgrid.experiment.curves import best_record, learning_records
 from subgrid.experiment.folder import RunFolder
@@ -18,7 +18,10 @@ the system, grid and coarsening above the closure is untested in any case.
 
 
 def model_card(
-    folder: RunFolder, model: LearnedConfig, number: int, scores: Mapping[str, Any] | None = None
+    folder: RunFolder,
+    model: LearnedConfig | AdaptedConfig,
+    number: int,
+    scores: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the card of one trained closure as Markdown.
 
@@ -30,9 +33,11 @@ def model_card(
     return "\n".join(parts)
 
 
-def _what(folder: RunFolder, model: LearnedConfig, number: int) -> str:
+def _what(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: int) -> str:
     config, truth = folder.config, folder.config.truth
+    base = config.base_of(model)
     ny, nx = config.coarse_shapes[0]
+    made = f"\n- made of: {adaptation(model)}" if isinstance(model, AdaptedConfig) else ""
     return f"""\
 # {model.name}, seed {number}: closure for {truth.system} ({truth.configuration}), {nx} x {ny} cells
 
@@ -40,18 +45,31 @@ It maps the coarse state to the subgrid forcing, which is {_use(folder, model)}.
 
 - experiment: {config.label}, seed {config.seed}
 - constants changed from those of the configuration: {_listed(truth.constants)}
-- networks: {", ".join(model.networks)} ({model.arrangement}, width {model.width:g}), on
-  {", ".join(map(str, model.scales(config.coarse)))} cells
-- inputs: {", ".join(model.inputs or ("the state",))}
-- output: zero mean {model.zero_mean}, flux form {model.flux_form}, {_scales_predicted(model)}
+- networks: {", ".join(base.networks)} ({base.arrangement}, width {base.width:g}), on
+  {", ".join(map(str, base.scales(config.coarse)))} cells
+- inputs: {", ".join(base.inputs or ("the state",))}
+- output: zero mean {base.zero_mean}, flux form {base.flux_form}, {_scales_predicted(base)}{made}
 """
 
 
-def _use(folder: RunFolder, model: LearnedConfig) -> str:
+def adaptation(model: AdaptedConfig) -> str:
+    """Return what an adapted model changes of its learned one."""
+    changes = []
+    if model.fine_tune is not None:
+        tune = model.fine_tune
+        changes.append(f"{tune.updates} updates through the solver over {tune.frames} frames")
+    if model.energy_limit:
+        changes.append("the power of its increment limited to the largest of the true forcing")
+    if model.coupling is not None:
+        changes.append(model.coupling)
+    return f"{model.of}, then {', '.join(changes)}"
+
+
+def _use(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> str:
     """Return what is done with the output."""
     if folder.config.coarse.forcing == "tendency":
         return "added to the tendency"
-    how = model.coupling or "add-after"
+    how = folder.config.coupling_of(model) or "add-after"
     return f"{build_forcing(folder.config).use} ({how})"
 
 
@@ -82,18 +100,28 @@ def _second(folder: RunFolder) -> str:
     return " s" if build_system(folder.config).time_units == "s" else ""
 
 
-def _training(folder: RunFolder, model: LearnedConfig, number: int) -> str:
-    lines = []
-    for stage, records in enumerate(learning_records(folder, model, number)):
-        plan, best = folder.config.training_of(model, stage), best_record(records)
+def _training(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: int) -> str:
+    base = folder.config.base_of(model)
+    stages = learning_records(folder, base, number)
+    lines, further = [], learning_records(folder, model, number)[len(stages) :]
+    for stage, records in enumerate(stages):
+        plan, best = folder.config.training_of(base, stage), best_record(records)
         lines.append(
             f"- {plan.updates} updates of {plan.batch_size} samples, {plan.optimiser}, learning "
             f"rate {plan.learning_rate:g} ({plan.schedule}),\n  noise {plan.noise:g}; best "
             f"validation loss {best['validation']['loss']:.5g} at update {best['update']}, "
             f"{records[-1]['skipped']} updates skipped"
         )
-    trainings = "\n".join(lines)
     order = " One training per scale, the coarsest first." if len(lines) > 1 else ""
+    if isinstance(model, AdaptedConfig) and (tune := model.fine_tune) is not None and further:
+        best = best_record(further[0])
+        lines.append(
+            f"- then through the solver: {tune.updates} updates of {tune.batch_size} windows of "
+            f"{tune.frames} frames, learning\n  rate {tune.learning_rate:g}; validation loss "
+            f"{further[0][0]['validation']['loss']:.4g} before, {best['validation']['loss']:.4g} "
+            f"at update {best['update']}\n  (of the states that follow, in their variance)"
+        )
+    trainings = "\n".join(lines)
     return f"""## Training
 
 {trainings}
@@ -124,19 +152,33 @@ def _online(whose: str, record: Mapping[str, Any]) -> str:
     similar = [value for value in record["similarity"].values() if value is not None]
     mean = _number(float(np.mean(similar)) if similar else None)
     runs = record["networks"] * record["members"]
+    followed = record.get("predictability")
+    lasting = "" if followed is None else f"\n{_following(followed)}"
     return f"""\
-- online, {whose}: {record["verdict"]}
+- online, {whose}: {record["verdict"]}{lasting}
   Scored are {record["scored_runs"]} of {runs} runs. Mean of the {len(similar)} similarity scores
   (1 the truth, 0 no closure, below 0 worse): {mean}"""
 
 
-def _limits(folder: RunFolder, model: LearnedConfig) -> str:
+def _following(record: Mapping[str, Any]) -> str:
+    """Return what a record of scores.json says of how long runs follow the truth."""
+    time, gain, error = (record[key] for key in ("decorrelation_time", "gain", "energy_error"))
+    return (
+        f"  Follows the truth for {_number(time['estimate'])} {record['units']}, "
+        f"{_number(gain['estimate'])} times as long as without a closure ("
+        f"{_number(gain['low'])} to {_number(gain['high'])});\n  energy error "
+        f"{_number(error['estimate'])}, from states of {record['trajectories']} trajectories."
+    )
+
+
+def _limits(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> str:
     config, truth, settings = folder.config, folder.config.truth, folder.config.evaluation
     ny, nx = config.coarse_shapes[0]
     unit = time_unit(build_system(config).time_units)
     variants = [f"{v.name} ({_listed(v.constants)})" for v in settings.variants]
     also = f" Free runs with {', '.join(variants)} are in its run's report." if variants else ""
-    once = "; what other initial weights do is not known" if model.seeds == 1 else ""
+    trained = len(config.labels_of(model))
+    once = "; what other initial weights do is not known" if trained == 1 else ""
     return f"""## Limits
 
 - Tested with {truth.system} only, configuration {truth.configuration}, on {nx} x {ny} cells with a
@@ -144,7 +186,7 @@ def _limits(folder: RunFolder, model: LearnedConfig) -> str:
   free runs: {_listed(settings.constants)}); for data coarsened by {config.coarse.operator}.{also}
 - Free runs of {settings.steps * config.coarse_dt / unit.length:.3g} {unit.name} from
   {settings.members} initial state(s) of the truth; what happens later is not known.
-- {model.seeds} training(s) of this model were made{once}.
+- {trained} training(s) of this model were made{once}.
 - Not tested: other constants, domains, grids, operators, time steps and schemes; other models, even
   of the same equations; flow away from the statistics of the training data; precision other than
   {validity_of(config)["settings"].get("dtype", "that of the run")}.

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from subgrid.config import LearnedConfig
+from subgrid.config import AdaptedConfig, LearnedConfig
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.separated import cases
 from subgrid.training import read_records
@@ -26,6 +26,15 @@ def learning_curves(folder: RunFolder) -> dict[str, list[dict[str, Any]]]:
     return curves
 
 
+def tuning_curves(folder: RunFolder) -> dict[str, list[dict[str, Any]]]:
+    """Return the records of each training through the solver, of the first network."""
+    return {
+        model.name: read_records(file)
+        for model in folder.config.adapted()
+        for file in _metrics_files(folder, model.name, 0)
+    }
+
+
 def unchanged(folder: RunFolder) -> list[str]:
     """Return a sentence per training through the solver that kept the weights it began with."""
     config = folder.config
@@ -41,13 +50,18 @@ def unchanged(folder: RunFolder) -> list[str]:
 
 
 def learning_records(
-    folder: RunFolder, model: LearnedConfig, number: int
+    folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: int
 ) -> list[list[dict[str, Any]]]:
     """Return the records of each training of one initialisation: one, or one per scale.
 
-    The coarsest scale comes first; the last losses are the closure's own.
+    The coarsest scale comes first; the last losses are the closure's own. Of an adapted model those
+    of the learned one that it is made of, then that through the solver, if it has any, whose losses
+    are of another kind.
     """
-    return [read_records(file) for file in _metrics_files(folder, model.name, number)]
+    base = folder.config.base_of(model)
+    names = [base.name] if base == model else [base.name, model.name]
+    files = [file for name in names for file in _metrics_files(folder, name, number)]
+    return [read_records(file) for file in files]
 
 
 def unlearned(folder: RunFolder) -> list[str]:

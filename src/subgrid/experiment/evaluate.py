@@ -11,6 +11,7 @@ import numpy as np
 from subgrid.evaluation import (
     Calibration,
     Comparison,
+    Gain,
     Level,
     OnlineScore,
     Predictability,
@@ -18,6 +19,7 @@ from subgrid.evaluation import (
     blow_ups,
     channel_names,
     compare_online,
+    gains,
     json_number,
     predictability_record,
     ranking,
@@ -25,7 +27,14 @@ from subgrid.evaluation import (
     score_predictability,
     score_record,
 )
-from subgrid.experiment.candidates import BASELINE, Candidate, candidates, multiscale_pairs, trained
+from subgrid.experiment.candidates import (
+    BASELINE,
+    Candidate,
+    candidates,
+    multiscale_pairs,
+    paired_models,
+    trained,
+)
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.held_out import HeldOut
 from subgrid.experiment.progress import Progress
@@ -89,6 +98,7 @@ def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
         record["predictability"] = {
             name: predictability_record(one) for name, one in followed.items()
         }
+        record["gains"] = [gain.record() for gain in gains_of(folder, followed)]
     if calibration := calibration_found(folder):
         record["calibration"] = calibration.record()
     if results.searched:
@@ -120,15 +130,25 @@ def scores_of(
     )
 
 
-def predictability_of(folder: RunFolder, results: Results) -> dict[str, Predictability]:
-    """Return how long every model's runs follow the truth; empty for flows not followed."""
+def predictability_of(
+    folder: RunFolder, results: Results, runs: Mapping[str, Any] | None = None
+) -> dict[str, Predictability]:
+    """Return how long every model's runs follow the truth; empty for flows not followed.
+
+    `runs`: those of `results` that are to be scored, all of them unless given.
+    """
     return score_predictability(
-        results.online,
+        results.online if runs is None else runs,
         results.reference,
         baseline=BASELINE,
-        trajectories=HeldOut(folder, "test", folder.evaluation).starts.trajectories,
         **_interval_options(folder),
     )
+
+
+def gains_of(folder: RunFolder, followed: Mapping[str, Predictability]) -> tuple[Gain, ...]:
+    """Return how much longer models follow the truth than those they are compared with."""
+    settings, pairs = folder.config.evaluation, paired_models(folder.config)
+    return gains(followed, pairs, settings.bootstrap, folder.config.seed)
 
 
 def calibration_found(folder: RunFolder) -> Calibration | None:
@@ -150,7 +170,6 @@ def calibration_found(folder: RunFolder) -> Calibration | None:
         },
         reference,
         baseline=BASELINE,
-        trajectories=HeldOut(folder, "validation", place).starts.trajectories,
         **_interval_options(folder),
     )
     levels = []

@@ -1,19 +1,20 @@
 """A trained closure of an evaluated run, written for use elsewhere."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from subgrid.closures import load_closure
-from subgrid.config import LearnedConfig, validity_of
+from subgrid.config import AdaptedConfig, LearnedConfig, validity_of
 from subgrid.deploy import EXPORTERS
 from subgrid.errors import ConfigError, RunFolderError, UnknownNameError
-from subgrid.evaluation import score_record
+from subgrid.evaluation import predictability_record, score_record
 from subgrid.experiment.candidates import BASELINE
 from subgrid.experiment.card import model_card
 from subgrid.experiment.curves import best_record, learning_records
 from subgrid.experiment.environments import code_facts, participants
-from subgrid.experiment.evaluate import scores_of
+from subgrid.experiment.evaluate import predictability_of, scores_of
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.keys import STAGES
 from subgrid.experiment.results import load_results
@@ -41,8 +42,9 @@ def export_model(
                 "exported with its scores"
             )
     number = _best(folder, model) if seed is None else seed
-    if number not in range(model.seeds):
-        raise ConfigError(f"--seed {seed}: {name} was trained with seeds 0 to {model.seeds - 1}")
+    seeds = len(folder.config.labels_of(model))
+    if number not in range(seeds):
+        raise ConfigError(f"--seed {seed}: {name} was trained with seeds 0 to {seeds - 1}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"--out {out}: exists and is not empty; nothing is overwritten")
     if out.resolve() == Path.cwd():  # a shell in it would not see the new one
@@ -56,25 +58,32 @@ def export_model(
     return number
 
 
-def _model(folder: RunFolder, name: str) -> LearnedConfig:
-    learned = {model.name: model for model in folder.config.learned()}
+def _model(folder: RunFolder, name: str) -> LearnedConfig | AdaptedConfig:
+    config = folder.config
+    learned = {model.name: model for model in (*config.learned(), *config.adapted())}
     if name not in learned:
         known = list(learned) or ["none"]
         raise UnknownNameError(unknown_name_message(f"model trained in {folder.path}", name, known))
     return learned[name]
 
 
-def _best(folder: RunFolder, model: LearnedConfig) -> int:
-    """Return the initialisation with the best validation loss of the whole closure."""
+def _best(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> int:
+    """Return the initialisation with the best validation loss of the whole closure.
+
+    Of a model that was trained on through the solver that of this training.
+    """
 
     def loss(number: int) -> float:
         return best_record(learning_records(folder, model, number)[-1])["validation"]["loss"]
 
-    return min(range(model.seeds), key=loss)
+    return min(range(len(folder.config.labels_of(model))), key=loss)
 
 
-def _metadata(folder: RunFolder, model: LearnedConfig, number: int) -> dict[str, Any]:
+def _metadata(
+    folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: int
+) -> dict[str, Any]:
     config, manifest = folder.config, folder.manifest()
+    base, coupling = config.base_of(model), config.coupling_of(model)
     truth = config.truth
     label = f"{model.name}/seed_{number}"
     return {
@@ -88,24 +97,33 @@ def _metadata(folder: RunFolder, model: LearnedConfig, number: int) -> dict[str,
         "model": model.name,
         "seed": number,
         "training_seed": manifest["stages"]["train"]["models"][label]["seed"],
-        "networks": list(model.networks),
-        "arrangement": model.arrangement,
-        **({} if model.coupling is None else {"coupling": model.coupling}),
+        "networks": list(base.networks),
+        "arrangement": base.arrangement,
+        **({} if base == model else {"made_of": base.name}),
+        **({} if coupling is None else {"coupling": coupling}),
         "code": code_facts(participants(manifest, STAGES[:3])),
         "data": manifest["stages"]["simulate"]["splits"]["train"]["content_hash"],
     }
 
 
-def _scores(folder: RunFolder, model: LearnedConfig, number: int) -> dict[str, Any]:
+def _scores(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: int) -> dict[str, Any]:
     """Return what `model_card` shows: scores.json, and of several networks those of this one."""
     record = json.loads(folder.scores.read_text(encoding="utf-8"))
-    online = {f"all networks of the model, {model.seeds}": record["online"][model.name]}
-    if model.seeds == 1:
-        online = {"this network": record["online"][model.name]}
+    name, seeds = model.name, len(folder.config.labels_of(model))
+    online = {f"all networks of the model, {seeds}": _followed(record, name)}
+    if seeds == 1:
+        online = {"this network": _followed(record, name)}
     else:
         results = load_results(folder)
-        runs = {name: results.online[name] for name in (BASELINE, model.name)}
-        runs[model.name] = [runs[model.name][number]]
-        own = score_record(scores_of(folder, results, runs)[model.name])
-        online = {"this network": own, **online}
-    return {"offline": record["offline"][model.name][number], "online": online}
+        runs = {one: results.online[one] for one in (BASELINE, name)}
+        runs[name] = [runs[name][number]]
+        own = {"online": {name: score_record(scores_of(folder, results, runs)[name])}}
+        if followed := predictability_of(folder, results, runs):
+            own["predictability"] = {name: predictability_record(followed[name])}
+        online = {"this network": _followed(own, name), **online}
+    return {"offline": record["offline"][name][number], "online": online}
+
+
+def _followed(record: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the online record of a model, with how long its runs follow the truth, if they do."""
+    return {**record["online"][name], "predictability": record.get("predictability", {}).get(name)}

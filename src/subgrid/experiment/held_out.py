@@ -16,12 +16,15 @@ from subgrid.config import (
     VariantConfig,
     build_coarse_systems,
     build_finer_system,
+    build_forcing,
     build_model,
     build_online_system,
     build_system,
 )
 from subgrid.data import Following, Samples, Starts, choose_starts, statistics
 from subgrid.evaluation import (
+    START_FRAME,
+    START_TRAJECTORY,
     CoarsenedObserver,
     RunPlan,
     StepCost,
@@ -46,7 +49,6 @@ from subgrid.experiment.results import (
     write_text,
 )
 from subgrid.experiment.workers import make_room
-from subgrid.grids import upscale
 from subgrid.systems import state_shapes
 from subgrid.training import channels
 
@@ -82,18 +84,23 @@ class HeldOut:
         if is_written(path):
             return
         progress.note("evaluate: statistics of the truth")
-        write_dataset(
-            path,
-            reference_statistics(
-                self.system,
-                self._following(self.names),
-                self._following([f"{name}_forcing" for name in self.names]),
-                save_every=self.plan.save_every,
-                dt=self.config.coarse_dt,
-                average_from=self.plan.average_from,
-                snapshots=self.plan.snapshots,
-            ),
+        found = reference_statistics(
+            self.system,
+            self._following(self.names),
+            self._following([f"{name}_forcing" for name in self.names]),
+            save_every=self.plan.save_every,
+            dt=self.config.coarse_dt,
+            average_from=self.plan.average_from,
+            snapshots=self.plan.snapshots,
         )
+        starts = {
+            name: ("member", list(values), {"long_name": f"{name.replace('_', ' ')} of the member"})
+            for name, values in (
+                (START_TRAJECTORY, self.starts.trajectories),
+                (START_FRAME, self.starts.frames),
+            )
+        }
+        write_dataset(path, found.assign_coords(starts))
 
     def write_scores(self, candidate: Candidate, progress: Progress) -> None:
         """Write all scores of a closure but its cost."""
@@ -209,12 +216,13 @@ class HeldOut:
                 for name in ("steps", "save_every", "average_from")
             },
         )
-        shape = fine.grid.shape
         return _Setup(
             fine.model(dt / grid.substeps),
-            jax.tree.map(lambda field: upscale(field, *shape), states),
+            coarsener.refine(states),
             plan,
-            CoarsenedObserver(observables_of(system), fine, coarsener),
+            CoarsenedObserver(
+                observables_of(system), fine, coarsener, build_forcing(self.config, grid.substeps)
+            ),
         )
 
     @cached_property

@@ -12,7 +12,6 @@ import numpy as np
 
 from subgrid.closures import LearnedClosure
 from subgrid.config import (
-    AdaptedConfig,
     Config,
     GridConfig,
     LearnedConfig,
@@ -24,6 +23,7 @@ from subgrid.data import Samples
 from subgrid.errors import RunFolderError, SubgridError
 from subgrid.evaluation import (
     SCORECARD_SETTING,
+    Findings,
     NetworkSize,
     ReportData,
     RunInfo,
@@ -40,13 +40,14 @@ from subgrid.experiment.candidates import (
     Candidate,
     candidates,
     labels,
-    paired_models,
 )
-from subgrid.experiment.curves import learning_curves, unchanged, unlearned
+from subgrid.experiment.card import adaptation
+from subgrid.experiment.curves import learning_curves, tuning_curves, unchanged, unlearned
 from subgrid.experiment.environments import code_facts, code_warnings, participants
 from subgrid.experiment.evaluate import (
     calibration_found,
     comparisons_of,
+    gains_of,
     predictability_of,
     ranking_of,
     scores_of,
@@ -90,15 +91,16 @@ def _report_data(folder: RunFolder) -> ReportData:
     results = load_results(folder)
     scores = scores_of(folder, results, results.online)
     found = candidates(folder, results.system)
-    return assemble_report(
-        _info(folder),
+    followed = predictability_of(folder, results)
+    findings = Findings(
         results.system,
         results.reference,
         results.online,
         scores,
-        cut=results.cut,
+        results.cut,
         offline=results.offline,
         curves=learning_curves(folder),
+        tuning=tuning_curves(folder),
         snapshot=_snapshot(folder, results, found),
         separated=separated_scores(folder),
         variants={
@@ -108,10 +110,11 @@ def _report_data(folder: RunFolder) -> ReportData:
         comparisons=comparisons_of(folder, results, scores),
         timing=_timing(folder, results, found),
         configuration=_published_setting(folder.config),
-        followed=predictability_of(folder, results),
+        followed=followed,
+        gains=gains_of(folder, followed),
         calibration=calibration_found(folder),
-        pairs=paired_models(folder.config),
     )
+    return assemble_report(_info(folder), findings)
 
 
 def _published_setting(config: Config) -> str:
@@ -293,7 +296,7 @@ def _training_facts(config: Config, units: str) -> dict[str, str]:
     for model in config.learned():
         facts[model.name] = _network_facts(config, model)
     for adapted in config.adapted():
-        facts[adapted.name] = _adaptation(adapted)
+        facts[adapted.name] = adaptation(adapted)
     if config.noise_chosen_by is not None:
         facts["noise"] = f"chosen by the calibration of {config.noise_chosen_by}"
     if config.calibration is not None:
@@ -326,19 +329,6 @@ def _network_facts(config: Config, model: LearnedConfig) -> str:
         f"{_seen_and_predicted(model)}"
         f"{f', noise {noise:g}' if noise else ''}"
     )
-
-
-def _adaptation(model: AdaptedConfig) -> str:
-    """Return what an adapted model changes of its learned one."""
-    changes = []
-    if model.fine_tune is not None:
-        tune = model.fine_tune
-        changes.append(f"{tune.updates} updates through the solver over {tune.frames} frames")
-    if model.energy_limit:
-        changes.append("the power of its increment limited to the largest of the true forcing")
-    if model.coupling is not None:
-        changes.append(model.coupling)
-    return f"{model.of}, then {', '.join(changes)}"
 
 
 def _seen_and_predicted(model: LearnedConfig) -> str:

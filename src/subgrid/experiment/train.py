@@ -140,6 +140,8 @@ def _adapt_one(
             limit = energy_limit_of(pairs(folder, "train", coarse, in_memory=False))
             progress.note(f"train {model.name}: power of its increment at most {limit:.4g}")
             closure = with_energy_limit(closure, limit)
+        target.mkdir(parents=True, exist_ok=True)  # there is none where nothing was trained
+        write_atomic(target / "card.md", model_card(folder, model, number))
         return closure
 
     return train_once(folder, model.name, number, progress, fit)
