@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subgrid.errors import ShapeError
-from subgrid.grids import downscale, low_pass, truncate_spectrum, upscale
+from subgrid.grids import downscale, interpolate, low_pass, truncate_spectrum, upscale
 
 # (fine ny, nx), (coarse ny, nx): squares, rectangles, whole and broken ratios, one axis only
 PAIRS = (
@@ -134,6 +134,22 @@ def test_up_interpolates(float64):
     """At whole ratios the fine field passes through the coarse values (less their Nyquist part)."""
     field = _without_nyquist(_noise(0, (12, 10)))
     np.testing.assert_allclose(_up(field, (24, 40))[::2, ::4], field, **ROUNDING)
+
+
+@pytest.mark.parametrize("shapes", [((8, 8), (16, 16)), ((6, 8), (18, 32)), ((8, 6), (24, 12))])
+def test_interpolation_keeps_every_value_nyquist_waves_included(float64, shapes):
+    (ny, nx), (fine_y, fine_x) = shapes
+    field = jax.random.normal(jax.random.key(3), (2, ny, nx))
+    fine = interpolate(field, fine_y, fine_x)
+    np.testing.assert_allclose(fine[:, :: fine_y // ny, :: fine_x // nx], field, atol=1e-13)
+    np.testing.assert_allclose(fine.mean(axis=(1, 2)), field.mean(axis=(1, 2)), atol=1e-13)
+    # but for these waves it is D†
+    smooth = downscale(upscale(field, 4 * ny, 4 * nx), ny, nx)
+    np.testing.assert_allclose(
+        interpolate(smooth, fine_y, fine_x), upscale(smooth, fine_y, fine_x), atol=1e-13
+    )
+    with pytest.raises(ShapeError, match="goes to finer grids"):
+        interpolate(field, ny, fine_x)
 
 
 def test_dtype_leading_axes_and_own_size():

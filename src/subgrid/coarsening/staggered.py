@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from subgrid.coarsening.operators import AbstractCoarsener, check_pair, check_whole_ratios
-from subgrid.grids import PeriodicGrid, upscale
+from subgrid.grids import PeriodicGrid, interpolate
 from subgrid.grids.staggered import (
     X,
     Y,
@@ -57,9 +57,8 @@ class StaggeredMean(AbstractCoarsener):
     def refine(self, state: PyTree) -> PyTree:
         """Return a coarse state without divergence on the fine grid, where it has none either.
 
-        Its means and its streamfunction at the corners, padded with zeros in wavenumber space (D†);
-        a coarse corner is a fine one, so that coarsening gives the state back to rounding, but for
-        waves of the coarse grid's Nyquist wavenumber, which D† leaves out.
+        Its means and its streamfunction at the corners, interpolated (`subgrid.grids.interpolate`);
+        a coarse corner is a fine one, so coarsening gives the state back to rounding.
         """
         eigenvalues = laplacian_eigenvalues(self.coarse_grid)
         eigenvalues[0, 0] = np.inf  # ψ has no mean
@@ -67,8 +66,8 @@ class StaggeredMean(AbstractCoarsener):
         inverse = jnp.broadcast_to(jnp.asarray(1 / eigenvalues, state.u.dtype), hat.shape)
         psi = jnp.fft.irfft2(hat * inverse, s=self.coarse_grid.shape)
         # a corner of index i lies i + 1 cells from the origin, on either grid
-        padded = upscale(behind(behind(psi, X), Y), *self.fine_grid.shape)
-        u, v = rotated_gradient(ahead(ahead(padded, X), Y), self.fine_grid)
+        finer = interpolate(behind(behind(psi, X), Y), *self.fine_grid.shape)
+        u, v = rotated_gradient(ahead(ahead(finer, X), Y), self.fine_grid)
         means = (field.mean(axis=(-2, -1), keepdims=True) for field in (state.u, state.v))
         return type(state)(*(c + mean for c, mean in zip((u, v), means, strict=True)))
 

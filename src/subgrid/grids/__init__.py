@@ -8,7 +8,7 @@ from subgrid.grids.filters import (
     two_thirds_mask,
 )
 from subgrid.grids.periodic import PeriodicGrid
-from subgrid.grids.resampling import downscale, low_pass, truncate_spectrum, upscale
+from subgrid.grids.resampling import downscale, interpolate, low_pass, truncate_spectrum, upscale
 from subgrid.grids.spectra import isotropic_spectrum, ring_edges
 from subgrid.grids.staggered import (
     staggered_divergence,
@@ -24,6 +24,7 @@ __all__ = [
     "exponential_filter",
     "forward_of_each",
     "gaussian_filter",
+    "interpolate",
     "inverse_of_each",
     "isotropic_spectrum",
     "low_pass",

@@ -61,14 +61,36 @@ def upscale(
     coarse_y, coarse_x = field.shape[-2:]
     if ny < coarse_y or nx < coarse_x:
         raise ShapeError(f"upscale goes to finer grids: from {field.shape[-2:]} to {(ny, nx)}")
-    ratio = ny * nx / (coarse_y * coarse_x)
-    hat = jnp.fft.rfft2(field) * ratio
-    hat = hat if legacy else _without_nyquist(hat)
+    hat = jnp.fft.rfft2(field) * (ny * nx / (coarse_y * coarse_x))
+    padded = _padded(hat if legacy else _without_nyquist(hat), ny, nx)
+    return jnp.fft.irfft2(padded, s=(ny, nx)).astype(field.dtype)
+
+
+def interpolate(field: Float[Array, "*batch m n"], ny: int, nx: int) -> Float[Array, "*batch y x"]:
+    """Return the trigonometric interpolation of a field to the finer ny × nx grid.
+
+    D† with both signs of the Nyquist wavenumbers in equal parts instead of none: values at points
+    that both grids have stay, where a whole ratio makes them shared. Raises ShapeError unless the
+    target is finer in both directions.
+    """
+    coarse_y, coarse_x = field.shape[-2:]
+    if ny <= coarse_y or nx <= coarse_x:
+        raise ShapeError(
+            f"interpolate goes to finer grids: from {(coarse_y, coarse_x)} to {(ny, nx)}"
+        )
     half, columns = coarse_y // 2, coarse_x // 2 + 1
+    hat = jnp.fft.rfft2(field) * (ny * nx / (coarse_y * coarse_x))
+    hat = hat.at[..., half, :].multiply(0.5).at[..., -1].multiply(0.5)
+    padded = _padded(hat, ny, nx).at[..., half, :columns].set(hat[..., half, :])
+    return jnp.fft.irfft2(padded, s=(ny, nx)).astype(field.dtype)
+
+
+def _padded(hat: Inexact[Array, "*batch m n"], ny: int, nx: int) -> Inexact[Array, "*batch l k"]:
+    """Return a half-plane spectrum among zeros in that of an ny × nx grid, unscaled."""
+    half, columns = hat.shape[-2] // 2, hat.shape[-1]
     padded = jnp.zeros((*hat.shape[:-2], ny, nx // 2 + 1), hat.dtype)
     padded = padded.at[..., :half, :columns].set(hat[..., :half, :])
-    padded = padded.at[..., ny - half :, :columns].set(hat[..., half:, :])
-    return jnp.fft.irfft2(padded, s=(ny, nx)).astype(field.dtype)
+    return padded.at[..., ny - half :, :columns].set(hat[..., half:, :])
 
 
 def low_pass(field: Float[Array, "*batch y x"], cut: float) -> Float[Array, "*batch y x"]:
