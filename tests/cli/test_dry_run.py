@@ -20,6 +20,7 @@ def test_a_dry_run_tells_the_cost_of_every_stage_and_writes_nothing(cli, tmp_pat
     assert "on this machine" in out
     # 16 and 12 cells: 0.7 Δx/(14 U)
     assert "truth.dt = 7200 s; safe up to 120000 s for developed flow" in out
+    assert "evaluation.dt, by default truth.dt = 7200 s; safe up to" in out
     assert out.count("safe up to") == 2
     assert list(tmp_path.iterdir()) == []
 

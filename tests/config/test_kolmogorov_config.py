@@ -1,6 +1,7 @@
 """Configs of Kolmogorov flow: what does not fit is refused, and those of other flows stay."""
 
 from pathlib import Path
+from typing import get_args
 
 import jax
 import pytest
@@ -14,8 +15,10 @@ from subgrid.config import (
     config_from_dict,
     load_config,
 )
+from subgrid.config.sections import Coupling
 from subgrid.errors import ConfigError
 from subgrid.provenance import config_hash
+from subgrid.stepping import COUPLINGS
 
 SMALLEST = Path(__file__).parents[1] / "experiment" / "smallest.toml"
 NOISE, COMBINED = ("otness2025-kf-noise", "tiny"), ("otness2025-combined-kf", "tiny")
@@ -244,3 +247,7 @@ def test_a_key_is_left_out_only_where_it_has_its_usual_value(override):
     assert config_hash(other) != config_hash(usual)
     assert len(keys(other) & NEW_KEYS) == 1
     assert config_from_dict(other).to_dict() == other
+
+
+def test_the_couplings_of_a_config_are_those_of_the_models():
+    assert set(get_args(Coupling)) == set(COUPLINGS)

@@ -117,7 +117,7 @@ def test_the_table_marks_the_chosen_levels(found):
     # drawn from two networks, 0.1 and 0.3
     assert first["offline error"] == "0.200 [0.100, 0.300]"
     assert first["energy error"] == "0.010 [0.009, 0.011]"
-    assert first["blown up"] == "1 of 6"
+    assert first["blown up"] == "1 of 6, first at time 0.5"
     assert rows[6]["energy error"] == "-"
     assert rows[-1]["energy error"] == "0.600 [0.540, 0.660]"
     assert (rows[-1]["noise"], rows[-1]["offline error"]) == ("-", "-")

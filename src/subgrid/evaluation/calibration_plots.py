@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from subgrid.evaluation.calibration import Calibration, Level
 from subgrid.evaluation.report import ReportFigure, ReportTable, report_figure
 from subgrid.evaluation.style import BASELINE, Panel, add_legend, log_axis, looks, new_panel, styled
+from subgrid.evaluation.survival import counted
 from subgrid.evaluation.tables import interval_text
 
 
@@ -22,7 +23,7 @@ def calibration_tables(calibration: Calibration) -> list[ReportTable]:
             interval_text(level.loss, 1.0, "{:.3f}"),
             interval_text(level.online.energy_error, 1.0, "{:.3f}"),
             interval_text(level.online.decorrelation, 1.0, "{:.2f}"),
-            f"{len(level.online.blow_ups)} of {level.online.runs}",
+            counted(level.online.blow_ups, level.online.runs),
         )
         for level in calibration.levels
     ]
@@ -33,7 +34,7 @@ def calibration_tables(calibration: Calibration) -> list[ReportTable]:
             "-",
             interval_text(alone.energy_error, 1.0, "{:.3f}"),
             interval_text(alone.decorrelation, 1.0, "{:.2f}"),
-            f"{len(alone.blow_ups)} of {alone.runs}",
+            counted(alone.blow_ups, alone.runs),
         )
     )
     columns = ("model", "noise", "offline error", "energy error", "decorrelation time", "blown up")

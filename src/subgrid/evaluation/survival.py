@@ -42,6 +42,11 @@ class BlowUp(NamedTuple):
         return date(self.time, self.units)
 
 
+def counted(dead: "Sequence[BlowUp]", runs: int) -> str:
+    """Return how many of so many runs blew up, and when the first did: "2 of 6, first on day 3"."""
+    return f"{len(dead)} of {runs}" + (f", first {first_date(dead)}" if dead else "")
+
+
 def first_date(dead: "Sequence[BlowUp]") -> str:
     """Return when the first of several members blew up: "on day 12", "at time 12.5"."""
     first = min(dead, key=lambda blow_up: blow_up.time)

@@ -62,7 +62,7 @@ def _steps(config: Config) -> list[tuple[str, float, Any]]:
     truth = build_system(config)
     coarse = build_coarse_systems(config, truth)[0]
     online = build_online_system(config, coarse)
-    key = "truth.dt" if config.evaluation.dt is None else "evaluation.dt"
+    key = "evaluation.dt" + (", by default truth.dt" if config.evaluation.dt is None else "")
     finer = [
         (
             f"models.{model.name}.substeps: {key} / {model.substeps}",

@@ -15,15 +15,14 @@ from subgrid.closures import state_to_channels
 from subgrid.data import Windows, statistics
 from subgrid.errors import ConfigError, ShapeError
 from subgrid.provenance import structure_text
-from subgrid.randomness import Stream, generator
+from subgrid.randomness import Stream
 from subgrid.stepping import AbstractModel, repeat
 from subgrid.training.checkpoint import tree_hash
 from subgrid.training.loop import fit
 from subgrid.training.plan import Plan
 from subgrid.training.run import FitResult
 from subgrid.training.trackers import Callback
-
-_AT_ONCE = 8  # windows of a validation evaluated together: more fall out of a CPU's cache
+from subgrid.training.validation import mean_errors, validation_subset
 
 
 @dataclass(frozen=True)
@@ -194,26 +193,10 @@ def make_validation(
 
     Taken over a fixed subset of the windows, drawn by `seed`, as are the keys of their runs.
     """
-    count = min(plan.validation_samples, len(windows))
-    random = generator(Stream.VALIDATION_SUBSET, seed)
-    chosen = np.sort(random.choice(len(windows), count, replace=False))
+    chosen = validation_subset(windows, plan, seed)
     stream = jax.random.fold_in(jax.random.key(seed), np.uint32(Stream.VALIDATION_SUBSET))
-    given = task.of_state(windows.batch(chosen)), jax.random.split(stream, count)
-
-    @eqx.filter_jit
-    def errors(closure, batch, keys):
-        return jax.vmap(lambda window, key: task.errors(closure, window, key))(batch, keys)
-
-    def validate(closure: Any) -> dict[str, float]:
-        parts = []
-        for first in range(0, count, _AT_ONCE):
-            part = jax.tree.map(lambda leaf, i=first: leaf[i : i + _AT_ONCE], given)
-            parts.append(np.asarray(errors(closure, *part)))
-        means = np.concatenate(parts).mean(axis=0, dtype=np.float64)
-        per_channel = {f"loss_{i}": float(value) for i, value in enumerate(means)}
-        return {"loss": float(means.mean()), **per_channel}
-
-    return validate
+    keys = jax.random.split(stream, len(chosen))
+    return mean_errors(task.errors, task.of_state(windows.batch(chosen)), keys)
 
 
 def _settings(

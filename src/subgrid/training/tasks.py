@@ -5,22 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from subgrid.nn import flops
-from subgrid.randomness import Stream, generator
 from subgrid.training.loop import fit
 from subgrid.training.plan import Plan
 from subgrid.training.run import FitResult
 from subgrid.training.scaling import FORCING, SampleSource, Standardisation, channels
 from subgrid.training.trackers import Callback
 from subgrid.training.update import Loss
-
-_AT_ONCE = 8  # samples of a validation evaluated together: more fall out of a CPU's cache
+from subgrid.training.validation import mean_errors, validation_subset
 
 
 @dataclass(frozen=True)
@@ -142,31 +139,15 @@ def make_validation(
     Taken over a fixed subset of the validation split, drawn by `seed`, in units of the standardised
     forcing.
     """
-    count = min(plan.validation_samples, len(sources.validation))
-    random = generator(Stream.VALIDATION_SUBSET, seed)
-    chosen = np.sort(random.choice(len(sources.validation), count, replace=False))
-    batch = sources.validation.batch(chosen)
+    batch = sources.validation.batch(validation_subset(sources.validation, plan, seed))
     names = sources.scales.variables
-    fields, forcing = (channels(batch, [n + end for n in names]) for end in ("", FORCING))
+    given = (channels(batch, [name + end for name in names]) for end in ("", FORCING))
 
-    @eqx.filter_jit
-    def errors(network, fields, forcing):
-        def one(fields, forcing):
-            error = task.predict(network, fields, forcing, None) - task.target(forcing)
-            return jnp.mean(jnp.square(error), axis=(-2, -1))
+    def errors(network: Any, fields: Array, forcing: Array) -> Array:
+        error = task.predict(network, fields, forcing, None) - task.target(forcing)
+        return jnp.mean(jnp.square(error), axis=(-2, -1))
 
-        return jax.vmap(one)(fields, forcing)
-
-    def validate(network: Any) -> dict[str, float]:
-        parts = [
-            np.asarray(errors(network, fields[i : i + _AT_ONCE], forcing[i : i + _AT_ONCE]))
-            for i in range(0, count, _AT_ONCE)
-        ]
-        means = np.concatenate(parts).mean(axis=0, dtype=np.float64)
-        per_channel = {f"loss_{i}": float(value) for i, value in enumerate(means)}
-        return {"loss": float(means.mean()), **per_channel}
-
-    return validate
+    return mean_errors(errors, *given)
 
 
 def forward_gflop(network: Any, ny: int, nx: int) -> float:
