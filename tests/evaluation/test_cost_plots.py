@@ -6,8 +6,21 @@ import math
 import numpy as np
 import pytest
 
-from subgrid.evaluation import BlowUp, Interval, NetworkSize, OnlineScore, StepCost, Timing
-from subgrid.evaluation.cost_plots import pareto_front, plot_skill_cost, skill_cost_figure
+from subgrid.evaluation import (
+    BlowUp,
+    Interval,
+    NetworkSize,
+    OnlineScore,
+    Predictability,
+    StepCost,
+    Timing,
+)
+from subgrid.evaluation.cost_plots import (
+    pareto_front,
+    plot_lasting_cost,
+    plot_skill_cost,
+    skill_cost_figure,
+)
 from subgrid.evaluation.style import looks
 from subgrid.evaluation.survival import DAYS
 from subgrid.evaluation.tables import cost_table
@@ -87,6 +100,32 @@ def test_the_figure_has_the_models_the_front_and_hollow_ones():
     legend = panels[0].figure.legends[0]
     assert "Pareto front" in [text.get_text() for text in legend.get_texts()]
     assert "1 of 4 members blew up" in legend.get_title().get_text()
+
+
+def followed(name, time, dead=0):
+    """Return that a model follows the truth for so long, ± 1."""
+    span, unknown = Interval(time, time - 1, time + 1), Interval(0.1, 0.0, 0.2)
+    lost, one = tuple(BlowUp(0, member, 10, 1.0) for member in range(dead)), np.full((1, 4), time)
+    return Predictability(name, one, one, 0, lost, span, unknown, None, "units", 4, np.arange(4))
+
+
+def test_how_long_runs_follow_the_truth_is_better_upwards():
+    names = {"none": 3.0, "cheap": 5.0, "beaten": 4.0, "unstable": 9.0, "best": 6.0, "untimed": 8.0}
+    lasting = {name: followed(name, time, name == "unstable") for name, time in names.items()}
+    (panel,) = plot_lasting_cost(lasting, SCORES, STYLES, TIMING)
+    axes = panel.figure.axes[0]
+    assert axes.get_ylabel() == "decorrelation time [units]"
+    assert axes.get_ylim()[0] == 0
+    bars = {bar.get_label(): bar[0] for bar in axes.containers}
+    assert set(bars) == {"no closure", "cheap", "beaten", "unstable", "best"}
+    assert [n for n, bar in bars.items() if bar.get_markerfacecolor() == "none"] == ["unstable"]
+    x, y = drawn(axes, "Pareto front").get_data()
+    np.testing.assert_allclose(x[1:4], [1.0, 2.0, 8.0])
+    np.testing.assert_allclose(y, [0.0, 3.0, 5.0, 6.0, 6.0])
+    figure = skill_cost_figure(SCORES, STYLES, TIMING, lasting)
+    assert len(figure.images) == 3
+    assert figure.caption.startswith("How long runs follow the truth, and error of the kinetic")
+    assert skill_cost_figure(SCORES, STYLES, TIMING).caption.startswith("Error of the kinetic")
 
 
 def test_title_and_caption_say_what_was_timed_and_whether_it_is_worth_it():

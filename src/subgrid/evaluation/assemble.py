@@ -264,7 +264,7 @@ def _cost_figures(found: Findings, styles: Styles) -> list[ReportFigure]:
 def _costs(found: Findings, styles: Styles) -> list[ReportFigure]:
     if not found.compared or found.timing is None:
         return []
-    return [skill_cost_figure(found.scores, styles, found.timing)]
+    return [skill_cost_figure(found.scores, styles, found.timing, found.followed)]
 
 
 def _following_figures(found: Findings, styles: Styles) -> list[ReportFigure]:

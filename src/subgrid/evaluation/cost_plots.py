@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from subgrid.evaluation.cost import Timing
-from subgrid.evaluation.intervals import percent
+from subgrid.evaluation.intervals import Interval, percent
 from subgrid.evaluation.layers import keyed, layer_words, of_layer
+from subgrid.evaluation.predictability import Predictability
 from subgrid.evaluation.report import ReportFigure, report_figure
 from subgrid.evaluation.score_plots import error_axis, lost_notes
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore, common_floor
@@ -25,20 +26,29 @@ if TYPE_CHECKING:
 
 
 def skill_cost_figure(
-    scores: Mapping[str, OnlineScore], styles: Mapping[str, Look], timing: Timing
+    scores: Mapping[str, OnlineScore],
+    styles: Mapping[str, Look],
+    timing: Timing,
+    followed: Mapping[str, Predictability] | None = None,
 ) -> ReportFigure:
-    """Return the figure of skill against cost, without panels if no model was timed."""
+    """Return the figure of skill against cost, without panels if no model was timed.
+
+    `followed`: how long runs follow the truth, for a panel of that.
+    """
     timed = any(score.cost is not None for score in scores.values())
+    panels = plot_lasting_cost(followed, scores, styles, timing) if timed and followed else []
+    lasting = "how long runs follow the truth, and " if panels else ""
     level = percent(next(iter(scores.values())).level)
     worth = "Is it worth its cost? " if timing.finer_grids else ""
     return report_figure(
         f"{worth}Skill against cost",
-        f"Error of the kinetic energy spectrum with its {level} interval, against the time of one "
+        f"{lasting.capitalize()}{'error' if lasting else 'Error'} of the kinetic energy spectrum, "
+        f"with {'their' if lasting else 'its'} {level} interval, against the time of one "
         f"member for a {timing.length}, timed on {timing.device}. Pareto front: through the models "
         "that no other one beats in both error and cost. Hollow: models with members that blew up, "
         "which are not on it. Shaded: below the sampling floor, the error expected of the truth's "
         "own statistics with other weather, where models cannot be told apart.",
-        plot_skill_cost(scores, styles, timing) if timed else [],
+        [*panels, *plot_skill_cost(scores, styles, timing)] if timed else [],
     )
 
 
@@ -54,6 +64,38 @@ def plot_skill_cost(
     """
     layers = next(iter(scores.values())).layers
     return [_panel(scores, styles, timing, layer) for layer in layers]
+
+
+@styled
+def plot_lasting_cost(
+    followed: Mapping[str, Predictability],
+    scores: Mapping[str, OnlineScore],
+    styles: Mapping[str, Look],
+    timing: Timing,
+) -> list[Panel]:
+    """Return a panel like those of `plot_skill_cost`, of decorrelation times instead of errors."""
+    figure, (axes,) = new_panel()
+    points = {
+        name: (_milliseconds(scores[name], timing), one.decorrelation.estimate)
+        for name, one in followed.items()
+        if scores[name].cost is not None and np.isfinite(one.decorrelation.estimate)
+    }
+    for name, (cost, _) in points.items():
+        one = followed[name]
+        _draw(axes, cost, one.decorrelation, styles[name], hollow=bool(one.blow_ups))
+    log_axis(axes.xaxis, [cost for cost, _ in points.values()])
+    axes.set_ylim(bottom=0)
+    stable = {n: (cost, -time) for n, (cost, time) in points.items() if not followed[n].blow_ups}
+    _draw_front(axes, [points[name] for name in pareto_front(stable)], worst=0)
+    axes.set_xlabel(f"time per {timing.length} [ms], one member")
+    axes.set_ylabel(f"decorrelation time [{next(iter(followed.values())).units}]")
+    add_legend(figure, axes, lost_notes(scores, styles))
+    return [Panel("lasting_cost", figure, "decorrelation time against cost")]
+
+
+def _milliseconds(score: OnlineScore, timing: Timing) -> float:
+    """Return the time of one member for the unit of simulated time; NaN if it was not timed."""
+    return float("nan") if score.cost is None else 1e3 * score.cost.per_unit(timing.dt, timing.unit)
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
@@ -76,13 +118,13 @@ def _panel(
     figure, (axes,) = new_panel()
     key = keyed(KE_SPECTRUM, layer)
     points = {
-        name: (1e3 * score.cost.per_unit(timing.dt, timing.unit), score.errors[key].estimate)
+        name: (_milliseconds(score, timing), score.errors[key].estimate)
         for name, score in scores.items()
         if score.cost is not None and np.isfinite(score.errors[key].estimate)
     }
     highest = []
     for name, (cost, _) in points.items():
-        _draw(axes, cost, scores[name], key, styles[name])
+        _draw(axes, cost, scores[name].errors[key], styles[name], bool(scores[name].blow_ups))
         highest.append(scores[name].errors[key].high)
     stable = {name: point for name, point in points.items() if not scores[name].blow_ups}
     log_axis(axes.xaxis, [cost for cost, _ in points.values()])
@@ -96,17 +138,16 @@ def _panel(
     return Panel(keyed("skill_cost", layer), figure, alt)
 
 
-def _draw(axes: "Axes", cost: float, score: OnlineScore, key: str, look: Look) -> None:
-    error = score.errors[key]
-    ends = np.nan_to_num([[error.estimate - error.low], [error.high - error.estimate]], nan=0.0)
+def _draw(axes: "Axes", cost: float, skill: Interval, look: Look, hollow: bool) -> None:
+    ends = np.nan_to_num([[skill.estimate - skill.low], [skill.high - skill.estimate]], nan=0.0)
     axes.errorbar(
         cost,
-        error.estimate,
+        skill.estimate,
         yerr=np.maximum(ends, 0),
         ls="none",
         color=look.colour,
         marker=look.marker,
-        mfc="none" if score.blow_ups else look.colour,
+        mfc="none" if hollow else look.colour,
         ms=8,
         capsize=3,
         label=look.label,
@@ -124,17 +165,17 @@ def _shade_floor(axes: "Axes", floor: float) -> None:
         axes.set_ylim(low, max(high, 1.1 * floor))
 
 
-def _draw_front(axes: "Axes", points: Sequence[tuple[float, float]]) -> None:
-    """Draw the least error that each cost buys: steps through `points`, to the edges of the panel.
+def _draw_front(axes: "Axes", points: Sequence[tuple[float, float]], worst: int = 1) -> None:
+    """Draw the best skill that each cost buys: steps through `points`, to the edges of the panel.
 
-    Up from the cheapest, and right from the last.
+    From the `worst` edge, 1 the upper, to the cheapest, and right from the last.
     """
     if not points:
         return
-    costs, errors = zip(*points, strict=True)
+    costs, skills = zip(*points, strict=True)
     axes.plot(
         [costs[0], *costs, axes.get_xlim()[1]],
-        [axes.get_ylim()[1], *errors, errors[-1]],
+        [axes.get_ylim()[worst], *skills, skills[-1]],
         drawstyle="steps-post",
         color="#444444",
         lw=1.0,
