@@ -199,6 +199,11 @@ def test_the_gain_over_another_model_is_of_the_same_members(followed):
     assert table.rows[1][3] == "2 of 6 / 0 of 6"
     assert not gains_table(gains(found, []), found, styles).rows
     assert gains({}, pairs) == ()
+    _, runs, truth = followed
+    lost = truth.assign(total_kinetic_energy=truth["total_kinetic_energy"] * NAN)
+    nothing = score_predictability(runs, lost, samples=50)
+    assert nothing["better"].trajectories == 0
+    assert np.isnan(gains(nothing, [("better", "none")])[0].ratio.estimate)
 
 
 def test_settings_are_ranked_by_blow_ups_first():

@@ -55,10 +55,11 @@ class StaggeredMean(AbstractCoarsener):
         return type(state)(self._on_east_faces(state.u), self._on_north_faces(state.v))
 
     def refine(self, state: PyTree) -> PyTree:
-        """Return a coarse state without divergence on the fine grid, where it has none either.
+        """Return a state of the coarse grid on the fine one, without divergence.
 
         Its means and its streamfunction at the corners, interpolated (`subgrid.grids.interpolate`);
-        a coarse corner is a fine one, so coarsening gives the state back to rounding.
+        what divergence it has is left out. A coarse corner is a fine one, so coarsening gives a
+        state without divergence back to rounding.
         """
         eigenvalues = laplacian_eigenvalues(self.coarse_grid)
         eigenvalues[0, 0] = np.inf  # ψ has no mean

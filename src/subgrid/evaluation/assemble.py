@@ -44,7 +44,7 @@ from subgrid.evaluation.separated_tables import (
     separated_verdicts,
 )
 from subgrid.evaluation.style import BASELINE, Look, looks
-from subgrid.evaluation.survival import BlowUp, blow_ups, date, unit_of
+from subgrid.evaluation.survival import BlowUp, date, unit_of
 from subgrid.evaluation.tables import (
     blow_up_table,
     comparison_table,
@@ -69,7 +69,6 @@ Styles = Mapping[str, Look]
 def assemble_report(info: RunInfo, found: Findings) -> ReportData:
     """Return the data of the report: what `FIGURES` and `TABLES` make of what a run found."""
     styles = looks([*found.runs, *found.offline, *found.curves, *found.tuning], dict(info.labels))
-    lost = blow_ups([found.reference])
     return ReportData(
         title=info.title,
         summary=_summaries(found),
@@ -82,7 +81,7 @@ def assemble_report(info: RunInfo, found: Findings) -> ReportData:
         commands=tuple(info.commands),
         warnings=(
             *info.warnings,
-            *_lost_truth(lost, found.reference.sizes["member"]),
+            *_lost_truth(found.lost, found.reference.sizes["member"]),
             *_masked_samples(found.offline, styles),
             *(_own_warnings(found, styles) if found.compared else ()),
         ),
@@ -164,7 +163,7 @@ def _further_tables(found: Findings, styles: Styles) -> list[ReportTable]:
 
 
 def _blow_up_tables(found: Findings, styles: Styles) -> list[ReportTable]:
-    return [blow_up_table(found.scores, styles, blow_ups([found.reference]))]
+    return [blow_up_table(found.scores, styles, found.lost)]
 
 
 def _written_by() -> str:
@@ -193,27 +192,27 @@ def _fewest_scored(scores: Mapping[str, OnlineScore]) -> int:
     return min(stable or [score.scored_members for score in scores.values()])
 
 
-def _own_warnings(findings: Findings, styles: Styles) -> list[str]:
+def _own_warnings(found: Findings, styles: Styles) -> list[str]:
     """Return what to know of the members and networks."""
-    scores = findings.scores
+    scores = found.scores
     members, level = _fewest_scored(scores), next(iter(scores.values())).level
-    found = []
+    told = []
     alone = scores.get(BASELINE)
     if alone is not None and alone.blow_ups:
-        found.append(
+        told.append(
             f"{len(alone.blow_ups)} of {alone.runs} members without a closure blew up: no spectra "
             "are compared over them."
         )
     if members < fewest_members(level):
-        found.append(
+        told.append(
             f"Only {members} members are scored: their spread is given, but fewer than "
             f"{fewest_members(level)} cannot exclude chance at the {percent(level)} level."
         )
-    if once := [styles[name].label for name in findings.curves if scores[name].networks == 1]:
-        found.append(
+    if once := [styles[name].label for name in found.curves if scores[name].networks == 1]:
+        told.append(
             f"Trained once: {', '.join(once)}. Their intervals do not cover training seeds."
         )
-    return found
+    return told
 
 
 def _lost_truth(lost: Sequence[BlowUp], members: int) -> list[str]:

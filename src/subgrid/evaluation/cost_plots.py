@@ -1,11 +1,11 @@
-"""Skill against cost: the error of every model against its time for a simulated day."""
+"""Skill against cost: every model against its time for a unit of simulated time."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from subgrid.evaluation.cost import Timing
+from subgrid.evaluation.cost import StepCost, Timing
 from subgrid.evaluation.intervals import Interval, percent
 from subgrid.evaluation.layers import keyed, layer_words, of_layer
 from subgrid.evaluation.predictability import Predictability
@@ -45,9 +45,9 @@ def skill_cost_figure(
         f"{lasting.capitalize()}{'error' if lasting else 'Error'} of the kinetic energy spectrum, "
         f"with {'their' if lasting else 'its'} {level} interval, against the time of one "
         f"member for a {timing.length}, timed on {timing.device}. Pareto front: through the models "
-        "that no other one beats in both error and cost. Hollow: models with members that blew up, "
-        "which are not on it. Shaded: below the sampling floor, the error expected of the truth's "
-        "own statistics with other weather, where models cannot be told apart.",
+        "that no other one beats in both skill and cost. Hollow: models with members that blew up, "
+        "which are not on it. Shaded, of errors: below the sampling floor, the error expected of "
+        "the truth's own statistics with other weather, where models cannot be told apart.",
         [*panels, *plot_skill_cost(scores, styles, timing)] if timed else [],
     )
 
@@ -76,9 +76,9 @@ def plot_lasting_cost(
     """Return a panel like those of `plot_skill_cost`, of decorrelation times instead of errors."""
     figure, (axes,) = new_panel()
     points = {
-        name: (_milliseconds(scores[name], timing), one.decorrelation.estimate)
+        name: (_milliseconds(cost, timing), one.decorrelation.estimate)
         for name, one in followed.items()
-        if scores[name].cost is not None and np.isfinite(one.decorrelation.estimate)
+        if (cost := scores[name].cost) is not None and np.isfinite(one.decorrelation.estimate)
     }
     for name, (cost, _) in points.items():
         one = followed[name]
@@ -93,9 +93,9 @@ def plot_lasting_cost(
     return [Panel("lasting_cost", figure, "decorrelation time against cost")]
 
 
-def _milliseconds(score: OnlineScore, timing: Timing) -> float:
-    """Return the time of one member for the unit of simulated time; NaN if it was not timed."""
-    return float("nan") if score.cost is None else 1e3 * score.cost.per_unit(timing.dt, timing.unit)
+def _milliseconds(cost: StepCost, timing: Timing) -> float:
+    """Return the time of one member for the unit of simulated time."""
+    return 1e3 * cost.per_unit(timing.dt, timing.unit)
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
@@ -118,7 +118,7 @@ def _panel(
     figure, (axes,) = new_panel()
     key = keyed(KE_SPECTRUM, layer)
     points = {
-        name: (_milliseconds(score, timing), score.errors[key].estimate)
+        name: (_milliseconds(score.cost, timing), score.errors[key].estimate)
         for name, score in scores.items()
         if score.cost is not None and np.isfinite(score.errors[key].estimate)
     }

@@ -12,6 +12,7 @@ from subgrid.evaluation.ranking import Ranked
 from subgrid.evaluation.scores import OnlineScore
 from subgrid.evaluation.separated_tables import SeparatedScores
 from subgrid.evaluation.style import BASELINE
+from subgrid.evaluation.survival import BlowUp, blow_ups
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -89,6 +90,11 @@ class Findings:
         coarse model alone.
         """
         return not ((self.separated or self.calibration) and set(self.scores) == {BASELINE})
+
+    @property
+    def lost(self) -> tuple[BlowUp, ...]:
+        """The members whose truth is not finite."""
+        return blow_ups([self.reference])
 
     @property
     def settings(self) -> dict[str, Mapping[str, OnlineScore]]:

@@ -26,7 +26,7 @@ from subgrid.evaluation.intervals import (
 )
 from subgrid.evaluation.layers import CORRELATION
 from subgrid.evaluation.scores import OnlineScore
-from subgrid.evaluation.survival import BlowUp, blow_up_steps, blow_ups, unit_of
+from subgrid.evaluation.survival import BlowUp, blow_up_steps, blow_ups, first_date, unit_of
 from subgrid.evaluation.verdicts import interval_record
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def score_predictability(
 
     def interval(statistic: Statistic, networks: int) -> Interval:
         if not count:
-            return Interval(float("nan"), float("nan"), float("nan"), level)
+            return _unknown(level)
         return bootstrap_interval(_by_group(statistic, groups), networks, count, **options)
 
     alone = decorrelation_times(runs[baseline][0])[0][known] / unit.length
@@ -181,8 +181,12 @@ def gain_over(
 ) -> Interval:
     """Return the mean decorrelation time of a model over that of another, of the same members.
 
-    With the interval over the networks of each, drawn on their own, and over members.
+    With the interval over the networks of each, drawn on their own, and over trajectories; all of
+    it NaN where no member has a truth.
     """
+    level = model.decorrelation.level
+    if not model.trajectories:
+        return _unknown(level)
     ours, theirs = _mean(model.times), _mean(other.times)
 
     def statistic(
@@ -192,7 +196,6 @@ def gain_over(
 
     grouped = _by_group(statistic, model.groups)
     sizes = len(model.times), len(other.times), model.trajectories
-    level = model.decorrelation.level
     return bootstrap_interval(grouped, *sizes, level=level, samples=samples, seed=seed)
 
 
@@ -209,8 +212,9 @@ def gains(
     )
 
 
-def predictability_record(one: Predictability) -> dict[str, Any]:
-    """Return it as plain numbers, for scores.json."""
+def predictability_record(one: Predictability, score: OnlineScore | None = None) -> dict[str, Any]:
+    """Return it as plain numbers, for scores.json; with the verdict, if `score` is given."""
+    said = {} if score is None else {"verdict": predictability_verdict(one, score)[0]}
     return {
         "units": one.units,
         "trajectories": one.trajectories,
@@ -219,6 +223,7 @@ def predictability_record(one: Predictability) -> dict[str, Any]:
         "gain": None if one.gain is None else interval_record(one.gain),
         "energy_error": interval_record(one.energy_error),
         "blow_ups": [blow_up._asdict() for blow_up in one.blow_ups],
+        **said,
     }
 
 
@@ -248,12 +253,11 @@ def predictability_verdict(one: Predictability, score: OnlineScore) -> tuple[str
     error = one.energy_error.estimate
     energy = f"energy error {error:.3f}" if np.isfinite(error) else "energy error unknown"
     cost = "" if score.cost is None else f", at {score.cost.words}"
-    counted = f"{len(one.blow_ups)} of {one.runs} runs blew up"
+    dead = f"{len(one.blow_ups)} of {one.runs} runs blew up"
     if one.blow_ups:
-        first = min(one.blow_ups, key=lambda blow_up: blow_up.time)
-        counted += f", first at {first.date}"
+        dead += f", first {first_date(one.blow_ups)}"
         lasts = f"is unstable, {lasts}"
-    return f"{lasts}; {energy}{cost}; {counted}.", outcome_of(one)
+    return f"{lasts}; {energy}{cost}; {dead}.", outcome_of(one)
 
 
 def summary_of_predictability(found: Mapping[str, Predictability]) -> str:
@@ -269,6 +273,10 @@ def summary_of_predictability(found: Mapping[str, Predictability]) -> str:
         f"{better} of {len(compared)} models follow the truth longer than the coarse model alone, "
         f"{sure}, in free runs from {where}; {dead} of {runs} runs blew up."
     )
+
+
+def _unknown(level: float) -> Interval:
+    return Interval(float("nan"), float("nan"), float("nan"), level)
 
 
 def _mean(values: NDArray[np.float64]) -> Statistic:

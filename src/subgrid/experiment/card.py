@@ -118,16 +118,17 @@ def _training(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: i
         lines.append(
             f"- then through the solver: {tune.updates} updates of {tune.batch_size} windows of "
             f"{tune.frames} frames, learning\n  rate {tune.learning_rate:g}; validation loss "
-            f"{further[0][0]['validation']['loss']:.4g} before, {best['validation']['loss']:.4g} "
-            f"at update {best['update']}\n  (of the states that follow, in their variance)"
+            f"{_number(further[0][0]['validation']['loss'])} before, "
+            f"{_number(best['validation']['loss'])} at update {best['update']}\n  (of the states "
+            "that follow, in their variance)"
         )
     trainings = "\n".join(lines)
     return f"""## Training
 
 {trainings}
 
-Losses are mean squared errors in units of the variance of the forcing; the weights are those of the
-best validation loss.{order}
+Losses are mean squared errors in units of the variance of the forcing, if not said otherwise; the
+weights are those of the best validation loss.{order}
 """
 
 
@@ -153,22 +154,11 @@ def _online(whose: str, record: Mapping[str, Any]) -> str:
     mean = _number(float(np.mean(similar)) if similar else None)
     runs = record["networks"] * record["members"]
     followed = record.get("predictability")
-    lasting = "" if followed is None else f"\n{_following(followed)}"
+    lasting = "" if followed is None else f"\n  It {followed['verdict']}"
     return f"""\
 - online, {whose}: {record["verdict"]}{lasting}
   Scored are {record["scored_runs"]} of {runs} runs. Mean of the {len(similar)} similarity scores
   (1 the truth, 0 no closure, below 0 worse): {mean}"""
-
-
-def _following(record: Mapping[str, Any]) -> str:
-    """Return what a record of scores.json says of how long runs follow the truth."""
-    time, gain, error = (record[key] for key in ("decorrelation_time", "gain", "energy_error"))
-    return (
-        f"  Follows the truth for {_number(time['estimate'])} {record['units']}, "
-        f"{_number(gain['estimate'])} times as long as without a closure ("
-        f"{_number(gain['low'])} to {_number(gain['high'])});\n  energy error "
-        f"{_number(error['estimate'])}, from states of {record['trajectories']} trajectories."
-    )
 
 
 def _limits(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> str:
@@ -186,7 +176,7 @@ def _limits(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> str:
   free runs: {_listed(settings.constants)}); for data coarsened by {config.coarse.operator}.{also}
 - Free runs of {settings.steps * config.coarse_dt / unit.length:.3g} {unit.name} from
   {settings.members} initial state(s) of the truth; what happens later is not known.
-- {trained} training(s) of this model were made{once}.
+- {trained} training(s) of {config.base_of(model).name} were made{once}.
 - Not tested: other constants, domains, grids, operators, time steps and schemes; other models, even
   of the same equations; flow away from the statistics of the training data; precision other than
   {validity_of(config)["settings"].get("dtype", "that of the run")}.

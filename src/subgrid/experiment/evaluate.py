@@ -96,7 +96,7 @@ def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
         record["multiscale_against_single"] = [one.record() for one in comparisons]
     if followed := predictability_of(folder, results):
         record["predictability"] = {
-            name: predictability_record(one) for name, one in followed.items()
+            name: predictability_record(one, scores[name]) for name, one in followed.items()
         }
         record["gains"] = [gain.record() for gain in gains_of(folder, followed)]
     if calibration := calibration_found(folder):
@@ -137,6 +137,7 @@ def predictability_of(
 
     `runs`: those of `results` that are to be scored, all of them unless given.
     """
+    HeldOut(folder, "test", folder.evaluation).check_starts(results.reference)
     return score_predictability(
         results.online if runs is None else runs,
         results.reference,
@@ -158,6 +159,7 @@ def calibration_found(folder: RunFolder) -> Calibration | None:
         return None
     place = folder.evaluation / CALIBRATION
     reference = read_dataset(place / "reference.zarr")
+    HeldOut(folder, "validation", place).check_starts(reference)
 
     def runs(labels: Sequence[str]) -> list[Any]:
         return [read_dataset(place / online_path(label)) for label in labels]

@@ -117,9 +117,10 @@ def _scores(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: int
         results = load_results(folder)
         runs = {one: results.online[one] for one in (BASELINE, name)}
         runs[name] = [runs[name][number]]
-        own = {"online": {name: score_record(scores_of(folder, results, runs)[name])}}
+        score = scores_of(folder, results, runs)[name]
+        own: dict[str, Any] = {"online": {name: score_record(score)}}
         if followed := predictability_of(folder, results, runs):
-            own["predictability"] = {name: predictability_record(followed[name])}
+            own["predictability"] = {name: predictability_record(followed[name], score)}
         online = {"this network": _followed(own, name), **online}
     return {"offline": record["offline"][name][number], "online": online}
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from subgrid.config import (
     build_system,
 )
 from subgrid.data import Following, Samples, Starts, choose_starts, statistics
+from subgrid.errors import RunFolderError
 from subgrid.evaluation import (
     START_FRAME,
     START_TRAJECTORY,
@@ -45,6 +46,7 @@ from subgrid.experiment.results import (
     is_written,
     offline_path,
     online_path,
+    read_dataset,
     write_dataset,
     write_text,
 )
@@ -79,9 +81,13 @@ class HeldOut:
         )
 
     def write_reference(self, progress: Progress) -> None:
-        """Write the statistics of the truth over the steps of the free runs."""
+        """Write the statistics of the truth over the steps of the free runs.
+
+        Raises RunFolderError if there are some of other states: free runs go on beside them.
+        """
         path = self.place / "reference.zarr"
         if is_written(path):
+            self.check_starts(read_dataset(path))
             return
         progress.note("evaluate: statistics of the truth")
         found = reference_statistics(
@@ -94,13 +100,33 @@ class HeldOut:
             snapshots=self.plan.snapshots,
         )
         starts = {
-            name: ("member", list(values), {"long_name": f"{name.replace('_', ' ')} of the member"})
-            for name, values in (
-                (START_TRAJECTORY, self.starts.trajectories),
-                (START_FRAME, self.starts.frames),
+            name: (
+                "member",
+                list(values),
+                {"units": "1", "long_name": f"{what} the member starts in"},
+            )
+            for name, values, what in (
+                (START_TRAJECTORY, self.starts.trajectories, f"{self.split} trajectory that"),
+                (START_FRAME, self.starts.frames, "frame of that trajectory that"),
             )
         }
         write_dataset(path, found.assign_coords(starts))
+
+    def check_starts(self, reference: Any) -> None:
+        """Raise RunFolderError unless statistics of the truth are of the states of this plan.
+
+        Earlier versions drew random states otherwise, and did not keep which.
+        """
+        kept = [
+            tuple(reference[name].values.tolist()) if name in reference.coords else None
+            for name in (START_TRAJECTORY, START_FRAME)
+        ]
+        unknown = kept == [None, None] and self._members_and_how[1] == "first"
+        if not unknown and kept != [self.starts.trajectories, self.starts.frames]:
+            raise RunFolderError(
+                f"{self.place / 'reference.zarr'} is of other initial states than this version of "
+                f"subgrid draws: evaluate again with `subgrid evaluate {self.folder.path} --force`"
+            )
 
     def write_scores(self, candidate: Candidate, progress: Progress) -> None:
         """Write all scores of a closure but its cost."""
@@ -228,12 +254,17 @@ class HeldOut:
     @cached_property
     def starts(self) -> Starts:
         """Where the members start."""
-        settings, calibration = self.config.evaluation, self.config.calibration
-        members, how = settings.members, settings.starts
-        if self.split == "validation" and calibration is not None:
-            members, how = calibration.members, "random"
+        members, how = self._members_and_how
         length = self.config.reference_stride * self.plan.frames
         return choose_starts(self.store, self.size, members, length, how, self.config.seed)
+
+    @property
+    def _members_and_how(self) -> tuple[int, Literal["first", "random"]]:
+        """How many members there are, and how it is chosen where they start."""
+        settings, calibration = self.config.evaluation, self.config.calibration
+        if self.split == "validation" and calibration is not None:
+            return calibration.members, "random"
+        return settings.members, settings.starts
 
     def _following(self, names: Sequence[str]) -> Following:
         """Return variables of the truth at the frames of the free runs."""

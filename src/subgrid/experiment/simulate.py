@@ -20,7 +20,7 @@ from subgrid.data import Progress as TrajectoryProgress
 from subgrid.data import Samples, Split, describe_left_out, generate_all
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress, Task
-from subgrid.experiment.stability import check_time_step
+from subgrid.experiment.stability import check_time_step, online_key
 from subgrid.experiment.training_runs import pairs
 from subgrid.experiment.workers import Workers
 from subgrid.systems import rounded_down
@@ -105,8 +105,7 @@ def check_online_step(config: Config, test: Path) -> None:
     samples = Samples(test, config.coarse.sizes[0], names, in_memory=False)
     first = [i for i in range(len(samples)) if samples.origin(i)[1] == 0]
     states = system.State(**{n: jnp.asarray(v) for n, v in samples.batch(first).items()})
-    key = "truth.dt" if config.evaluation.dt is None else "evaluation.dt"
-    check_time_step(key, config.coarse_dt, system, states)
+    check_time_step(online_key(config), config.coarse_dt, system, states)
 
 
 def _shown(

@@ -39,6 +39,11 @@ def step_limits(config: Config) -> list[str]:
     ]
 
 
+def online_key(config: Config) -> str:
+    """Return what sets the time step of the free runs."""
+    return "evaluation.dt" + (", by default truth.dt" if config.evaluation.dt is None else "")
+
+
 def check_time_step(
     key: str, dt: float, system: Any, states: Any = None, initially: bool = False
 ) -> None:
@@ -62,10 +67,10 @@ def _steps(config: Config) -> list[tuple[str, float, Any]]:
     truth = build_system(config)
     coarse = build_coarse_systems(config, truth)[0]
     online = build_online_system(config, coarse)
-    key = "evaluation.dt" + (", by default truth.dt" if config.evaluation.dt is None else "")
+    key = online_key(config)
     finer = [
         (
-            f"models.{model.name}.substeps: {key} / {model.substeps}",
+            f"models.{model.name}.substeps: {key.split(',')[0]} / {model.substeps}",
             config.coarse_dt / model.substeps,
             build_finer_system(config, model, coarse)[0],
         )
