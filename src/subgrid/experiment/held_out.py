@@ -100,14 +100,10 @@ class HeldOut:
             snapshots=self.plan.snapshots,
         )
         starts = {
-            name: (
-                "member",
-                list(values),
-                {"units": "1", "long_name": f"{what} the member starts in"},
-            )
+            name: ("member", list(values), {"units": "1", "long_name": f"{what} of the start"})
             for name, values, what in (
-                (START_TRAJECTORY, self.starts.trajectories, f"{self.split} trajectory that"),
-                (START_FRAME, self.starts.frames, "frame of that trajectory that"),
+                (START_TRAJECTORY, self.starts.trajectories, f"{self.split} trajectory"),
+                (START_FRAME, self.starts.frames, "frame"),
             )
         }
         write_dataset(path, found.assign_coords(starts))
