@@ -21,12 +21,12 @@ from subgrid.evaluation import report
 from subgrid.experiment import (
     RunFolder,
     export_model,
-    make_markdown,
     plan,
     run_experiment,
     with_chosen_noise,
 )
 from subgrid.experiment.candidates import candidates
+from subgrid.experiment.evaluate import calibration_found, predictability_of
 from subgrid.experiment.held_out import HeldOut
 from subgrid.experiment.progress import Progress, Task
 from subgrid.experiment.results import load_results, read_dataset, write_dataset
@@ -214,21 +214,22 @@ def test_it_is_kept_where_each_member_starts(combined):
 @pytest.mark.parametrize("what", ["start_trajectory", "start_frame"])
 def test_an_evaluation_of_other_starts_is_not_gone_on_with(noise, tmp_path, what):
     copy = RunFolder.open(shutil.copytree(noise.path, tmp_path / "copy"))
-    for place in (copy.evaluation, copy.evaluation / "calibration"):
+    splits = {"test": copy.evaluation, "validation": copy.evaluation / "calibration"}
+    for split, place in splits.items():
         kept = read_dataset(place / "reference.zarr")
-        shutil.rmtree(place / "reference.zarr")
-        write_dataset(place / "reference.zarr", kept.drop_vars(what))
-        with pytest.raises(RunFolderError, match="of other initial states than this version"):
-            make_markdown(copy.path, tmp_path / "page.md")
+        without = kept.drop_vars(what)
+        for other in (without, kept.assign_coords({what: kept[what] + 1})):
+            shutil.rmtree(place / "reference.zarr")
+            write_dataset(place / "reference.zarr", other)
+            with pytest.raises(RunFolderError, match=r"of other initial states than .* --force"):
+                HeldOut(copy, split, place).write_reference(Progress())
+            with pytest.raises(RunFolderError, match=r"of other initial states than .* --force"):
+                calibration_found(copy) if split == "validation" else predictability_of(
+                    copy, load_results(copy)
+                )
         shutil.rmtree(place / "reference.zarr")
         write_dataset(place / "reference.zarr", kept)
-    make_markdown(copy.path, tmp_path / "page.md")
-    other = kept.assign_coords({what: kept[what] + 1})
-    shutil.rmtree(place / "reference.zarr")
-    write_dataset(place / "reference.zarr", other)
-    held_out = HeldOut(copy, "validation", place)
-    with pytest.raises(RunFolderError, match=r"subgrid evaluate .* --force"):
-        held_out.write_reference(Progress())
+        HeldOut(copy, split, place).write_reference(Progress())
 
 
 def test_an_adapted_model_is_exported_with_all_that_was_done_to_it(combined, tmp_path):
