@@ -21,10 +21,10 @@ _OFFLINE = ("r_squared", "r_squared_below_filter")
 _DECORRELATION = "decorrelation time"
 _FOLLOWED = (
     "Decorrelation time: until the correlation of the vorticity with that of the truth is below "
-    "0.5. Energy error: mean over the run of |E - E_truth| over the mean of E_truth. "
+    "0.5. Energy error: mean over the run of |E - E_truth| over the mean of E_truth."
 )
 _FILTERED = (
-    "On held-out states: R² of the forcing, upper / lower layer, of all scales and of those "
+    " On held-out states: R² of the forcing, upper / lower layer, of all scales and of those "
     "that the filter of the model leaves alone (low by construction for models that learn a "
     "part of the scales), and the relative error of the energy that the forcing adds, at the "
     "wavenumbers where the true one adds some (0 perfect, 1 as no closure)."
@@ -45,7 +45,7 @@ def overview_table(
     in their order.
     """
     some = next(iter(offline.values()))[0] if offline else None
-    known = [key for key in _OFFLINE if some is None or key in some]
+    known = [] if some is None else [key for key in _OFFLINE if key in some]
     channels = "" if some is None else " / ".join(channel_names(some))
     layers, filtered = scores[BASELINE].layers, len(known) == len(_OFFLINE)
 
@@ -78,7 +78,7 @@ def overview_table(
         *([_DECORRELATION, "energy error"] if followed else []),
         *errors,
         *([] if followed else ["median similarity"]),
-        "R²",
+        *(["R²"] if known else []),
         *(["R² below the filter", "error of energy added"] if filtered else []),
         "blown up",
     )
@@ -96,13 +96,14 @@ def overview_table(
 
 def _caption(level: float, followed: bool, filtered: bool, channels: str) -> str:
     """Return what the columns mean that there are."""
+    skill = f" On held-out states: R² of the forcing, {channels}." if channels else ""
     return (
         "Cost: time per step, relative to no closure. Error: of the kinetic energy spectrum below "
         f"the cut in free runs, relative to no closure, with {percent(level)} intervals; "
         "models below the sampling floor, the error expected of the truth's own statistics with "
         "other weather, cannot be told from each other. "
-        + (_FOLLOWED if followed else "Similarity: 1 is the truth, 0 no closure. ")
-        + (_FILTERED if filtered else f"On held-out states: R² of the forcing, {channels}.")
+        + (_FOLLOWED if followed else "Similarity: 1 is the truth, 0 no closure.")
+        + (_FILTERED if filtered else skill)
     )
 
 

@@ -252,7 +252,7 @@ def predictability_verdict(one: Predictability, score: OnlineScore) -> tuple[str
         lasts += f" ({value:.2f} times as long as without a closure{span})"
     error = one.energy_error.estimate
     energy = f"energy error {error:.3f}" if np.isfinite(error) else "energy error unknown"
-    cost = "" if score.cost is None else f", at {score.cost.words}"
+    cost = "" if score.cost is None or one.gain is None else f", at {score.cost.words}"
     dead = f"{len(one.blow_ups)} of {one.runs} runs blew up"
     if one.blow_ups:
         dead += f", first {first_date(one.blow_ups)}"
