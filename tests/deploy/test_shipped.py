@@ -38,9 +38,7 @@ def test_a_bundle_of_kolmogorov_flow_gives_energy_to_the_model_it_names(name):
     bundle = load_bundle(name)
     system, dt = bundle.system(), bundle.metadata["dt"]
     assert (system.grid.nx, system.configuration, dt) == (64, "otness2025", 0.014)
-    assert bundle.metadata["valid_for"]["forcing"] == (
-        "to be added, times dt, after a step of dt = 0.014"
-    )
+    assert bundle.metadata["valid_for"]["forcing"] == "what a step of 0.014 misses"
     closure = pretrained(name)
     check_closure(closure, system)
     start = system.initial_state(key=jax.random.key(0))
@@ -51,7 +49,7 @@ def test_a_bundle_of_kolmogorov_flow_gives_energy_to_the_model_it_names(name):
         energies[what] = float(np.mean(u**2 + v**2)) / 2
     assert np.isfinite(energies["closed"])
     # the coarse model loses too much: what is added is the point of it
-    assert 1.0 < energies["closed"] / energies["alone"] < 1.5
+    assert 1.2 < energies["closed"] / energies["alone"] < 2.5
 
 
 @pytest.mark.parametrize("name", QG)
