@@ -34,7 +34,8 @@ class Results:
     """Everything the evaluation measured.
 
     `online`, `offline`: model → one dataset per network; `variants`: the same as `online` for each
-    variant of the coarse model; `searched`: the same for the models of the search; `cut`: largest
+    variant of the coarse model; `searched`: the same for the models of the search; `costs`: ratios
+    as they were measured, seconds as these times those of the coarse model alone; `cut`: largest
     wavenumber of the spectral errors, rad/m; `system`: the coarse one.
     """
 
@@ -74,7 +75,10 @@ def load_results(folder: RunFolder) -> Results:
         for name, labels_of in stores.items()
         if name in tested
     }
-    costs = json.loads((folder.evaluation / "costs.json").read_text())
+    timed = json.loads((folder.evaluation / "costs.json").read_text())
+    alone = timed[BASELINE]["seconds"]
+    # ratios were measured side by side, seconds of different groups at different loads
+    costs = {name: StepCost(alone * cost["ratio"], cost["ratio"]) for name, cost in timed.items()}
     return Results(
         system=system,
         reference=read_dataset(folder.evaluation / "reference.zarr"),
@@ -88,7 +92,7 @@ def load_results(folder: RunFolder) -> Results:
             for model in config.searched()
         },
         offline=offline,
-        costs={name: StepCost(**cost) for name, cost in costs.items()},
+        costs=costs,
         cut=config.evaluation.cut * system.grid.nyquist,
     )
 
