@@ -37,15 +37,16 @@ def skill_cost_figure(
     """
     timed = any(score.cost is not None for score in scores.values())
     panels = plot_lasting_cost(followed, scores, styles, timing) if timed and followed else []
-    lasting = "how long runs follow the truth, and " if panels else ""
+    what, whose = (
+        ("How long runs follow the truth, and error", "their") if panels else ("Error", "its")
+    )
     level = percent(next(iter(scores.values())).level)
     worth = "Is it worth its cost? " if timing.finer_grids else ""
     return report_figure(
         f"{worth}Skill against cost",
-        f"{lasting.capitalize()}{'error' if lasting else 'Error'} of the kinetic energy spectrum, "
-        f"with {'their' if lasting else 'its'} {level} interval, against the time of one "
-        f"member for a {timing.length}, timed on {timing.device}. Pareto front: through the models "
-        "that no other one beats in both skill and cost. Hollow: models with members that blew up, "
+        f"{what} of the kinetic energy spectrum, with {whose} {level} interval, against the time "
+        f"of one member for a {timing.length}, timed on {timing.device}. Pareto front: through the "
+        "models that no other one beats in both skill and cost. Hollow: models with members that blew up, "
         "which are not on it. Shaded, of errors: below the sampling floor, the error expected of "
         "the truth's own statistics with other weather, where models cannot be told apart.",
         [*panels, *plot_skill_cost(scores, styles, timing)] if timed else [],

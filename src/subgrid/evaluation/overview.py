@@ -49,13 +49,10 @@ def overview_table(
     channels = "" if some is None else " / ".join(channel_names(some))
     layers, filtered = scores[BASELINE].layers, len(known) == len(_OFFLINE)
 
-    def cost(score: OnlineScore) -> float:
-        return np.inf if score.cost is None else score.cost.ratio
-
     def row(score: OnlineScore) -> tuple[str, ...]:
         return (
             styles[score.name].label,
-            number(cost(score)),
+            number(_cost(score)),
             *_followed(followed.get(score.name)),
             *(interval_text(score.remaining(layer), 1.0, "{:.2f}") for layer in layers),
             *([] if followed else [_similarity(score)]),
@@ -64,12 +61,6 @@ def overview_table(
             f"{len(score.blow_ups)} of {score.runs}",
         )
 
-    alone = scores[BASELINE]
-    keys = [keyed(KE_SPECTRUM, layer) for layer in layers]
-    floors = (
-        fixed(ratio(np.array(common_floor(scores, key)), np.array(alone.errors[key].estimate)))
-        for key in keys
-    )
     head = "error of the spectrum" if followed else "error"
     errors = [of_layer(head, layer) for layer in layers]
     columns = (
@@ -82,16 +73,29 @@ def overview_table(
         *(["R² below the filter", "error of energy added"] if filtered else []),
         "blown up",
     )
+    floors = [_floor(scores, layer) for layer in layers]
     floor = {"model": FLOOR, **dict(zip(errors, floors, strict=True))}
     return ReportTable(
         "Overview",
-        _caption(alone.level, bool(followed), filtered, channels),
+        _caption(scores[BASELINE].level, bool(followed), filtered, channels),
         columns,
         (
-            *(row(score) for score in sorted(scores.values(), key=cost)),
+            *(row(score) for score in sorted(scores.values(), key=_cost)),
             tuple(floor.get(column, "-") for column in columns),
         ),
     )
+
+
+def _cost(score: OnlineScore) -> float:
+    """Return the cost relative to no closure, infinite where it was not measured."""
+    return np.inf if score.cost is None else score.cost.ratio
+
+
+def _floor(scores: Mapping[str, OnlineScore], layer: str) -> str:
+    """Return the sampling floor of a layer, relative to the error without a closure."""
+    key = keyed(KE_SPECTRUM, layer)
+    alone = scores[BASELINE].errors[key].estimate
+    return fixed(ratio(np.array(common_floor(scores, key)), np.array(alone)))
 
 
 def _caption(level: float, followed: bool, filtered: bool, channels: str) -> str:

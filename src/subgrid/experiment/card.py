@@ -102,9 +102,8 @@ def _second(folder: RunFolder) -> str:
 
 def _training(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: int) -> str:
     base = folder.config.base_of(model)
-    stages = learning_records(folder, base, number)
-    lines, further = [], learning_records(folder, model, number)[len(stages) :]
-    for stage, records in enumerate(stages):
+    lines = []
+    for stage, records in enumerate(learning_records(folder, base, number)):
         plan, best = folder.config.training_of(base, stage), best_record(records)
         lines.append(
             f"- {plan.updates} updates of {plan.batch_size} samples, {plan.optimiser}, learning "
@@ -113,12 +112,13 @@ def _training(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: i
             f"{records[-1]['skipped']} updates skipped"
         )
     order = " One training per scale, the coarsest first." if len(lines) > 1 else ""
-    if isinstance(model, AdaptedConfig) and (tune := model.fine_tune) is not None and further:
-        best = best_record(further[0])
+    if isinstance(model, AdaptedConfig) and (tune := model.fine_tune) is not None:
+        (records,) = learning_records(folder, model, number)
+        best = best_record(records)
         lines.append(
             f"- then through the solver: {tune.updates} updates of {tune.batch_size} windows of "
             f"{tune.frames} frames, learning\n  rate {tune.learning_rate:g}; validation loss "
-            f"{_number(further[0][0]['validation']['loss'])} before, "
+            f"{_number(records[0]['validation']['loss'])} before, "
             f"{_number(best['validation']['loss'])} at update {best['update']}\n  (of the states "
             "that follow, in their variance)"
         )

@@ -29,9 +29,9 @@ def learning_curves(folder: RunFolder) -> dict[str, list[dict[str, Any]]]:
 def tuning_curves(folder: RunFolder) -> dict[str, list[dict[str, Any]]]:
     """Return the records of each training through the solver, of the first network."""
     return {
-        model.name: read_records(file)
+        model.name: records
         for model in folder.config.adapted()
-        for file in _metrics_files(folder, model.name, 0)
+        for records in learning_records(folder, model, 0)
     }
 
 
@@ -44,8 +44,8 @@ def unchanged(folder: RunFolder) -> list[str]:
         for model in config.adapted()
         if model.fine_tune is not None
         for number, label in enumerate(config.labels_of(model))
-        for file in _metrics_files(folder, model.name, number)
-        if read_records(file)[-1]["best_update"] == 0
+        for records in learning_records(folder, model, number)
+        if records[-1]["best_update"] == 0
     ]
 
 
@@ -54,14 +54,10 @@ def learning_records(
 ) -> list[list[dict[str, Any]]]:
     """Return the records of each training of one initialisation: one, or one per scale.
 
-    The coarsest scale comes first; the last losses are the closure's own. Of an adapted model those
-    of the learned one that it is made of, then that through the solver, if it has any, whose losses
-    are of another kind.
+    The coarsest scale comes first; the last losses are the closure's own. Of an adapted model that
+    through the solver, if it has any, whose losses are of another kind.
     """
-    base = folder.config.base_of(model)
-    names = [base.name] if base == model else [base.name, model.name]
-    files = [file for name in names for file in _metrics_files(folder, name, number)]
-    return [read_records(file) for file in files]
+    return [read_records(file) for file in _metrics_files(folder, model.name, number)]
 
 
 def unlearned(folder: RunFolder) -> list[str]:

@@ -72,9 +72,16 @@ def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
     workers.do(works, progress)
     test.write_costs([*found, *searched], progress)
     evaluate_cases(folder, progress, workers)
-    results = load_results(folder)
+    record = _record(folder, load_results(folder))
+    write_atomic(folder.scores, json.dumps(record, indent=1) + "\n")
+    shutil.rmtree(folder.evaluation / "partial", ignore_errors=True)
+    return {}
+
+
+def _record(folder: RunFolder, results: Results) -> dict[str, Any]:
+    """Return what scores.json keeps."""
     scores = scores_of(folder, results, results.online)
-    record = {
+    record: dict[str, Any] = {
         "truth": {
             "members": results.reference.sizes["member"],
             "blow_ups": [lost._asdict() for lost in blow_ups([results.reference])],
@@ -110,9 +117,7 @@ def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
             ]
             for scores in separated_scores(folder)
         }
-    write_atomic(folder.scores, json.dumps(record, indent=1) + "\n")
-    shutil.rmtree(folder.evaluation / "partial", ignore_errors=True)
-    return {}
+    return record
 
 
 def scores_of(

@@ -73,8 +73,11 @@ def _best(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> int:
     Of a model that was trained on through the solver that of this training.
     """
 
+    base = folder.config.base_of(model)
+
     def loss(number: int) -> float:
-        return best_record(learning_records(folder, model, number)[-1])["validation"]["loss"]
+        records = learning_records(folder, model, number) or learning_records(folder, base, number)
+        return best_record(records[-1])["validation"]["loss"]
 
     return min(range(len(folder.config.labels_of(model))), key=loss)
 

@@ -67,14 +67,17 @@ def _steps(config: Config) -> list[tuple[str, float, Any]]:
     truth = build_system(config)
     coarse = build_coarse_systems(config, truth)[0]
     online = build_online_system(config, coarse)
-    key = online_key(config)
     finer = [
         (
-            f"models.{model.name}.substeps: {key.split(',')[0]} / {model.substeps}",
+            f"models.{model.name}.substeps: evaluation.dt / {model.substeps}",
             config.coarse_dt / model.substeps,
             build_finer_system(config, model, coarse)[0],
         )
         for model in config.models
         if isinstance(model, GridConfig)
     ]
-    return [("truth.dt", config.truth.dt, truth), (key, config.coarse_dt, online), *finer]
+    return [
+        ("truth.dt", config.truth.dt, truth),
+        (online_key(config), config.coarse_dt, online),
+        *finer,
+    ]
