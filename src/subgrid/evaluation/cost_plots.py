@@ -46,9 +46,10 @@ def skill_cost_figure(
         f"{worth}Skill against cost",
         f"{what} of the kinetic energy spectrum, with {whose} {level} interval, against the time "
         f"of one member for a {timing.length}, timed on {timing.device}. Pareto front: through the "
-        "models that no other one beats in both skill and cost. Hollow: models with members that blew up, "
-        "which are not on it. Shaded, of errors: below the sampling floor, the error expected of "
-        "the truth's own statistics with other weather, where models cannot be told apart.",
+        "models that no other one beats in both skill and cost. Hollow: models with members that "
+        "blew up, which are not on it. Shaded, of errors: below the sampling floor, the error "
+        "expected of the truth's own statistics with other weather, where models cannot be told "
+        "apart.",
         [*panels, *plot_skill_cost(scores, styles, timing)] if timed else [],
     )
 
