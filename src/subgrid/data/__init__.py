@@ -3,6 +3,7 @@
 from subgrid.data.generation import GenerationSummary, Split, generate, generate_all
 from subgrid.data.loader import Samples, describe_left_out, fits_in_memory
 from subgrid.data.mapping import dask_map, process_map
+from subgrid.data.metadata import consolidate
 from subgrid.data.observing import Observer
 from subgrid.data.records import Progress, TrajectoryResult
 from subgrid.data.starts import Following, Starts, choose_starts
@@ -25,6 +26,7 @@ __all__ = [
     "VariableStatistics",
     "Windows",
     "choose_starts",
+    "consolidate",
     "dask_map",
     "describe_left_out",
     "fits_in_memory",

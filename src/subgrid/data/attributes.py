@@ -28,14 +28,14 @@ def attributes_of_new(job: TrajectoryJob, config: dict[str, Any]) -> dict[str, A
         "system": json.dumps(config["system"]),
         "config": json.dumps(config),
         "config_hash": job.config_hash,
-        "seed": job.seed,
+        "seed": str(job.seed),  # NetCDF-3 has no number of 32 bits without sign
         "split": job.split,
         "time_step": job.dt,
         "save_every": job.save_every,
         "spinup_steps": job.spinup_steps,
         "scales": sorted(job.coarse_systems, reverse=True),
         "failed": [],
-        "complete": False,
+        "complete": 0,  # NetCDF has no booleans
     }
 
 
@@ -59,7 +59,7 @@ def outcome(results: Sequence[TrajectoryResult], content_hash: str) -> dict[str,
     """Return the attributes that tell how the trajectories of a store ended."""
     return {
         "failed": [result.index for result in results if result.failed],
-        "seeds": [result.seeds[-1] for result in results],
+        "seeds": " ".join(result.seeds[-1] for result in results),
         "blow_ups": json.dumps(
             [
                 {"trajectory": result.index, "seed": seed, "step": step, "safe_dt": safe_dt}

@@ -147,7 +147,7 @@ class _Work:
         summary = _summarise(self.records.store, results, len(self.left), first.config_hash)
         update_attributes(
             self.records.store,
-            {**outcome(summary.results, summary.content_hash), "complete": True},
+            {**outcome(summary.results, summary.content_hash), "complete": 1},
         )
         self.records.tidy()
         _check_that_one_lasted(summary, first.dt, first.system.time_units)

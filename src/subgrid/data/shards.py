@@ -148,6 +148,10 @@ class ShardReader:
         self.frame_shape = self.shape[2:]
         self._indices: dict[tuple[int, int], np.ndarray] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy in another process needs: it reads the indices anew."""
+        return vars(self) | {"_indices": {}}
+
     def has(self, trajectory: int) -> bool:
         """Return whether the trajectory has any shard in the store."""
         return self._path(trajectory, 0).exists()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from subgrid.data.metadata import read_metadata
 from subgrid.data.shards import ShardReader
 from subgrid.data.store import check_scale, complete_attributes, group_name, present_trajectories
 from subgrid.provenance import config_hash, write_atomic
@@ -67,11 +68,9 @@ def statistics(path: str | Path, scale: int) -> dict[str, VariableStatistics]:
 
 def array_names(path: Path, scale: int) -> tuple[str, ...]:
     """Return the names of the arrays [trajectory, time, ...] of one coarse size, sorted."""
-    group = path / group_name(scale)
-    coordinates = json.loads((group / "zarr.json").read_text())["attributes"]
-    known = {"trajectory", *coordinates["coordinates_of_frames"]}
-    found = sorted(entry.parent.name for entry in group.glob("*/zarr.json"))
-    return tuple(name for name in found if name not in known)
+    arrays = {file.parent for file in (path / group_name(scale)).glob("*/zarr.json")}
+    axes = {array.name: read_metadata(array).get("dimension_names") or [] for array in arrays}
+    return tuple(sorted(name for name in axes if list(axes[name][:2]) == ["trajectory", "time"]))
 
 
 def _one_pass(reader: ShardReader, attributes: dict[str, Any]) -> VariableStatistics:

@@ -1,6 +1,5 @@
 """The Zarr store of one split: made by one process, filled by many, opened with xarray."""
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from subgrid.data.metadata import consolidate, read_metadata
 from subgrid.data.observing import ScaleLayout
-from subgrid.data.shards import FRAMES_PER_SHARD, ShardReader, frame_codecs
-from subgrid.errors import ConfigError, CorruptFileError, RunFolderError
+from subgrid.data.shards import FRAMES_PER_SHARD, frame_codecs
+from subgrid.errors import ConfigError, RunFolderError
 
 if TYPE_CHECKING:
     import xarray
@@ -45,6 +45,8 @@ def create_store(
         root = zarr.create_group(aside, attributes={**attributes, "trajectories": trajectories})
         for size, layout in layouts.items():
             _create_scale(root, size, layout, trajectories, times, attributes)
+        _describe_scales(root, layouts, trajectories, times)
+        consolidate(aside)
         aside.rename(path)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
@@ -56,19 +58,17 @@ def extend_store(path: Path, trajectories: int) -> None:
     import zarr
 
     root = zarr.open_group(path, mode="r+")
-    for _, group in root.groups():
+    for group in (root, *(group for _, group in root.groups())):
         for _, array in group.arrays():
             if _AXES[0] in (array.metadata.dimension_names or ()):  # type: ignore[union-attr]
                 array.resize((trajectories, *array.shape[1:]))
         _write_coordinate(group, "trajectory", np.arange(trajectories))
-    root.update_attributes({"trajectories": trajectories, "complete": False})
+    update_attributes(path, {"trajectories": trajectories, "complete": 0})
 
 
 def update_attributes(path: Path, attributes: Mapping[str, Any]) -> None:
     """Change or add global attributes of a store."""
-    import zarr
-
-    zarr.open_group(path, mode="r+").update_attributes(dict(attributes))
+    consolidate(path, attributes)
 
 
 def attributes_of(path: str | Path) -> dict[str, Any]:
@@ -77,13 +77,7 @@ def attributes_of(path: str | Path) -> dict[str, Any]:
     Raises FileNotFoundError if there is none, CorruptFileError if its metadata is damaged and
     RunFolderError if it is not one of subgrid's.
     """
-    metadata = Path(path) / "zarr.json"
-    try:
-        found = json.loads(metadata.read_text())["attributes"]
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"no dataset at {path}: {metadata} does not exist") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorruptFileError(f"{metadata} is truncated or no Zarr metadata") from error
+    found = read_metadata(Path(path))["attributes"]
     if "config_hash" not in found:
         raise RunFolderError(f"{path} is a Zarr store, but not one that subgrid made")
     return found
@@ -111,23 +105,26 @@ def check_scale(path: str | Path, scale: int) -> None:
         raise ConfigError(f"{path} has no scale {scale}; it has {', '.join(map(str, known))}")
 
 
-def open_dataset(path: str | Path, scale: int) -> "xarray.Dataset":
+def open_dataset(
+    path: str | Path, scale: int, chunks: int | str | Mapping[Any, Any] | None = None
+) -> "xarray.Dataset":
     """Return one coarse size of a store, read lazily and checked.
 
-    Like `xarray.open_zarr(path, group="scale_64", consolidated=False)`, but a truncated, altered or
-    missing chunk raises CorruptFileError with store, array, trajectory and frame when it is read.
-    Trajectories that failed or are not simulated yet are NaN.
+    Like `xarray.open_zarr(path, group="scale_64")`, but a truncated, altered or missing chunk
+    raises CorruptFileError with store, array, trajectory and frame when it is read. Trajectories
+    that failed or are not simulated yet are NaN.
+
+    `chunks`: None gives arrays that are read when they are used, anything else dask arrays, as in
+    `xarray.open_dataset`; `chunks={}` makes chunks of many frames (at most 8 MiB each).
     """
     import xarray
 
-    path = Path(path)
+    from subgrid.data.opening import StoreBackend
+
     check_scale(path, scale)
-    plain = xarray.open_zarr(path, group=group_name(scale), consolidated=False, chunks=None)
-    missing = _may_be_missing(attributes_of(path))
-    for name, variable in plain.data_vars.items():
-        reader = ShardReader(path, f"{group_name(scale)}/{name}")
-        plain[name] = (variable.dims, _lazy(reader, missing), variable.attrs)
-    return plain
+    return xarray.open_dataset(
+        Path(path).absolute(), engine=StoreBackend, group=group_name(scale), chunks=chunks
+    )
 
 
 def present_trajectories(attributes: Mapping[str, Any]) -> tuple[int, ...]:
@@ -136,51 +133,9 @@ def present_trajectories(attributes: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(i for i in range(attributes["trajectories"]) if i not in failed)
 
 
-def _may_be_missing(attributes: Mapping[str, Any]) -> frozenset[int] | None:
+def may_be_missing(attributes: Mapping[str, Any]) -> frozenset[int] | None:
     """Return the trajectories without data, or None if any may be (generation not finished)."""
     return frozenset(attributes["failed"]) if attributes["complete"] else None
-
-
-def _lazy(reader: ShardReader, missing: frozenset[int] | None) -> Any:
-    """Return an xarray array that reads frames by `reader` when it is indexed."""
-    from xarray.backends import BackendArray
-    from xarray.core import indexing
-
-    class Frames(BackendArray):
-        shape, dtype = reader.shape, np.dtype(np.float32)
-
-        def __getitem__(self, key: Any) -> Any:
-            return indexing.explicit_indexing_adapter(
-                key, self.shape, indexing.IndexingSupport.OUTER, self._read
-            )
-
-        def _read(self, key: tuple[Any, ...]) -> np.ndarray:
-            which, times = (np.arange(n)[k] for n, k in zip(self.shape, key[:2], strict=False))
-            out = np.empty((np.size(which), np.size(times), *reader.frame_shape), np.float32)
-            for row, trajectory in enumerate(np.atleast_1d(which)):
-                absent = missing is None or int(trajectory) in missing
-                if absent and not reader.has(int(trajectory)):
-                    out[row] = np.nan
-                else:
-                    out[row] = reader.read(int(trajectory), np.atleast_1d(times))
-            out = out.reshape(*np.shape(which), *np.shape(times), *reader.frame_shape)
-            return _outer(out, key[2:])
-
-    return indexing.LazilyIndexedArray(Frames())
-
-
-def _outer(frames: np.ndarray, key: tuple[Any, ...]) -> np.ndarray:
-    """Return frames indexed along their last axes, each axis by itself."""
-    for axis, part in zip(range(-len(key), 0), key, strict=True):
-        # a number would shift the axes that follow: keep it as a slice of length one for now
-        index = slice(part, part + 1 or None) if isinstance(part, int | np.integer) else part
-        frames = frames[(..., index, *[slice(None)] * (-axis - 1))]
-    numbers = [
-        axis
-        for axis, part in zip(range(-len(key), 0), key, strict=True)
-        if isinstance(part, int | np.integer)
-    ]
-    return np.squeeze(frames, axis=tuple(numbers)) if numbers else frames
 
 
 def _create_scale(
@@ -191,14 +146,12 @@ def _create_scale(
     times: np.ndarray,
     attributes: Mapping[str, Any],
 ) -> None:
-    names = ["time", *layout.coordinates]
     group = root.create_group(
         group_name(size),
         attributes={
             "Conventions": attributes["Conventions"],
             "title": f"{attributes['title']}, {size} cells along x",
             "source": attributes["source"],
-            "coordinates_of_frames": names,
         },
     )
     shard = min(len(times), FRAMES_PER_SHARD)
@@ -214,16 +167,36 @@ def _create_scale(
             dimension_names=(*_AXES, *array.dims),
             attributes={**array.attributes},
         )
-    _write_coordinate(group, "trajectory", np.arange(trajectories))
-    since = "time since the start of the trajectory"
-    time = {"units": layout.time_units, "long_name": since, "axis": "T"}
-    _write_coordinate(group, "time", times, time)
+    _write_axes(group, layout.time_units, trajectories, times)
     for name, (values, notes) in layout.coordinates.items():
         _write_coordinate(group, name, np.asarray(values), notes)
 
 
+def _describe_scales(
+    root: "zarr.Group", layouts: Mapping[int, ScaleLayout], trajectories: int, times: np.ndarray
+) -> None:
+    """Write what all scales share, and which there are, for those who open the root alone."""
+    sizes = sorted(layouts, reverse=True)
+    _write_axes(root, layouts[sizes[0]].time_units, trajectories, times)
+    where = ", ".join(map(group_name, sizes))
+    # of another name than its axis: a coordinate would be handed down to every group
+    notes = {"units": "1", "long_name": "cells along x of each scale", "groups": where}
+    _write_coordinate(root, "cells", np.array(sizes), notes, axis="scale")
+    root.update_attributes({"comment": f"the variables are in the groups {where}"})
+
+
+def _write_axes(group: "zarr.Group", time_units: str, trajectories: int, times: np.ndarray) -> None:
+    _write_coordinate(group, "trajectory", np.arange(trajectories))
+    since = "time since the start of the trajectory"
+    _write_coordinate(group, "time", times, {"units": time_units, "long_name": since, "axis": "T"})
+
+
 def _write_coordinate(
-    group: "zarr.Group", name: str, values: np.ndarray, notes: Mapping[str, str] | None = None
+    group: "zarr.Group",
+    name: str,
+    values: np.ndarray,
+    notes: Mapping[str, str] | None = None,
+    axis: str | None = None,
 ) -> None:
     if name == "trajectory":
         what = "number of the trajectory"
@@ -234,7 +207,7 @@ def _write_coordinate(
         dtype=values.dtype,
         chunks=values.shape,
         compressors=frame_codecs(),
-        dimension_names=(name,),
+        dimension_names=(axis or name,),
         attributes=dict(notes or {}),
         overwrite=True,
     )

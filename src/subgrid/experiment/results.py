@@ -16,6 +16,7 @@ from subgrid.config import (
     build_coarse_systems,
     build_system,
 )
+from subgrid.data import consolidate
 from subgrid.errors import CorruptFileError
 from subgrid.evaluation import StepCost
 from subgrid.experiment.candidates import BASELINE, labels
@@ -129,6 +130,7 @@ def write_dataset(path: Path, dataset: "xarray.Dataset") -> None:
     """Write a dataset as a Zarr store, whole or not at all, with its checksum beside it."""
     aside = _aside(path)
     dataset.to_zarr(aside, mode="w", consolidated=False, zarr_format=3)
+    consolidate(aside)
     _put(aside, path)
 
 
