@@ -4,7 +4,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow check format bench clean
+
+# The tests that meet the most of what other packages do, and the smallest whole run.
+VERSION_TESTS ?= tests/test_floors.py tests/data tests/config tests/deploy tests/stepping \
+    tests/experiment/test_runs.py
+# $(1): the environment, made anew; $(2): what pip is told beside the packages
+define test_versions
+	$(PYTHON) -m venv --clear $(1)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2) --editable '.[dask,test]'
+	$(1)/bin/python -m pytest -q $(VERSION_TESTS)
+	$(1)/bin/subgrid run quickstart --profile tiny --out "$$(mktemp -d)/quickstart"
+endef
+
+.PHONY: demo test test-slow floors newest check format bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/subgrid run quickstart --profile laptop --workers 2
@@ -14,6 +26,12 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
+
+floors:
+	$(call test_versions,.venv-floors,--constraint constraints-floors.txt)
+
+newest:
+	$(call test_versions,.venv-newest,)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -30,7 +48,7 @@ bench: $(VENV)/.installed-dev
 	    echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:
-	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .venv-floors .venv-newest .cache .pytest_cache .ruff_cache .hypothesis build dist
 
 $(VENV)/.created:
 	@echo "Setting up $(VENV) (about a minute)"

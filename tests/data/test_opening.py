@@ -119,10 +119,12 @@ def test_chunks_hold_many_frames_and_no_part_of_a_shard(plain, monkeypatch):
     assert open_dataset(plain.path, 8, chunks={}).q.data.chunksize == (1, 6, 2, 8, 8)
     frame = 4 * 2 * 8 * 8
     for limit, frames in ((5 * frame, 4), (4 * frame, 4), (4 * frame - 1, 2), (1, 1)):
-        monkeypatch.setattr(opening, "_CHUNK", limit)
+        monkeypatch.setattr(opening, "_PART", limit)
         found = open_dataset(plain.path, 8, chunks={})
         assert found.q.data.chunksize == (1, frames, 2, 8, 8)
-    assert open_dataset(plain.path, 8, chunks={"time": 3}).q.chunks[1] == (3, 3)
+    # the caller's own choice of one axis is kept, and xarray does not warn of it
+    assert open_dataset(plain.path, 8, chunks={"time": 3}).q.data.chunksize == (1, 3, 2, 8, 8)
+    assert open_dataset(plain.path, 8, chunks=-1).q.data.chunksize == (2, 6, 2, 8, 8)
 
 
 def test_damage_is_named_by_dask_too(copy):

@@ -70,6 +70,16 @@ def test_the_data_open_with_xarray_alone(finished):
     assert np.isfinite(data.q_forcing.values).all()
 
 
+def test_everything_evaluated_opens_with_xarray_alone_and_fits_netcdf(finished, tmp_path):
+    stores = sorted((finished / "evaluation").rglob("*.zarr"))
+    assert len(stores) > 5
+    for store in stores:
+        found = xarray.open_zarr(store, chunks=None).load()  # a warning would be an error
+        assert found.data_vars
+        found.to_netcdf(tmp_path / "a.nc", engine="scipy")
+        xarray.testing.assert_equal(xarray.load_dataset(tmp_path / "a.nc", engine="scipy"), found)
+
+
 def test_the_flux_form_is_stored_if_the_config_asks_for_it(finished, tmp_path):
     config = load_config(SMALLEST, overrides=["data.store_flux=true"])
     folder = run_experiment(config, tmp_path / "run", stages=("simulate",))

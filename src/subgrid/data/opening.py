@@ -1,48 +1,14 @@
-"""A store as a backend of xarray: its frames are read lazily, checked, and by many processes."""
+"""The frames of a store as an array of xarray: read where it is indexed, by any process."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray
-from xarray.backends import BackendArray, BackendEntrypoint
+from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from subgrid.data.shards import ShardReader
-from subgrid.data.store import attributes_of, may_be_missing
 
-_CHUNK = 2**23  # bytes: chunks of a dask array cost about a millisecond each, whatever their size
-
-
-class StoreBackend(BackendEntrypoint):
-    """Opens one group of a store for `xarray.open_dataset(path, engine=StoreBackend, group=...)`.
-
-    Only the values come through `ShardReader`; names, coordinates and attributes are Zarr's. How
-    Zarr encodes them is left out: it fits no other format that the dataset may be written to.
-    """
-
-    def open_dataset(
-        self,
-        filename_or_obj: Any,
-        *,
-        drop_variables: Any = None,
-        group: str = "",
-    ) -> xarray.Dataset:
-        """Return the group's dataset, its arrays not read yet."""
-        path = Path(filename_or_obj)
-        found = xarray.open_zarr(
-            path, group=group, consolidated=False, chunks=None, drop_variables=drop_variables
-        ).drop_encoding()
-        missing = may_be_missing(attributes_of(path))
-        for name, variable in found.data_vars.items():
-            frames = Frames(ShardReader(path, f"{group}/{name}"), missing)
-            found[name] = xarray.Variable(
-                variable.dims,
-                indexing.LazilyIndexedArray(frames),
-                variable.attrs,
-                {"preferred_chunks": dict(zip(variable.dims, frames.chunk(), strict=True))},
-            )
-        return found
+_PART = 2**23  # bytes: a part of a dask array costs about a millisecond, whatever its size
 
 
 class Frames(BackendArray):
@@ -57,14 +23,19 @@ class Frames(BackendArray):
         self._reader, self._missing = reader, missing
         self.shape = reader.shape
 
-    def chunk(self) -> tuple[int, ...]:
-        """Return the shape of the parts to work on: whole frames of one trajectory.
+    @property
+    def part(self) -> tuple[int, ...]:
+        """The shape of a good part to work on: whole frames of one trajectory.
 
         A power of two of them, so that no part needs two shards where shards are full.
         """
         frame = self.dtype.itemsize * int(np.prod(self._reader.frame_shape))
-        frames = 2 ** max(0, (_CHUNK // frame).bit_length() - 1)
+        frames = 2 ** max(0, (_PART // frame).bit_length() - 1)
         return (1, min(frames, self.shape[1]), *self._reader.frame_shape)
+
+    def lazy(self) -> Any:
+        """Return what a variable of xarray can hold."""
+        return indexing.LazilyIndexedArray(self)
 
     def __getitem__(self, key: Any) -> Any:
         """Return what an index of xarray's asks for."""

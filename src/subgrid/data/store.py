@@ -9,7 +9,7 @@ import numpy as np
 
 from subgrid.data.metadata import consolidate, read_metadata
 from subgrid.data.observing import ScaleLayout
-from subgrid.data.shards import FRAMES_PER_SHARD, frame_codecs
+from subgrid.data.shards import FRAMES_PER_SHARD, ShardReader, frame_codecs
 from subgrid.errors import ConfigError, RunFolderError
 
 if TYPE_CHECKING:
@@ -114,17 +114,26 @@ def open_dataset(
     raises CorruptFileError with store, array, trajectory and frame when it is read. Trajectories
     that failed or are not simulated yet are NaN.
 
-    `chunks`: None gives arrays that are read when they are used, anything else dask arrays, as in
-    `xarray.open_dataset`; `chunks={}` makes chunks of many frames (at most 8 MiB each).
+    `chunks`: None gives arrays that are read where they are used, anything else dask arrays as
+    `xarray.Dataset.chunk` makes them. What a mapping does not name comes in whole frames of one
+    trajectory, as many as 8 MiB hold: `chunks={}` is a good choice.
     """
     import xarray
 
-    from subgrid.data.opening import StoreBackend
+    from subgrid.data.opening import Frames
 
+    path, group = Path(path).absolute(), group_name(scale)
     check_scale(path, scale)
-    return xarray.open_dataset(
-        Path(path).absolute(), engine=StoreBackend, group=group_name(scale), chunks=chunks
-    )
+    found = xarray.open_zarr(path, group=group, consolidated=False, chunks=None)
+    found = found.drop_encoding()  # Zarr's own fits no other format that it may be written to
+    missing, part = _may_be_missing(attributes_of(path)), {}
+    for name, variable in found.data_vars.items():
+        frames = Frames(ShardReader(path, f"{group}/{name}"), missing)
+        found[name] = (variable.dims, frames.lazy(), variable.attrs)
+        part |= dict(zip(variable.dims, frames.part, strict=True))
+    if chunks is None:
+        return found
+    return found.chunk({**part, **chunks} if isinstance(chunks, Mapping) else chunks)
 
 
 def present_trajectories(attributes: Mapping[str, Any]) -> tuple[int, ...]:
@@ -133,7 +142,7 @@ def present_trajectories(attributes: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(i for i in range(attributes["trajectories"]) if i not in failed)
 
 
-def may_be_missing(attributes: Mapping[str, Any]) -> frozenset[int] | None:
+def _may_be_missing(attributes: Mapping[str, Any]) -> frozenset[int] | None:
     """Return the trajectories without data, or None if any may be (generation not finished)."""
     return frozenset(attributes["failed"]) if attributes["complete"] else None
 

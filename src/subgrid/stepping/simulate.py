@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from subgrid.errors import UnstableRunError
-from subgrid.stepping.model import Model
+from subgrid.stepping.model import AbstractModel
 from subgrid.stepping.rollout import advance_segment
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ SEGMENT_STEPS = 2000
 
 
 def simulate(
-    model: Model,
+    model: AbstractModel,
     state: PyTree,
     steps: int,
     save_every: int = 1,
@@ -58,11 +58,11 @@ def simulate(
 
 
 def _dataset(
-    model: Model, saved: list[Any], frames: int, save_every: int, blew_up_at: int
+    model: AbstractModel, saved: list[Any], frames: int, save_every: int, blew_up_at: int
 ) -> "xarray.Dataset":
     import xarray
 
-    system = model.system
+    system = model.system  # type: ignore[attr-defined]
     leaves = [np.concatenate(parts) for parts in zip(*map(jax.tree.leaves, saved), strict=True)]
     times = np.arange(frames) * save_every * model.dt
     since = {"long_name": "time since the start", "units": system.time_units, "axis": "T"}
