@@ -14,8 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-import jax
-
+from subgrid import computing
 from subgrid.errors import SubgridError
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
@@ -45,7 +44,7 @@ def process_map(workers: int) -> Iterator[Map]:
         workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start_worker,
-        initargs=(_jax_settings(),),
+        initargs=(computing.for_workers(),),
     )
 
     def over_processes(function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
@@ -100,20 +99,9 @@ def dask_map(cluster: Any) -> Iterator[Map]:
             client.close()
 
 
-def _jax_settings() -> dict[str, Any]:
-    """Return the settings that a worker takes over, so that it compiles the same program."""
-    names = (
-        "jax_compilation_cache_dir",
-        "jax_persistent_cache_min_compile_time_secs",
-        "jax_default_matmul_precision",
-    )
-    return {name: getattr(jax.config, name) for name in names}
-
-
 def _start_worker(settings: dict[str, Any]) -> None:
     """Take over settings, leave Ctrl-C to the parent, and end when the parent does."""
-    for name, value in settings.items():
-        jax.config.update(name, value)
+    computing.take_over(settings)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,11 +157,22 @@ class Records:
         """
         for folder in self.folder.glob("[0-9]*/"):
             shutil.rmtree(folder)
-        for pattern in ("*.lock", ".*"):
+        for pattern in ("*.lock", ".*", "maker-*.json"):
             for path in self.folder.glob(pattern):
                 path.unlink()
         for path in self.store.rglob("*.partial"):  # of Zarr's metadata
             path.unlink()
+
+    def tell_maker(self, maker: Mapping[str, str]) -> None:
+        """Note that something of the store is made with other versions or on another machine."""
+        text = json.dumps(dict(maker), sort_keys=True)
+        name = hashlib.sha256(text.encode()).hexdigest()[:12]
+        write_atomic(self.folder / f"maker-{name}.json", text)
+
+    def makers(self) -> list[dict[str, str]]:
+        """Return what was told by `tell_maker`, each once."""
+        paths = sorted(self.folder.glob("maker-*.json"))
+        return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
     def tell(self, progress: Progress) -> None:
         """Note how far a trajectory is, for whoever watches."""

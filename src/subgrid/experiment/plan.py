@@ -33,6 +33,7 @@ from subgrid.data import fits_in_memory
 from subgrid.experiment.progress import duration
 from subgrid.experiment.separated import cases
 from subgrid.nn import parameter_count
+from subgrid.randomness import random_key
 from subgrid.stepping import advance_segment
 from subgrid.systems import state_shapes
 
@@ -171,7 +172,7 @@ def _fine_tuning(
     tune, base = adapted.fine_tune, config.base_of(adapted)
     if tune is None:
         return 0.0, 0.0, 0
-    network = build_network(config, base, system, jax.random.key(0))
+    network = build_network(config, base, system, random_key(0))
     one = step_operations(system) + network.flops(*system.grid.shape)
     per_step = _seconds_per_step(system, config.coarse_dt, None, at_once)
     per_step += _seconds_per_forward(network, system.grid.shape, at_once)
@@ -182,7 +183,7 @@ def _fine_tuning(
 
 def _networks(config: Config, systems: Sequence[Any]) -> Iterator[tuple[Any, Any, Any, int]]:
     """Yield each network to be trained with its system, its entry and how often it is trained."""
-    key = jax.random.key(0)
+    key = random_key(0)
     for model in (*config.learned(), *config.searched(), *config.calibrated()):
         network = build_network(config, model, systems[0], key)
         # a cascade trains one network after another: the whole is an upper bound for each
@@ -223,7 +224,7 @@ def _plan_evaluation(
         operations += steps * step_operations(stepped)
         seconds += steps * _seconds_per_step(stepped, dt, closure, at_once)
         if isinstance(base, LearnedConfig):
-            network = build_network(config, base, system, jax.random.key(0))
+            network = build_network(config, base, system, random_key(0))
             operations += steps * network.flops(*system.grid.shape)
             make = _make(base)
             if make not in forwards:
@@ -248,7 +249,7 @@ def _plan_search(config: Config, system: Any, at_once: int) -> tuple[float, floa
     searched, settings, shape = config.searched(), config.evaluation, system.grid.shape
     if not searched:
         return 0.0, 0.0, 0
-    networks = [build_network(config, model, system, jax.random.key(0)) for model in searched]
+    networks = [build_network(config, model, system, random_key(0)) for model in searched]
     works = [network.flops(*shape) for network in networks]
     # two are timed, for a small network takes more per operation; the others lie between
     extremes = {works.index(extreme(works)) for extreme in (min, max)}
@@ -276,12 +277,12 @@ def _sees_tendency(model: Any) -> bool:
 
 
 def _some_state(system: Any) -> Any:
-    return system.initial_state(key=jax.random.key(0))
+    return system.initial_state(key=random_key(0))
 
 
 def _seconds_per_step(system: Any, dt: float, closure: Any, at_once: int = 1) -> float:
     model = system.model(dt, closure)
-    carry = model.init(_some_state(system), key=jax.random.key(0))
+    carry = model.init(_some_state(system), key=random_key(0))
     seconds = timed(lambda: advance_segment(model, carry, 1, _TIMED_STEPS, _nothing), at_once)
     return seconds / _TIMED_STEPS
 

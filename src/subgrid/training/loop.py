@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from subgrid.computing import settings as settings_of_jax
+from subgrid.computing import unusual
 from subgrid.provenance import load_arrays, structure_text
 from subgrid.randomness import require_seed
 from subgrid.training.checkpoint import Checkpoints, fill, tree_hash
@@ -44,9 +46,9 @@ def fit(
     Called again on the same folder it goes on from the last checkpoint, or returns at once if the
     run is done. Files: metrics.jsonl, best.safetensors, checkpoints/.
 
-    Raises ConfigError for a bad seed, RunFolderError for a folder of another run or of other
-    devices, CorruptFileError for a damaged one, and UnstableRunError if more than
-    `plan.most_skipped` updates in a row have a loss or gradient that is not finite, or if no
+    Raises ConfigError for a bad seed, RunFolderError for a folder of another run, of other devices
+    or of other settings of JAX, CorruptFileError for a damaged one, and UnstableRunError if more
+    than `plan.most_skipped` updates in a row have a loss or gradient that is not finite, or if no
     validation loss is finite.
     """
     require_seed(seed)
@@ -56,6 +58,7 @@ def fit(
         **(settings or {}),
         **plan.settings(),
         "seed": seed,
+        **unusual(settings_of_jax()),  # the usual ones are not told, as before there were these
         "devices": f"{mesh.size} {jax.default_backend()}",
         "network": tree_hash(network),
         "structure": structure_text(network),
