@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from subgrid.machine import processor
+from subgrid.machine import processor, usable_cpus
 
 # setting of JAX → what it is unless somebody changes it
 _SETTINGS = {
@@ -60,9 +60,22 @@ def unusual(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
+def lenient() -> Iterator[None]:
+    """Let our own code run in this thread as it was written; also a decorator.
+
+    It relies on promotion of types (complex times real), and a value that is not finite is an
+    outcome: a member that blew up is masked, an update without a finite loss is left out. JAX's
+    strict promotion and its hunt for NaN are for the code of whoever sets them.
+    """
+    with jax.numpy_dtype_promotion("standard"), jax.debug_nans(False), jax.debug_infs(False):
+        yield
+
+
+@contextlib.contextmanager
 def under(values: Mapping[str, Any]) -> Iterator[None]:
-    """Let this thread compute under `settings` of another process; those not given are usual."""
+    """Let this thread compute under `settings` of another, and leniently; not given are usual."""
     with contextlib.ExitStack() as stack:
+        stack.enter_context(lenient())
         for name, value in {**_SETTINGS, **values}.items():
             stack.enter_context(getattr(jax, name.removeprefix("jax_"))(value))
         yield
@@ -82,6 +95,16 @@ def rounding() -> dict[str, str]:
             if str(value) != str(_ROUNDING[name])
         },
     }
+
+
+def threads() -> int:
+    """Return on how many threads XLA computes on this machine's processors.
+
+    Another number divides the sums of a network's convolutions otherwise. It changes no bit of the
+    steps of a system.
+    """
+    asked = os.environ.get("NPROC", "")
+    return int(asked) if asked.isdigit() and int(asked) > 0 else usable_cpus()
 
 
 def for_workers() -> dict[str, Any]:

@@ -55,7 +55,10 @@ def versions() -> dict[str, str]:
 
 
 def maker() -> dict[str, str]:
-    """Return what decides the bits that this process makes: versions, device, processor, flags."""
+    """Return what decides the bits of a truth made here: versions, device, processor, flags.
+
+    Not the threads, of which a worker has one: steps do not depend on them.
+    """
     from subgrid import computing  # imports JAX
 
     return {**versions(), **computing.rounding()}
@@ -101,7 +104,7 @@ def environment() -> dict[str, Any]:
         "device": rounding["device"],
         "device_count": jax.device_count(),
         "settings": computing.settings(),
-        "rounding": rounding,
+        "rounding": {**rounding, "threads": str(computing.threads())},
     }
 
 

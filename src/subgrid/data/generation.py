@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from subgrid.coarsening import StepForcing, check_positions
-from subgrid.computing import settings, unusual
+from subgrid.computing import lenient, settings, unusual
 from subgrid.data.attributes import (
     attributes_of_new,
     note_other_makers,
@@ -104,6 +104,7 @@ def generate(
     return generate_all([Split(path=path, **settings)], map)[0]
 
 
+@lenient()
 def generate_all(
     splits: Sequence[Split], map: Callable[..., Iterable[Any]] = map
 ) -> tuple[GenerationSummary, ...]:

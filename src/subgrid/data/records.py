@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from subgrid import locks
 from subgrid.data.shards import ShardReader
 from subgrid.errors import CorruptFileError, RunLockedError
 from subgrid.provenance import file_hash, write_atomic
@@ -214,22 +214,8 @@ def locked(
     Raises RunLockedError if another process still holds it after `patience` seconds, by default
     a few.
     """
-    try:
-        import fcntl
-    except ImportError:  # no such locks on Windows: the run folder's own lock must do
-        yield contextlib.nullcontext
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + (_PATIENCE if patience is None else patience)
-    with open(path, "a") as stream:
-        while True:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise RunLockedError(
-                        f"another process is working on {what}; wait for it or stop it"
-                    ) from None
-                time.sleep(0.05)
+    stream = locks.take(path, _PATIENCE if patience is None else patience)
+    if stream is None:
+        raise RunLockedError(f"another process is working on {what}; wait for it or stop it")
+    with stream:
         yield lambda: os.fdopen(os.dup(stream.fileno()), "a")

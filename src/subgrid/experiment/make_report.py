@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from subgrid.closures import LearnedClosure
+from subgrid.computing import lenient
 from subgrid.config import (
     Config,
     GridConfig,
@@ -74,6 +75,7 @@ def make_report(folder: RunFolder, progress: Progress, workers: Workers) -> dict
     return {}
 
 
+@lenient()
 def make_markdown(path: str | Path, file: str | Path) -> list[Path]:
     """Write the report of a finished run as Markdown, images in `figures` beside it.
 

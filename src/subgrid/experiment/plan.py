@@ -1,7 +1,6 @@
 """What a run will take: counted from its config, and timed by a few steps and updates here."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from subgrid.closures import TENDENCY, in_system
+from subgrid.computing import lenient
 from subgrid.config import (
     AdaptedConfig,
     ClosureConfig,
@@ -32,6 +32,7 @@ from subgrid.config import (
 from subgrid.data import fits_in_memory
 from subgrid.experiment.progress import duration
 from subgrid.experiment.separated import cases
+from subgrid.machine import usable_cpus
 from subgrid.nn import parameter_count
 from subgrid.randomness import random_key
 from subgrid.stepping import advance_segment
@@ -57,6 +58,7 @@ class StagePlan:
     seconds: float
 
 
+@lenient()
 def plan_run(
     config: Config, workers: int = 1, copies: Mapping[str, Path] | None = None
 ) -> list[StagePlan]:
@@ -317,7 +319,7 @@ def _count(*groups: Sequence[Any]) -> int:
 
 def _at_once(workers: int, works: int) -> int:
     """Return how many of a stage's works run side by side."""
-    return max(1, min(workers, works, os.cpu_count() or 1))
+    return max(1, min(workers, works, usable_cpus()))
 
 
 def timed(call: Callable[[], Any], at_once: int = 1) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from subgrid import __version__
+from subgrid.computing import lenient
 from subgrid.config import Config, check_builds, check_names
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.environments import COPIED, participants, refuse_other_settings, told
@@ -35,6 +36,7 @@ _RUNNERS: dict[str, tuple[_Runner, tuple[str, ...]]] = {
 }
 
 
+@lenient()
 def run_experiment(
     config: Config,
     out: str | Path,
@@ -84,6 +86,7 @@ def run_experiment(
     return folder
 
 
+@lenient()
 def check_run(
     config: Config,
     out: Path,

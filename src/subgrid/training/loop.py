@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from subgrid.computing import lenient, unusual
 from subgrid.computing import settings as settings_of_jax
-from subgrid.computing import unusual
 from subgrid.provenance import load_arrays, structure_text
 from subgrid.randomness import require_seed
 from subgrid.training.checkpoint import Checkpoints, fill, tree_hash
@@ -19,6 +19,7 @@ from subgrid.training.trackers import Callback, JsonLines
 from subgrid.training.update import Loss, data_mesh
 
 
+@lenient()
 def fit(
     network: Any,
     plan: Plan,
