@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from subgrid.errors import CorruptFileError
+from subgrid.machine import usable_cpus
 
 _PACKAGES = ("subgrid", "jax", "jaxlib", "equinox", "optax", "numpy", "xarray", "zarr")
 
@@ -53,6 +54,16 @@ def versions() -> dict[str, str]:
     return found
 
 
+def maker() -> dict[str, str]:
+    """Return what decides the bits of a truth made here: versions, device, processor, flags.
+
+    Not the threads, of which a worker has one: steps do not depend on them.
+    """
+    from subgrid import computing  # imports JAX
+
+    return {**versions(), **computing.rounding()}
+
+
 @functools.cache
 def commit() -> str | None:
     """Return the git commit of the source tree, with "-dirty" if it was changed, else None.
@@ -79,19 +90,21 @@ def commit() -> str | None:
 
 
 def environment() -> dict[str, Any]:
-    """Return versions, commit, platform and device: what a manifest records of the machine."""
+    """Return versions, commit, device and settings: what a manifest records of the machine."""
     import jax
 
-    device = jax.devices()[0]
+    from subgrid import computing  # imports JAX
+
+    rounding = computing.rounding()
     return {
         "versions": versions(),
         "commit": commit(),
         "platform": platform.platform(),
-        "cpu_count": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
-        "device": f"{device.platform}: {device.device_kind}",
+        "cpu_count": usable_cpus(),
+        "device": rounding["device"],
         "device_count": jax.device_count(),
+        "settings": computing.settings(),
+        "rounding": {**rounding, "threads": str(computing.threads())},
     }
 
 

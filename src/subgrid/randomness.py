@@ -1,7 +1,10 @@
 """Random streams: every purpose has a name and a tag of its own, so that no two share their draws.
 
     stream of a purpose = SeedSequence([seed, tag, number])      NumPy: `generator`
-                        = fold_in(key(seed), tag)                JAX: where the compiled code draws
+                        = fold_in(random_key(seed), tag)         JAX: where the compiled code draws
+
+`random_key` is the one way from a seed to a key of JAX, so that JAX_DEFAULT_PRNG_IMPL and
+JAX_RANDOM_SEED_OFFSET change no draw.
 
 The tags are large: `jax.random.split(key)[i]` and `fold_in(key, i)` are the same key, so a small
 one would meet the keys that networks split from the same seed. They are not 0 either: a seed
@@ -31,6 +34,16 @@ class Stream(enum.IntEnum):
     INPUT_SCALE = zlib.crc32(b"input scale")
     STARTS = zlib.crc32(b"starts")
     LOSS = zlib.crc32(b"loss")
+
+
+def random_key(seed: int) -> Any:
+    """Return the random key of a seed from 0 to 2³² - 1, of the generator threefry2x32.
+
+    It is that of `jax.random.key` where nobody has changed the settings of JAX.
+    """
+    import jax  # a config needs no JAX, but the seed's range from here
+
+    return jax.random.wrap_key_data(np.array([0, seed], np.uint32), impl="threefry2x32")
 
 
 def generator(stream: Stream, seed: int, number: int = 0) -> np.random.Generator:

@@ -2,8 +2,8 @@
 
 import errno
 import hashlib
+import io
 import os
-import platform
 import sys
 import traceback
 from pathlib import Path
@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError
 
 from subgrid import __version__
 from subgrid.cli.interrupt import Interrupts
+from subgrid.machine import processor_lines
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 _STAGES = {"simulate", "train", "evaluate"}
@@ -60,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in tokens
     tokens = [token for token in tokens if token != "--debug"]
+    _prepare_streams()
     _prepare_jax()
     if "" not in sys.path:
         sys.path.insert(0, "")  # a user's own module in the current folder, as `python -m` finds it
@@ -84,6 +86,13 @@ def main(arguments: list[str] | None = None) -> int:
         return _explain(error, debug)
 
 
+def _prepare_streams() -> None:
+    """Let a character that the terminal's encoding lacks be shown as its number, never an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _prepare_jax() -> None:
     """Quieten XLA and let it keep compiled programs, which halves the time of a small run.
 
@@ -93,16 +102,13 @@ def _prepare_jax() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    lines = processor_lines()
+    name = f"jax-{hashlib.sha256(''.join(lines).encode()).hexdigest()[:12]}"
     try:
-        processor = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
-        lines = [line for line in processor.split("\n") if line.startswith(("model name", "flags"))]
-    except OSError:
-        lines = [platform.machine(), platform.processor()]
-    folder = base / "subgrid" / f"jax-{hashlib.sha256(''.join(lines).encode()).hexdigest()[:12]}"
-    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = base / "subgrid" / name
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # a read-only home: compile every time
+    except (OSError, RuntimeError):  # a read-only home, or a user without one: compile every time
         return
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")

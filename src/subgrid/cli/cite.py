@@ -11,11 +11,11 @@ def command(source: str, /) -> None:
     source
         A run folder, a preset or a config file.
     """
-    from subgrid.config import load_config
+    from subgrid.config import is_run_folder, load_config
     from subgrid.experiment.citations import citations
 
     config, taken = load_config(source), {}
-    if config.pretrained() and Path(source).is_dir():
+    if config.pretrained() and is_run_folder(Path(source)):
         from subgrid.experiment.folder import RunFolder
         from subgrid.experiment.pretrained import copies  # imports JAX, as bundles do
 

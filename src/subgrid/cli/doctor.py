@@ -11,6 +11,7 @@ from pathlib import Path
 
 def command() -> None:
     """Show Python, JAX, devices, threads, memory, disk, extras, and the speed of two kernels."""
+    from subgrid import machine
     from subgrid.provenance import commit, versions
 
     _section("software")
@@ -23,8 +24,9 @@ def command() -> None:
     _section("machine")
     for device in jax.devices():
         _row(f"device {device.id}", f"{device.platform}: {device.device_kind}")
-    _row("usable CPUs", str(_cpus()))
-    _row("memory", f"{_memory_gib():.1f} GiB")
+    _row("processor", machine.processor())
+    _row("usable CPUs", str(machine.usable_cpus()))
+    _row("memory", f"{machine.memory() / 2**30:.1f} GiB, {machine.free_memory() / 2**30:.1f} free")
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     _row("disk free here", f"{free:.1f} GiB")
     _row("XLA_FLAGS", os.environ.get("XLA_FLAGS", "not set"))
@@ -42,10 +44,12 @@ def _speed() -> None:
     import jax
     import jax.numpy as jnp
 
-    field = jax.random.normal(jax.random.key(0), (4, 256, 256))
+    from subgrid.randomness import random_key
+
+    field = jax.random.normal(random_key(0), (4, 256, 256))
     seconds = _best(jax.jit(lambda x: jnp.fft.irfft2(jnp.fft.rfft2(x))), field)
     _row("FFT", f"{1e3 * seconds:.2f} ms for 4 x 256 x 256, there and back, float32")
-    square = jax.random.normal(jax.random.key(0), (1024, 1024))
+    square = jax.random.normal(random_key(0), (1024, 1024))
     seconds = _best(jax.jit(lambda x: x @ x), square)
     _row("matmul", f"{2 * 1024**3 / seconds / 1e9:.0f} GFLOP/s at 1024 x 1024, float32")
 
@@ -66,11 +70,3 @@ def _section(title: str) -> None:
 
 def _row(name: str, value: str) -> None:
     print(f"  {name:<16} {value}", flush=True)
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _memory_gib() -> float:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from subgrid.config import Config, check_names
+from subgrid.machine import free_memory
 
 
 def print_plan(config: Config, out: Path, workers: int, data_from: Path | None = None) -> None:
@@ -37,6 +38,12 @@ def print_plan(config: Config, out: Path, workers: int, data_from: Path | None =
         f"\nabout {duration(total)} and {_bytes(disk)} of disk, besides compiling (some ten "
         "seconds) and the figures"
     )
+    needed, available = max(plan.memory for plan in plans), free_memory()
+    if needed > available:
+        print(
+            f"the memory has only {_bytes(available)} free, limits of a job or container included: "
+            "use fewer workers, or a smaller batch or training.chunk"
+        )
     for line in step_limits(config):
         print(line)
     folder = next(parent for parent in (out, *out.absolute().parents) if parent.exists())

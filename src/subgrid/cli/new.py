@@ -1,6 +1,8 @@
 """`subgrid new`: a preset as a file of your own."""
 
 import re
+import shlex
+import unicodedata
 from pathlib import Path
 
 from subgrid.config import preset_text
@@ -25,8 +27,23 @@ def command(preset: str, file: Path, /) -> None:
     if not file.parent.is_dir():
         raise ConfigError(f"{file}: the folder {file.parent} does not exist")
     # the name decides the run folder: yours must not be the preset's
-    text = re.sub(
-        r'^name = ".*"$', f'name = "{file.stem}"', preset_text(preset), count=1, flags=re.M
-    )
+    name = _name(file)
+    text = re.sub(r'^name = ".*"$', f'name = "{name}"', preset_text(preset), count=1, flags=re.M)
     write_atomic(file, text)
-    print(f"wrote {file}. Run it with: subgrid run {file}")
+    called = "" if name == file.stem else f", an experiment called {name}"
+    print(f"wrote {file}{called}. Run it with: subgrid run {shlex.quote(str(file))}")
+
+
+def _name(file: Path) -> str:
+    """Return the file's name as an experiment can bear it: plain letters, `-` for what is none.
+
+    Raises ConfigError if nothing is left of it.
+    """
+    plain = unicodedata.normalize("NFKD", file.stem).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", plain).strip("-._")[:60]
+    if not name:
+        raise ConfigError(
+            f"{str(file)!r}: an experiment is named after its file, and this name has no letter "
+            "from A to Z and no digit. Choose another one."
+        )
+    return name

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from subgrid.config import Config, load_config, profile_names
+from subgrid.config import Config, is_preset, is_run_folder, load_config, profile_names
 from subgrid.errors import ConfigError
 
 
@@ -49,7 +49,7 @@ def resolve(source: str, options: RunOptions) -> tuple[Config, Path]:
     that a run folder does not take, since its config is fixed.
     """
     path = Path(source)
-    if path.is_dir():
+    if path.is_dir() and (is_run_folder(path) or not is_preset(source)):
         if options.profile or options.set or options.out or options.noise_from:
             raise ConfigError(
                 f"{source} is a run folder: its config is fixed, so --profile, --set, --noise-from "

@@ -8,6 +8,7 @@ import jax
 from jaxtyping import PyTree
 
 from subgrid.errors import ShapeError
+from subgrid.randomness import random_key
 
 
 class AbstractClosure(eqx.Module):
@@ -58,9 +59,9 @@ def check_closure(closure: Any, system: Any, state: PyTree = None) -> None:
     """
     name = f"closure {type(closure).__name__}"
     if state is None:
-        state = eqx.filter_eval_shape(lambda key: system.initial_state(key=key), jax.random.key(0))
+        state = eqx.filter_eval_shape(lambda key: system.initial_state(key=key), random_key(0))
     try:
-        memory = eqx.filter_eval_shape(lambda x: closure.init(x, key=jax.random.key(0)), state)
+        memory = eqx.filter_eval_shape(lambda x: closure.init(x, key=random_key(0)), state)
         result = eqx.filter_eval_shape(lambda x, m: closure(x, m, None), state, memory)
     except Exception as error:
         error.add_note(

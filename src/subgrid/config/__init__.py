@@ -22,10 +22,13 @@ from subgrid.config.builders import (
 from subgrid.config.loading import (
     config_from_dict,
     config_to_toml,
+    is_preset,
+    is_run_folder,
     load_config,
     preset_names,
     preset_text,
     profile_names,
+    read_toml,
 )
 from subgrid.config.sections import (
     AdaptedConfig,
@@ -83,9 +86,12 @@ __all__ = [
     "check_names",
     "config_from_dict",
     "config_to_toml",
+    "is_preset",
+    "is_run_folder",
     "load_config",
     "preset_names",
     "preset_text",
     "profile_names",
+    "read_toml",
     "validity_of",
 ]

@@ -17,6 +17,7 @@ from subgrid.config.sections import (
 )
 from subgrid.config.settings import Config
 from subgrid.errors import ConfigError, CorruptFileError, SubgridError
+from subgrid.randomness import random_key
 
 
 def check_builds(config: Config, copies: Mapping[str, Path] | None = None) -> None:
@@ -28,7 +29,6 @@ def check_builds(config: Config, copies: Mapping[str, Path] | None = None) -> No
     simulated. Networks are traced only, not filled with numbers.
     """
     import equinox as eqx
-    import jax
 
     from subgrid.systems import TwoLayerQG
 
@@ -56,11 +56,11 @@ def check_builds(config: Config, copies: Mapping[str, Path] | None = None) -> No
     alike = (model for model in config.searched() if len(set(model.networks)) == 1)
     tried = () if config.calibration is None else config.calibration.models
     for model in (*config.learned(), *tried, *alike):  # each candidate of the search in every place
-        key = jax.random.key(0)
+        key = random_key(0)
         eqx.filter_eval_shape(lambda key, m=model: build_network(config, m, coarse[0], key), key)
     for entry in config.separated:
         with _naming(f"separated.{entry.name}"):
-            key = jax.random.key(0)
+            key = random_key(0)
             eqx.filter_eval_shape(
                 lambda key, e=entry: build_separated_network(e, "buildup", coarse[0], key), key
             )

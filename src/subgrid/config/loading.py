@@ -1,5 +1,6 @@
 """Reads a config from a preset, a file or a run folder, with a profile and single overrides."""
 
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
@@ -37,10 +38,9 @@ def preset_text(name: str) -> str:
 def read_source(source: str | Path) -> tuple[dict[str, Any], str]:
     """Return the tables of a preset, TOML file or run folder, and what to call it in messages."""
     path = Path(source)
-    if path.is_dir() and (path / "config.toml").exists():
+    if is_run_folder(path):
         path = path / "config.toml"
-    looks_like_path = path.suffix == ".toml" or len(path.parts) > 1 or path.is_file()
-    if not looks_like_path:
+    elif is_preset(source):
         return tomllib.loads(preset_text(str(source))), f"preset {source!r}"
     if not path.is_file():
         raise ConfigError(
@@ -48,9 +48,33 @@ def read_source(source: str | Path) -> tuple[dict[str, Any], str]:
             "file or a run folder."
         )
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return read_toml(path), str(path)
+    except ValueError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def is_run_folder(path: Path) -> bool:
+    """Return whether a path is a folder with a config, as a run has it."""
+    return path.is_dir() and (path / "config.toml").exists()
+
+
+def is_preset(source: str | Path) -> bool:
+    """Return whether a source is to be looked up among the presets, and is not a path.
+
+    A folder or a file that happens to be called like a preset does not hide it: `./NAME` is that.
+    """
+    text, path = str(source), Path(source)
+    if path.suffix == ".toml" or any(mark and mark in text for mark in (os.sep, os.altsep)):
+        return False
+    return text in preset_names() or not path.exists()
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file, with or without the mark that some editors begin it with.
+
+    Raises ValueError if it is no TOML in UTF-8.
+    """
+    return tomllib.loads(path.read_text(encoding="utf-8-sig"))
 
 
 def profile_names(source: str | Path) -> list[str]:

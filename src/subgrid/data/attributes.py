@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from subgrid.data.records import TrajectoryResult
+from subgrid.data.records import Records, TrajectoryResult
 from subgrid.data.store import attributes_of, update_attributes
 from subgrid.data.trajectory import TrajectoryJob
-from subgrid.provenance import versions
+from subgrid.provenance import maker
 
 _LOG = logging.getLogger(__name__)
-_DECIDING = ("subgrid", "jax", "jaxlib", "numpy")  # other versions of these may round otherwise
+_NOT_DECIDING = ("python", "equinox", "optax", "xarray", "zarr")  # the others may round otherwise
 
 
 def attributes_of_new(job: TrajectoryJob, config: dict[str, Any]) -> dict[str, Any]:
     """Return the attributes of a store that holds nothing yet; `config`: what `job` is made of."""
-    found = versions()
+    found = maker()
     name = type(job.system).__name__
     return {
         "Conventions": "CF-1.11",
@@ -40,17 +40,32 @@ def attributes_of_new(job: TrajectoryJob, config: dict[str, Any]) -> dict[str, A
 
 
 def note_versions(store: Path) -> None:
-    """Add the versions at work to those of a store; log a warning if they differ in the numbers."""
-    known, now = json.loads(attributes_of(store)["versions"]), versions()
-    changed = [name for name in _DECIDING if known[-1].get(name) != now[name]]
-    if not changed:
+    """Add versions and machine at work to those of a store; log a warning if numbers may differ."""
+    _note(store, maker(), "goes on")
+
+
+def note_other_makers(records: Records) -> None:
+    """Add those of workers that are not as this process is, each with its warning."""
+    for other in records.makers():
+        _note(records.store, other, "was made in part by workers")
+
+
+def _note(store: Path, now: dict[str, str], what: str) -> None:
+    known = json.loads(attributes_of(store)["versions"])
+    last = known[-1]
+    names = dict.fromkeys(name for name in (*last, *now) if name not in _NOT_DECIDING)
+    if "processor" not in last:  # made before a store told it
+        names = dict.fromkeys(name for name in last if name in names)
+    changed = [name for name in names if last.get(name) != now.get(name)]
+    if not changed or now in known:
         return
     _LOG.warning(
-        "%s was begun with %s and goes on with %s: the results may differ in rounding from those "
-        "of one version. Both are noted in its attribute 'versions'.",
+        "%s was begun with %s and %s with %s: the results may differ in rounding from those of "
+        "one version and machine. Both are noted in its attribute 'versions'.",
         store,
-        ", ".join(f"{name} {known[-1].get(name)}" for name in changed),
-        ", ".join(f"{name} {now[name]}" for name in changed),
+        ", ".join(f"{name} {last.get(name, 'not set')}" for name in changed),
+        what,
+        ", ".join(f"{name} {now.get(name, 'not set')}" for name in changed),
     )
     update_attributes(store, {"versions": json.dumps([*known, now])})
 

@@ -10,11 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from subgrid.coarsening import StepForcing, check_positions
-from subgrid.data.attributes import attributes_of_new, note_versions, outcome
+from subgrid.computing import lenient, settings, unusual
+from subgrid.data.attributes import (
+    attributes_of_new,
+    note_other_makers,
+    note_versions,
+    outcome,
+)
 from subgrid.data.description import describe
 from subgrid.data.observing import ScaleLayout, layouts
 from subgrid.data.records import Progress, Records, TrajectoryResult, locked
@@ -28,7 +33,7 @@ from subgrid.data.store import (
 from subgrid.data.trajectory import ATTEMPTS, TrajectoryJob, Truth, run_trajectory
 from subgrid.data.watching import watched
 from subgrid.errors import ConfigError, RunFolderError, UnstableRunError
-from subgrid.provenance import config_hash
+from subgrid.provenance import config_hash, maker
 from subgrid.randomness import require_seed
 from subgrid.systems import rounded_down
 
@@ -85,7 +90,8 @@ class Split(Truth):
             **{**truth, "dt": float(self.dt)},
             store=str(path.absolute()),
             split=path.stem if self.split is None else self.split,
-            x64=bool(jax.config.jax_enable_x64),  # type: ignore[attr-defined]
+            settings=unusual(settings()),
+            maker=maker(),
         )
         _check(job, self.trajectories)
         return job
@@ -98,6 +104,7 @@ def generate(
     return generate_all([Split(path=path, **settings)], map)[0]
 
 
+@lenient()
 def generate_all(
     splits: Sequence[Split], map: Callable[..., Iterable[Any]] = map
 ) -> tuple[GenerationSummary, ...]:
@@ -108,11 +115,12 @@ def generate_all(
 
     Called again it checks the bytes of what is there and goes on where it was stopped; more
     trajectories than before are added, and fewer leave what is there. Versions of subgrid, JAX or
-    NumPy other than those before are noted in the store and told in the log: the same bits are
-    promised for the same versions only. A trajectory that blows up is tried again with new seeds,
-    at most five times, then left out and reported.
+    NumPy, a processor, device or flags of XLA other than before, or other on a worker, are noted in
+    the store and told in the log: the same bits are promised for the same ones only. A trajectory
+    that blows up is tried again with new seeds, at most five times, then left out and reported.
 
-    Raises ConfigError for bad arguments, RunFolderError if a store was made by another config,
+    Raises ConfigError for bad arguments, RunFolderError if a store was made by another config or
+    under other settings of JAX (random numbers, precision; workers get those of this process),
     RunLockedError if another process works on it, CorruptFileError for what was altered, OSError
     when the disk is full, and UnstableRunError, with the largest safe dt, if all of a split blew
     up.
@@ -149,6 +157,7 @@ class _Work:
             self.records.store,
             {**outcome(summary.results, summary.content_hash), "complete": 1},
         )
+        note_other_makers(self.records)
         self.records.tidy()
         _check_that_one_lasted(summary, first.dt, first.system.time_units)
         return summary
@@ -225,9 +234,13 @@ def _check(job: TrajectoryJob, trajectories: int) -> None:
 
 def _config(job: TrajectoryJob) -> dict[str, Any]:
     """Return what decides the numbers of a store, except how many trajectories it has."""
-    left_out = ("store", "index", "config_hash", "dimensions", "call")
+    left_out = ("store", "index", "config_hash", "dimensions", "settings", "maker", "call")
     fields = [f.name for f in dataclasses.fields(job) if f.name not in left_out]
-    return {name: describe(getattr(job, name)) for name in fields}
+    found = {name: describe(getattr(job, name)) for name in fields}
+    # the usual settings are not told, and 64-bit types by this name, so that old hashes stay
+    return {**found, "x64": False} | {
+        "x64" if name == "jax_enable_x64" else name: value for name, value in job.settings.items()
+    }
 
 
 def _prepare(
@@ -252,7 +265,8 @@ def _prepare(
     found = attributes_of(records.store)
     if found["config_hash"] != job.config_hash:
         old = json.loads(found["config"])
-        differ = [name for name in config if old.get(name) != config[name]]
+        names = dict.fromkeys([*config, *old])
+        differ = [name for name in names if old.get(name) != config.get(name)]
         raise RunFolderError(
             f"{records.store} was made by another config: {', '.join(differ)} "
             f"{'differs' if len(differ) == 1 else 'differ'}. Use another folder, or remove the "

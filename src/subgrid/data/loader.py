@@ -1,6 +1,5 @@
 """Batches of frames for training, the same for the same seed and update number."""
 
-import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from subgrid.data.shards import ShardReader
 from subgrid.data.statistics import array_names, statistics
 from subgrid.data.store import complete_attributes, group_name, listed, present_trajectories
 from subgrid.errors import ConfigError
+from subgrid.machine import free_memory
 from subgrid.randomness import Stream, generator, require_seed
 
 Batch = dict[str, np.ndarray]
@@ -171,16 +171,8 @@ def describe_left_out(samples: Samples) -> str | None:
 
 
 def fits_in_memory(nbytes: int) -> bool:
-    """Return whether samples of so many bytes take less than half of the free memory."""
-    return nbytes < _free_memory() / 2
+    """Return whether samples of so many bytes take less than half of the free memory.
 
-
-def _free_memory() -> float:
-    """Return the bytes of memory that can be had, or infinity where the system does not tell."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024 * float(line.split()[1])
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return float("inf")
+    A limit of the job or container counts (see `subgrid.machine`).
+    """
+    return nbytes < free_memory() / 2

@@ -14,8 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-import jax
-
+from subgrid import computing
 from subgrid.errors import SubgridError
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
@@ -41,17 +40,26 @@ def process_map(workers: int) -> Iterator[Map]:
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
     before = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    started = context.Event()
     pool = ProcessPoolExecutor(
         workers,
-        mp_context=multiprocessing.get_context("spawn"),
+        mp_context=context,
         initializer=_start_worker,
-        initargs=(_jax_settings(),),
+        initargs=(computing.for_workers(), started),
     )
 
     def over_processes(function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
         try:
             yield from pool.map(function, jobs)
         except BrokenProcessPool as error:
+            if not started.is_set():
+                raise SubgridError(
+                    "no worker process could start; what it printed is above. A worker imports the "
+                    "script that starts it, so a script must call `process_map`, or a run with "
+                    'workers, under `if __name__ == "__main__":`. A notebook or the command line '
+                    "needs none. Else memory may be short: try fewer workers"
+                ) from error
             raise SubgridError(
                 "a worker process died, perhaps killed for want of memory. What it saved remains: "
                 "run the same again, with fewer workers if memory was short"
@@ -100,20 +108,10 @@ def dask_map(cluster: Any) -> Iterator[Map]:
             client.close()
 
 
-def _jax_settings() -> dict[str, Any]:
-    """Return the settings that a worker takes over, so that it compiles the same program."""
-    names = (
-        "jax_compilation_cache_dir",
-        "jax_persistent_cache_min_compile_time_secs",
-        "jax_default_matmul_precision",
-    )
-    return {name: getattr(jax.config, name) for name in names}
-
-
-def _start_worker(settings: dict[str, Any]) -> None:
+def _start_worker(settings: dict[str, Any], started: Any) -> None:
     """Take over settings, leave Ctrl-C to the parent, and end when the parent does."""
-    for name, value in settings.items():
-        jax.config.update(name, value)
+    started.set()
+    computing.take_over(settings)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 

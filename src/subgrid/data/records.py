@@ -6,14 +6,14 @@ import hashlib
 import json
 import os
 import shutil
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from subgrid import locks
 from subgrid.data.shards import ShardReader
 from subgrid.errors import CorruptFileError, RunLockedError
 from subgrid.provenance import file_hash, write_atomic
@@ -157,11 +157,22 @@ class Records:
         """
         for folder in self.folder.glob("[0-9]*/"):
             shutil.rmtree(folder)
-        for pattern in ("*.lock", ".*"):
+        for pattern in ("*.lock", ".*", "maker-*.json"):
             for path in self.folder.glob(pattern):
                 path.unlink()
         for path in self.store.rglob("*.partial"):  # of Zarr's metadata
             path.unlink()
+
+    def tell_maker(self, maker: Mapping[str, str]) -> None:
+        """Note that something of the store is made with other versions or on another machine."""
+        text = json.dumps(dict(maker), sort_keys=True)
+        name = hashlib.sha256(text.encode()).hexdigest()[:12]
+        write_atomic(self.folder / f"maker-{name}.json", text)
+
+    def makers(self) -> list[dict[str, str]]:
+        """Return what was told by `tell_maker`, each once."""
+        paths = sorted(self.folder.glob("maker-*.json"))
+        return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
     def tell(self, progress: Progress) -> None:
         """Note how far a trajectory is, for whoever watches."""
@@ -203,22 +214,8 @@ def locked(
     Raises RunLockedError if another process still holds it after `patience` seconds, by default
     a few.
     """
-    try:
-        import fcntl
-    except ImportError:  # no such locks on Windows: the run folder's own lock must do
-        yield contextlib.nullcontext
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + (_PATIENCE if patience is None else patience)
-    with open(path, "a") as stream:
-        while True:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise RunLockedError(
-                        f"another process is working on {what}; wait for it or stop it"
-                    ) from None
-                time.sleep(0.05)
+    stream = locks.take(path, _PATIENCE if patience is None else patience)
+    if stream is None:
+        raise RunLockedError(f"another process is working on {what}; wait for it or stop it")
+    with stream:
         yield lambda: os.fdopen(os.dup(stream.fileno()), "a")

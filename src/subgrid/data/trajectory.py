@@ -19,12 +19,14 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from subgrid.coarsening import AbstractForcing, TendencyForcing
+from subgrid.computing import under
 from subgrid.data.observing import Observer
 from subgrid.data.records import Progress, Records, TrajectoryResult, locked
 from subgrid.data.shards import ShardWriter
 from subgrid.data.store import group_name
 from subgrid.errors import CorruptFileError, RunFolderError, SubgridError
-from subgrid.provenance import load_arrays, save_arrays
+from subgrid.provenance import load_arrays, maker, save_arrays
+from subgrid.randomness import random_key
 from subgrid.stepping import advance_segment
 from subgrid.systems import dt_after_blow_up, state_shapes
 
@@ -63,9 +65,10 @@ class TrajectoryJob(Truth):
 
     `store`: path of the Zarr store, made before. `split` and `seed` choose the stream of random
     numbers, `index` the trajectory within it. `config_hash`: of the generation it belongs to.
-    `dimensions`: per array of the store ("scale_64/q") how many axes it has there. `x64`: whether
-    to run with 64-bit types enabled. `call`: the generation that waits for it (see
-    `Records.asking`); "" if it is to run to its end in any case.
+    `dimensions`: per array of the store ("scale_64/q") how many axes it has there. `settings`: of
+    JAX, under which it is computed (see `subgrid.computing`). `maker`: what the generation itself
+    would make it with. `call`: the generation that waits for it (see `Records.asking`); "" if it
+    is to run to its end in any case.
     """
 
     store: str
@@ -73,7 +76,8 @@ class TrajectoryJob(Truth):
     index: int = 0
     config_hash: str = ""
     dimensions: Mapping[str, int] = field(default_factory=dict)
-    x64: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    maker: Mapping[str, str] = field(default_factory=dict)
     call: str = ""
 
     @property
@@ -109,11 +113,13 @@ def run_trajectory(job: TrajectoryJob) -> TrajectoryResult:
     # a generation has the store's lock: who holds a trajectory's must be about to notice and stop
     patience = _PATIENCE if job.call else None
     with (
-        jax.enable_x64(job.x64),
+        under(job.settings),
         locked(records.folder / f"{job.index:05d}.lock", what, patience) as lock,
     ):
         done = records.result(job.index)
         if done is None:
+            if job.maker and (here := maker()) != job.maker:
+                records.tell_maker(here)
             with _explained(job), contextlib.closing(_Run(job, records, lock)) as run:
                 done = run.to_the_end()
         shutil.rmtree(records.work(job.index), ignore_errors=True)
@@ -125,7 +131,7 @@ def trajectory_key(seed: int, split: str, index: int, attempt: int) -> PRNGKeyAr
 
     fold_in(fold_in(fold_in(key(seed), crc32(split)), index), attempt)
     """
-    key = jax.random.key(seed)
+    key = random_key(seed)
     for number in (zlib.crc32(split.encode()), index, attempt):
         key = jax.random.fold_in(key, np.uint32(number))
     return key

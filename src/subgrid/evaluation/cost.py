@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from subgrid.evaluation.survival import DAYS, TimeUnit
+from subgrid.randomness import random_key
 from subgrid.stepping import AbstractModel, advance_segment
 
 
@@ -86,7 +87,7 @@ def step_cost(
     if baseline not in models:
         raise KeyError(f"baseline {baseline!r} is not among the models {', '.join(models)}")
     states = state if isinstance(state, dict) else dict.fromkeys(models, state)
-    key = jax.random.key(0)  # for closures that draw
+    key = random_key(0)  # for closures that draw
     starts = {
         name: eqx.filter_jit(model.init)(states[name], key=key) for name, model in models.items()
     }

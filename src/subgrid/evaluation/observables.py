@@ -13,6 +13,7 @@ from subgrid.coarsening import AbstractForcing, TendencyForcing
 from subgrid.errors import ConfigError
 from subgrid.evaluation.kolmogorov_observables import KolmogorovObservables
 from subgrid.evaluation.layers import LEVEL_NAMES, Layers
+from subgrid.randomness import random_key
 from subgrid.systems import KolmogorovFlow, TwoLayerQG
 
 LAYER_SPECTRA = ("kinetic_energy_spectrum", "enstrophy_spectrum")
@@ -176,7 +177,7 @@ class ModelObserver(eqx.Module):
         if self.closure is None:
             return self.observables.alone(state)
         # with a key, for a closure that draws: what it draws is not looked at
-        memory = self.closure.init(state, key=jax.random.key(0))
+        memory = self.closure.init(state, key=random_key(0))
         if memory is not None:
             return self.observables(state)
         return self.observables(state, self.closure(state, None)[0])

@@ -7,6 +7,7 @@ side by side or, on a telephone, one below the other, with letters that stay leg
 import base64
 import functools
 import io
+import os
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
@@ -96,14 +97,26 @@ def looks(names: Iterable[str], labels: dict[str, str] | None = None) -> dict[st
     return found
 
 
+def _matplotlib() -> Any:
+    """Return matplotlib, whatever backend the environment asks for: figures are drawn without one.
+
+    Matplotlib refuses to be imported where MPLBACKEND names one that is not there, as in a process
+    that a notebook started under another Python.
+    """
+    try:
+        import matplotlib
+    except ValueError:
+        os.environ.pop("MPLBACKEND", None)
+        import matplotlib
+    return matplotlib
+
+
 def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
     """Return a drawing function that draws in our style and leaves matplotlib's settings alone."""
 
     @functools.wraps(draw)
     def drawn(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        import matplotlib as mpl
-
-        with mpl.rc_context(_SETTINGS):
+        with _matplotlib().rc_context(_SETTINGS):
             return draw(*args, **kwargs)
 
     return drawn
@@ -113,6 +126,7 @@ def new_panel(
     rows: int = 1, columns: int = 1, inches: tuple[float, float] = PANEL_INCHES
 ) -> tuple["Figure", list["Axes"]]:
     """Return an empty figure, without pyplot's global state, and its axes by rows."""
+    _matplotlib()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=inches, layout="constrained")
@@ -204,12 +218,11 @@ def data_uri(figure: "Figure", kind: str = "png") -> str:
 
     A PNG has a palette of 256 colours, which takes less than half the bytes.
     """
-    import matplotlib as mpl
     from PIL import Image
 
     stream = io.BytesIO()
     notes = {"Date": None} if kind == "svg" else {"Software": None}
-    with mpl.rc_context({"svg.hashsalt": "subgrid"}):
+    with _matplotlib().rc_context({"svg.hashsalt": "subgrid"}):
         figure.savefig(stream, format=kind, dpi=PIXELS_PER_INCH, metadata=notes)
     if kind == "png":
         image = Image.open(stream).convert("RGB").quantize(256, dither=Image.Dither.NONE)

@@ -1,7 +1,9 @@
-"""Which commits and versions took part in a run, and what to say where they differ."""
+"""Which code and machines took part in a run, and what to say or refuse where they differ."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from subgrid.errors import RunFolderError
 
 _SHOWN = {"commit": "commit", "subgrid": "subgrid", "jax": "JAX", "jaxlib": "jaxlib"}
 _SHOWN |= {"numpy": "NumPy"}  # name in a manifest → in messages
@@ -18,31 +20,67 @@ def parts(environment: Mapping[str, Any]) -> dict[str, str]:
 
 
 def same_code(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether two environments have the same commit and versions."""
-    return parts(one) == parts(other)
+    """Return whether two environments give the same bits: same code, settings and rounding."""
+    return not _differing(one, other) and one.get("settings") == other.get("settings")
+
+
+def refuse_other_settings(
+    stage: str, now: Mapping[str, Any], earlier: Sequence[tuple[str, Mapping[str, Any]]]
+) -> None:
+    """Raise RunFolderError if a setting of JAX that decides what is computed was another before.
+
+    `earlier`: (stage, its environment); see `participants`. Settings of a run of an earlier
+    version, which did not record them, are not known and not compared.
+    """
+    ours = now["settings"]
+    for name, before in earlier:
+        theirs = before.get("settings", ours)
+        if changed := [each for each in ours if ours[each] != theirs.get(each)]:
+            here, there = (
+                ", ".join(f"{each} = {values.get(each)!r}" for each in changed)
+                for values in (ours, theirs)
+            )
+            raise RunFolderError(
+                f"{stage} would run under {here}; {_what(stage, name)} under {there}. Other random "
+                "numbers or another precision make another result, and a run is one result. Set "
+                f"{', '.join(each.upper() for each in changed)} as before in the environment, make "
+                "all again (`subgrid simulate RUN --force`), or choose another --out."
+            )
 
 
 def told(
     stage: str, now: Mapping[str, Any], earlier: Sequence[tuple[str, Mapping[str, Any]]]
 ) -> list[str]:
-    """Return a line per earlier stage, or per start of this one, that another code made.
+    """Return a line per earlier stage, or per start of this one, whose bits may differ.
 
-    `earlier`: (stage, its environment); see `participants`.
+    Another code or another machine made it. `earlier`: (stage, its environment); see
+    `participants`.
     """
     lines = []
     for name, before in earlier:
-        ours, theirs = parts(now), parts(before)
-        differing = [label for label in ours if ours[label] != theirs[label]]
-        if differing:
+        if differing := _differing(now, before):
             here, there = (
-                ", ".join(f"{label} {each[label]}" for label in differing)
-                for each in (ours, theirs)
+                ", ".join(f"{label} {pair[which]}" for label, pair in differing.items())
+                for which in (0, 1)
             )
-            what = {stage: "it was begun", COPIED: f"{COPIED} were made"}.get(
-                name, f"{name} was done"
-            )
-            lines.append(f"{stage}: goes on under {here}; {what} under {there}")
+            lines.append(f"{stage}: goes on under {here}; {_what(stage, name)} under {there}")
     return list(dict.fromkeys(lines))
+
+
+def _what(stage: str, earlier: str) -> str:
+    """Return what an earlier stage, or an earlier start of this one, had done."""
+    known = {stage: "it was begun", COPIED: f"{COPIED} were made"}
+    return known.get(earlier, f"{earlier} was done")
+
+
+def _differing(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return what may change bits and is not the same, as pairs of values."""
+    pairs = {label: (value, parts(before)[label]) for label, value in parts(now).items()}
+    if "rounding" in now and "rounding" in before:  # not in a run of an earlier version
+        ours, theirs = now["rounding"], before["rounding"]
+        for label in dict.fromkeys([*ours, *theirs]):
+            pairs[label] = ours.get(label, "not set"), theirs.get(label, "not set")
+    return {label: pair for label, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def participants(
@@ -74,16 +112,29 @@ def code_facts(taking_part: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str
 
 
 def code_warnings(taking_part: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
-    """Return the warning of a run that several commits or versions made, if several did."""
-    shown = code_facts(taking_part)
-    several = [
-        f"{label} {shown[label]}"
-        for label in _SHOWN.values()
-        if len({parts(each)[label] for _, each in taking_part}) > 1
-    ]
-    if not several:
-        return []
-    return [f"Not all of this run was made by the same code: {'; '.join(several)}."]
+    """Return the warnings of a run that several versions made, or several kinds of machine."""
+    warnings = []
+    if several := _several([(stage, parts(each)) for stage, each in taking_part]):
+        warnings.append(f"Not all of this run was made by the same code: {several}.")
+    known = [(stage, each["rounding"]) for stage, each in taking_part if "rounding" in each]
+    if several := _several(known):
+        warnings.append(
+            f"Not all of this run was computed alike, so its parts round differently: {several}."
+        )
+    return warnings
+
+
+def _several(values: Sequence[tuple[str, Mapping[str, str]]]) -> str:
+    """Return what has several values, with the stages behind each."""
+    labels = dict.fromkeys(label for _, each in values for label in each)
+    found = {
+        label: [(stage, each.get(label, "not set")) for stage, each in values] for label in labels
+    }
+    return "; ".join(
+        f"{label} {_with_stages(pairs)}"
+        for label, pairs in found.items()
+        if len({value for _, value in pairs}) > 1
+    )
 
 
 def _with_stages(values: Sequence[tuple[str, str]]) -> str:

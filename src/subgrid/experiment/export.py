@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from subgrid.closures import load_closure
+from subgrid.computing import lenient
 from subgrid.config import AdaptedConfig, LearnedConfig, validity_of
 from subgrid.deploy import EXPORTERS
 from subgrid.errors import ConfigError, RunFolderError, UnknownNameError
@@ -21,6 +22,7 @@ from subgrid.experiment.results import load_results
 from subgrid.registry import unknown_name_message
 
 
+@lenient()
 def export_model(
     path: str | Path, name: str, out: str | Path, *, to: str = "bundle", seed: int | None = None
 ) -> int:

@@ -1,13 +1,12 @@
 """The run folder: where everything is, what made it, and which stages are done."""
 
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from subgrid import __version__
-from subgrid.config import Config, config_from_dict, config_to_toml
+from subgrid.config import Config, config_from_dict, config_to_toml, read_toml
 from subgrid.errors import CorruptFileError, RunFolderError
 from subgrid.experiment.environments import same_code
 from subgrid.experiment.keys import STAGES, stage_keys
@@ -81,8 +80,8 @@ class RunFolder:
                 "--out, or use the version that made it."
             )
         try:
-            tables = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            tables = read_toml(file)
+        except ValueError as error:
             raise CorruptFileError(f"{file} is not valid TOML: {error}") from error
         config = config_from_dict(tables, str(file))
         if manifest["config_hash"] != config_hash(config.to_dict()):

@@ -51,6 +51,7 @@ from subgrid.experiment.results import (
     write_text,
 )
 from subgrid.experiment.workers import make_room
+from subgrid.randomness import random_key
 from subgrid.systems import state_shapes
 from subgrid.training import channels
 
@@ -148,7 +149,7 @@ class HeldOut:
             _batches(samples, chosen, self.names, forcings),
             system=self.system,
             scale=np.concatenate([np.ravel(known[name].std) for name in forcings]),
-            key=jax.random.key(self.config.seed),
+            key=random_key(self.config.seed),
             progress=task.update,
         )
         if masked := int(scores["masked_samples"]):
@@ -184,7 +185,7 @@ class HeldOut:
             setup.plan,
             observer=setup.observer,
             truth=self._following(self.names) if follows else None,
-            key=jax.random.key(self.config.seed),
+            key=random_key(self.config.seed),
             file=self.folder.evaluation / "partial" / kept / partial,
             progress=lambda done, total: task.update(done),
         )

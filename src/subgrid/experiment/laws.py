@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from subgrid.closures import check_closure
+from subgrid.randomness import random_key
 from subgrid.systems import AbstractSystem, largest_safe_dt
 from subgrid.types import Variable
 
@@ -36,7 +37,7 @@ def closure_laws(closure: Any, system: AbstractSystem, state: Any = None) -> lis
     except Exception as error:
         return [Law("interface", False, f"{type(error).__name__}: {error}")]
     state = _developed_state(system) if state is None else state
-    memory = closure.init(state, key=jax.random.key(0))
+    memory = closure.init(state, key=random_key(0))
 
     def call(x: Any) -> Any:
         return closure(x, memory, None)[0]
@@ -62,7 +63,7 @@ def system_laws(system: AbstractSystem) -> list[Law]:
     (to rounding), 20 healthy steps of a small dt, finite diagnostics. Reported: the largest safe
     dt.
     """
-    state = system.initial_state(key=jax.random.key(0))
+    state = system.initial_state(key=random_key(0))
     call = system.tendency
     checks: tuple[tuple[str, Callable[[], Law]], ...] = (
         ("variables", lambda: _variables(system.variables, state)),
@@ -91,7 +92,7 @@ def _guard(name: str, check: Callable[[], Law]) -> Law:
 
 def _developed_state(system: Any) -> Any:
     model = system.model(_small_dt(system))
-    carry = model.init(system.initial_state(key=jax.random.key(0)))
+    carry = model.init(system.initial_state(key=random_key(0)))
     step = eqx.filter_jit(model.step)
     for _ in range(50):
         carry = step(carry)
@@ -101,7 +102,7 @@ def _developed_state(system: Any) -> Any:
 def _small_dt(system: Any) -> float:
     if not hasattr(system, "max_stable_dt"):
         return 1.0e-3
-    return 0.1 * float(system.max_stable_dt(system.initial_state(key=jax.random.key(0))))
+    return 0.1 * float(system.max_stable_dt(system.initial_state(key=random_key(0))))
 
 
 def _difference(got: Any, wanted: Any) -> float:
@@ -190,7 +191,7 @@ def _steps(system: Any, closure: Any, state: Any) -> Law:
     from subgrid.stepping import rollout
 
     model = system.model(_small_dt(system), closure)
-    result = rollout(model, state, 20, 20, key=jax.random.key(0))
+    result = rollout(model, state, 20, 20, key=random_key(0))
     died = int(result.blew_up_at)
     return Law(
         "model step", died < 0, "20 steps" if died < 0 else f"left its bounds at step {died}"

@@ -1,6 +1,5 @@
 """One process at a time in a run folder."""
 
-import fcntl
 import json
 import os
 import socket
@@ -8,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from subgrid import locks
 from subgrid.errors import RunLockedError
 
 
@@ -24,17 +24,13 @@ class RunLock:
         self._stream: Any = None
 
     def __enter__(self) -> "RunLock":
-        stream = open(self.path, "a+", encoding="utf-8")
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.seek(0)
-            holder = _describe(stream.read())
-            stream.close()
+        stream = locks.take(self.path)
+        if stream is None:
+            holder = _describe(self.path.read_text(encoding="utf-8", errors="replace"))
             raise RunLockedError(
                 f"{self.path.parent} is in use by {holder}. Wait for it, stop it, or choose "
                 "another folder with --out."
-            ) from None
+            )
         stream.seek(0)
         stream.truncate()
         json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}, stream)

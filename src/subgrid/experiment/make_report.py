@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from subgrid.closures import LearnedClosure
+from subgrid.computing import lenient
 from subgrid.config import (
     Config,
     GridConfig,
@@ -60,6 +60,7 @@ from subgrid.experiment.results import Results, load_results
 from subgrid.experiment.separated import separated_scores
 from subgrid.experiment.workers import Workers
 from subgrid.nn import parameter_count
+from subgrid.randomness import random_key
 from subgrid.training import forward_gflop
 
 _MEASURED = STAGES[:3]  # what the report shows is of these
@@ -74,6 +75,7 @@ def make_report(folder: RunFolder, progress: Progress, workers: Workers) -> dict
     return {}
 
 
+@lenient()
 def make_markdown(path: str | Path, file: str | Path) -> list[Path]:
     """Write the report of a finished run as Markdown, images in `figures` beside it.
 
@@ -161,7 +163,7 @@ def _snapshot(folder: RunFolder, results: Results, found: Sequence[Candidate]) -
 
     @eqx.filter_jit
     def increment(closure: Any, state: Any) -> Any:
-        memory = closure.init(state, key=jax.random.key(config.seed))
+        memory = closure.init(state, key=random_key(config.seed))
         return observables.field(closure(state, memory)[0])
 
     predictions = {}

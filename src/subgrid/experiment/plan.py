@@ -1,7 +1,6 @@
 """What a run will take: counted from its config, and timed by a few steps and updates here."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from subgrid.closures import TENDENCY, in_system
+from subgrid.computing import lenient
 from subgrid.config import (
     AdaptedConfig,
     ClosureConfig,
@@ -32,7 +32,9 @@ from subgrid.config import (
 from subgrid.data import fits_in_memory
 from subgrid.experiment.progress import duration
 from subgrid.experiment.separated import cases
+from subgrid.machine import usable_cpus
 from subgrid.nn import parameter_count
+from subgrid.randomness import random_key
 from subgrid.stepping import advance_segment
 from subgrid.systems import state_shapes
 
@@ -56,6 +58,7 @@ class StagePlan:
     seconds: float
 
 
+@lenient()
 def plan_run(
     config: Config, workers: int = 1, copies: Mapping[str, Path] | None = None
 ) -> list[StagePlan]:
@@ -171,7 +174,7 @@ def _fine_tuning(
     tune, base = adapted.fine_tune, config.base_of(adapted)
     if tune is None:
         return 0.0, 0.0, 0
-    network = build_network(config, base, system, jax.random.key(0))
+    network = build_network(config, base, system, random_key(0))
     one = step_operations(system) + network.flops(*system.grid.shape)
     per_step = _seconds_per_step(system, config.coarse_dt, None, at_once)
     per_step += _seconds_per_forward(network, system.grid.shape, at_once)
@@ -182,7 +185,7 @@ def _fine_tuning(
 
 def _networks(config: Config, systems: Sequence[Any]) -> Iterator[tuple[Any, Any, Any, int]]:
     """Yield each network to be trained with its system, its entry and how often it is trained."""
-    key = jax.random.key(0)
+    key = random_key(0)
     for model in (*config.learned(), *config.searched(), *config.calibrated()):
         network = build_network(config, model, systems[0], key)
         # a cascade trains one network after another: the whole is an upper bound for each
@@ -223,7 +226,7 @@ def _plan_evaluation(
         operations += steps * step_operations(stepped)
         seconds += steps * _seconds_per_step(stepped, dt, closure, at_once)
         if isinstance(base, LearnedConfig):
-            network = build_network(config, base, system, jax.random.key(0))
+            network = build_network(config, base, system, random_key(0))
             operations += steps * network.flops(*system.grid.shape)
             make = _make(base)
             if make not in forwards:
@@ -248,7 +251,7 @@ def _plan_search(config: Config, system: Any, at_once: int) -> tuple[float, floa
     searched, settings, shape = config.searched(), config.evaluation, system.grid.shape
     if not searched:
         return 0.0, 0.0, 0
-    networks = [build_network(config, model, system, jax.random.key(0)) for model in searched]
+    networks = [build_network(config, model, system, random_key(0)) for model in searched]
     works = [network.flops(*shape) for network in networks]
     # two are timed, for a small network takes more per operation; the others lie between
     extremes = {works.index(extreme(works)) for extreme in (min, max)}
@@ -276,12 +279,12 @@ def _sees_tendency(model: Any) -> bool:
 
 
 def _some_state(system: Any) -> Any:
-    return system.initial_state(key=jax.random.key(0))
+    return system.initial_state(key=random_key(0))
 
 
 def _seconds_per_step(system: Any, dt: float, closure: Any, at_once: int = 1) -> float:
     model = system.model(dt, closure)
-    carry = model.init(_some_state(system), key=jax.random.key(0))
+    carry = model.init(_some_state(system), key=random_key(0))
     seconds = timed(lambda: advance_segment(model, carry, 1, _TIMED_STEPS, _nothing), at_once)
     return seconds / _TIMED_STEPS
 
@@ -316,7 +319,7 @@ def _count(*groups: Sequence[Any]) -> int:
 
 def _at_once(workers: int, works: int) -> int:
     """Return how many of a stage's works run side by side."""
-    return max(1, min(workers, works, os.cpu_count() or 1))
+    return max(1, min(workers, works, usable_cpus()))
 
 
 def timed(call: Callable[[], Any], at_once: int = 1) -> float:

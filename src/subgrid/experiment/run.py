@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from subgrid import __version__
+from subgrid.computing import lenient
 from subgrid.config import Config, check_builds, check_names
 from subgrid.errors import ConfigError, RunFolderError
-from subgrid.experiment.environments import participants, told
+from subgrid.experiment.environments import COPIED, participants, refuse_other_settings, told
 from subgrid.experiment.evaluate import evaluate
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.keys import STAGES, stage_keys, stage_parts
@@ -35,6 +36,7 @@ _RUNNERS: dict[str, tuple[_Runner, tuple[str, ...]]] = {
 }
 
 
+@lenient()
 def run_experiment(
     config: Config,
     out: str | Path,
@@ -73,7 +75,7 @@ def run_experiment(
                     f"the stage {stage!r} of {out} is not finished, and {wanted[0]!r} needs it: "
                     f"run `subgrid {stage} {out}` first, or `subgrid run {out}` for all stages"
                 )
-        _refuse_other_version(folder, wanted, force)
+        _refuse_mixing(folder, wanted, force)
         if force:
             _remove_outputs(folder, wanted[0])
         for line in kept_copies(folder):
@@ -84,6 +86,7 @@ def run_experiment(
     return folder
 
 
+@lenient()
 def check_run(
     config: Config,
     out: Path,
@@ -108,7 +111,7 @@ def check_run(
         check_time_steps(config, [stage for stage in stages if not folder.is_done(stage)])
     source = _source_of_data(config, out, data_from, stages[0], force)
     if folder is not None:
-        _refuse_other_version(folder, stages, force)
+        _refuse_mixing(folder, stages, force)
         if keeps_models:
             refuse_changed_bundles(folder)
     return source
@@ -133,14 +136,21 @@ def _run_stage(folder: RunFolder, stage: str, progress: Progress, workers: Worke
     progress.note(f"{stage}: done in {duration(seconds)}")
 
 
-def _refuse_other_version(folder: RunFolder, wanted: Sequence[str], force: bool) -> None:
-    """Raise RunFolderError if results of two versions would meet in one folder."""
+def _refuse_mixing(folder: RunFolder, wanted: Sequence[str], force: bool) -> None:
+    """Raise RunFolderError if results of two versions or settings would meet in one folder."""
     manifest = folder.manifest()
-    if manifest["subgrid"] == __version__:
+    if force and wanted[0] == STAGES[0]:
         return
-    anew = force and wanted[0] == STAGES[0]
-    left = [] if anew else [stage for stage in wanted if force or not folder.is_done(stage)]
-    if left not in ([], ["report"]):
+    kept = STAGES[: STAGES.index(wanted[0])] if force else STAGES[:-1]
+    earlier, now = participants(manifest, kept), environment()
+    alike = all(each.get("settings", now["settings"]) == now["settings"] for _, each in earlier)
+    if alike and manifest["subgrid"] == __version__:
+        return  # asked first, for what is done is known by the hash of every file
+    left = [stage for stage in wanted if force or not folder.is_done(stage)]
+    if left in ([], ["report"]):
+        return
+    refuse_other_settings(left[0], now, earlier)
+    if manifest["subgrid"] != __version__:
         raise RunFolderError(
             f"{folder.path} was begun by subgrid {manifest['subgrid']}, this is {__version__}: "
             f"{left[0]!r} would mix results of two versions. Go on with that version, make all "
@@ -214,6 +224,11 @@ def _source_of_data(
             "its data would mix results of two versions. Take them over with that version, or make "
             f"them again (`subgrid simulate {other.path} --force`)."
         )
+    refuse_other_settings(
+        STAGES[0],
+        environment(),
+        [(COPIED, each) for _, each in participants(other.manifest(), STAGES[:1])],
+    )
     if not other.is_done("simulate"):
         raise RunFolderError(f"--data-from {other.path}: its stage 'simulate' is not finished")
     return other

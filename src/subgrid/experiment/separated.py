@@ -27,6 +27,7 @@ from subgrid.experiment.results import is_written, read_dataset, write_dataset
 from subgrid.experiment.training_runs import Watch, pairs, train_once
 from subgrid.experiment.workers import Workers
 from subgrid.nn import SeparatedNetwork
+from subgrid.randomness import random_key
 from subgrid.training import channels, train_separated
 
 _BATCH = 32  # samples per call of a network in the test
@@ -72,7 +73,7 @@ def train_case(folder: RunFolder, case: Case, progress: Progress) -> dict[str, A
 
     def fit(target: Path, seed: int, watch: Watch) -> SeparatedNetwork:
         coarse = _systems(config)[case.high]
-        key = jax.random.key(np.uint32(seed))
+        key = random_key(seed)
         return train_separated(
             build_separated_network(case.entry, case.task, coarse, key),
             pairs(folder, "train", coarse),

@@ -5,9 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-
 from subgrid.closures import LearnedClosure, in_system, load_closure, with_energy_limit
 from subgrid.config import (
     AdaptedConfig,
@@ -31,6 +28,7 @@ from subgrid.experiment.simulate import check_online_step
 from subgrid.experiment.training_runs import Watch, pairs, train_once
 from subgrid.experiment.workers import Workers
 from subgrid.provenance import write_atomic
+from subgrid.randomness import random_key
 from subgrid.training import energy_limit_of, train_cascade, train_offline, train_online
 
 
@@ -87,7 +85,7 @@ def _train_one(
         plans = [build_plan(config, model, stage) for stage in range(len(model.networks))]
         trainer: Callable[..., Any] = train_cascade if cascade else train_offline
         result = trainer(
-            build_network(config, model, coarse, jax.random.key(np.uint32(seed))),
+            build_network(config, model, coarse, random_key(seed)),
             pairs(folder, "train", coarse),
             pairs(folder, "validation", coarse),
             plans if cascade else plans[0],

@@ -3,7 +3,7 @@
 import contextlib
 import gc
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import jax
 
+from subgrid.computing import settings, under
 from subgrid.data import dask_map, process_map
 from subgrid.errors import ConfigError
 from subgrid.experiment.progress import Progress, Task
@@ -39,7 +40,8 @@ class Workers:
         Each is given the progress display to tell to. If one raises, or at an interrupt, the others
         stop when they next tell how far they are; then that is raised.
         """
-        works = [partial(_do, work) for work in works]
+        # a thread of its own starts without what is set for this one
+        works = [partial(_do, work, settings()) for work in works]
         if min(self.count, len(works)) < 2:
             return [work(progress) for work in works]
         shared = _Shared(progress)
@@ -71,8 +73,9 @@ def make_room() -> None:
         gc.collect()
 
 
-def _do(work: Callable[[Progress], T], progress: Progress) -> T:
-    result = work(progress)
+def _do(work: Callable[[Progress], T], values: Mapping[str, Any], progress: Progress) -> T:
+    with under(values):
+        result = work(progress)
     make_room()
     return result
 

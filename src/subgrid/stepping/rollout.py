@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from subgrid.computing import lenient
 from subgrid.stepping.model import AbstractModel, Carry
 
 
@@ -99,6 +100,7 @@ def advance_segment(
     return jax.lax.scan(frame, carry, folded, length=frames)
 
 
+@lenient()
 def rollout(
     model: AbstractModel,
     state: PyTree,

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
+from subgrid.computing import lenient
 from subgrid.errors import UnstableRunError
 from subgrid.stepping.model import AbstractModel
 from subgrid.stepping.rollout import advance_segment
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 SEGMENT_STEPS = 2000
 
 
+@lenient()
 def simulate(
     model: AbstractModel,
     state: PyTree,

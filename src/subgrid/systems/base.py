@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
 from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid
+from subgrid.randomness import random_key
 from subgrid.registry import unknown_name_message
 from subgrid.stepping import AbstractScheme, Model
 from subgrid.types import Variable
@@ -109,7 +110,7 @@ class AbstractSystem(eqx.Module):
 
 def state_shapes(system: Any) -> PyTree:
     """Return the shapes and dtypes of a system's state, computing nothing."""
-    return jax.eval_shape(lambda key: system.initial_state(key=key), jax.random.key(0))
+    return jax.eval_shape(lambda key: system.initial_state(key=key), random_key(0))
 
 
 def plane_coordinates(

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from subgrid.computing import lenient, unusual
+from subgrid.computing import settings as settings_of_jax
 from subgrid.provenance import load_arrays, structure_text
 from subgrid.randomness import require_seed
 from subgrid.training.checkpoint import Checkpoints, fill, tree_hash
@@ -17,6 +19,7 @@ from subgrid.training.trackers import Callback, JsonLines
 from subgrid.training.update import Loss, data_mesh
 
 
+@lenient()
 def fit(
     network: Any,
     plan: Plan,
@@ -44,9 +47,9 @@ def fit(
     Called again on the same folder it goes on from the last checkpoint, or returns at once if the
     run is done. Files: metrics.jsonl, best.safetensors, checkpoints/.
 
-    Raises ConfigError for a bad seed, RunFolderError for a folder of another run or of other
-    devices, CorruptFileError for a damaged one, and UnstableRunError if more than
-    `plan.most_skipped` updates in a row have a loss or gradient that is not finite, or if no
+    Raises ConfigError for a bad seed, RunFolderError for a folder of another run, of other devices
+    or of other settings of JAX, CorruptFileError for a damaged one, and UnstableRunError if more
+    than `plan.most_skipped` updates in a row have a loss or gradient that is not finite, or if no
     validation loss is finite.
     """
     require_seed(seed)
@@ -56,6 +59,7 @@ def fit(
         **(settings or {}),
         **plan.settings(),
         "seed": seed,
+        **unusual(settings_of_jax()),  # the usual ones are not told, as before there were these
         "devices": f"{mesh.size} {jax.default_backend()}",
         "network": tree_hash(network),
         "structure": structure_text(network),

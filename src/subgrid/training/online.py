@@ -15,7 +15,7 @@ from subgrid.closures import state_to_channels
 from subgrid.data import Windows, statistics
 from subgrid.errors import ConfigError, ShapeError
 from subgrid.provenance import structure_text
-from subgrid.randomness import Stream
+from subgrid.randomness import Stream, random_key
 from subgrid.stepping import AbstractModel, repeat
 from subgrid.training.checkpoint import tree_hash
 from subgrid.training.loop import fit
@@ -172,7 +172,7 @@ def unrolled(
             f"{windows.path}: the standard deviations of {list(names)} are {scale.tolist()}; "
             "errors of a channel that does not vary cannot be scaled."
         )
-    like = eqx.filter_eval_shape(lambda key: system.initial_state(key=key), jax.random.key(0))
+    like = eqx.filter_eval_shape(lambda key: system.initial_state(key=key), random_key(0))
     return Unrolled(model_with, steps_per_frame, names, like, scale)
 
 
@@ -194,7 +194,7 @@ def make_validation(
     Taken over a fixed subset of the windows, drawn by `seed`, as are the keys of their runs.
     """
     chosen = validation_subset(windows, plan, seed)
-    stream = jax.random.fold_in(jax.random.key(seed), np.uint32(Stream.VALIDATION_SUBSET))
+    stream = jax.random.fold_in(random_key(seed), np.uint32(Stream.VALIDATION_SUBSET))
     keys = jax.random.split(stream, len(chosen))
     return mean_errors(task.errors, task.of_state(windows.batch(chosen)), keys)
 

@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from subgrid.errors import ConfigError, UnstableRunError
 from subgrid.nn import trainable
 from subgrid.provenance import load_arrays, save_arrays
+from subgrid.randomness import random_key
 from subgrid.training.checkpoint import Checkpoint, Checkpoints, Position, arrays_by_path
 from subgrid.training.plan import Plan
 from subgrid.training.prefetch import Prefetch
@@ -189,7 +190,7 @@ class Run:
     def _describe(self, batch: Any) -> tuple[int, tuple[str, ...]]:
         """Return the batch size and the names of the loss's further scalars, without computing."""
         size = jax.tree.leaves(place_batch(batch, self.mesh, self.plan.chunk))[0].shape[0]
-        keys = jax.random.split(jax.random.key(0), size)
+        keys = jax.random.split(random_key(0), size)
         network = self.parts.join(self.parts.parameters)
         _, values = eqx.filter_eval_shape(evaluate_loss, self.loss, network, batch, keys)
         return size, tuple(name for name in values if name != "loss")

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as Spec
 from jaxtyping import Array, Float, Int, Key
 
 from subgrid.errors import ShapeError
-from subgrid.randomness import Stream
+from subgrid.randomness import Stream, random_key
 
 Loss = Callable[[Any, Any, Key[Array, "batch"]], Any]
 """loss(network, batch, keys): the mean over the batch, or (mean, dict of further scalars)."""
@@ -84,7 +84,7 @@ def make_update(
     A loss or gradient that is not finite changes nothing but the counters.
     """
     gradient = _parallel(_chunked_gradient(loss, static, chunk), mesh)
-    stream = jax.random.fold_in(jax.random.key(seed), np.uint32(Stream.LOSS))
+    stream = jax.random.fold_in(random_key(seed), np.uint32(Stream.LOSS))
 
     def update(state, frozen, batch, number):
         size = jax.tree.leaves(batch)[0].shape[0]
