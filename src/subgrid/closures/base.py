@@ -8,6 +8,8 @@ import jax
 from jaxtyping import PyTree
 
 from subgrid.errors import ShapeError
+from subgrid.systems import AbstractSystem
+from subgrid.systems.sample import guard_methods
 
 
 class AbstractClosure(eqx.Module):
@@ -23,8 +25,19 @@ class AbstractClosure(eqx.Module):
     second, without the increment; None where no model calls it or where `forcing` is given.
 
     A user's own closure subclasses this, is built as `Class(system, **arguments)`, and is named
-    "module:Class" wherever a closure is chosen by name.
+    "module:Class" wherever a closure is chosen by name. One that keeps the system as its field
+    `system` takes one state of it: another shape is a ShapeError.
     """
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        guard_methods(cls, lambda closure: closure.own_system)
+
+    @property
+    def own_system(self) -> AbstractSystem | None:
+        """Return the system that the closure was built for, None where it keeps none."""
+        system = getattr(self, "system", None)
+        return system if isinstance(system, AbstractSystem) else None
 
     @property
     def takes_tendency(self) -> bool:

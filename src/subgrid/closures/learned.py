@@ -109,6 +109,11 @@ class LearnedClosure(AbstractClosure):
         self.energy_limit = None if energy_limit is None else float(energy_limit)
 
     @property
+    def own_system(self) -> AbstractSystem | None:
+        """Return the system that forms the inputs, None without such."""
+        return None if self.inputs is None else self.inputs.system
+
+    @property
     def takes_tendency(self) -> bool:
         """Return whether the network sees the resolved tendency."""
         return self.inputs is not None and TENDENCY in self.inputs.names

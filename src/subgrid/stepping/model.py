@@ -66,8 +66,11 @@ class Model(AbstractModel):
     closure: Any = None
 
     def init(self, state: PyTree, *, key: PRNGKeyArray | None = None) -> Carry:
-        """Return the carry that starts from `state`; raises ShapeError for a misshapen closure."""
-        memory = started_memory(self.closure, state, key)
+        """Return the carry that starts from one state.
+
+        Raises ShapeError for more than one, another grid or a misshapen closure.
+        """
+        memory = started_memory(self.system, self.closure, state, key)
         evolved = self.system.to_evolved(state)
         return Carry(
             evolved,
@@ -112,8 +115,12 @@ class Model(AbstractModel):
         return jax.tree.map(jnp.add, rate, added), memory
 
 
-def started_memory(closure: Any, state: PyTree, key: PRNGKeyArray | None) -> PyTree:
-    """Return the memory of a closure, None without one; raises ShapeError if it is misshapen."""
+def started_memory(system: Any, closure: Any, state: PyTree, key: PRNGKeyArray | None) -> PyTree:
+    """Return the memory of a closure for a run from `state`, None without a closure.
+
+    Raises ShapeError unless the state is one of `system` and the closure's increment is like it.
+    """
+    system.check_state(state)
     if closure is None:
         return None
     memory = closure.init(state, key=key)

@@ -78,8 +78,8 @@ class SplitModel(AbstractModel):
             )
 
     def init(self, state: PyTree, *, key: PRNGKeyArray | None = None) -> Carry:
-        """Return the carry that starts from `state`; raises ShapeError for a misshapen closure."""
-        memory = started_memory(self.closure, state, key)
+        """Return the carry that starts from one state; raises ShapeError as `Model.init` does."""
+        memory = started_memory(self.system, self.closure, state, key)
         return Carry(state, None, memory, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
 
     def step(self, carry: Carry, forcing: PyTree = None) -> Carry:

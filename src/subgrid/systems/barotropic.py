@@ -71,6 +71,7 @@ class BarotropicVorticity(AbstractSystem):
     """
 
     State = BarotropicState
+    Evolved = BarotropicSpectrum
     evolves_spectra = True
     time_units = "1"
 

@@ -15,6 +15,7 @@ from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid
 from subgrid.registry import unknown_name_message
 from subgrid.stepping import AbstractScheme, Model
+from subgrid.systems.sample import check_sample, guard_methods, one_sample
 from subgrid.types import Variable
 
 
@@ -28,12 +29,21 @@ class AbstractSystem(eqx.Module):
     arrays (in any linear packing), so a multiplier of wavenumbers can act on it directly.
     `diagnosing`: the constants that say which flow a state is; the others act in the step alone.
     `time_units`: of `dt` and of all rates; "1" in a dimensionless system.
+
+    Public methods take one sample: whatever argument is a `State`, or an `Evolved` (the class of
+    those spectra), must have the shapes that `variables` and `coordinates` say, else they raise
+    ShapeError. Subclasses inherit that check. Map over more samples with `jax.vmap`.
     """
 
     State: ClassVar[Any]
+    Evolved: ClassVar[Any] = None
     evolves_spectra: ClassVar[bool] = False
     diagnosing: ClassVar[tuple[str, ...]] = ()
     time_units: ClassVar[str] = "s"
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        guard_methods(cls)
 
     @property
     @abc.abstractmethod
@@ -58,7 +68,10 @@ class AbstractSystem(eqx.Module):
 
     @abc.abstractmethod
     def coordinates(self) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
-        """Return the values and CF attributes of each dimension of `variables`."""
+        """Return the values and CF attributes of each dimension of `variables`.
+
+        Of static fields alone: how many values there are is looked up while tracing.
+        """
 
     def model(self, dt: float, closure: Any = None, scheme: AbstractScheme | None = None) -> Model:
         """Return the model that steps this system by `dt` seconds, with a closure if given."""
@@ -71,6 +84,15 @@ class AbstractSystem(eqx.Module):
             closure=closure,
         )
 
+    def check_state(self, state: PyTree) -> None:
+        """Raise unless `state` is one of this system: TypeError, or ShapeError for its shapes."""
+        if not isinstance(state, self.State):
+            raise TypeError(
+                f"{type(self).__name__} takes a {self.State.__name__}, got a {type(state).__name__}"
+            )
+        check_sample(self, state, type(self).__name__)
+
+    @one_sample
     def to_evolved(self, state: PyTree) -> PyTree:
         """Return the representation that a model steps."""
         return state
@@ -98,6 +120,7 @@ class AbstractSystem(eqx.Module):
         """Return what the system makes of the representation after each step (filters)."""
         return evolved
 
+    @one_sample
     def is_healthy(self, evolved: PyTree) -> Bool[Array, ""]:
         """Return whether every array is finite and within the bounds of its variable."""
         healthy = jnp.array(True)

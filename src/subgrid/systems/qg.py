@@ -106,6 +106,7 @@ class TwoLayerQG(AbstractSystem):
     """
 
     State = QGState
+    Evolved = QGSpectrum
     evolves_spectra = True
     diagnosing = (
         "deformation_radius",
