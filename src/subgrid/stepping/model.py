@@ -57,13 +57,17 @@ class Model(AbstractModel):
     tendency, which it is given if it takes it; a multi-step scheme re-uses its past values. Its
     memory advances once per step.
 
-    `dt`: seconds. `system` must offer what `subgrid.systems.AbstractSystem` does.
+    `dt`: seconds. `system` must offer what `subgrid.systems.AbstractSystem` does. Raises
+    ConfigError, naming what differs, for a closure that was built for another system.
     """
 
     system: Any
     scheme: AbstractScheme
     dt: float = eqx.field(converter=float, static=True)
     closure: Any = None
+
+    def __check_init__(self):
+        check_home(self.closure, self.system)
 
     def init(self, state: PyTree, *, key: PRNGKeyArray | None = None) -> Carry:
         """Return the carry that starts from one state.
@@ -113,6 +117,12 @@ class Model(AbstractModel):
         increment, memory = self.closure(state, memory, forcing, **known)
         added = self.system.increment_to_evolved(increment)
         return jax.tree.map(jnp.add, rate, added), memory
+
+
+def check_home(closure: Any, system: Any) -> None:
+    """Raise ConfigError if a closure that says so was built for another system."""
+    if hasattr(closure, "check_system"):
+        closure.check_system(system)
 
 
 def started_memory(system: Any, closure: Any, state: PyTree, key: PRNGKeyArray | None) -> PyTree:

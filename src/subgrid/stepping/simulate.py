@@ -11,6 +11,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from subgrid.errors import UnstableRunError
 from subgrid.stepping.model import Model
+from subgrid.stepping.split import SplitModel
 from subgrid.stepping.rollout import advance_segment
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ SEGMENT_STEPS = 2000
 
 
 def simulate(
-    model: Model,
+    model: Model | SplitModel,
     state: PyTree,
     steps: int,
     save_every: int = 1,
@@ -33,7 +34,8 @@ def simulate(
     is told (steps done, steps): True prints a line on standard error. Frame 0 is the initial state.
     A run that blows up ends there: the dataset holds the frames before it and the attribute
     `blew_up_at` (the step; -1 otherwise). Raises ValueError if `steps` is no positive multiple of
-    `save_every`, UnstableRunError if the initial state itself is out of bounds.
+    `save_every`, UnstableRunError if the initial state itself is out of bounds, ShapeError unless
+    it is one state of the model's system.
     """
     if save_every < 1 or steps < 1 or steps % save_every:
         raise ValueError(
@@ -58,7 +60,7 @@ def simulate(
 
 
 def _dataset(
-    model: Model, saved: list[Any], frames: int, save_every: int, blew_up_at: int
+    model: Model | SplitModel, saved: list[Any], frames: int, save_every: int, blew_up_at: int
 ) -> "xarray.Dataset":
     import xarray
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
-from subgrid.stepping.model import AbstractModel, Carry, started_memory
+from subgrid.stepping.model import AbstractModel, Carry, check_home, started_memory
 
 
 class AbstractCoupling(eqx.Module):
@@ -60,7 +60,8 @@ class SplitModel(AbstractModel):
     """Steps a system by its own `advance(state, dt, forcing)`, such as a fractional step.
 
     `coupling`: how the closure's increment enters. `dt`: in the system's unit of time. Raises
-    ValueError unless it is positive, TypeError for a system without `advance`.
+    ValueError unless it is positive, TypeError for a system without `advance`, ConfigError for a
+    closure of another system.
     """
 
     system: Any
@@ -76,6 +77,7 @@ class SplitModel(AbstractModel):
                 f"SplitModel steps systems that offer advance(state, dt, forcing); "
                 f"{type(self.system).__name__} does not: use system.model(dt)"
             )
+        check_home(self.closure, self.system)
 
     def init(self, state: PyTree, *, key: PRNGKeyArray | None = None) -> Carry:
         """Return the carry that starts from one state; raises ShapeError as `Model.init` does."""

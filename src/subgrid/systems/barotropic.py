@@ -73,6 +73,7 @@ class BarotropicVorticity(AbstractSystem):
     State = BarotropicState
     Evolved = BarotropicSpectrum
     evolves_spectra = True
+    limits = ("vorticity_bound",)
     time_units = "1"
 
     grid: PeriodicGrid = eqx.field(static=True)

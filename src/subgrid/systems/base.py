@@ -28,6 +28,7 @@ class AbstractSystem(eqx.Module):
     state itself is evolved. `evolves_spectra`: that representation is the rfft2 of the state's
     arrays (in any linear packing), so a multiplier of wavenumbers can act on it directly.
     `diagnosing`: the constants that say which flow a state is; the others act in the step alone.
+    `limits`: the fields that only say when a run has blown up.
     `time_units`: of `dt` and of all rates; "1" in a dimensionless system.
 
     Public methods take one sample: whatever argument is a `State`, or an `Evolved` (the class of
@@ -39,6 +40,7 @@ class AbstractSystem(eqx.Module):
     Evolved: ClassVar[Any] = None
     evolves_spectra: ClassVar[bool] = False
     diagnosing: ClassVar[tuple[str, ...]] = ()
+    limits: ClassVar[tuple[str, ...]] = ()
     time_units: ClassVar[str] = "s"
 
     def __init_subclass__(cls, **kwargs: Any):
@@ -74,7 +76,10 @@ class AbstractSystem(eqx.Module):
         """
 
     def model(self, dt: float, closure: Any = None, scheme: AbstractScheme | None = None) -> Model:
-        """Return the model that steps this system by `dt` seconds, with a closure if given."""
+        """Return the model that steps this system by `dt` seconds, with a closure if given.
+
+        Raises ConfigError, naming what differs, for a closure of another system.
+        """
         if not dt > 0:
             raise ValueError(f"dt must be positive, got {dt!r}")
         return Model(
@@ -97,14 +102,17 @@ class AbstractSystem(eqx.Module):
         """Return the representation that a model steps."""
         return state
 
+    @one_sample
     def to_state(self, evolved: PyTree) -> PyTree:
         """Return the state from the representation that a model steps."""
         return evolved
 
+    @one_sample
     def evolved_tendency(self, evolved: PyTree, forcing: PyTree = None) -> PyTree:
         """Return the tendency in the representation that a model steps."""
         return self.tendency(evolved, forcing)
 
+    @one_sample
     def rate_to_state(self, rate: PyTree) -> PyTree:
         """Return a tendency of the representation that a model steps as one of the state.
 
@@ -112,10 +120,12 @@ class AbstractSystem(eqx.Module):
         """
         return self.to_state(rate)
 
+    @one_sample
     def increment_to_evolved(self, increment: PyTree) -> PyTree:
         """Return a closure's increment in the representation that a model steps."""
         return increment
 
+    @one_sample
     def after_step(self, evolved: PyTree) -> PyTree:
         """Return what the system makes of the representation after each step (filters)."""
         return evolved

@@ -108,6 +108,7 @@ class TwoLayerQG(AbstractSystem):
     State = QGState
     Evolved = QGSpectrum
     evolves_spectra = True
+    limits = ("pv_bound",)
     diagnosing = (
         "deformation_radius",
         "thickness_ratio",
