@@ -29,6 +29,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from subgrid.closures import AbstractClosure
+from subgrid.grids import PeriodicGrid
 from subgrid.systems import TwoLayerQG
 
 
@@ -42,7 +43,7 @@ class ScaleSelectiveDamping(AbstractClosure):
 
     damping_time: Float[Array, ""]
     rate: Float[Array, "1 l k"]  # (κ/κ_N)^(2n), no units
-    shape: tuple[int, int] = eqx.field(static=True)
+    grid: PeriodicGrid = eqx.field(static=True)  # models on another grid refuse the closure
 
     def __init__(self, system: TwoLayerQG, damping_time: float = 172800.0, order: int = 2):
         if damping_time <= 0:
@@ -52,14 +53,14 @@ class ScaleSelectiveDamping(AbstractClosure):
         # NumPy float64 here, once; the precision of the system in every step
         relative = grid.wavenumber_squared / grid.nyquist**2
         self.rate = jnp.asarray(relative[None] ** order, system.dtype)
-        self.shape = grid.shape
+        self.grid = grid
 
     def __call__(
         self, state: PyTree, memory: PyTree = None, forcing: PyTree = None
     ) -> tuple[PyTree, PyTree]:
         """Return the increment of q [level, y, x] in 1/s² and the memory it got."""
         damped = -self.rate / self.damping_time * jnp.fft.rfft2(state.q)
-        return type(state)(jnp.fft.irfft2(damped, s=self.shape)), memory
+        return type(state)(jnp.fft.irfft2(damped, s=self.grid.shape)), memory
 
 
 if __name__ == "__main__":

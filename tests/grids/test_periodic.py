@@ -54,6 +54,8 @@ def test_resized_keeps_the_domain():
     grid = PeriodicGrid(64, 32, 1.0e6, 7.0e5)
     assert grid.resized(32) == PeriodicGrid(32, 16, 1.0e6, 7.0e5)
     assert grid.resized(48, 20) == PeriodicGrid(48, 20, 1.0e6, 7.0e5)
+    with pytest.raises(ValueError, match=r"nx = 30 makes ny = 22\.5"):  # 22 would change the cells
+        PeriodicGrid(64, 48).resized(30)
 
 
 @pytest.mark.parametrize(("sizes", "name", "got"), [((63,), "nx", "63"), ((64, 2), "ny", "2")])

@@ -250,3 +250,67 @@ def test_legacy_pair_is_not_adjoint(float64):
     left = float(jnp.sum(_down(x, COARSE, True) * y))
     right = float(jnp.sum(x * _up(y, FINE, True))) * (96 / 128) ** 2
     assert abs(left - right) > 0.1
+
+
+def _by_sums(field, shape, nyquist: bool):
+    """Return a field on another grid by sums over its waves, one axis after the other.
+
+    Kept are the waves that both grids have; the Nyquist wave of the smaller one is left out, or,
+    with `nyquist`, stands for both of its signs in equal parts: a cosine.
+    """
+    for axis, size in enumerate(shape):
+        cells = field.shape[axis]
+        few = min(cells, size)
+        waves = np.arange((1 - few) // 2 + (few % 2 == 0), (few + 1) // 2)
+        if nyquist and few % 2 == 0:
+            waves = np.append(waves, few // 2)
+        distance = np.arange(size)[:, None] / size - np.arange(cells)[None, :] / cells
+        matrix = np.cos(2 * np.pi * waves * distance[..., None]).sum(axis=-1) / cells
+        field = np.moveaxis(np.tensordot(matrix, field, (1, axis)), 0, axis)
+    return field
+
+
+# even and odd, down to a single cell; few of them, since each pair of shapes compiles
+sides = st.sampled_from((1, 4, 5, 8))
+_between = jax.jit(interpolate, static_argnums=(1, 2))
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=seeds, one=st.tuples(sides, sides), other=st.tuples(sides, sides))
+def test_any_size_even_or_odd_in_either_axis(seed, one, other):
+    """D, D† and the interpolation agree with sums over waves, which know no transform."""
+    pairs = list(zip(one, other, strict=True))
+    fine, coarse = (tuple(pick(*pair) for pair in pairs) for pick in (max, min))
+    with jax.enable_x64(True):
+        x, y = _noise(seed, fine), _noise(seed + 1, coarse)
+        if fine != coarse:
+            down, up = _down(x, coarse), _up(y, fine)
+            np.testing.assert_allclose(down, _by_sums(x, coarse, False), **ROUNDING)
+            np.testing.assert_allclose(up, _by_sums(y, fine, False), **ROUNDING)
+            ratio = fine[0] * fine[1] / (coarse[0] * coarse[1])
+            # the adjoint law, with the rounding of sums of a hundred products of order one
+            assert float(jnp.sum(down * y)) == pytest.approx(
+                float(jnp.sum(x * up)) / ratio, abs=1e-12
+            )
+        if fine[0] > coarse[0] and fine[1] > coarse[1]:
+            between = _between(y, *fine)
+            np.testing.assert_allclose(between, _by_sums(y, fine, True), **ROUNDING)
+
+
+def test_low_pass_of_odd_sizes(float64):
+    y, x = np.mgrid[0:9, 0:15]
+    kept = 1 + np.cos(2 * np.pi * 4 * x / 15) + np.sin(2 * np.pi * 2 * y / 9)  # 0.53, 0.44 of it
+    field = jnp.asarray(kept + np.sin(2 * np.pi * (7 * x / 15 - 4 * y / 9)))
+    np.testing.assert_allclose(low_pass(field, 0.6), kept, atol=1e-14)
+
+
+@pytest.mark.parametrize("size", [(0, 4), (4, 0), (-2, 4)])
+def test_a_grid_has_a_cell(size):
+    with pytest.raises(ShapeError, match="coarser"):
+        downscale(jnp.zeros((8, 8)), *size)
+
+
+@pytest.mark.parametrize("size", [(9, 4), (4, 10), (0, 4)])
+def test_a_spectrum_is_cut_to_fewer_waves(size):
+    with pytest.raises(ShapeError, match="cannot be cut"):
+        truncate_spectrum(jnp.zeros((8, 5), jnp.complex64), *size)

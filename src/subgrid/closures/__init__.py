@@ -2,10 +2,10 @@
 
 from subgrid.closures._channels import channels_to_state, state_to_channels
 from subgrid.closures.backscatter import BackscatterBiharmonic
-from subgrid.closures.base import AbstractClosure, check_closure
+from subgrid.closures.base import AbstractClosure, check_closure, in_system
 from subgrid.closures.hybrid_symbolic import HybridSymbolic
 from subgrid.closures.inputs import TENDENCY, Inputs
-from subgrid.closures.learned import LearnedClosure, in_system, with_energy_limit
+from subgrid.closures.learned import LearnedClosure, with_energy_limit
 from subgrid.closures.smagorinsky import Smagorinsky
 from subgrid.closures.staggered_viscosity import (
     StaggeredLeith,

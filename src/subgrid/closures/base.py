@@ -1,14 +1,24 @@
 """What a closure is, and the check that finds a wrong one before a run compiles it."""
 
 import abc
+from collections.abc import Iterable
 from typing import Any
 
 import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
-from subgrid.errors import ShapeError
+from subgrid.errors import ConfigError, ShapeError
+from subgrid.grids import PeriodicGrid
 from subgrid.randomness import random_key
+from subgrid.systems import AbstractSystem
+from subgrid.systems.comparison import (
+    as_text,
+    changes_the_flow,
+    grid_differences,
+    system_differences,
+)
+from subgrid.systems.sample import guard_methods
 
 
 class AbstractClosure(eqx.Module):
@@ -24,8 +34,64 @@ class AbstractClosure(eqx.Module):
     second, without the increment; None where no model calls it or where `forcing` is given.
 
     A user's own closure subclasses this, is built as `Class(system, **arguments)`, and is named
-    "module:Class" wherever a closure is chosen by name.
+    "module:Class" wherever a closure is chosen by name. One that keeps the system as its field
+    `system` takes one state of it, another shape being a ShapeError, and runs in models of that
+    system alone (see `check_system` and `in_system`); one that keeps numbers of it does well to
+    keep its grid, as `grid`, which is compared too.
     """
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        guard_methods(cls, lambda closure: closure.own_system)
+
+    @property
+    def own_system(self) -> AbstractSystem | None:
+        """Return the system that the closure was built for, None where it keeps none."""
+        system = getattr(self, "system", None)
+        return system if isinstance(system, AbstractSystem) else None
+
+    @property
+    def own_grid(self) -> PeriodicGrid | None:
+        """Return the grid that the closure was built for, None where it keeps none."""
+        grid = getattr(self, "grid", None)
+        return grid if isinstance(grid, PeriodicGrid) else None
+
+    def differences(self, system: Any) -> dict[str, tuple[Any, Any]]:
+        """Return in what the closure's own system, or grid, differs: name → (own, other)."""
+        if self.own_system is not None and (found := system_differences(self.own_system, system)):
+            return found
+        grid = getattr(system, "grid", None)
+        if self.own_grid is None or grid is None:
+            return {}
+        return grid_differences(self.own_grid, grid)
+
+    def check_system(self, system: Any) -> None:
+        """Raise ConfigError, naming what differs, if the closure was built for another system."""
+        if differing := self.differences(system):
+            way = "Build it anew with what the model has."
+            if self.moves(differing):
+                way = "Move it with subgrid.closures.in_system(closure, system)."
+            raise ConfigError(
+                f"this {type(self).__name__} was built for another system than the "
+                f"{type(system).__name__} it is to run in: "
+                f"{as_text(differing, 'closure', 'model')}. {way}"
+            )
+
+    def moves(self, differing: Iterable[str]) -> bool:
+        """Return whether `in_system` can move the closure where such settings differ.
+
+        That is, where a state is the same flow: where only constants differ that act in the step
+        alone. Numbers that a closure made of others would stay behind.
+        """
+        own = self.own_system
+        return own is not None and not any(changes_the_flow(own, name) for name in differing)
+
+    def in_system(self, system: Any) -> "AbstractClosure":
+        """Return the closure moved to `system`; raises ConfigError where it does not move."""
+        differing = self.differences(system)
+        if not self.moves(differing):
+            self.check_system(system)
+        return eqx.tree_at(lambda c: c.system, self, system) if differing else self
 
     @property
     def takes_tendency(self) -> bool:
@@ -46,6 +112,16 @@ class AbstractClosure(eqx.Module):
         """Return the increment (like `state`, per second) and the memory for the next call."""
 
 
+def in_system(closure: Any, system: AbstractSystem) -> Any:
+    """Return a closure moved to the system of the model that it is to run in.
+
+    A learned closure forms its inputs there; others follow where a state is the same flow, and
+    raise ConfigError elsewhere (see `AbstractClosure.in_system`). None, and a closure that is no
+    `AbstractClosure`, come back as they are.
+    """
+    return closure.in_system(system) if isinstance(closure, AbstractClosure) else closure
+
+
 def check_closure(closure: Any, system: Any, state: PyTree = None) -> None:
     """Check that a closure's increment fits the states of a system; return nothing if it does.
 
@@ -54,8 +130,8 @@ def check_closure(closure: Any, system: Any, state: PyTree = None) -> None:
 
     Raises TypeError if the closure returns no (increment, memory) pair, an increment of another
     class, structure or dtype than the state, or a memory of changing structure, shape or dtype;
-    ShapeError if a field of the increment has another shape than the state's. An error that the
-    closure raises itself goes through with a note that says where it came from.
+    ShapeError if a field of the increment has another shape than the state's; ConfigError for a
+    closure of another system. An error that the closure raises itself goes through with a note that says where it came from.
     """
     name = f"closure {type(closure).__name__}"
     if state is None:
@@ -76,6 +152,8 @@ def check_closure(closure: Any, system: Any, state: PyTree = None) -> None:
     increment, new_memory = result
     _check_like(f"the increment of {name}", increment, "the state", state)
     _check_like(f"the new memory of {name}", new_memory, "the old memory", memory)
+    if isinstance(closure, AbstractClosure):
+        closure.check_system(system)
 
 
 def _check_like(what: str, got: PyTree, like_what: str, wanted: PyTree) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import equinox as eqx
@@ -107,6 +107,30 @@ class LearnedClosure(AbstractClosure):
         self.target_cut = None if target_cut is None else float(target_cut)
         self.divergence_free = bool(divergence_free)
         self.energy_limit = None if energy_limit is None else float(energy_limit)
+
+    @property
+    def own_system(self) -> AbstractSystem | None:
+        """Return the system that forms the inputs, None without such."""
+        return None if self.inputs is None else self.inputs.system
+
+    @property
+    def own_grid(self) -> PeriodicGrid | None:
+        """Return the grid on which it takes derivatives, None where it takes none."""
+        return self.grid if self.flux_form or self.divergence_free else None
+
+    def moves(self, differing: Iterable[str]) -> bool:
+        """Return whether its inputs alone differ, which any system of their variables can form."""
+        return self.inputs is not None and self.own_grid is None
+
+    def in_system(self, system: Any) -> "LearnedClosure":
+        """Return the closure with inputs that `system` forms: the tendency of the model it runs in.
+
+        The network stays as it was trained. Raises UnknownNameError if the system lacks a variable
+        of the inputs.
+        """
+        if self.inputs is None:
+            return self
+        return eqx.tree_at(lambda c: c.inputs, self, Inputs(system, self.inputs.names))
 
     @property
     def takes_tendency(self) -> bool:
@@ -226,18 +250,6 @@ class LearnedClosure(AbstractClosure):
                 f"{' (a streamfunction)' if self.divergence_free else ''}, but returned "
                 f"{output.shape}"
             )
-
-
-def in_system(closure: Any, system: AbstractSystem) -> Any:
-    """Return a closure whose inputs are formed by `system`: the tendency of the model it runs in.
-
-    Closures without such inputs are returned as they are. Raises UnknownNameError if the system
-    lacks a variable of the inputs.
-    """
-    if not isinstance(closure, LearnedClosure) or closure.inputs is None:
-        return closure
-    inputs = Inputs(system, closure.inputs.names)
-    return eqx.tree_at(lambda closure: closure.inputs, closure, inputs)
 
 
 def with_energy_limit(closure: Any, limit: float | None) -> LearnedClosure:

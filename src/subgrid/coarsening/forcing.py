@@ -87,8 +87,9 @@ def flux_divergence(flux: SubgridFlux, grid: PeriodicGrid) -> Float[Array, "*bat
 
     The domain mean of the result is zero to rounding, whatever the flux. The Nyquist waves, whose
     derivative does not exist on the grid, are treated as in `TwoLayerQG`: only the part that a real
-    field can hold is kept.
+    field can hold is kept. Raises ShapeError for fluxes of another grid or of two shapes.
     """
+    grid.check_fields(flux.x, flux.y)
     hat_x, hat_y = jnp.fft.rfft2(flux.x), jnp.fft.rfft2(flux.y)
     real = hat_x.real.dtype
     along = jnp.broadcast_to(jnp.asarray(grid.k, real), hat_x.shape)

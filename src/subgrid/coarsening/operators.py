@@ -60,18 +60,25 @@ class AbstractCoarsener(eqx.Module):
     def refine(self, state: PyTree) -> PyTree:
         """Return a coarse state on the fine grid, with no scales of its own there: D† of it.
 
-        See `subgrid.grids.upscale`. Raises ShapeError for a state finer than the fine grid.
+        See `subgrid.grids.upscale`. Raises ShapeError for a state that is not on the coarse grid.
         """
+        self.check_shapes(state, self.coarse_grid.shape, "the coarse grid")
         return jax.tree.map(lambda field: upscale(field, *self.fine_grid.shape), state)
 
-    def check_shapes(self, state: PyTree) -> None:
-        """Raise ShapeError unless every array of a state is on the fine grid."""
+    def check_shapes(
+        self, state: PyTree, shape: tuple[int, int] | None = None, what: str = "the fine grid"
+    ) -> None:
+        """Raise ShapeError unless every array of a state ends in `shape`, that of the fine grid.
+
+        Axes before are free: the map acts on each [y, x] for itself.
+        """
+        wanted = self.fine_grid.shape if shape is None else shape
         for leaf in jax.tree.leaves(state):
-            if jnp.shape(leaf)[-2:] != self.fine_grid.shape:
+            if jnp.shape(leaf)[-2:] != wanted:
                 raise ShapeError(
-                    f"{type(self).__name__} takes arrays [..., y, x] that end in "
-                    f"{self.fine_grid.shape}, the fine grid, but got one of shape "
-                    f"{jnp.shape(leaf)}. Make the coarsener with the grid of the state."
+                    f"{type(self).__name__} takes arrays [..., y, x] that end in {wanted}, {what}, "
+                    f"but got one of shape {jnp.shape(leaf)}. Make the coarsener with the grid of "
+                    "the state."
                 )
 
 
@@ -105,16 +112,19 @@ class AbstractSpectralCoarsener(AbstractCoarsener):
         """The factor of each wave [ny, nx//2+1] of the coarse grid."""
 
     def coarsen(self, field: Float[Array, "*batch Y X"]) -> Float[Array, "*batch y x"]:
-        """Return one field on the coarse grid."""
+        """Return one field on the coarse grid; raises ShapeError if it is not on the fine one."""
+        self.check_shapes(field)
         hat = self.coarsen_spectrum(jnp.fft.rfft2(field))
         return jnp.fft.irfft2(hat, s=self.coarse_grid.shape).astype(field.dtype)
 
     def coarsen_spectrum(self, hat: PyTree) -> PyTree:
         """Return the rfft2 of the coarse fields from those of the fine ones, [..., L, K] arrays.
 
-        Real and imaginary parts may be arrays of their own: the factors are real.
+        Real and imaginary parts may be arrays of their own: the factors are real. Raises ShapeError
+        for spectra of another grid.
         """
         grid = self.coarse_grid
+        self.check_shapes(hat, self.fine_grid.spectral_shape, "the spectra of the fine grid")
         scaled = self.multiplier * grid.size / self.fine_grid.size
 
         def cut(part: Array) -> Array:
@@ -197,7 +207,8 @@ class Operator3(AbstractCoarsener):
         self.fine_grid, self.coarse_grid = fine_grid, coarse_grid
 
     def coarsen(self, field: Float[Array, "*batch Y X"]) -> Float[Array, "*batch y x"]:
-        """Return one field on the coarse grid."""
+        """Return one field on the coarse grid; raises ShapeError if it is not on the fine one."""
+        self.check_shapes(field)
         fine, (ny, nx) = self.fine_grid, self.coarse_grid.shape
         block_y, block_x = fine.ny // ny, fine.nx // nx
         sine_x = 2 * np.sin(fine.k * fine.dx / 2)[None, :]

@@ -46,11 +46,7 @@ class StaggeredMean(AbstractCoarsener):
 
         Raises TypeError for a state that is not velocities on faces, ShapeError for another grid.
         """
-        if tuple(getattr(state, "__dataclass_fields__", ())) != ("u", "v"):
-            raise TypeError(
-                "StaggeredMean takes velocities u on east and v on north faces, but got "
-                f"{type(state).__name__}; use operator1 for fields at the centres of cells"
-            )
+        _check_velocities(state)
         self.check_shapes(state)
         return type(state)(self._on_east_faces(state.u), self._on_north_faces(state.v))
 
@@ -59,8 +55,10 @@ class StaggeredMean(AbstractCoarsener):
 
         Its means and its streamfunction at the corners, interpolated (`subgrid.grids.interpolate`);
         what divergence it has is left out. A coarse corner is a fine one, so coarsening gives a
-        state without divergence back to rounding.
+        state without divergence back to rounding. Raises as a call does.
         """
+        _check_velocities(state)
+        self.check_shapes(state, self.coarse_grid.shape, "the coarse grid")
         eigenvalues = laplacian_eigenvalues(self.coarse_grid)
         eigenvalues[0, 0] = np.inf  # ψ has no mean
         hat = jnp.fft.rfft2(staggered_vorticity(state.u, state.v, self.coarse_grid))
@@ -86,3 +84,11 @@ class StaggeredMean(AbstractCoarsener):
     def _blocks(self, field: Array) -> Array:
         fine, (ny, nx) = self.fine_grid, self.coarse_grid.shape
         return field.reshape(*field.shape[:-2], ny, fine.ny // ny, nx, fine.nx // nx)
+
+
+def _check_velocities(state: PyTree) -> None:
+    if tuple(getattr(state, "__dataclass_fields__", ())) != ("u", "v"):
+        raise TypeError(
+            "StaggeredMean takes velocities u on east and v on north faces, but got "
+            f"{type(state).__name__}; use operator1 for fields at the centres of cells"
+        )

@@ -17,6 +17,7 @@ from subgrid.closures import (
     MODEL_FILE,
     WEIGHTS_FILE,
     holds_closure,
+    in_system,
     load_closure,
     load_metadata,
     save_closure,
@@ -42,8 +43,14 @@ class Bundle:
 
     @cached_property
     def closure(self) -> Any:
-        """The closure, read when first asked for; raises as `load_closure` does."""
-        return load_closure(self.folder)
+        """The closure, in the system it was tested in, read when first asked for.
+
+        Raises as `load_closure` does.
+        """
+        closure = load_closure(self.folder)
+        # the data's system and that of the free runs may differ: see `validity`
+        changed = self.metadata["valid_for"]["online"]
+        return in_system(closure, self.system()) if changed else closure
 
     @property
     def card(self) -> str:

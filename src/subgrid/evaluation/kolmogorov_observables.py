@@ -56,6 +56,7 @@ class KolmogorovObservables(eqx.Module):
             "enstrophy_spectrum": 0.5 * scale * _square(vorticity)[None],
         }
         if increment is not None:
+            system.check_state(increment)
             added = jax.tree.map(jnp.fft.rfft2, (increment.u, increment.v))
             power[WORK] = scale * (_product(u, added[0]) + _product(v, added[1]))
         means = system.diagnostics(state)

@@ -1,9 +1,12 @@
 """A doubly periodic rectangular grid and its wavenumbers."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from subgrid.errors import ShapeError
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,24 @@ class PeriodicGrid:
         """The smaller of the two axes' Nyquist wavenumbers, rad/m."""
         return min(np.pi / self.dx, np.pi / self.dy)
 
+    def check_fields(self, *fields: Any) -> None:
+        """Raise ShapeError unless fields have one and the same shape [..., ny, nx]."""
+        shapes = [tuple(field.shape) for field in fields]
+        if len(set(shapes)) > 1 or shapes[0][-2:] != self.shape:
+            raise ShapeError(
+                f"fields on this grid have one shape, which ends in {self.shape} (ny, nx), got "
+                f"{', '.join(map(str, shapes))}"
+            )
+
     def resized(self, nx: int, ny: int | None = None) -> "PeriodicGrid":
-        """Return the grid of nx × ny cells on the same domain (ny keeps the aspect ratio)."""
+        """Return the grid of nx × ny cells on the same domain (ny keeps the aspect ratio).
+
+        Raises ValueError where no whole ny keeps it.
+        """
+        if ny is None and nx * self.ny % self.nx:
+            raise ValueError(
+                f"nx = {nx} makes ny = {nx * self.ny / self.nx:g} on a domain of {self.nx} x "
+                f"{self.ny} cells: choose an nx that makes it whole, or give ny"
+            )
         ny = ny or nx * self.ny // self.nx
         return PeriodicGrid(nx, ny, self.length_x, self.length_y)

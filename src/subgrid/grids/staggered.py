@@ -32,21 +32,24 @@ def behind(field: Float[Array, "*batch y x"], axis: int) -> Float[Array, "*batch
 def staggered_divergence(
     u: Float[Array, "*batch y x"], v: Float[Array, "*batch y x"], grid: PeriodicGrid
 ) -> Float[Array, "*batch y x"]:
-    """Return ∂u/∂x + ∂v/∂y at cell centres."""
+    """Return ∂u/∂x + ∂v/∂y at cell centres; raises ShapeError for fields of another grid."""
+    grid.check_fields(u, v)
     return (u - behind(u, X)) / grid.dx + (v - behind(v, Y)) / grid.dy
 
 
 def staggered_vorticity(
     u: Float[Array, "*batch y x"], v: Float[Array, "*batch y x"], grid: PeriodicGrid
 ) -> Float[Array, "*batch y x"]:
-    """Return ∂v/∂x - ∂u/∂y at north-east corners."""
+    """Return ∂v/∂x - ∂u/∂y at north-east corners; raises ShapeError for another grid."""
+    grid.check_fields(u, v)
     return (ahead(v, X) - v) / grid.dx - (ahead(u, Y) - u) / grid.dy
 
 
 def staggered_laplacian(
     field: Float[Array, "*batch y x"], grid: PeriodicGrid
 ) -> Float[Array, "*batch y x"]:
-    """Return the 5-point Laplacian, wherever the field sits."""
+    """Return the 5-point Laplacian, wherever the field sits; ShapeError for another grid."""
+    grid.check_fields(field)
     east_west = ahead(field, X) - 2 * field + behind(field, X)
     north_south = ahead(field, Y) - 2 * field + behind(field, Y)
     return east_west / grid.dx**2 + north_south / grid.dy**2
@@ -58,8 +61,9 @@ def rotated_gradient(
     """Return C⊥ψ = (-∂ψ/∂y, ∂ψ/∂x) on east and north faces, ψ at north-east corners.
 
     Without divergence, and each component without mean, to rounding. See also
-    `rotated_gradient_symbols`.
+    `rotated_gradient_symbols`. Raises ShapeError for another grid.
     """
+    grid.check_fields(psi)
     return -(psi - behind(psi, Y)) / grid.dy, (psi - behind(psi, X)) / grid.dx
 
 

@@ -57,7 +57,8 @@ class Model(AbstractModel):
     tendency, which it is given if it takes it; a multi-step scheme re-uses its past values. Its
     memory advances once per step.
 
-    `dt`: seconds. `system` must offer what `subgrid.systems.AbstractSystem` does.
+    `dt`: seconds. `system` must offer what `subgrid.systems.AbstractSystem` does. Raises
+    ConfigError, naming what differs, for a closure that was built for another system.
     """
 
     system: Any
@@ -65,9 +66,15 @@ class Model(AbstractModel):
     dt: float = eqx.field(converter=float, static=True)
     closure: Any = None
 
+    def __check_init__(self):
+        check_home(self.closure, self.system)
+
     def init(self, state: PyTree, *, key: PRNGKeyArray | None = None) -> Carry:
-        """Return the carry that starts from `state`; raises ShapeError for a misshapen closure."""
-        memory = started_memory(self.closure, state, key)
+        """Return the carry that starts from one state.
+
+        Raises ShapeError for more than one, another grid or a misshapen closure.
+        """
+        memory = started_memory(self.system, self.closure, state, key)
         evolved = self.system.to_evolved(state)
         return Carry(
             evolved,
@@ -112,8 +119,18 @@ class Model(AbstractModel):
         return jax.tree.map(jnp.add, rate, added), memory
 
 
-def started_memory(closure: Any, state: PyTree, key: PRNGKeyArray | None) -> PyTree:
-    """Return the memory of a closure, None without one; raises ShapeError if it is misshapen."""
+def check_home(closure: Any, system: Any) -> None:
+    """Raise ConfigError if a closure that says so was built for another system."""
+    if hasattr(closure, "check_system"):
+        closure.check_system(system)
+
+
+def started_memory(system: Any, closure: Any, state: PyTree, key: PRNGKeyArray | None) -> PyTree:
+    """Return the memory of a closure for a run from `state`, None without a closure.
+
+    Raises ShapeError unless the state is one of `system` and the closure's increment is like it.
+    """
+    system.check_state(state)
     if closure is None:
         return None
     memory = closure.init(state, key=key)

@@ -11,7 +11,8 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from subgrid.computing import lenient
 from subgrid.errors import UnstableRunError
-from subgrid.stepping.model import AbstractModel
+from subgrid.stepping.model import Model
+from subgrid.stepping.split import SplitModel
 from subgrid.stepping.rollout import advance_segment
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ SEGMENT_STEPS = 2000
 
 @lenient()
 def simulate(
-    model: AbstractModel,
+    model: Model | SplitModel,
     state: PyTree,
     steps: int,
     save_every: int = 1,
@@ -35,7 +36,8 @@ def simulate(
     is told (steps done, steps): True prints a line on standard error. Frame 0 is the initial state.
     A run that blows up ends there: the dataset holds the frames before it and the attribute
     `blew_up_at` (the step; -1 otherwise). Raises ValueError if `steps` is no positive multiple of
-    `save_every`, UnstableRunError if the initial state itself is out of bounds.
+    `save_every`, UnstableRunError if the initial state itself is out of bounds, ShapeError unless
+    it is one state of the model's system.
     """
     if save_every < 1 or steps < 1 or steps % save_every:
         raise ValueError(
@@ -60,7 +62,7 @@ def simulate(
 
 
 def _dataset(
-    model: AbstractModel, saved: list[Any], frames: int, save_every: int, blew_up_at: int
+    model: Model | SplitModel, saved: list[Any], frames: int, save_every: int, blew_up_at: int
 ) -> "xarray.Dataset":
     import xarray
 

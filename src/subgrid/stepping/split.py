@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
-from subgrid.stepping.model import AbstractModel, Carry, started_memory
+from subgrid.stepping.model import AbstractModel, Carry, check_home, started_memory
 
 
 class AbstractCoupling(eqx.Module):
@@ -60,7 +60,8 @@ class SplitModel(AbstractModel):
     """Steps a system by its own `advance(state, dt, forcing)`, such as a fractional step.
 
     `coupling`: how the closure's increment enters. `dt`: in the system's unit of time. Raises
-    ValueError unless it is positive, TypeError for a system without `advance`.
+    ValueError unless it is positive, TypeError for a system without `advance`, ConfigError for a
+    closure of another system.
     """
 
     system: Any
@@ -76,10 +77,11 @@ class SplitModel(AbstractModel):
                 f"SplitModel steps systems that offer advance(state, dt, forcing); "
                 f"{type(self.system).__name__} does not: use system.model(dt)"
             )
+        check_home(self.closure, self.system)
 
     def init(self, state: PyTree, *, key: PRNGKeyArray | None = None) -> Carry:
-        """Return the carry that starts from `state`; raises ShapeError for a misshapen closure."""
-        memory = started_memory(self.closure, state, key)
+        """Return the carry that starts from one state; raises ShapeError as `Model.init` does."""
+        memory = started_memory(self.system, self.closure, state, key)
         return Carry(state, None, memory, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
 
     def step(self, carry: Carry, forcing: PyTree = None) -> Carry:

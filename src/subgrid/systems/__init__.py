@@ -7,6 +7,7 @@ from subgrid.systems.barotropic import (
     BarotropicVorticity,
 )
 from subgrid.systems.base import AbstractSystem, state_shapes
+from subgrid.systems.comparison import system_differences
 from subgrid.systems.kolmogorov import KolmogorovFlow, KolmogorovState
 from subgrid.systems.qg import QGSpectrum, QGState, TwoLayerQG
 from subgrid.systems.time_step import (
@@ -36,4 +37,5 @@ __all__ = [
     "largest_safe_dt",
     "rounded_down",
     "state_shapes",
+    "system_differences",
 ]

@@ -71,7 +71,9 @@ class BarotropicVorticity(AbstractSystem):
     """
 
     State = BarotropicState
+    Evolved = BarotropicSpectrum
     evolves_spectra = True
+    limits = ("vorticity_bound",)
     time_units = "1"
 
     grid: PeriodicGrid = eqx.field(static=True)

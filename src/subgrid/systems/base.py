@@ -16,6 +16,7 @@ from subgrid.grids import PeriodicGrid
 from subgrid.randomness import random_key
 from subgrid.registry import unknown_name_message
 from subgrid.stepping import AbstractScheme, Model
+from subgrid.systems.sample import check_sample, guard_methods, one_sample
 from subgrid.types import Variable
 
 
@@ -28,13 +29,24 @@ class AbstractSystem(eqx.Module):
     state itself is evolved. `evolves_spectra`: that representation is the rfft2 of the state's
     arrays (in any linear packing), so a multiplier of wavenumbers can act on it directly.
     `diagnosing`: the constants that say which flow a state is; the others act in the step alone.
+    `limits`: the fields that only say when a run has blown up.
     `time_units`: of `dt` and of all rates; "1" in a dimensionless system.
+
+    Public methods take one sample: whatever argument is a `State`, or an `Evolved` (the class of
+    those spectra), must have the shapes that `variables` and `coordinates` say, else they raise
+    ShapeError. Subclasses inherit that check. Map over more samples with `jax.vmap`.
     """
 
     State: ClassVar[Any]
+    Evolved: ClassVar[Any] = None
     evolves_spectra: ClassVar[bool] = False
     diagnosing: ClassVar[tuple[str, ...]] = ()
+    limits: ClassVar[tuple[str, ...]] = ()
     time_units: ClassVar[str] = "s"
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        guard_methods(cls)
 
     @property
     @abc.abstractmethod
@@ -59,10 +71,16 @@ class AbstractSystem(eqx.Module):
 
     @abc.abstractmethod
     def coordinates(self) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
-        """Return the values and CF attributes of each dimension of `variables`."""
+        """Return the values and CF attributes of each dimension of `variables`.
+
+        Of static fields alone: how many values there are is looked up while tracing.
+        """
 
     def model(self, dt: float, closure: Any = None, scheme: AbstractScheme | None = None) -> Model:
-        """Return the model that steps this system by `dt` seconds, with a closure if given."""
+        """Return the model that steps this system by `dt` seconds, with a closure if given.
+
+        Raises ConfigError, naming what differs, for a closure of another system.
+        """
         if not dt > 0:
             raise ValueError(f"dt must be positive, got {dt!r}")
         return Model(
@@ -72,18 +90,30 @@ class AbstractSystem(eqx.Module):
             closure=closure,
         )
 
+    def check_state(self, state: PyTree) -> None:
+        """Raise unless `state` is one of this system: TypeError, or ShapeError for its shapes."""
+        if not isinstance(state, self.State):
+            raise TypeError(
+                f"{type(self).__name__} takes a {self.State.__name__}, got a {type(state).__name__}"
+            )
+        check_sample(self, state, type(self).__name__)
+
+    @one_sample
     def to_evolved(self, state: PyTree) -> PyTree:
         """Return the representation that a model steps."""
         return state
 
+    @one_sample
     def to_state(self, evolved: PyTree) -> PyTree:
         """Return the state from the representation that a model steps."""
         return evolved
 
+    @one_sample
     def evolved_tendency(self, evolved: PyTree, forcing: PyTree = None) -> PyTree:
         """Return the tendency in the representation that a model steps."""
         return self.tendency(evolved, forcing)
 
+    @one_sample
     def rate_to_state(self, rate: PyTree) -> PyTree:
         """Return a tendency of the representation that a model steps as one of the state.
 
@@ -91,14 +121,17 @@ class AbstractSystem(eqx.Module):
         """
         return self.to_state(rate)
 
+    @one_sample
     def increment_to_evolved(self, increment: PyTree) -> PyTree:
         """Return a closure's increment in the representation that a model steps."""
         return increment
 
+    @one_sample
     def after_step(self, evolved: PyTree) -> PyTree:
         """Return what the system makes of the representation after each step (filters)."""
         return evolved
 
+    @one_sample
     def is_healthy(self, evolved: PyTree) -> Bool[Array, ""]:
         """Return whether every array is finite and within the bounds of its variable."""
         healthy = jnp.array(True)

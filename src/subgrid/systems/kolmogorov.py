@@ -92,6 +92,7 @@ class KolmogorovFlow(AbstractSystem):
     """
 
     State = KolmogorovState
+    limits = ("velocity_bound",)
     time_units = "1"
 
     grid: PeriodicGrid = eqx.field(static=True)

@@ -106,7 +106,9 @@ class TwoLayerQG(AbstractSystem):
     """
 
     State = QGState
+    Evolved = QGSpectrum
     evolves_spectra = True
+    limits = ("pv_bound",)
     diagnosing = (
         "deformation_radius",
         "thickness_ratio",

@@ -1,0 +1,79 @@
+"""In what two systems differ: what a closure of one must not be silent about in the other."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from subgrid.grids import PeriodicGrid
+from subgrid.systems.base import plain_number
+
+_SAME = 1e-6  # relative: constants are given to six digits and kept in single precision
+_GRID = tuple(field.name for field in dataclasses.fields(PeriodicGrid))
+
+
+def system_differences(one: Any, other: Any) -> dict[str, tuple[Any, Any]]:
+    """Return what differs between two systems: name → (of the one, of the other).
+
+    Class, grid, precision, choices and constants, but not the `limits`, which act on no state.
+    Numbers that are known only when a compiled function runs count as the same.
+    """
+    if type(one) is not type(other):
+        return {"system": (type(one).__name__, type(other).__name__)}
+    return _differing(_facts(one), _facts(other))
+
+
+def grid_differences(one: PeriodicGrid, other: PeriodicGrid) -> dict[str, tuple[Any, Any]]:
+    """Return what differs between two grids, likewise."""
+    return _differing(dataclasses.asdict(one), dataclasses.asdict(other))
+
+
+def changes_the_flow(system: Any, name: str) -> bool:
+    """Return whether a difference called `name` makes a state of `system` that of another flow."""
+    return name in ("system", *_GRID, *system.diagnosing)
+
+
+def as_text(differing: Mapping[str, tuple[Any, Any]], one: str, other: str) -> str:
+    """Return differences in words: "beta = 1e-11 (closure), 2e-11 (model)"."""
+    return "; ".join(
+        f"{name} = {ours} ({one}), {theirs} ({other})" for name, (ours, theirs) in differing.items()
+    )
+
+
+def _facts(system: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(system):
+        value = getattr(system, field.name)
+        if field.name.startswith("_") or field.name in system.limits:
+            continue
+        if isinstance(value, PeriodicGrid):
+            found |= dataclasses.asdict(value)
+        elif isinstance(value, Mapping):
+            found |= value
+        else:
+            found[field.name] = value
+    return found | ({"dtype": system.dtype} if hasattr(system, "dtype") else {})
+
+
+def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    return {
+        name: (_shown(value), _shown(theirs.get(name)))
+        for name, value in ours.items()
+        if not _same(value, theirs.get(name))
+    }
+
+
+def _same(one: Any, other: Any) -> bool:
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((one, other))):
+        return True
+    if isinstance(one, float | jax.Array | np.ndarray):
+        return np.shape(one) == np.shape(other) and np.allclose(one, other, rtol=_SAME, atol=0)
+    return bool(one == other)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, jax.Array | np.ndarray):
+        return plain_number(value) if value.ndim == 0 else np.ravel(value)[:4].tolist()
+    return value
