@@ -2,7 +2,7 @@
 
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from subgrid.closures import holds_closure, load_closure, save_closure
 from subgrid.data import Samples
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress, Task
-from subgrid.training import Event
+from subgrid.training import Event, training_remarks
 
 
 def train_once(
@@ -65,6 +65,7 @@ class Watch:
         self._progress, self._label = progress, label
         self._task: Task | None = None
         self._remark = ""
+        self._record: Mapping[str, Any] = {}  # the last one
 
     def __call__(self, event: Event) -> None:
         """Take an event of the training loop."""
@@ -72,8 +73,13 @@ class Watch:
             name = " ".join(part for part in ("train", self._label, event.label) if part)
             self._task, self._remark = self._progress.task(name, event.updates, "updates"), ""
         if event.kind == "record":
+            self._record = event.record
+            skipped = event.record["skipped"]
             self._remark = f"validation loss {event.record['validation']['loss']:.4g}"
+            self._remark += f", {skipped} updates skipped" if skipped else ""
         if event.kind == "end":
             self._task.finish()
+            for said in training_remarks(self._record) if self._record else ():
+                self._progress.note(f"{self._task.label}: {said}")
         else:
             self._task.update(event.update, self._remark)

@@ -47,7 +47,8 @@ def fit(
     Raises ConfigError for a bad seed, RunFolderError for a folder of another run or of other
     devices, CorruptFileError for a damaged one, and UnstableRunError if more than
     `plan.most_skipped` updates in a row have a loss or gradient that is not finite, or if no
-    validation loss is finite.
+    validation loss is finite; NothingLearnedError if no update took effect. `best_update` 0 says
+    that no update was better than what was given: no error, but see `training_remarks`.
     """
     require_seed(seed)
     folder, mesh = Path(folder), data_mesh()
