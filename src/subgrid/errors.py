@@ -21,6 +21,10 @@ class UnstableRunError(SubgridError, RuntimeError):
     """A time step is above the stability limit, or every member of a run blew up."""
 
 
+class NothingLearnedError(SubgridError, RuntimeError):
+    """A training ended with the weights it began with."""
+
+
 class CorruptFileError(SubgridError, OSError):
     """A file is truncated or does not hold what its checksum says."""
 

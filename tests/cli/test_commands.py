@@ -188,6 +188,45 @@ def test_an_interrupt_lost_in_a_destructor_comes_again_and_leaves_no_trace(capsy
     assert "Traceback" not in capsys.readouterr().err
 
 
+DEAF = """
+import os, sys, time
+from subgrid.cli.interrupt import Interrupts
+with Interrupts():
+    while True:
+        try:
+            print("waiting", flush=True)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print("deaf", flush=True)
+"""
+
+
+def test_the_first_interrupt_is_answered_at_once_and_the_second_ends_without_a_trace():
+    process = subprocess.Popen(
+        [sys.executable, "-c", DEAF],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a suite started in the background ignores Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(signal.SIGINT)
+        process.stderr.readline()  # after the ^C that a terminal shows
+        assert "Ctrl-C again stops at once" in process.stderr.readline()
+        # what it repeats by itself is no second press
+        heard = [process.stdout.readline() for _ in range(4)]
+        assert heard == ["deaf\n", "waiting\n"] * 2
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "stopped at once" in rest
+    assert "Traceback" not in rest
+
+
 def test_list_bundles_shows_what_is_shipped(cli, tmp_path, monkeypatch):
     from subgrid.closures import Smagorinsky
     from subgrid.deploy import bundle, validity, write_bundle

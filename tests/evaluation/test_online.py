@@ -1,5 +1,7 @@
 """Free runs: what they record, how they mask, and that they resume to the same bits."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,10 +16,11 @@ from subgrid.evaluation import (
     RunPlan,
     free_runs,
     reference_statistics,
+    run_file,
     step_cost,
 )
 from subgrid.evaluation.observables import BUDGET_SPECTRA, LAYER_SPECTRA
-from subgrid.provenance import load_arrays
+from subgrid.provenance import load_arrays, save_arrays
 from subgrid.stepping import rollout
 
 
@@ -93,6 +96,67 @@ def test_a_file_of_a_closure_with_other_settings_is_refused(tmp_path, coarse, co
         other = coarse.model(dt, LearnedClosure(network, q, s, grid=coarse.grid, **settings))
         with pytest.raises(RunFolderError, match="other settings"):
             free_runs(other, coarse_states, short, file=file)
+
+
+def every_frame(count):
+    """Return a plan of that many segments of one step, each with a snapshot."""
+    return RunPlan(steps=count, save_every=1, average_from=0, snapshots=count)
+
+
+def test_what_a_segment_writes_does_not_grow_with_the_run(
+    tmp_path, coarse, coarse_states, dt, monkeypatch
+):
+    file, model, replaced = tmp_path / "run.safetensors", coarse.model(dt), []
+
+    def note(path, *given):
+        save_arrays(path, *given)
+        replaced.append(Path(path).stat().st_size)
+
+    monkeypatch.setattr(run_file, "save_arrays", note)
+    kept, frames, added = file.with_suffix(".frames"), b"", []
+
+    def look(done, total):
+        nonlocal frames
+        content = kept.read_bytes()
+        assert content.startswith(frames)  # what is there is never written again
+        added.append(len(content) - len(frames))
+        frames = content
+
+    data = free_runs(model, coarse_states, every_frame(12), file=file, progress=look)
+    assert data.sizes["snapshot"] == len(added) == len(replaced) == 12
+    assert len(set(added)) == 1
+    # the file that is replaced holds no snapshot; its header names a length with more digits
+    assert max(replaced) - min(replaced) < 64
+    assert added[0] > data["snapshots"][:, 0].size * 4
+
+
+def test_a_kill_between_the_two_files_of_a_run_costs_a_segment(
+    tmp_path, coarse, coarse_states, dt, monkeypatch
+):
+    file, model, plan = tmp_path / "run.safetensors", coarse.model(dt), every_frame(4)
+    whole = free_runs(model, coarse_states, plan)
+
+    class Killed(Exception):
+        pass
+
+    def kill(path, *given):
+        if Path(path).exists():
+            raise Killed
+        save_arrays(path, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_file, "save_arrays", kill)
+        with pytest.raises(Killed):
+            free_runs(model, coarse_states, plan, file=file)
+    with file.with_suffix(".frames").open("ab") as stream:
+        stream.write(b"half a segment")
+    assert free_runs(model, coarse_states, plan, file=file).identical(whole)
+    assert free_runs(model, coarse_states, plan, file=file).identical(whole)
+    content = file.with_suffix(".frames").read_bytes()
+    for damaged in (content[:-1], b"", content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]):
+        file.with_suffix(".frames").write_bytes(damaged)
+        with pytest.raises(CorruptFileError, match=r"run\.frames is missing, truncated or altered"):
+            free_runs(model, coarse_states, plan, file=file)
 
 
 def test_a_blown_up_member_is_dated_and_masked(runs, dt, plan):

@@ -14,12 +14,13 @@ import training_problem
 from subgrid.errors import (
     ConfigError,
     CorruptFileError,
+    NothingLearnedError,
     RunFolderError,
     ShapeError,
     UnstableRunError,
 )
 from subgrid.provenance import load_arrays
-from subgrid.training import TIMINGS, load_best, read_records
+from subgrid.training import TIMINGS, load_best, read_records, training_remarks
 from subgrid.training.update import _chunked_gradient
 
 
@@ -213,6 +214,49 @@ def test_too_many_skipped_updates_end_the_run_and_keep_the_checkpoint(tmp_path):
         training_problem.train(tmp_path, batches=spoiled(range(10, 60)), most_skipped=5)
     arrays, _ = load_arrays(tmp_path / "checkpoints" / "00000009.safetensors")
     assert all(np.all(np.isfinite(value)) for value in arrays.values())
+
+
+def test_a_training_without_an_effective_update_fails(tmp_path):
+    with pytest.raises(NothingLearnedError, match="12 updates, 12 of them skipped; every loss or"):
+        training_problem.train(tmp_path, updates=12, batches=spoiled(range(12)))
+    # and again when it is asked for once more: it does not count as done
+    with pytest.raises(NothingLearnedError):
+        training_problem.train(tmp_path, updates=12, batches=spoiled(range(12)))
+
+
+def test_a_training_that_changes_no_weight_fails(tmp_path):
+    with pytest.raises(
+        NothingLearnedError, match="6 updates, 0 of them skipped; no update changed"
+    ):
+        training_problem.train(tmp_path, updates=6, loss=lambda network, batch, keys: jnp.zeros(()))
+
+
+def test_skips_and_a_best_update_of_zero_are_said(tmp_path):
+    scores = iter([1.0, 2.0, 3.0])
+    result = training_problem.train(
+        tmp_path,
+        updates=12,
+        batches=spoiled(range(11)),
+        validate=lambda network: {"loss": next(scores)},
+    )
+    assert (result.best_update, result.skipped) == (0, 11)
+    said = training_remarks(read_records(tmp_path / "metrics.jsonl")[-1])
+    assert len(said) == 2
+    assert "those it began with" in said[0]
+    assert said[1].startswith("11 of its 12 updates were skipped")
+
+
+@pytest.mark.parametrize(
+    ("record", "count"),
+    [
+        ({"update": 100, "skipped": 10, "best_update": 50}, 0),
+        ({"update": 100, "skipped": 11, "best_update": 50}, 1),
+        ({"update": 100, "skipped": 0, "best_update": 0}, 1),
+        ({"update": 0, "skipped": 0, "best_update": 0}, 0),
+    ],
+)
+def test_a_tenth_of_skipped_updates_is_the_border(record, count):
+    assert len(training_remarks(record)) == count
 
 
 def test_no_finite_validation_is_an_error(tmp_path):

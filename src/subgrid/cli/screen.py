@@ -28,10 +28,10 @@ class Bars(Progress):
         """Print the line above the bars."""
         self._bars.console.print(text, highlight=False, markup=False)
 
-    def task(self, label: str, total: int, unit: str = "steps") -> Task:
+    def task(self, label: str, total: int, unit: str = "steps", first: str = "") -> Task:
         """Add a bar."""
-        task = super().task(label, total, unit)
-        task.handle = self._bars.add_task(label, total=total, text=f"0/{total} {unit}")
+        task = super().task(label, total, unit, first)
+        task.handle = self._bars.add_task(label, total=total, text=describe(task))
         return task
 
     def show(self, task: Task, finished: bool) -> None:

@@ -19,11 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from subgrid.errors import ConfigError, CorruptFileError
+from subgrid.nn import Fixed
+from subgrid.nn.fixed import written_name
 
 _CLASS, _FIELDS = "class", "fields"
 _ARRAY, _HOST_ARRAY = "array", "numpy"
 _LIST, _DICT, _FLOAT, _DTYPE, _SCALAR_TYPE = "list", "dict", "float", "dtype", "scalar_type"
 _OBJECT = "object"  # a function or a class, used as a value
+_FIXED = "fixed"  # what a `Fixed` holds
 UNLESS_DEFAULT = {"subgrid_written": "unless default"}  # metadata of a field, see `_written_fields`
 _DEFAULT = "default_of"  # the function that is the default of an argument, "module:Class:argument"
 # where a function that JAX defines in a private module is found under a lasting name
@@ -67,6 +70,8 @@ def rebuild(structure: Any, arrays: Mapping[str, np.ndarray]) -> Any:
         return jnp.dtype(content)
     if kind == _SCALAR_TYPE:
         return getattr(jnp, content)
+    if kind == _FIXED:
+        return Fixed(rebuild(content, arrays))
     if kind == _OBJECT:
         return _import(content)
     if kind == _DEFAULT:
@@ -86,6 +91,8 @@ def _describe(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
         name = path.lstrip(".") or "value"
         arrays[name] = np.asarray(value)
         return {_ARRAY if isinstance(value, jax.Array) else _HOST_ARRAY: name}
+    if isinstance(value, Fixed):
+        return {_FIXED: _describe(value.value, path, arrays)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _describe_module(value, path, arrays)
     return _describe_plain(value, path, arrays)
@@ -96,13 +103,14 @@ def _describe_module(module: Any, path: str, arrays: dict[str, np.ndarray]) -> d
     defaults = _default_functions(type(module))
     fields = {}
     for field in _written_fields(module):
-        value = getattr(module, field.name)
+        name = written_name(field) or field.name
+        value = getattr(module, name)  # of a fixed field what it holds
         if any(value is default for default in defaults.values()):
             # a lambda that is the default of an argument has no name, but can be found there
-            (name,) = [n for n, default in defaults.items() if value is default][:1]
-            fields[field.name] = {_DEFAULT: f"{reference}:{name}"}
+            (argument,) = [n for n, default in defaults.items() if value is default][:1]
+            fields[name] = {_DEFAULT: f"{reference}:{argument}"}
         else:
-            fields[field.name] = _describe(value, f"{path}.{field.name}", arrays)
+            fields[name] = _describe(value, f"{path}.{name}", arrays)
     return {_CLASS: reference, _FIELDS: fields}
 
 
@@ -191,6 +199,8 @@ def _rebuild_module(structure: Mapping[str, Any], arrays: Mapping[str, np.ndarra
         raise ConfigError(f"{reference!r} is no module class (a dataclass such as eqx.Module)")
     values = {name: rebuild(item, arrays) for name, item in structure[_FIELDS].items()}
     for field in dataclasses.fields(cls):
+        if (name := written_name(field)) is not None and name in values:
+            values[field.name] = Fixed(values.pop(name))
         if field.name not in values and field.default is not dataclasses.MISSING:
             values[field.name] = field.default
     names = {field.name for field in dataclasses.fields(cls)}

@@ -8,6 +8,7 @@ from subgrid.closures._quasigeostrophic import as_parameter, checked_system, str
 from subgrid.closures._spectral import mean_product, times, to_real
 from subgrid.closures.base import AbstractClosure
 from subgrid.closures.smagorinsky import eddy_viscosity, half_strain
+from subgrid.nn import Fixed, fixed_field
 from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
@@ -30,7 +31,7 @@ class BackscatterBiharmonic(AbstractClosure):
     2015, Ocean Modelling 94, doi:10.1016/j.ocemod.2015.05.007. Raises TypeError for another system.
     """
 
-    system: TwoLayerQG
+    _system: Fixed[TwoLayerQG] = fixed_field("system")
     smagorinsky_constant: Float[Array, ""]
     backscatter_constant: Float[Array, ""]
 
@@ -40,9 +41,14 @@ class BackscatterBiharmonic(AbstractClosure):
         smagorinsky_constant: ArrayLike = 0.007**0.5,
         backscatter_constant: ArrayLike = 1.2,
     ):
-        self.system = checked_system(system, "BackscatterBiharmonic")
+        self._system = Fixed(checked_system(system, "BackscatterBiharmonic"))
         self.smagorinsky_constant = as_parameter(smagorinsky_constant, self.system)
         self.backscatter_constant = as_parameter(backscatter_constant, self.system)
+
+    @property
+    def system(self) -> TwoLayerQG:
+        """The system that the closure was made for; its numbers are fixed."""
+        return self._system.value
 
     def __call__(
         self, state: QGState, memory: PyTree = None, forcing: PyTree = None

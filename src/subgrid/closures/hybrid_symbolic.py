@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, PyTree
 from subgrid.closures._quasigeostrophic import as_parameter, checked_system, streamfunction_hat
 from subgrid.closures._spectral import times, times_i, to_real, wavenumbers
 from subgrid.closures.base import AbstractClosure
+from subgrid.nn import Fixed, fixed_field
 from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
@@ -41,14 +42,19 @@ class HybridSymbolic(AbstractClosure):
     for another system.
     """
 
-    system: TwoLayerQG
+    _system: Fixed[TwoLayerQG] = fixed_field("system")
     weights: Float[Array, "7 level"]
 
     def __init__(self, system: AbstractSystem, weights: ArrayLike = PUBLISHED_WEIGHTS):
-        self.system = checked_system(system, "HybridSymbolic")
+        self._system = Fixed(checked_system(system, "HybridSymbolic"))
         self.weights = as_parameter(weights, self.system)
         if self.weights.shape != (7, 2):
             raise ValueError(f"weights must be [7, 2] (term, level), got {self.weights.shape}")
+
+    @property
+    def system(self) -> TwoLayerQG:
+        """The system that the closure was made for; its numbers are fixed."""
+        return self._system.value
 
     def __call__(
         self, state: QGState, memory: PyTree = None, forcing: PyTree = None

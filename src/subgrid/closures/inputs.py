@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from subgrid.closures._channels import channels_to_state, state_to_channels
 from subgrid.errors import ShapeError, UnknownNameError
+from subgrid.nn import Fixed, fixed_field
 from subgrid.registry import unknown_name_message
 from subgrid.systems import AbstractSystem, state_shapes
 
@@ -33,7 +34,7 @@ class Inputs(eqx.Module):
     tendency. Raises UnknownNameError for another name, ValueError for none or one given twice.
     """
 
-    system: AbstractSystem
+    _system: Fixed[AbstractSystem] = fixed_field("system")
     names: tuple[str, ...] = eqx.field(static=True)
 
     def __init__(self, system: AbstractSystem, names: Sequence[str]):
@@ -46,7 +47,12 @@ class Inputs(eqx.Module):
                 raise UnknownNameError(unknown_name_message("input", name, known))
         if not names or len(set(names)) < len(names):
             raise ValueError(f"inputs must be some of {known}, each once, got {list(names)}")
-        self.system, self.names = system, tuple(names)
+        self._system, self.names = Fixed(system), tuple(names)
+
+    @property
+    def system(self) -> AbstractSystem:
+        """The system that forms the inputs; its numbers are fixed."""
+        return self._system.value
 
     @property
     def count(self) -> int:

@@ -8,6 +8,7 @@ from subgrid.closures._quasigeostrophic import as_parameter, checked_system, str
 from subgrid.closures._spectral import curl_of_stress, derivative_wavenumbers, times, to_real
 from subgrid.closures.base import AbstractClosure
 from subgrid.grids import PeriodicGrid
+from subgrid.nn import Fixed, fixed_field
 from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
@@ -27,12 +28,17 @@ class Smagorinsky(AbstractClosure):
     Source: Smagorinsky 1963, Mon. Weather Rev. 91, 99. Raises TypeError for another system.
     """
 
-    system: TwoLayerQG
+    _system: Fixed[TwoLayerQG] = fixed_field("system")
     constant: Float[Array, ""]
 
     def __init__(self, system: AbstractSystem, constant: ArrayLike = 0.15):
-        self.system = checked_system(system, "Smagorinsky")
+        self._system = Fixed(checked_system(system, "Smagorinsky"))
         self.constant = as_parameter(constant, self.system)
+
+    @property
+    def system(self) -> TwoLayerQG:
+        """The system that the closure was made for; its numbers are fixed."""
+        return self._system.value
 
     def __call__(
         self, state: QGState, memory: PyTree = None, forcing: PyTree = None

@@ -34,6 +34,7 @@ from subgrid.closures.base import AbstractClosure
 from subgrid.closures.smagorinsky import root
 from subgrid.grids import PeriodicGrid
 from subgrid.grids.staggered import X, Y, ahead, behind, staggered_vorticity
+from subgrid.nn import Fixed, fixed_field
 from subgrid.systems import KolmogorovFlow, KolmogorovState
 
 _TEST_WIDTH = 6.0**0.5  # of the test filter, in cells
@@ -50,9 +51,14 @@ class _Strain(eqx.Module):
 class _AbstractViscosity(AbstractClosure):
     """What the closures share: ν = c N, and how the increment follows from it."""
 
-    system: eqx.AbstractVar[KolmogorovFlow]
+    _system: eqx.AbstractVar[Fixed[KolmogorovFlow]]
     constant: eqx.AbstractVar[Float[Array, ""]]
     dynamic: eqx.AbstractVar[bool]
+
+    @property
+    def system(self) -> KolmogorovFlow:
+        """The system that the closure was made for; its numbers are fixed."""
+        return self._system.value
 
     @abc.abstractmethod
     def _norm(
@@ -113,12 +119,12 @@ class StaggeredSmagorinsky(_AbstractViscosity):
     See the module's description. Raises TypeError for another system.
     """
 
-    system: KolmogorovFlow
+    _system: Fixed[KolmogorovFlow] = fixed_field("system")
     constant: Float[Array, ""]
     dynamic: bool = eqx.field(static=True)
 
     def __init__(self, system: Any, constant: ArrayLike = 0.15, dynamic: bool = False):
-        self.system = _checked(system, "StaggeredSmagorinsky")
+        self._system = Fixed(_checked(system, "StaggeredSmagorinsky"))
         self.constant = jnp.asarray(constant, self.system.dtype)
         self.dynamic = bool(dynamic)
 
@@ -135,12 +141,12 @@ class StaggeredLeith(_AbstractViscosity):
     See the module's description. Raises TypeError for another system.
     """
 
-    system: KolmogorovFlow
+    _system: Fixed[KolmogorovFlow] = fixed_field("system")
     constant: Float[Array, ""]
     dynamic: bool = eqx.field(static=True)
 
     def __init__(self, system: Any, constant: ArrayLike = 1.0, dynamic: bool = False):
-        self.system = _checked(system, "StaggeredLeith")
+        self._system = Fixed(_checked(system, "StaggeredLeith"))
         self.constant = jnp.asarray(constant, self.system.dtype)
         self.dynamic = bool(dynamic)
 

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, PyTree
 from subgrid.closures._quasigeostrophic import as_parameter, checked_system, streamfunction_hat
 from subgrid.closures._spectral import curl_of_stress, derivative_wavenumbers, times, to_real
 from subgrid.closures.base import AbstractClosure
+from subgrid.nn import Fixed, fixed_field
 from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
@@ -30,12 +31,17 @@ class ZannaBolton2020(AbstractClosure):
     for another system.
     """
 
-    system: TwoLayerQG
+    _system: Fixed[TwoLayerQG] = fixed_field("system")
     kappa: Float[Array, ""]
 
     def __init__(self, system: AbstractSystem, kappa: ArrayLike = -46761284.0):
-        self.system = checked_system(system, "ZannaBolton2020")
+        self._system = Fixed(checked_system(system, "ZannaBolton2020"))
         self.kappa = as_parameter(kappa, self.system)
+
+    @property
+    def system(self) -> TwoLayerQG:
+        """The system that the closure was made for; its numbers are fixed."""
+        return self._system.value
 
     def __call__(
         self, state: QGState, memory: PyTree = None, forcing: PyTree = None

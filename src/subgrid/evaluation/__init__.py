@@ -64,7 +64,7 @@ from subgrid.evaluation.similarity import (
 )
 from subgrid.evaluation.statistics import reference_statistics
 from subgrid.evaluation.survival import BlowUp, TimeUnit, blow_ups, date, first_date, time_unit
-from subgrid.evaluation.verdicts import json_number, outcome, score_record, verdict
+from subgrid.evaluation.verdicts import REMARKED, json_number, outcome, score_record, verdict
 from subgrid.registry import Registry
 
 _OFFLINE, _SIMILAR = "subgrid.evaluation.offline", "subgrid.evaluation.similarity"
@@ -104,6 +104,7 @@ METRICS = Registry(
 __all__ = [
     "LEVEL_NAMES",
     "METRICS",
+    "REMARKED",
     "SCORECARD_SETTING",
     "START_FRAME",
     "START_TRAJECTORY",

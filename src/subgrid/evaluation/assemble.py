@@ -57,7 +57,7 @@ from subgrid.evaluation.tables import (
     variants_table,
 )
 from subgrid.evaluation.variant_plots import variants_figure
-from subgrid.evaluation.verdicts import outcome, verdict
+from subgrid.evaluation.verdicts import REMARKED, outcome, verdict
 from subgrid.provenance import commit
 
 if TYPE_CHECKING:
@@ -98,7 +98,9 @@ def _summaries(found: Findings) -> str:
     if found.compared:
         followed = found.followed
         said = summary_of_predictability(followed) if followed else _summary(found.scores)
-        return " ".join([said, *chosen])
+        remarked = sum(bool(score.remark) for score in found.scores.values())
+        marked = [f"Something is to be said of the training of {remarked} models ({REMARKED})."]
+        return " ".join([said, *(marked if remarked else []), *chosen])
     return " ".join(chosen) or separated_summary(found.separated)
 
 

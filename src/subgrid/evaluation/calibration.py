@@ -24,7 +24,7 @@ class Level:
 
     `group`: what the figures show together, its networks; `losses` [network]: offline errors on the
     validation split without noise, in variances of the forcing; `online`: its free runs from
-    validation states.
+    validation states; `remark`: what is to be said of its trainings.
     """
 
     model: str
@@ -32,6 +32,7 @@ class Level:
     noise: float
     losses: NDArray[np.float64] = field(repr=False)
     online: Predictability
+    remark: str = ""
 
     @property
     def loss(self) -> Interval:
@@ -87,6 +88,7 @@ class Calibration:
                 f"{online.runs} runs blew up"
                 + ("; the choice is at an end of the levels tried" if ends else "")
             )
+            sentence += f". Training: {level.remark}" if level.remark else ""
             found.append(ReportVerdict(model, f"{sentence}.", self._outcome(online)))
         return tuple(found)
 

@@ -62,7 +62,13 @@ class Comparison:
         once = min(self.model.networks, self.other.networks) == 1
         seeds = ["training seeds not covered"] if enough and once else []
         unequal = self.budgets is not None and len({max(updates) for updates in self.budgets}) > 1
-        return "; ".join([*found, *seeds, *(["unequal budgets"] if unequal else []), *lost])
+        trained = [
+            f"{(labels or {}).get(score.name, score.name)}: {score.remark}"
+            for score in (self.model, self.other)
+            if score.remark
+        ]
+        budgets = ["unequal budgets"] if unequal else []
+        return "; ".join([*found, *seeds, *budgets, *lost, *trained])
 
     def record(self) -> dict[str, Any]:
         """Return what scores.json keeps."""

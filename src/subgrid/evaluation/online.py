@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from subgrid.closures import channels_to_state
 from subgrid.coarsening import AbstractForcing, TendencyForcing
-from subgrid.errors import CorruptFileError, RunFolderError
 from subgrid.evaluation.layers import CORRELATION
 from subgrid.evaluation.observables import CoarsenedObserver, ModelObserver, observables_of
 from subgrid.evaluation.plan import RunPlan
+from subgrid.evaluation.run_file import RunFile, plain
 from subgrid.evaluation.statistics import RunSums, run_dataset
-from subgrid.provenance import config_hash, load_arrays, save_arrays, structure_text
+from subgrid.provenance import config_hash, structure_text
 from subgrid.stepping import AbstractModel, Carry, advance_segment
 from subgrid.systems import state_shapes
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Progress = Callable[[int, int], None]
+
+_FILES = 2  # the version of what `RunFile` writes: an earlier one's files are another run's
 
 
 def free_runs(
@@ -54,9 +56,9 @@ def free_runs(
     anything that slices like an array. With it the correlation ⟨a b⟩/√(⟨a²⟩⟨b²⟩) of the
     observables' field with the truth's is recorded at every frame. `key`: randomness of a
     stochastic closure, split over members. `file`: where to keep what is needed to resume
-    (`.safetensors`); a finished run is read back from it. `progress(steps_done, steps)` is called
-    after each segment. All members are in memory at once: give fewer initial states at a time to
-    bound it.
+    (`.safetensors`, and `.frames` beside it); a finished run is read back from it.
+    `progress(steps_done, steps)` is called after each segment. All members are in memory at once:
+    give fewer initial states at a time to bound it.
 
     The dataset (see `statistics.run_dataset`) has a member that blew up masked from `blew_up_at`
     on. Raises RunFolderError if `file` belongs to another run and CorruptFileError if it is
@@ -69,8 +71,9 @@ def free_runs(
     start = eqx.filter_vmap(lambda state, k: model.init(state, key=k))(initial_states, keys)
     mark = _fingerprint(model, observer, start, plan, truth)
     sums, carry = RunSums(), start
-    if file is not None and Path(file).exists():
-        sums, carry = _restored(Path(file), start, mark)
+    kept_file = None if file is None else RunFile(file, mark)
+    if kept_file is not None and kept_file.exists():
+        sums, carry = kept_file.restored(start)
     system, kept = observer.observables.system, set(plan.snapshot_frames())
     segments, done = plan.segments(), len(sums.steps)
     for frames, end in zip(segments, itertools.accumulate(segments), strict=True):
@@ -84,10 +87,11 @@ def free_runs(
             seen["series"][CORRELATION] = _correlations(observer.observables, fields, beside)
         steps = sums.steps_done + plan.save_every * np.arange(1, frames + 1)
         sums = sums.with_frames(seen, steps, np.asarray(carry.blew_up_at), plan.average_from)
-        if len(sums.steps) - 1 in kept:
-            sums = sums.with_snapshot(np.asarray(_fields(model, observer, carry)), plan.snapshots)
-        if file is not None:
-            _save(Path(file), sums, carry, mark)
+        drawn = len(sums.steps) - 1 in kept
+        if drawn:
+            sums = sums.with_snapshot(np.asarray(_fields(model, observer, carry)))
+        if kept_file is not None:
+            kept_file.add(sums, carry, frames, drawn)
         if progress is not None:
             progress(sums.steps_done, plan.steps)
     return run_dataset(sums, system, model.dt, np.asarray(carry.blew_up_at), plan.average_from)
@@ -173,10 +177,11 @@ def _fingerprint(
     """
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(eqx.filter((model, observer, start), eqx.is_array)):
-        plain = _plain(leaf)
-        digest.update(f"{plain.dtype.str}{plain.shape}".encode())
-        digest.update(np.ascontiguousarray(plain).tobytes())
+        value = plain(leaf)
+        digest.update(f"{value.dtype.str}{value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
     settings = {
+        "files": _FILES,
         "plan": vars(plan),
         "dt": model.dt,
         "structure": structure_text((model, observer)),
@@ -188,49 +193,3 @@ def _fingerprint(
 
 def _hash_of(array: NDArray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-
-
-def _save(path: Path, sums: RunSums, carry: Carry, mark: str) -> None:
-    """Write all that a run needs to go on, as arrays: only these are under the checksum."""
-    arrays = {f"sums/{name}": value for name, value in sums.to_arrays().items()}
-    for index, leaf in enumerate(jax.tree.leaves(carry)):
-        arrays[f"carry/{index:03d}"] = _plain(leaf)
-    arrays["run"] = _mark_array(mark)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_arrays(path, arrays)
-
-
-def _restored(path: Path, start: Carry, mark: str) -> tuple[RunSums, Carry]:
-    """Return the sums and the carry that `_save` wrote."""
-    arrays, _ = load_arrays(path)
-    leaves, structure = jax.tree.flatten(start)
-    try:
-        if not np.array_equal(arrays.pop("run"), _mark_array(mark)):
-            raise RunFolderError(
-                f"{path} was written by a run with other settings, weights or initial states. "
-                "Remove it or use another folder."
-            )
-        found = [_like(leaf, arrays.pop(f"carry/{index:03d}")) for index, leaf in enumerate(leaves)]
-        sums = RunSums.from_arrays(
-            {name.removeprefix("sums/"): value for name, value in arrays.items()}
-        )
-    except KeyError as error:
-        raise CorruptFileError(f"{path} lacks {error}; remove it and run again") from error
-    return sums, jax.tree.unflatten(structure, found)
-
-
-def _mark_array(mark: str) -> NDArray[np.uint8]:
-    return np.frombuffer(bytes.fromhex(mark), np.uint8)
-
-
-def _plain(leaf: jax.Array) -> NDArray:
-    """Return an array as NumPy; typed random keys as their words."""
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.random.key_data(leaf)
-    return np.asarray(leaf)
-
-
-def _like(leaf: jax.Array, value: NDArray) -> jax.Array:
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jnp.asarray(value), impl=jax.random.key_impl(leaf))
-    return jnp.asarray(value, leaf.dtype)

@@ -27,7 +27,7 @@ from subgrid.evaluation.intervals import (
 from subgrid.evaluation.layers import CORRELATION
 from subgrid.evaluation.scores import OnlineScore
 from subgrid.evaluation.survival import BlowUp, blow_up_steps, blow_ups, first_date, unit_of
-from subgrid.evaluation.verdicts import interval_record
+from subgrid.evaluation.verdicts import interval_record, training_sentence
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -257,7 +257,7 @@ def predictability_verdict(one: Predictability, score: OnlineScore) -> tuple[str
     if one.blow_ups:
         dead += f", first {first_date(one.blow_ups)}"
         lasts = f"is unstable, {lasts}"
-    return f"{lasts}; {energy}{cost}; {dead}.", outcome_of(one)
+    return f"{lasts}; {energy}{cost}; {dead}.{training_sentence(score)}", outcome_of(one)
 
 
 def summary_of_predictability(found: Mapping[str, Predictability]) -> str:

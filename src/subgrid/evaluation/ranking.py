@@ -11,7 +11,7 @@ from subgrid.evaluation.layers import keyed, layer_words, of_layer
 from subgrid.evaluation.report import ReportTable
 from subgrid.evaluation.scores import OnlineScore
 from subgrid.evaluation.style import Panel, new_panel, styled
-from subgrid.evaluation.verdicts import score_record
+from subgrid.evaluation.verdicts import REMARKED, score_record
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def ranking_table(ranked: Sequence[Ranked]) -> ReportTable:
         ),
         tuple(
             (
-                ", ".join(one.networks),
+                ", ".join(one.networks) + (f" {REMARKED}" if one.score.remark else ""),
                 *(_number(one.score.remaining(layer).estimate) for layer in layers),
                 *map(str, one.ranks),
                 f"{len(one.score.blow_ups)} of {one.score.runs}",

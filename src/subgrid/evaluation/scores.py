@@ -43,7 +43,8 @@ class OnlineScore:
     error/error without closure of the same members; `member_errors` those of single members against
     the truth from the same state [network, member]; `similarity` the scores of Ross et al. 2023 and
     `relative` what `relative_errors` gives, means over networks; `cost` may be None; `floors`,
-    keyed like `errors`: see `sampling_floor`; `layers`: their names; `units`: of each spectrum.
+    keyed like `errors`: see `sampling_floor`; `layers`: their names; `units`: of each spectrum;
+    `remark`: what is to be said of the model's training whenever it is judged.
     """
 
     name: str
@@ -58,6 +59,7 @@ class OnlineScore:
     floors: dict[str, float] = field(default_factory=dict)
     layers: Layers = LEVEL_NAMES
     units: dict[str, str] = field(default_factory=dict)
+    remark: str = ""
 
     @property
     def networks(self) -> int:

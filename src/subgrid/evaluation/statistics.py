@@ -1,6 +1,6 @@
 """Sums over a run on the host, the dataset made of them, and the same of the truth's data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +25,15 @@ class RunSums:
     metres. `series`: name →
     [frame, member, ...]; `power`: name → sum over averaged frames [member, ..., ny, nx//2+1];
     `averaged_frames` [member]: frames in those sums, none from a blow-up on; `steps` [frame];
-    `snapshots` [snapshot, member, level, y, x] of the observables' field and `snapshot_steps`.
+    `snapshots`: the observables' field [member, level, y, x] at each of `snapshot_steps`, apart, so
+    that one more copies none.
     """
 
     series: dict[str, NDArray] = field(default_factory=dict)
     power: dict[str, NDArray] = field(default_factory=dict)
     averaged_frames: NDArray = field(default_factory=lambda: np.zeros(0, np.int64))
     steps: NDArray = field(default_factory=lambda: np.zeros(0, np.int64))
-    snapshots: NDArray | None = None
+    snapshots: tuple[NDArray, ...] = ()
     snapshot_steps: NDArray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
@@ -74,44 +75,40 @@ class RunSums:
             steps=np.concatenate([self.steps, np.asarray(steps, np.int64)]),
         )
 
-    def with_snapshot(self, fields: NDArray, keep: int) -> "RunSums":
-        """Return the sums with the fields [member, level, y, x] of the last frame; `keep` stay."""
-        old = [] if self.snapshots is None else [self.snapshots]
+    def with_snapshot(self, fields: NDArray) -> "RunSums":
+        """Return the sums with the fields [member, level, y, x] of the last frame."""
         return replace(
             self,
-            snapshots=np.concatenate([*old, np.asarray(fields)[None]])[-keep:],
-            snapshot_steps=np.append(self.snapshot_steps, self.steps_done)[-keep:],
+            snapshots=(*self.snapshots, np.asarray(fields)),
+            snapshot_steps=np.append(self.snapshot_steps, self.steps_done),
         )
 
-    def to_arrays(self) -> dict[str, NDArray]:
-        """Return all of it as named arrays, for a file."""
-        arrays = {f"series/{name}": value for name, value in self.series.items()}
-        arrays |= {f"power/{name}": value for name, value in self.power.items()}
-        arrays |= {
-            "averaged_frames": self.averaged_frames,
-            "steps": self.steps,
-            "snapshot_steps": self.snapshot_steps,
-        }
-        return arrays | ({} if self.snapshots is None else {"snapshots": self.snapshots})
+    def totals(self) -> dict[str, NDArray]:
+        """Return what does not grow as a run goes on, as named arrays for a file."""
+        power = {f"power/{name}": value for name, value in self.power.items()}
+        return {**power, "averaged_frames": self.averaged_frames}
+
+    def segment(self, frames: int, with_snapshot: bool) -> dict[str, NDArray]:
+        """Return what the last `frames` frames added, the last snapshot included or not."""
+        arrays = {f"series/{name}": value[-frames:] for name, value in self.series.items()}
+        arrays["steps"] = self.steps[-frames:]
+        return arrays | ({"snapshot": self.snapshots[-1]} if with_snapshot else {})
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray]) -> "RunSums":
-        """Return what `to_arrays` gave."""
-
-        def part(prefix: str) -> dict[str, NDArray]:
-            return {
-                name.removeprefix(prefix): value
-                for name, value in arrays.items()
-                if name.startswith(prefix)
-            }
-
+    def of_segments(
+        cls, segments: Sequence[Mapping[str, NDArray]], totals: Mapping[str, NDArray]
+    ) -> "RunSums":
+        """Return the sums whose `segment` gave these in order, and `totals` the rest."""
+        series = [name for name in segments[0] if name.startswith("series/")]
+        drawn = [part for part in segments if "snapshot" in part]
+        power = {name: value for name, value in totals.items() if name.startswith("power/")}
         return cls(
-            part("series/"),
-            part("power/"),
-            arrays["averaged_frames"],
-            arrays["steps"],
-            arrays.get("snapshots"),
-            arrays["snapshot_steps"],
+            {n.removeprefix("series/"): np.concatenate([p[n] for p in segments]) for n in series},
+            {name.removeprefix("power/"): value for name, value in power.items()},
+            totals["averaged_frames"],
+            np.concatenate([part["steps"] for part in segments]),
+            tuple(part["snapshot"] for part in drawn),
+            np.array([part["steps"][-1] for part in drawn], np.int64),
         )
 
 
@@ -147,8 +144,8 @@ def run_dataset(
         divisor = np.where(counts > 0, counts, np.nan).reshape(-1, *[1] * (value.ndim - 1))
         wavenumber, spectrum = isotropic_spectrum(value / divisor, grid, definition)
         variables[name] = _described(observables, name, spectrum)
-    if sums.snapshots is not None:
-        kept = np.moveaxis(sums.snapshots, 0, 1).copy()
+    if sums.snapshots:
+        kept = np.stack(sums.snapshots, axis=1)
         kept[~alive_frames(sums.snapshot_steps, blew_up_at).T] = np.nan
         variables["snapshots"] = (
             ("member", "snapshot", "level", "y", "x"),
@@ -228,7 +225,7 @@ def reference_statistics(
         seen, drawn = observe(observables, *given)
         sums = sums.with_frames(seen, steps, blew_up_at, plan.average_from)
         fields += [np.asarray(drawn[i - begin]) for i in kept if part.start <= i < part.stop]
-    sums = replace(sums, snapshots=np.stack(fields), snapshot_steps=save_every * (kept + 1))
+    sums = replace(sums, snapshots=tuple(fields), snapshot_steps=save_every * (kept + 1))
     return run_dataset(sums, system, dt, blew_up_at, plan.average_from)
 
 

@@ -9,13 +9,25 @@ from subgrid.evaluation.layers import keyed
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore
 from subgrid.evaluation.survival import first_date
 
+REMARKED = "†"  # follows the name of a model of whose training something is to be said
+
 
 def verdict(score: OnlineScore, quantity: str = KE_SPECTRUM) -> str:
     """Return the sentence that says what a model did to the KE-spectrum error, at what cost.
 
     A change is claimed only where the confidence interval excludes zero. The sentence of a model
-    with members that blew up begins with "is unstable" and speaks of the others.
+    with members that blew up begins with "is unstable" and speaks of the others. What is to be
+    said of its training follows.
     """
+    return _judgement(score, quantity) + training_sentence(score)
+
+
+def training_sentence(score: OnlineScore) -> str:
+    """Return the sentence, with a space before it, on the training of a model; often nothing."""
+    return f" Training: {score.remark}." if score.remark else ""
+
+
+def _judgement(score: OnlineScore, quantity: str) -> str:
     dead = len(score.blow_ups)
     counted = f"{dead} of {score.runs} members blew up"
     finding = _finding(score, quantity)
@@ -133,4 +145,5 @@ def score_record(score: OnlineScore) -> dict[str, Any]:
         "relative_errors": {name: json_number(value) for name, value in score.relative.items()},
         "cost": None if score.cost is None else score.cost._asdict(),
         "verdict": verdict(score),
+        **({"training": score.remark} if score.remark else {}),
     }

@@ -9,6 +9,7 @@ from subgrid.config import AdaptedConfig, LearnedConfig, build_forcing, build_sy
 from subgrid.evaluation import LEVEL_NAMES, time_unit
 from subgrid.experiment.curves import best_record, learning_records
 from subgrid.experiment.folder import RunFolder
+from subgrid.training import training_remarks
 
 _UNTESTED = """## Scores
 
@@ -110,6 +111,7 @@ def _training(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: i
             f"rate {plan.learning_rate:g} ({plan.schedule}),\n  noise {plan.noise:g}; best "
             f"validation loss {best['validation']['loss']:.5g} at update {best['update']}, "
             f"{records[-1]['skipped']} updates skipped"
+            f"{_remarks(records[-1])}"
         )
     order = " One training per scale, the coarsest first." if len(lines) > 1 else ""
     if isinstance(model, AdaptedConfig) and (tune := model.fine_tune) is not None:
@@ -120,7 +122,7 @@ def _training(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: i
             f"{tune.frames} frames, learning\n  rate {tune.learning_rate:g}; validation loss "
             f"{_number(records[0]['validation']['loss'])} before, "
             f"{_number(best['validation']['loss'])} at update {best['update']}\n  (of the states "
-            "that follow, in their variance)"
+            f"that follow, in their variance){_remarks(records[-1])}"
         )
     trainings = "\n".join(lines)
     return f"""## Training
@@ -130,6 +132,11 @@ def _training(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: i
 Losses are mean squared errors in units of the variance of the forcing, if not said otherwise; the
 weights are those of the best validation loss.{order}
 """
+
+
+def _remarks(record: Mapping[str, Any]) -> str:
+    """Return what is to be said of a training, a line each; mostly nothing."""
+    return "".join(f"\n  - {remark}" for remark in training_remarks(record))
 
 
 def _scores(folder: RunFolder, scores: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from subgrid.config import AdaptedConfig, LearnedConfig
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.separated import cases
-from subgrid.training import read_records
+from subgrid.training import read_records, training_remarks
 
 _FEW_UPDATES = 50
 _STUCK = 3
@@ -33,6 +33,49 @@ def tuning_curves(folder: RunFolder) -> dict[str, list[dict[str, Any]]]:
         for model in folder.config.adapted()
         for records in learning_records(folder, model, 0)
     }
+
+
+def remarks_of(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> list[str]:
+    """Return what is to be said of the trainings of a model, of all its networks and scales.
+
+    Of an adapted model those of the one it is made of, too.
+    """
+    config, base = folder.config, folder.config.base_of(model)
+    said = []
+    if base is not model:
+        said += [f"{base.name}, {remark}" for remark in remarks_of(folder, base)]
+    for number in range(len(config.labels_of(model))):
+        for file in _metrics_files(folder, model.name, number):
+            stage = _stage(folder, model.name, number, file)
+            if records := read_records(file):
+                said += [f"seed {number}{stage}: {r}" for r in training_remarks(records[-1])]
+    return said
+
+
+def remarks(folder: RunFolder) -> dict[str, str]:
+    """Return model → what is to be said of its trainings, for the models where there is something.
+
+    The names are those of the config, of a search and of a calibration included.
+    """
+    config = folder.config
+    models = (
+        *config.learned(),
+        *config.searched(),
+        *config.calibrated(),
+        *config.adapted(),
+    )
+    return {m.name: "; ".join(said) for m in models if (said := remarks_of(folder, m))}
+
+
+def separated_remarks(folder: RunFolder) -> list[str]:
+    """Return a sentence per training of the separated experiments of which something is to say."""
+    return [
+        f"{case.label}, seed {case.number}: {remark}."
+        for case in cases(folder.config)
+        for file in _metrics_files(folder, case.label, case.number)
+        if (records := read_records(file))
+        for remark in training_remarks(records[-1])
+    ]
 
 
 def unchanged(folder: RunFolder) -> list[str]:
@@ -81,7 +124,7 @@ def unlearned(folder: RunFolder) -> list[str]:
             stuck = len(losses) > _STUCK and len(set(losses[-_STUCK:])) == 1
             if few or (min(losses) < _LOWERED * losses[0] and not stuck):
                 continue
-            stage = "" if file.parent == folder.model(name, number) else f", {file.parent.name}"
+            stage = _stage(folder, name, number, file)
             how = "stopped learning" if stuck else "hardly learned"
             found.append(
                 f"{name}, seed {number}{stage}, {how}: validation loss {losses[0]:.3g} before, "
@@ -92,6 +135,11 @@ def unlearned(folder: RunFolder) -> list[str]:
 
 def _metrics_files(folder: RunFolder, name: str, number: int) -> list[Path]:
     return sorted(folder.model(name, number).rglob("metrics.jsonl"))
+
+
+def _stage(folder: RunFolder, name: str, number: int, file: Path) -> str:
+    """Return ", stage_K" for the metrics of one scale of several, else nothing."""
+    return "" if file.parent == folder.model(name, number) else f", {file.parent.name}"
 
 
 def best_record(records: list[dict[str, Any]]) -> dict[str, Any]:

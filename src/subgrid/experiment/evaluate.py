@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -35,6 +36,7 @@ from subgrid.experiment.candidates import (
     paired_models,
     trained,
 )
+from subgrid.experiment.curves import remarks
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.held_out import HeldOut
 from subgrid.experiment.progress import Progress
@@ -124,7 +126,7 @@ def scores_of(
     folder: RunFolder, results: Results, runs: Mapping[str, Any]
 ) -> dict[str, OnlineScore]:
     """Return the online scores of every model; `runs`: those of `results` that are to be scored."""
-    return score_online(
+    scores = score_online(
         runs,
         results.reference,
         results.system,
@@ -133,6 +135,8 @@ def scores_of(
         cut=results.cut,
         **_interval_options(folder),
     )
+    said = remarks(folder)
+    return {name: replace(score, remark=said.get(name, "")) for name, score in scores.items()}
 
 
 def predictability_of(
@@ -179,12 +183,13 @@ def calibration_found(folder: RunFolder) -> Calibration | None:
         baseline=BASELINE,
         **_interval_options(folder),
     )
-    levels = []
+    levels, said = [], remarks(folder)
     for model, noise, variant in tried:
         stores = [place / offline_path(label) for label in variant.trained_names()]
         losses = np.array([float(read_dataset(store)["mse"]) for store in stores])
         group = ", ".join(model.networks)
-        levels.append(Level(model.name, group, noise, losses, followed[variant.name]))
+        online, remark = followed[variant.name], said.get(variant.name, "")
+        levels.append(Level(model.name, group, noise, losses, online, remark))
     return Calibration(tuple(levels), followed[BASELINE])
 
 

@@ -41,7 +41,7 @@ from subgrid.evaluation import (
 )
 from subgrid.experiment.candidates import BASELINE, Candidate
 from subgrid.experiment.folder import RunFolder
-from subgrid.experiment.progress import Progress
+from subgrid.experiment.progress import COMPILING, Progress
 from subgrid.experiment.results import (
     is_written,
     offline_path,
@@ -141,7 +141,7 @@ class HeldOut:
         forcings = [f"{name}_forcing" for name in self.names]
         samples = Samples(self.store, self.size, (*self.names, *forcings), in_memory=False)
         chosen = samples.spread(self.config.evaluation.samples)
-        task = progress.task(f"offline {candidate.label}", len(chosen), "samples")
+        task = progress.task(f"offline {candidate.label}", len(chosen), "samples", COMPILING)
         measured = "train" if self.config.data.trajectories.train else "test"
         known = statistics(self.folder.split(measured), self.size)
         scores = evaluate_offline(
@@ -175,7 +175,7 @@ class HeldOut:
             return
         label = candidate.label if variant is None else f"{candidate.label}, {variant.name}"
         setup = self._setup(candidate, variant)
-        task = progress.task(f"online {label}", setup.plan.steps)
+        task = progress.task(f"online {label}", setup.plan.steps, first=COMPILING)
         kept = self.place.relative_to(self.folder.evaluation)
         follows = observables_of(self.system).follows
         partial = place.removeprefix("online/").removesuffix(".zarr") + ".safetensors"
@@ -206,7 +206,7 @@ class HeldOut:
         setups = {name: self._setup(candidate) for name, candidate in first.items()}
         costs: dict[str, StepCost] = {}
         others = [name for name in setups if name != BASELINE]
-        task = progress.task("time per step", len(setups), "models")
+        task = progress.task("time per step", len(setups), "models", COMPILING)
         for begin in range(0, max(len(others), 1), _TIMED_TOGETHER):
             group = [BASELINE, *others[begin : begin + _TIMED_TOGETHER]]
             timed = step_cost(

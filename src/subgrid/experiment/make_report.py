@@ -22,6 +22,7 @@ from subgrid.config import (
 from subgrid.data import Samples
 from subgrid.errors import RunFolderError, SubgridError
 from subgrid.evaluation import (
+    REMARKED,
     SCORECARD_SETTING,
     Findings,
     NetworkSize,
@@ -42,7 +43,14 @@ from subgrid.experiment.candidates import (
     labels,
 )
 from subgrid.experiment.card import adaptation
-from subgrid.experiment.curves import learning_curves, tuning_curves, unchanged, unlearned
+from subgrid.experiment.curves import (
+    learning_curves,
+    remarks,
+    separated_remarks,
+    tuning_curves,
+    unchanged,
+    unlearned,
+)
 from subgrid.experiment.environments import code_facts, code_warnings, participants
 from subgrid.experiment.evaluate import (
     calibration_found,
@@ -179,6 +187,11 @@ def _info(folder: RunFolder) -> RunInfo:
     shown = labels(config)
     if shown.get(BASELINE) == BASELINE:
         shown[BASELINE] = "no closure"
+    said = remarks(folder)
+    # the mark goes wherever the model's name is shown: tables, verdicts and figures
+    shown = {
+        name: f"{label} {REMARKED}" if name in said else label for name, label in shown.items()
+    }
     return RunInfo(
         title=f"{config.name}: {config.description}" if config.description else config.name,
         facts={
@@ -193,6 +206,8 @@ def _info(folder: RunFolder) -> RunInfo:
         warnings=[
             *code_warnings(participants(manifest, _MEASURED)),
             *transfer_warnings(folder),
+            *(f"{REMARKED} {name}: {remark}." for name, remark in said.items()),
+            *separated_remarks(folder),
             *unlearned(folder),
             *unchanged(folder),
             *(

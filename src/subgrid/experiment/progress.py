@@ -4,19 +4,22 @@ import sys
 import time
 from typing import Any, TextIO
 
+COMPILING = "compiling"  # what comes first in most tasks, and is silent
+
 
 class Progress:
     """Takes news of the work and shows nothing; the base of everything that does.
 
-    A stage calls `note` for a fact worth a line and `task` for work of known length.
+    A stage calls `note` for a fact worth a line and `task` for work of known length; what comes
+    `first` there and takes a while is said at once, such as "compiling".
     """
 
     def note(self, text: str) -> None:
         """Take one line of news."""
 
-    def task(self, label: str, total: int, unit: str = "steps") -> "Task":
+    def task(self, label: str, total: int, unit: str = "steps", first: str = "") -> "Task":
         """Begin a task of `total` units."""
-        return Task(self, label, total, unit)
+        return Task(self, label, total, unit, first)
 
     def show(self, task: "Task", finished: bool) -> None:
         """Show how far a task is."""
@@ -28,9 +31,9 @@ class Progress:
 class Task:
     """One piece of work of known length: `update(done, note)` as it goes on, then `finish()`."""
 
-    def __init__(self, progress: Progress, label: str, total: int, unit: str):
+    def __init__(self, progress: Progress, label: str, total: int, unit: str, first: str = ""):
         self.progress, self.label, self.total, self.unit = progress, label, total, unit
-        self.done, self.remark = 0, ""
+        self.done, self.remark = 0, first
         self.handle: Any = None
         self.began = time.monotonic()
         self._first_done, self._advances = 0, 0
@@ -51,6 +54,8 @@ class Task:
     def finish(self) -> None:
         """Take that the task is complete."""
         self.done = self.total
+        if self._advances == 0:  # what came first is over as well
+            self.remark = ""
         self.progress.show(self, finished=True)
 
     def seconds_left(self) -> float | None:
@@ -72,10 +77,10 @@ class Lines(Progress):
         """Print the line."""
         print(text, file=self.stream, flush=True)
 
-    def task(self, label: str, total: int, unit: str = "steps") -> Task:
-        """Print that the task begins."""
-        self.note(f"{label}: {total} {unit}")
-        task = super().task(label, total, unit)
+    def task(self, label: str, total: int, unit: str = "steps", first: str = "") -> Task:
+        """Print that the task begins, and what with."""
+        self.note(f"{label}: {total} {unit}{f', {first}' if first else ''}")
+        task = super().task(label, total, unit, first)
         task.handle = time.monotonic()  # of its last line
         return task
 

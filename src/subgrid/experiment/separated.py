@@ -22,7 +22,7 @@ from subgrid.config import (
 )
 from subgrid.evaluation import SeparatedScores, join_sums, offline_scores, sample_sums
 from subgrid.experiment.folder import RunFolder
-from subgrid.experiment.progress import Progress
+from subgrid.experiment.progress import COMPILING, Progress
 from subgrid.experiment.results import is_written, read_dataset, write_dataset
 from subgrid.experiment.training_runs import Watch, pairs, train_once
 from subgrid.experiment.workers import Workers
@@ -107,7 +107,7 @@ def _evaluate_case(
     samples = pairs(folder, "test", coarse)
     chosen = samples.spread(folder.config.evaluation.samples)
     names = [variable.name for variable in coarse.variables]
-    task = progress.task(f"offline {path.stem}", len(chosen), "samples")
+    task = progress.task(f"offline {path.stem}", len(chosen), "samples", COMPILING)
     grid = systems[case.low if case.task in _COARSE_TASKS else case.high].grid
     parts = []
     for first in range(0, len(chosen), _BATCH):

@@ -19,7 +19,7 @@ from subgrid.config import (
 from subgrid.data import Progress as TrajectoryProgress
 from subgrid.data import Samples, Split, describe_left_out, generate_all
 from subgrid.experiment.folder import RunFolder
-from subgrid.experiment.progress import Progress, Task
+from subgrid.experiment.progress import COMPILING, Progress, Task
 from subgrid.experiment.stability import check_time_step, online_key
 from subgrid.experiment.training_runs import pairs
 from subgrid.experiment.workers import Workers
@@ -39,7 +39,7 @@ def simulate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
     wanted = _splits(folder)
     steps = sum(split.trajectories * split.job().steps for split in wanted.values())
     count = sum(split.trajectories for split in wanted.values())
-    task = progress.task(f"simulate {count} trajectories", steps)
+    task = progress.task(f"simulate {count} trajectories", steps, first=COMPILING)
     told = {  # all keys now: the splits tell from threads of their own
         (name, index): 0 for name, split in wanted.items() for index in range(split.trajectories)
     }

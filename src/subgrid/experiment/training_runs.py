@@ -2,15 +2,15 @@
 
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from subgrid.closures import holds_closure, load_closure, save_closure
 from subgrid.data import Samples
 from subgrid.experiment.folder import RunFolder
-from subgrid.experiment.progress import Progress, Task
-from subgrid.training import Event
+from subgrid.experiment.progress import COMPILING, Progress, Task
+from subgrid.training import Event, training_remarks
 
 
 def train_once(
@@ -64,16 +64,28 @@ class Watch:
     def __init__(self, progress: Progress, label: str):
         self._progress, self._label = progress, label
         self._task: Task | None = None
-        self._remark = ""
+        self._remark, self._compiling = "", True
+        self._record: Mapping[str, Any] = {}  # the last one
 
     def __call__(self, event: Event) -> None:
         """Take an event of the training loop."""
         if event.kind == "start" or self._task is None:
             name = " ".join(part for part in ("train", self._label, event.label) if part)
-            self._task, self._remark = self._progress.task(name, event.updates, "updates"), ""
+            self._task = self._progress.task(name, event.updates, "updates", COMPILING)
+            self._remark, self._compiling = "", True
+        if event.kind == "update":
+            self._compiling = False
         if event.kind == "record":
+            self._record = event.record
+            skipped = event.record["skipped"]
             self._remark = f"validation loss {event.record['validation']['loss']:.4g}"
+            self._remark += f", {skipped} updates skipped" if skipped else ""
         if event.kind == "end":
+            self._task.remark = self._remark
             self._task.finish()
+            for said in training_remarks(self._record) if self._record else ():
+                self._progress.note(f"{self._task.label}: {said}")
         else:
-            self._task.update(event.update, self._remark)
+            # compiled are the validation, before its first record, and the update, after it
+            parts = (self._remark, COMPILING if self._compiling else "")
+            self._task.update(event.update, ", ".join(part for part in parts if part))

@@ -117,10 +117,10 @@ class _Shared(Progress):
         with self._lock:
             self._progress.note(text)
 
-    def task(self, label: str, total: int, unit: str = "steps") -> Task:
+    def task(self, label: str, total: int, unit: str = "steps", first: str = "") -> Task:
         """Begin a task that tells through this."""
         with self._lock:
-            task = self._progress.task(label, total, unit)
+            task = self._progress.task(label, total, unit, first)
         task.progress = self
         return task
 

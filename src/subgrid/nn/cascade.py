@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from subgrid.errors import ConfigError, ShapeError
 from subgrid.grids.resampling import downscale, upscale
+from subgrid.nn.fixed import Fixed, fixed_field
 
 Network = Callable[[Array], Array]
 
@@ -35,13 +36,13 @@ class Cascade(eqx.Module):
     `out_channels`; network j takes the state's channels and then j · out_channels predictions,
     coarsest first. `sizes` are the points along x of the levels, FINEST FIRST as in a config: (64,
     48, 32); points along y keep the aspect of the input. `scales[level]`, default 1, are constants
-    and no weights: `trainable` and `parameter_count` leave them out. After Otness, Zanna & Bruna
+    and no weights: no training changes them (`subgrid.nn.Fixed`). After Otness, Zanna & Bruna
     (2025), section 3, here with any number of levels. Raises ConfigError if networks, sizes and
     channels do not fit.
     """
 
     networks: tuple[Network, ...]
-    scales: Float[Array, " level"]
+    _scales: Fixed[Float[Array, " level"]] = fixed_field("scales")
     sizes: tuple[int, ...] = eqx.field(static=True)
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
@@ -59,13 +60,23 @@ class Cascade(eqx.Module):
         self.out_channels = networks[0].out_channels
         _check_channels(self.networks, self.in_channels, self.out_channels)
         levels = len(self.sizes)
-        self.scales = jnp.ones(levels) if scales is None else jnp.asarray(scales)
+        self._scales = Fixed(jnp.ones(levels) if scales is None else jnp.asarray(scales))
         if self.scales.shape != (levels,):
             raise ShapeError(f"{levels} levels need {levels} scales, got {self.scales.shape}.")
 
     def __call__(self, state: Float[Array, "channel y x"]) -> Float[Array, "out y x"]:
         """Return the prediction at high resolution. Raises ShapeError if x is not sizes[0] long."""
         return self.predict(state, len(self.sizes) - 1)
+
+    @property
+    def scales(self) -> Float[Array, " level"]:
+        """The scale of each stage's output, coarsest first."""
+        return self._scales.value
+
+    def with_scale(self, level: int, scale: float) -> "Cascade":
+        """Return the cascade with another scale of one stage; the networks are the same."""
+        scales = Fixed(self.scales.at[level].set(scale))
+        return eqx.tree_at(lambda cascade: cascade._scales, self, scales)
 
     def stage_size(self, level: int) -> int:
         """Return the points along x of a level, 0 being the coarsest."""

@@ -6,29 +6,23 @@ import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
-from subgrid.nn.cascade import Cascade
-from subgrid.nn.scaling import Scaler
 from subgrid.systems import AbstractSystem
 
 
 def trainable(network: PyTree) -> PyTree:
     """Return a tree like `network`, True at its weights and False elsewhere.
 
-    Weights are the floating-point arrays, except the constants: those of a Scaler and of a system
-    that a closure holds, and the stage scales of a Cascade. Made for `eqx.partition(network,
-    trainable(network))`.
+    Weights are the floating-point arrays, as `eqx.is_inexact_array` finds them (what is `Fixed` is
+    none), without those of a system that a closure of a user's holds as it is. Made for
+    `eqx.partition(network, trainable(network))`.
     """
 
     def mark(part: Any) -> PyTree:
-        if isinstance(part, Scaler | AbstractSystem):
+        if isinstance(part, AbstractSystem):
             return jax.tree.map(lambda _: False, part)
-        if isinstance(part, Cascade):
-            marks = (tuple(trainable(network) for network in part.networks), False)
-            return eqx.tree_at(lambda cascade: (cascade.networks, cascade.scales), part, marks)
         return eqx.is_inexact_array(part)
 
-    special = Scaler | AbstractSystem | Cascade
-    return jax.tree.map(mark, network, is_leaf=lambda part: isinstance(part, special))
+    return jax.tree.map(mark, network, is_leaf=lambda part: isinstance(part, AbstractSystem))
 
 
 def parameter_count(network: PyTree) -> int:

@@ -8,22 +8,23 @@ from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from subgrid.errors import ConfigError, ShapeError
+from subgrid.nn.fixed import Fixed, fixed_field
 
 
 class Scaler(eqx.Module):
     """Maps a field x[channel, y, x] to (x - mean)/scale and back.
 
     `mean` and `scale` hold one number per channel, in the units of the field; usually mean and
-    standard deviation of the training set. They are constants, not weights: `trainable` and
-    `parameter_count` leave them out. The result has the precision of the field. Raises ShapeError
-    if the two differ in length and ConfigError if a number is not finite or a scale not positive.
+    standard deviation of the training set. They are constants, not weights: no training changes
+    them (`subgrid.nn.Fixed`). The result has the precision of the field. Raises ShapeError if the
+    two differ in length and ConfigError if a number is not finite or a scale not positive.
     """
 
-    mean: Float[Array, " channel"]
-    scale: Float[Array, " channel"]
+    _mean: Fixed[Float[Array, " channel"]] = fixed_field("mean")
+    _scale: Fixed[Float[Array, " channel"]] = fixed_field("scale")
 
     def __init__(self, mean: ArrayLike, scale: ArrayLike):
-        self.mean, self.scale = jnp.asarray(mean, float), jnp.asarray(scale, float)
+        self._mean, self._scale = (Fixed(jnp.asarray(given, float)) for given in (mean, scale))
         if self.mean.ndim != 1 or self.mean.shape != self.scale.shape:
             raise ShapeError(
                 f"a scaler needs one mean and one scale per channel, got shapes {self.mean.shape} "
@@ -38,6 +39,16 @@ class Scaler(eqx.Module):
                 f"scales {self.scale} must be positive; a channel that never varies carries "
                 "nothing to learn from: drop it, or give it the scale 1."
             )
+
+    @property
+    def mean(self) -> Float[Array, " channel"]:
+        """What is subtracted from each channel."""
+        return self._mean.value
+
+    @property
+    def scale(self) -> Float[Array, " channel"]:
+        """What each channel is divided by."""
+        return self._scale.value
 
     @classmethod
     def identity(cls, channels: int) -> "Scaler":

@@ -7,6 +7,7 @@ from subgrid.training.offline import OfflineResult, train_offline
 from subgrid.training.online import OnlineResult, train_online
 from subgrid.training.optimisers import OPTIMISERS, Adam, AdamW, Optimiser
 from subgrid.training.plan import Noise, Plan
+from subgrid.training.remarks import training_remarks
 from subgrid.training.run import FitResult
 from subgrid.training.scaling import channels
 from subgrid.training.schedules import SCHEDULES, Constant, Schedule, WarmupCosine
@@ -42,4 +43,5 @@ __all__ = [
     "train_offline",
     "train_online",
     "train_separated",
+    "training_remarks",
 ]

@@ -74,7 +74,7 @@ def train_cascade(
     fits = []
     for stage, stage_plan in enumerate(plans):
         unit = _residual_size(closure, stage, sources, seed) if scale_stages else 1.0
-        closure = eqx.tree_at(_scales, closure, _scales(closure).at[stage].set(unit))
+        closure = eqx.tree_at(_cascade, closure, _cascade(closure).with_scale(stage, unit))
         result = train_task(
             closure,
             stage_task(scales, closure, stage, unit),
@@ -157,10 +157,6 @@ def _rows(shape: Sequence[int], size: int) -> int:
 
 def _cascade(closure: LearnedClosure) -> Any:
     return closure.network
-
-
-def _scales(closure: LearnedClosure) -> Any:
-    return _cascade(closure).scales
 
 
 def _network(stage: int) -> Callable[[LearnedClosure], Any]:

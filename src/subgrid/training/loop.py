@@ -48,9 +48,10 @@ def fit(
     run is done. Files: metrics.jsonl, best.safetensors, checkpoints/.
 
     Raises ConfigError for a bad seed, RunFolderError for a folder of another run, of other devices
-    or of other settings of JAX, CorruptFileError for a damaged one, and UnstableRunError if more
-    than `plan.most_skipped` updates in a row have a loss or gradient that is not finite, or if no
-    validation loss is finite.
+    or of other settings of JAX, CorruptFileError for a damaged one, UnstableRunError if more than
+    `plan.most_skipped` updates in a row have a loss or gradient that is not finite, or if no
+    validation loss is finite, and NothingLearnedError if no update took effect. `best_update` 0
+    says that no update was better than what was given: no error, but see `training_remarks`.
     """
     require_seed(seed)
     folder, mesh = Path(folder), data_mesh()

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from subgrid.errors import ConfigError, UnstableRunError
+from subgrid.errors import ConfigError, NothingLearnedError, UnstableRunError
 from subgrid.nn import trainable
 from subgrid.provenance import load_arrays, save_arrays
 from subgrid.randomness import random_key
@@ -167,19 +167,20 @@ class Run:
     def result(self, session: "Session") -> FitResult:
         """Return the result of a finished run."""
         checkpoint = session.checkpoint
-        position = checkpoint.position
+        position, skipped = checkpoint.position, int(checkpoint.state.skipped)
         if position.best_update < 0:
             raise UnstableRunError(
                 f"no validation loss of {self.folder} was finite, so no weights can be chosen. "
                 "Lower the learning rate or look for non-finite values in the validation data."
             )
+        self._check_learned(checkpoint.state.parameters, position.update, skipped)
         self._emit("end", position.update)
         return FitResult(
             network=self.parts.join(jax.tree.map(jnp.asarray, checkpoint.best)),
             best_update=position.best_update,
             best_loss=position.best_loss,
             updates=position.update,
-            skipped=int(checkpoint.state.skipped),
+            skipped=skipped,
             samples=position.update * session.batch_size,
             seconds=position.seconds,
             waited=session.waited,
@@ -282,6 +283,25 @@ class Run:
                 "learning rate, clip the gradient, or look for non-finite values in the training "
                 "data."
             )
+
+    def _check_learned(self, parameters: Any, updates: int, skipped: int) -> None:
+        """Raise NothingLearnedError unless an update took effect."""
+        pairs = zip(
+            jax.tree.leaves(self.parts.parameters), jax.tree.leaves(parameters), strict=True
+        )
+        if skipped < updates and not all(np.array_equal(*pair) for pair in pairs):
+            return
+        why = "no update changed a weight: look at the learning rate, and whether the units died"
+        if skipped == updates:
+            why = (
+                "every loss or gradient was not finite, and such an update is skipped: lower the "
+                "learning rate, clip the gradient, or look for non-finite values in the training "
+                "data"
+            )
+        raise NothingLearnedError(
+            f"the training in {self.folder} learned nothing in {updates} updates, {skipped} of "
+            f"them skipped; {why}. Train in another folder, or remove this one."
+        )
 
     def _emit(self, kind: EventKind, update: int, record: Mapping[str, Any] | None = None) -> None:
         event = Event(kind, update, self.plan.updates, self.label, record or {})
