@@ -61,8 +61,6 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in tokens
     tokens = [token for token in tokens if token != "--debug"]
     _prepare_jax()
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # a user's own module in the current folder, as `python -m` finds it
     try:
         with Interrupts():
             result = build_app()(

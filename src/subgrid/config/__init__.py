@@ -16,7 +16,6 @@ from subgrid.config.builders import (
     build_separated_network,
     build_system,
     check_builds,
-    check_names,
     validity_of,
 )
 from subgrid.config.loading import (
@@ -26,7 +25,9 @@ from subgrid.config.loading import (
     preset_names,
     preset_text,
     profile_names,
+    read_source,
 )
+from subgrid.config.names import check_names, own_packages, require_trusted_names
 from subgrid.config.sections import (
     AdaptedConfig,
     CalibrationConfig,
@@ -84,8 +85,11 @@ __all__ = [
     "config_from_dict",
     "config_to_toml",
     "load_config",
+    "own_packages",
     "preset_names",
     "preset_text",
     "profile_names",
+    "read_source",
+    "require_trusted_names",
     "validity_of",
 ]

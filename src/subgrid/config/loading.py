@@ -1,7 +1,7 @@
 """Reads a config from a preset, a file or a run folder, with a profile and single overrides."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -10,8 +10,10 @@ import tomli_w
 from pydantic import ValidationError
 
 from subgrid.config.explain import explain
+from subgrid.config.names import require_trusted_names
 from subgrid.config.settings import Config
 from subgrid.errors import ConfigError, UnknownNameError
+from subgrid.files import hidden_characters, read_text
 from subgrid.registry import unknown_name_message
 
 
@@ -36,9 +38,9 @@ def preset_text(name: str) -> str:
 
 def read_source(source: str | Path) -> tuple[dict[str, Any], str]:
     """Return the tables of a preset, TOML file or run folder, and what to call it in messages."""
-    path = Path(source)
+    path, folder = Path(source), False
     if path.is_dir() and (path / "config.toml").exists():
-        path = path / "config.toml"
+        path, folder = path / "config.toml", True
     looks_like_path = path.suffix == ".toml" or len(path.parts) > 1 or path.is_file()
     if not looks_like_path:
         return tomllib.loads(preset_text(str(source))), f"preset {source!r}"
@@ -48,7 +50,9 @@ def read_source(source: str | Path) -> tuple[dict[str, Any], str]:
             "file or a run folder."
         )
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
+        # a file that you name yourself may be a link, one in a run folder may not
+        text = read_text(path) if folder else path.read_text(encoding="utf-8")
+        return tomllib.loads(text), str(path)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
@@ -60,14 +64,19 @@ def profile_names(source: str | Path) -> list[str]:
 
 
 def load_config(
-    source: str | Path, profile: str | None = None, overrides: Iterable[str] = ()
+    source: str | Path,
+    profile: str | None = None,
+    overrides: Iterable[str] = (),
+    trust: bool = False,
 ) -> Config:
     """Return the complete, checked config of a preset, TOML file or run folder.
 
     A profile's tables are merged over the base ones, key by key; `overrides` such as
     "training.updates=100" or "models.cascade.width=0.25" come last. Entries of `[[models]]` are
-    matched by name. Raises ConfigError, listing every problem with its key, the value got and what
-    is allowed, and UnknownNameError for an unknown preset or profile.
+    matched by name. `trust`: whether the config of a run folder, which may be a stranger's, may
+    name code as "module:Class"; a file that you name yourself may. Nothing is imported here.
+    Raises ConfigError, listing every problem with its key, the value got and what is allowed,
+    UnknownNameError for an unknown preset or profile, and UntrustedCodeError.
     """
     tables, label = read_source(source)
     profiles = tables.pop("profiles", {})
@@ -81,15 +90,36 @@ def load_config(
         label = f"{label}, profile {profile!r}"
     for override in overrides:
         tables = merge(tables, _override_table(override))
-    return config_from_dict(tables, label)
+    config = config_from_dict(tables, label)
+    if Path(source).is_dir():
+        require_trusted_names(config, label, trust)
+    return config
 
 
 def config_from_dict(tables: Mapping[str, Any], label: str = "config") -> Config:
     """Return the checked config of plain tables; `label` says in errors where they came from."""
+    if hidden := list(_hidden_in(tables)):
+        raise ConfigError(
+            f"{label}: {', '.join(hidden)} holds characters that steer a terminal or turn text "
+            "around. Remove them."
+        )
     try:
         return Config(**tables)
     except ValidationError as error:
         raise ConfigError(explain(error, Config, tables, label)) from None
+
+
+def _hidden_in(value: Any, key: str = "") -> Iterator[str]:
+    """Yield the keys under which tables hold characters that nobody sees: texts get printed."""
+    if isinstance(value, Mapping):
+        for name, entry in value.items():
+            inner = f"{key}.{name}" if key else str(name)
+            yield from [repr(inner)] if hidden_characters(str(name)) else _hidden_in(entry, inner)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from _hidden_in(entry, key)
+    elif isinstance(value, str) and hidden_characters(value):
+        yield f"{key} = {value!r}"
 
 
 def config_to_toml(config: Config) -> str:

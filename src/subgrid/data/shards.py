@@ -7,7 +7,6 @@ the end, and the finished file is renamed into the store. What is written is pla
 """
 
 import contextlib
-import json
 import os
 import struct
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ import numpy as np
 from numcodecs.zstd import Zstd
 
 from subgrid.errors import CorruptFileError, RunFolderError
+from subgrid.files import read_json, regular
 
 FRAMES_PER_SHARD = 2048  # an index of 32 KiB: about as large as one 64² frame of two levels
 _LEVEL = 1  # turbulence is incompressible beyond its exponents; higher levels cost time only
@@ -119,7 +119,8 @@ class ShardWriter:
                 f"{path} is shorter than the {wanted} bytes that were recorded for it. Remove its "
                 "folder to simulate this trajectory again from the start."
             )
-        stream = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115 - stays open
+        mode = "r+b" if path.exists() else "w+b"
+        stream = open(path, mode, opener=regular)  # noqa: SIM115 - stays open
         self._stream = stream
         stream.truncate(wanted)
         stream.seek(wanted)
@@ -172,7 +173,7 @@ class ShardReader:
 
     def _open(self, trajectory: int, shard: int) -> BinaryIO:
         try:
-            return open(self._path(trajectory, shard), "rb")
+            return open(self._path(trajectory, shard), "rb", opener=regular)
         except FileNotFoundError as error:
             raise self._corrupt(f"trajectory {trajectory}, shard {shard}", "is missing") from error
 
@@ -227,8 +228,6 @@ def _checksum_fits(data: bytes) -> bool:
 
 def _metadata(array: Path) -> dict[str, Any]:
     try:
-        return json.loads((array / "zarr.json").read_text())
+        return read_json(array / "zarr.json")
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no such array: {array}") from error
-    except ValueError as error:
-        raise CorruptFileError(f"{array}/zarr.json is truncated or no JSON") from error

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from subgrid.data.shards import ShardReader
 from subgrid.data.store import check_scale, complete_attributes, group_name, present_trajectories
+from subgrid.files import read_json
 from subgrid.provenance import config_hash, write_atomic
 
 _BLOCK = 64  # frames read at once
@@ -68,7 +69,7 @@ def statistics(path: str | Path, scale: int) -> dict[str, VariableStatistics]:
 def array_names(path: Path, scale: int) -> tuple[str, ...]:
     """Return the names of the arrays [trajectory, time, ...] of one coarse size, sorted."""
     group = path / group_name(scale)
-    coordinates = json.loads((group / "zarr.json").read_text())["attributes"]
+    coordinates = read_json(group / "zarr.json")["attributes"]
     known = {"trajectory", *coordinates["coordinates_of_frames"]}
     found = sorted(entry.parent.name for entry in group.glob("*/zarr.json"))
     return tuple(name for name in found if name not in known)
@@ -113,7 +114,7 @@ def _blocks(
 def _read(cache: Path, content_hash: str) -> dict[str, Any]:
     """Return what the cache holds for this content; a missing or damaged one holds nothing."""
     try:
-        content = json.loads(cache.read_text())
+        content = read_json(cache)
         whole = content.pop("sha256") == config_hash(content)
         return content["scales"] if whole and content["content_hash"] == content_hash else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -1,6 +1,5 @@
 """The Zarr store of one split: made by one process, filled by many, opened with xarray."""
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from subgrid.data.observing import ScaleLayout
 from subgrid.data.shards import FRAMES_PER_SHARD, ShardReader, frame_codecs
 from subgrid.errors import ConfigError, CorruptFileError, RunFolderError
+from subgrid.files import read_json, require_regular
 
 if TYPE_CHECKING:
     import xarray
@@ -79,10 +79,10 @@ def attributes_of(path: str | Path) -> dict[str, Any]:
     """
     metadata = Path(path) / "zarr.json"
     try:
-        found = json.loads(metadata.read_text())["attributes"]
+        found = read_json(metadata)["attributes"]
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no dataset at {path}: {metadata} does not exist") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise CorruptFileError(f"{metadata} is truncated or no Zarr metadata") from error
     if "config_hash" not in found:
         raise RunFolderError(f"{path} is a Zarr store, but not one that subgrid made")
@@ -121,6 +121,7 @@ def open_dataset(path: str | Path, scale: int) -> "xarray.Dataset":
     import xarray
 
     path = Path(path)
+    require_regular(path)  # xarray opens coordinates by itself
     check_scale(path, scale)
     plain = xarray.open_zarr(path, group=group_name(scale), consolidated=False, chunks=None)
     missing = _may_be_missing(attributes_of(path))

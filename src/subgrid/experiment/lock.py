@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from subgrid.errors import RunLockedError
+from subgrid.files import regular
 
 
 class RunLock:
@@ -24,7 +25,7 @@ class RunLock:
         self._stream: Any = None
 
     def __enter__(self) -> "RunLock":
-        stream = open(self.path, "a+", encoding="utf-8")
+        stream = open(self.path, "a+", encoding="utf-8", opener=regular)
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
