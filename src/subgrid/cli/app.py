@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError
 
 from subgrid import __version__
 from subgrid.cli.interrupt import Interrupts
+from subgrid.files import printable
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 _STAGES = {"simulate", "train", "evaluate"}
@@ -123,4 +124,4 @@ def _explain(error: Exception, debug: bool) -> int:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)

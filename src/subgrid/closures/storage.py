@@ -8,6 +8,7 @@ needs nothing but to be importable: it is written as "module:Class". Reading it 
 it must be trusted (see `subgrid.trust`); a folder from anybody else is read without trust.
 """
 
+import dataclasses
 import importlib
 import json
 import os
@@ -34,7 +35,13 @@ _FORMAT = "subgrid-closure-1"
 MODEL_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
 # what `save_closure` writes besides
-_KINDS = {"closure": str, "metadata": dict, "versions": dict, "weights_sha256": str}
+_KINDS = {
+    "closure": str,
+    "metadata": dict,
+    "structure": dict,
+    "versions": dict,
+    "weights_sha256": str,
+}
 
 
 def save_closure(
@@ -108,11 +115,14 @@ def load_closure(folder: str | Path, trust: Trust = False) -> Any:
         )
     arrays, _ = load_arrays(weights)
     try:
-        return rebuild(document["structure"], arrays, str(folder / MODEL_FILE), trust)
-    except ConfigError as error:
+        found = rebuild(document["structure"], arrays, str(folder / MODEL_FILE), trust)
+    except (ConfigError, CorruptFileError) as error:
         written = document["versions"].get("subgrid", "unknown")
         error.add_note(f"while reading {folder / MODEL_FILE}, written by subgrid {written}")
         raise
+    if not dataclasses.is_dataclass(found):
+        raise CorruptFileError(f"{folder / MODEL_FILE} describes {found!r:.80}, which is no module")
+    return found
 
 
 def load_metadata(folder: str | Path) -> dict[str, Any]:

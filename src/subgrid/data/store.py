@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     import zarr
 
 _AXES = ("trajectory", "time")
+_MOST_TRAJECTORIES = 10**6
+# global attributes that decide what is read: absent, or of this kind
+_ATTRIBUTES = {
+    "trajectories": lambda value: type(value) is int and 0 <= value <= _MOST_TRAJECTORIES,
+    "failed": lambda value: _are_counts(value),
+    "scales": lambda value: _are_counts(value) and 0 not in value,
+}
 
 
 def group_name(scale: int) -> str:
@@ -86,7 +93,14 @@ def attributes_of(path: str | Path) -> dict[str, Any]:
         raise CorruptFileError(f"{metadata} is truncated or no Zarr metadata") from error
     if "config_hash" not in found:
         raise RunFolderError(f"{path} is a Zarr store, but not one that subgrid made")
+    wrong = [name for name, fits in _ATTRIBUTES.items() if name in found and not fits(found[name])]
+    if wrong:
+        raise CorruptFileError(f"{metadata} has something else as {', '.join(wrong)}")
     return found
+
+
+def _are_counts(value: Any) -> bool:
+    return isinstance(value, list) and all(type(each) is int and each >= 0 for each in value)
 
 
 def complete_attributes(path: str | Path) -> dict[str, Any]:

@@ -4,6 +4,8 @@ import sys
 import time
 from typing import Any, TextIO
 
+from subgrid.files import printable
+
 
 class Progress:
     """Takes news of the work and shows nothing; the base of everything that does.
@@ -70,7 +72,7 @@ class Lines(Progress):
 
     def note(self, text: str) -> None:
         """Print the line."""
-        print(text, file=self.stream, flush=True)
+        print(printable(text), file=self.stream, flush=True)
 
     def task(self, label: str, total: int, unit: str = "steps") -> Task:
         """Print that the task begins."""

@@ -15,6 +15,7 @@ from subgrid.config import (
     build_coarse_systems,
     build_system,
 )
+from subgrid.data import check_decoded_size, fits_in_memory
 from subgrid.errors import CorruptFileError
 from subgrid.evaluation import StepCost
 from subgrid.experiment.candidates import BASELINE, labels
@@ -167,8 +168,13 @@ def _checksum(path: Path) -> str:
 
 
 def read_dataset(path: Path) -> "xarray.Dataset":
-    """Return a dataset that `write_dataset` wrote, in memory."""
+    """Return a dataset that `write_dataset` wrote, in memory.
+
+    Raises CorruptFileError for one that would take more memory than it says, or than there is.
+    """
     import xarray
 
+    if path.is_dir():
+        check_decoded_size(path, fits_in_memory)
     with xarray.open_zarr(path, consolidated=False, chunks=None) as dataset:
         return dataset.load()
