@@ -1,5 +1,6 @@
 """Strictness for all tests: typed shapes, no silent rank promotion, warnings as errors."""
 
+import json
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -25,3 +26,26 @@ def float64():
     """Enable float64 for one test."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def forge():
+    """Return a function that changes a bundle's or closure's model.json as its maker could.
+
+    `forge(folder, change)`: `change` alters the document in place, or is the new one; the checksums
+    fit after it.
+    """
+    from subgrid.provenance import config_hash
+
+    def forge(folder, change):
+        file = folder / "model.json"
+        document = change
+        if callable(change):
+            document = json.loads(file.read_text())
+            change(document)
+        if isinstance(document, dict):
+            document.pop("sha256", None)
+            document = document | {"sha256": config_hash(document)}
+        file.write_text(json.dumps(document))
+
+    return forge

@@ -13,6 +13,10 @@ class UnknownNameError(ConfigError):
     """A name is not known where it is looked up; lists the known ones and the nearest."""
 
 
+class UntrustedCodeError(ConfigError):
+    """A file names code that is not subgrid's, and the caller did not say that it may run."""
+
+
 class ShapeError(SubgridError, ValueError):
     """An array or a state has another shape than the code that takes it can use."""
 

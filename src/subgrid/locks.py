@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import IO
 
+from subgrid.files import regular
+
 _LOG = logging.getLogger(__name__)
 _UNSUPPORTED = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL}
 
@@ -18,7 +20,7 @@ def take(path: Path, patience: float = 0.0) -> IO[str] | None:
     returned, for a run that cannot be made at all helps nobody.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    stream = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - stays open
+    stream = open(path, "a+", encoding="utf-8", opener=regular)  # noqa: SIM115 - stays open
     deadline = time.monotonic() + patience
     try:
         while not _locked(stream, path):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from subgrid.errors import CorruptFileError
+from subgrid.files import regular
 from subgrid.machine import usable_cpus
 
 _PACKAGES = ("subgrid", "jax", "jaxlib", "equinox", "optax", "numpy", "xarray", "zarr")
@@ -38,8 +39,8 @@ def structure_text(tree: Any) -> str:
 
 
 def file_hash(path: str | Path) -> str:
-    """Return the SHA-256 (hex) of a file's bytes."""
-    with open(path, "rb") as stream:
+    """Return the SHA-256 (hex) of a file's bytes; raises CorruptFileError for no regular file."""
+    with open(path, "rb", opener=regular) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -162,13 +163,16 @@ def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"no such file: {path}")
+    try:
+        open(path, "rb", opener=regular).close()  # raises for what the library would wait for
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no such file: {path}") from None
     try:
         with safe_open(path, framework="numpy") as stream:
             metadata = dict(stream.metadata() or {})
             arrays = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, OSError) as error:
+    # the last three are of types that NumPy does not have
+    except (SafetensorError, ValueError, OSError, TypeError, LookupError, AttributeError) as error:
         raise CorruptFileError(f"{path} is truncated or no safetensors file: {error}") from error
     wanted = metadata.pop("sha256", None)
     if wanted is None or wanted != _payload_hash(arrays):

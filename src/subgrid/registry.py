@@ -4,6 +4,8 @@ import difflib
 import importlib
 import importlib.metadata
 import inspect
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -37,14 +39,16 @@ class Registry:
     def get(self, name: str) -> Any:
         """Return the object called `name`, or at "module:Name".
 
-        Raises UnknownNameError for an unknown name and ConfigError where "module:Name" cannot be
-        imported.
+        "module:Name" is code that runs, from the current folder too: a name out of a file that may
+        be a stranger's is asked about first (see `subgrid.trust`). Raises UnknownNameError for an
+        unknown name and ConfigError where "module:Name" cannot be imported.
         """
         if name in self._entries:
             entry = self._entries[name]
-            return _import_object(self.kind, entry) if isinstance(entry, str) else entry
+            return import_named(entry, self.kind) if isinstance(entry, str) else entry
         if ":" in name:
-            return _import_object(self.kind, name)
+            search_current_folder()
+            return import_named(name, self.kind)
         installed = self._entry_points()
         if name in installed:
             return installed[name].load()
@@ -67,16 +71,35 @@ class Registry:
         return {point.name: point for point in sorted(found, key=lambda point: point.name)}
 
 
-def _import_object(kind: str, reference: str) -> Any:
-    module_name, _, attribute = reference.partition(":")
+def import_named(reference: str, kind: str) -> Any:
+    """Return the object at "module:Name", which runs the module's code.
+
+    Raises ConfigError, naming the `kind` of object, if there is none.
+    """
+    module_name, _, name = reference.partition(":")
     try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except ImportError as error:
+        found: Any = importlib.import_module(module_name)
+    except (ImportError, TypeError, ValueError) as error:
         raise ConfigError(
             f"cannot import {kind} {reference!r}: {error}. The module must be importable: run from "
             "its folder or install it."
         ) from error
+    try:
+        for part in name.split("."):
+            found = getattr(found, part)
     except AttributeError as error:
         raise ConfigError(
-            f"module {module_name!r} has no {attribute!r} (asked for as {kind} {reference!r})."
+            f"module {module_name!r} has no {name!r} (asked for as {kind} {reference!r})."
         ) from error
+    return found
+
+
+def search_current_folder() -> None:
+    """Let modules be found in the current folder, after everything that is installed.
+
+    Only for names that a user typed or trusts: a file that happens to lie there is not run, nor
+    does it stand in for a module of the same name.
+    """
+    folder = os.getcwd()
+    if not {"", folder} & set(sys.path):
+        sys.path.append(folder)

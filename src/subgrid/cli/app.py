@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError
 
 from subgrid import __version__
 from subgrid.cli.interrupt import Interrupts
+from subgrid.files import printable
 from subgrid.machine import processor_lines
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -63,8 +64,6 @@ def main(arguments: list[str] | None = None) -> int:
     tokens = [token for token in tokens if token != "--debug"]
     _prepare_streams()
     _prepare_jax()
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # a user's own module in the current folder, as `python -m` finds it
     try:
         with Interrupts():
             result = build_app()(
@@ -131,4 +130,4 @@ def _explain(error: Exception, debug: bool) -> int:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)

@@ -11,10 +11,13 @@ def command(source: str, /) -> None:
     source
         A run folder, a preset or a config file.
     """
-    from subgrid.config import is_run_folder, load_config
+    from subgrid.config import config_from_dict, is_run_folder, read_source
     from subgrid.experiment.citations import citations
 
-    config, taken = load_config(source), {}
+    # no trust is asked for: nothing that a config or a bundle names is imported here
+    tables, label = read_source(source)
+    tables.pop("profiles", None)
+    config, taken = config_from_dict(tables, label), {}
     if config.pretrained() and is_run_folder(Path(source)):
         from subgrid.experiment.folder import RunFolder
         from subgrid.experiment.pretrained import copies  # imports JAX, as bundles do

@@ -7,7 +7,13 @@ from subgrid.config import Config, check_names
 from subgrid.machine import free_memory
 
 
-def print_plan(config: Config, out: Path, workers: int, data_from: Path | None = None) -> None:
+def print_plan(
+    config: Config,
+    out: Path,
+    workers: int,
+    data_from: Path | None = None,
+    trust: bool = False,
+) -> None:
     """Print steps, operations, memory, disk and time of each stage; nothing is written.
 
     Raises what a run would before it begins: see `check_run`.
@@ -20,12 +26,12 @@ def print_plan(config: Config, out: Path, workers: int, data_from: Path | None =
     from subgrid.experiment.run import check_run
     from subgrid.experiment.stability import step_limits
 
-    check_run(config, out, data_from=data_from)
+    check_run(config, out, data_from=data_from, trust=trust)
     print(
         f"{config.label} in {out}; timing a few steps and updates on this machine ...", flush=True
     )
-    begun = RunFolder.existing(out, config)
-    plans = plan_run(config, workers, {} if begun is None else copies(begun))
+    begun = RunFolder.existing(out, config, trust)
+    plans = plan_run(config, workers, {} if begun is None else copies(begun), trust)
     print(f"\n{'stage':<10} {'GFLOP':>10} {'memory':>10} {'disk':>10} {'time':>12}  work")
     for plan in plans:
         print(

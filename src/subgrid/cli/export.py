@@ -1,10 +1,20 @@
 """`subgrid export`: a trained model of a run, for use elsewhere."""
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 
 def command(
-    run: Path, model: str, /, *, out: Path, to: str = "bundle", seed: int | None = None
+    run: Path,
+    model: str,
+    /,
+    *,
+    out: Path,
+    to: str = "bundle",
+    seed: int | None = None,
+    trust: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
 ) -> None:
     """Write a trained model of an evaluated run for use elsewhere.
 
@@ -20,8 +30,10 @@ def command(
         What to write. bundle: model.json, weights.safetensors, card.md.
     seed
         Which of the initialisations. Default: the one with the best validation loss.
+    trust
+        Let the run folder run code that is not subgrid's, as module:Class names it.
     """
     from subgrid.experiment import export_model
 
-    number = export_model(run, model, out, to=to, seed=seed)
+    number = export_model(run, model, out, to=to, seed=seed, trust=trust)
     print(f"wrote {model}, seed {number}, to {out}")

@@ -31,6 +31,9 @@ class RunOptions:
         Take over the data of another finished run with the same truth, coarsening and seed.
     noise_from
         Train with the noise that the calibration of another finished run chose.
+    trust
+        Let a run folder or a bundle run code that is not subgrid's, as module:Class names it. Only
+        for those from people whose programs you would run.
     """
 
     profile: str | None = None
@@ -40,13 +43,15 @@ class RunOptions:
     dask: str | None = None
     data_from: Path | None = None
     noise_from: Path | None = None
+    trust: Annotated[bool, Parameter(negative=(), show_default=False)] = False
 
 
 def resolve(source: str, options: RunOptions) -> tuple[Config, Path]:
     """Return the config and the run folder that a command line asks for.
 
     `source` is a preset, a config file or an existing run folder. Raises ConfigError for options
-    that a run folder does not take, since its config is fixed.
+    that a run folder does not take, since its config is fixed, and UntrustedCodeError for a run
+    folder that names code of its own, unless it is trusted.
     """
     path = Path(source)
     if path.is_dir() and (is_run_folder(path) or not is_preset(source)):
@@ -58,7 +63,7 @@ def resolve(source: str, options: RunOptions) -> tuple[Config, Path]:
             )
         from subgrid.experiment import RunFolder
 
-        return RunFolder.open(path).config, path
+        return RunFolder.open(path, options.trust).config, path
     profile = options.profile
     if profile is None and "laptop" in profile_names(source):
         profile = "laptop"

@@ -30,6 +30,7 @@ def command(
     """
     run_stage("report", source, options, force)
     if markdown is not None:
-        from subgrid.experiment import make_markdown
+        from subgrid.experiment import RunFolder, make_markdown
 
-        make_markdown(resolve(source, options)[1], markdown)
+        config, out = resolve(source, options)
+        make_markdown(RunFolder.create(out, config, options.trust), markdown)

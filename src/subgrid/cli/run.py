@@ -29,7 +29,7 @@ def command(
     if dry_run:
         from subgrid.cli.estimate import print_plan
 
-        print_plan(config, out, options.workers, options.data_from)
+        print_plan(config, out, options.workers, options.data_from, options.trust)
         return
     from subgrid.experiment import run_experiment
 
@@ -41,4 +41,5 @@ def command(
             workers=options.workers,
             dask=options.dask,
             data_from=options.data_from,
+            trust=options.trust,
         )

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 
 from subgrid.experiment.progress import Lines, Progress, Task, describe
+from subgrid.files import printable
 
 
 class Bars(Progress):
@@ -26,7 +27,7 @@ class Bars(Progress):
 
     def note(self, text: str) -> None:
         """Print the line above the bars."""
-        self._bars.console.print(text, highlight=False, markup=False)
+        self._bars.console.print(printable(text), highlight=False, markup=False)
 
     def task(self, label: str, total: int, unit: str = "steps", first: str = "") -> Task:
         """Add a bar."""

@@ -26,6 +26,7 @@ def run_stage(stage: str, source: str, options: RunOptions, force: bool) -> None
             workers=options.workers,
             dask=options.dask,
             data_from=options.data_from,
+            trust=options.trust,
         )
 
 

@@ -1,6 +1,7 @@
 """Closures: what the unresolved scales add to the tendency of a resolved state."""
 
 from subgrid.closures._channels import channels_to_state, state_to_channels
+from subgrid.closures._structure import code_named_by
 from subgrid.closures.backscatter import BackscatterBiharmonic
 from subgrid.closures.base import AbstractClosure, check_closure, in_system
 from subgrid.closures.hybrid_symbolic import HybridSymbolic
@@ -51,6 +52,7 @@ __all__ = [
     "ZannaBolton2020",
     "channels_to_state",
     "check_closure",
+    "code_named_by",
     "holds_closure",
     "in_system",
     "load_closure",

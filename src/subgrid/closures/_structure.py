@@ -8,10 +8,9 @@ below.
 """
 
 import dataclasses
-import importlib
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -21,6 +20,14 @@ import numpy as np
 from subgrid.errors import ConfigError, CorruptFileError
 from subgrid.nn import Fixed
 from subgrid.nn.fixed import written_name
+from subgrid.registry import import_named, search_current_folder
+from subgrid.trust import (
+    KNOWN_FUNCTIONS,
+    Trust,
+    is_known_class,
+    names_known_class,
+    require_trust,
+)
 
 _CLASS, _FIELDS = "class", "fields"
 _ARRAY, _HOST_ARRAY = "array", "numpy"
@@ -29,6 +36,10 @@ _OBJECT = "object"  # a function or a class, used as a value
 _FIXED = "fixed"  # what a `Fixed` holds
 UNLESS_DEFAULT = {"subgrid_written": "unless default"}  # metadata of a field, see `_written_fields`
 _DEFAULT = "default_of"  # the function that is the default of an argument, "module:Class:argument"
+# what comes of a list or a number where the structure has an object, or the other way round
+_RAISED_BY_OTHER_TYPES = (
+    ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
 # where a function that JAX defines in a private module is found under a lasting name
 _PUBLIC_MODULES = ("jax.nn", "jax.numpy", "jax.lax")
 
@@ -43,41 +54,146 @@ def describe(module: Any) -> tuple[Any, dict[str, np.ndarray]]:
     return _describe(module, "", arrays), arrays
 
 
-def rebuild(structure: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+def rebuild(
+    structure: Any, arrays: Mapping[str, np.ndarray], source: str, trust: Trust = False
+) -> Any:
     """Return the module that `describe` took apart.
 
-    Raises ConfigError if a class cannot be imported or its fields changed, CorruptFileError if an
-    array is missing.
+    `source`: the file, for messages. Raises UntrustedCodeError, before anything is imported, if it
+    names other code than models are made of and that is not trusted, ConfigError if a class cannot
+    be imported or its fields changed, CorruptFileError if an array is missing or the structure is
+    none.
     """
+    try:
+        foreign = _foreign(structure)
+        require_trust(source, foreign, trust)
+        if foreign:
+            search_current_folder()
+        return _Builder(arrays, frozenset(foreign)).build(structure)
+    except _RAISED_BY_OTHER_TYPES as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise CorruptFileError(
+            f"{source} describes no module: {type(error).__name__}: {error}"
+        ) from error
+
+
+def code_named_by(module: Any) -> tuple[str, ...]:
+    """Return the "module:Name" of the code that a stored module would name and is not known."""
+    return tuple(_foreign(describe(module)[0]))
+
+
+def _foreign(structure: Any) -> dict[str, str]:
+    """Return the names in a structure that are not known, each under itself."""
+    return {name: name for kind, name in _named(structure) if not _is_known(kind, name)}
+
+
+def _named(structure: Any) -> Iterator[tuple[str, str]]:
+    """Yield every name of code in a structure: its kind and "module:Name"."""
     if isinstance(structure, list):
-        return tuple(rebuild(item, arrays) for item in structure)
-    if not isinstance(structure, dict):
-        return structure
-    if _CLASS in structure:
-        return _rebuild_module(structure, arrays)
-    (kind, content), *_ = structure.items()
+        for item in structure:
+            yield from _named(item)
+    elif isinstance(structure, dict):
+        if _CLASS in structure:
+            yield _CLASS, _text(structure[_CLASS])
+            for item in structure[_FIELDS].values():
+                yield from _named(item)
+            return
+        (kind, content), *_ = structure.items()
+        if kind in (_LIST, _FIXED):
+            yield from _named(content)
+        elif kind == _DICT:
+            yield from _named(list(content.values()))
+        elif kind == _OBJECT:
+            yield _OBJECT, _text(content)
+        elif kind == _DEFAULT:  # of an argument of a class
+            yield _CLASS, _text(content).rpartition(":")[0]
+
+
+def _is_known(kind: str, reference: str) -> bool:
+    return names_known_class(reference) if kind == _CLASS else reference in KNOWN_FUNCTIONS
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no name")
+    return value
+
+
+@dataclasses.dataclass(frozen=True)
+class _Builder:
+    """Builds a structure with its arrays; `foreign`: the names that are trusted, but not known."""
+
+    arrays: Mapping[str, np.ndarray]
+    foreign: frozenset[str]
+
+    def build(self, structure: Any) -> Any:
+        """Return what a part of the structure describes."""
+        if isinstance(structure, list):
+            return tuple(map(self.build, structure))
+        if not isinstance(structure, dict):
+            return structure
+        if _CLASS in structure:
+            return self._module(structure)
+        (kind, content), *_ = structure.items()
+        if kind == _LIST:
+            return [self.build(item) for item in content]
+        if kind == _DICT:
+            return {name: self.build(item) for name, item in content.items()}
+        if kind == _FIXED:
+            return Fixed(self.build(content))
+        if kind == _OBJECT:
+            return _import(content)
+        if kind == _DEFAULT:
+            reference, _, argument = content.rpartition(":")
+            return _default_functions(self._class(reference))[argument]
+        return _plain(kind, content, self.arrays)
+
+    def _class(self, reference: str) -> type:
+        cls = _import(reference)
+        if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+            raise ConfigError(f"{reference!r} is no module class (a dataclass such as eqx.Module)")
+        if reference not in self.foreign and not is_known_class(cls):
+            raise ConfigError(f"{reference!r} is defined in {cls.__module__!r}, not in a model")
+        return cls
+
+    def _module(self, structure: Mapping[str, Any]) -> Any:
+        reference = structure[_CLASS]
+        cls = self._class(reference)
+        values = {name: self.build(item) for name, item in structure[_FIELDS].items()}
+        for field in dataclasses.fields(cls):
+            if (name := written_name(field)) is not None and name in values:
+                values[field.name] = Fixed(values.pop(name))
+            if field.name not in values and field.default is not dataclasses.MISSING:
+                values[field.name] = field.default
+        names = {field.name for field in dataclasses.fields(cls)}
+        if names != set(values):
+            raise ConfigError(
+                f"{reference} has the fields {sorted(names)}, but the file holds {sorted(values)}: "
+                "the class changed after this was written. Use the version that wrote it, or train "
+                "again."
+            )
+        module = object.__new__(cls)
+        for name, value in values.items():
+            object.__setattr__(module, name, value)
+        return module
+
+
+def _plain(kind: str, content: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """Return an array, a number or a type."""
     if kind == _ARRAY:
         return _device_array(content, arrays)
     if kind == _HOST_ARRAY:
         return _array(content, arrays)
-    if kind == _LIST:
-        return [rebuild(item, arrays) for item in content]
-    if kind == _DICT:
-        return {name: rebuild(item, arrays) for name, item in content.items()}
     if kind == _FLOAT:
-        return float(content)
+        return float(_text(content))
     if kind == _DTYPE:
-        return jnp.dtype(content)
+        return jnp.dtype(_text(content))
     if kind == _SCALAR_TYPE:
-        return getattr(jnp, content)
-    if kind == _FIXED:
-        return Fixed(rebuild(content, arrays))
-    if kind == _OBJECT:
-        return _import(content)
-    if kind == _DEFAULT:
-        reference, _, argument = content.rpartition(":")
-        return _default_functions(_import(reference))[argument]
-    raise ConfigError(f"unknown entry {kind!r} in a closure's structure")
+        found = getattr(jnp, _text(content))
+        if hasattr(found, "dtype"):  # as `jnp.float32` has; other functions are no types
+            return found
+    raise ConfigError(f"unknown entry {kind!r}: {content!r} in a closure's structure")
 
 
 def _describe(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
@@ -179,40 +295,7 @@ def _reference(value: Any, path: str) -> str:
 
 
 def _import(reference: str) -> Any:
-    module_name, _, name = reference.partition(":")
-    try:
-        value: Any = importlib.import_module(module_name)
-        for part in name.split("."):
-            value = getattr(value, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"cannot import {reference!r}: {error}. The module that defines it must be installed "
-            "or in the folder from which Python runs."
-        ) from error
-    return value
-
-
-def _rebuild_module(structure: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
-    reference = structure[_CLASS]
-    cls = _import(reference)
-    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
-        raise ConfigError(f"{reference!r} is no module class (a dataclass such as eqx.Module)")
-    values = {name: rebuild(item, arrays) for name, item in structure[_FIELDS].items()}
-    for field in dataclasses.fields(cls):
-        if (name := written_name(field)) is not None and name in values:
-            values[field.name] = Fixed(values.pop(name))
-        if field.name not in values and field.default is not dataclasses.MISSING:
-            values[field.name] = field.default
-    names = {field.name for field in dataclasses.fields(cls)}
-    if names != set(values):
-        raise ConfigError(
-            f"{reference} has the fields {sorted(names)}, but the file holds {sorted(values)}: the "
-            "class changed after this was written. Use the version that wrote it, or train again."
-        )
-    module = object.__new__(cls)
-    for name, value in values.items():
-        object.__setattr__(module, name, value)
-    return module
+    return import_named(reference, "class or function")
 
 
 def _array(name: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -4,12 +4,14 @@
     weights.safetensors   every array, named by its path in the closure ("network.layers.0.weight")
 
 No pickle and no twin built by hand: `model.json` holds the tree of modules. A class of your own
-needs nothing but to be importable: it is written as "module:Class" and imported when the folder is
-read, so read folders only from people whose code you would run.
+needs nothing but to be importable: it is written as "module:Class". Reading it runs that module, so
+it must be trusted (see `subgrid.trust`); a folder from anybody else is read without trust.
 """
 
+import dataclasses
 import importlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import equinox as eqx
 
 from subgrid.closures._structure import describe, rebuild
 from subgrid.errors import ConfigError, CorruptFileError
+from subgrid.files import read_json
 from subgrid.provenance import (
     config_hash,
     file_hash,
@@ -26,10 +29,19 @@ from subgrid.provenance import (
     versions,
     write_atomic,
 )
+from subgrid.trust import Trust
 
 _FORMAT = "subgrid-closure-1"
 MODEL_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
+# what `save_closure` writes besides
+_KINDS = {
+    "closure": str,
+    "metadata": dict,
+    "structure": dict,
+    "versions": dict,
+    "weights_sha256": str,
+}
 
 
 def save_closure(
@@ -81,17 +93,21 @@ def holds_closure(folder: str | Path) -> bool:
     return (Path(folder) / MODEL_FILE).is_file()
 
 
-def load_closure(folder: str | Path) -> Any:
+def load_closure(folder: str | Path, trust: Trust = False) -> Any:
     """Return the closure (or module) that `save_closure` wrote, with the same bits in every array.
 
-    Raises FileNotFoundError if there is none, CorruptFileError, naming the file, if one of the two
-    files is truncated or altered, and ConfigError if a class it names cannot be imported or has
-    other fields than when it was saved.
+    `trust`: whether code that is not subgrid's may run, such as a class of your own: True, or the
+    names of the packages that it may be of.
+
+    Raises FileNotFoundError if there is none, UntrustedCodeError, before anything is imported, if
+    it names other code, CorruptFileError, naming the file, if one of the two files is truncated,
+    altered or made wrong, and ConfigError if a class it names cannot be imported or has other
+    fields than when it was saved.
     """
     folder = Path(folder)
     document = _read_model_file(folder)
     weights = folder / WEIGHTS_FILE
-    if not weights.exists():
+    if not os.path.lexists(weights):
         raise CorruptFileError(f"{weights} is missing; {MODEL_FILE} beside it needs it")
     if file_hash(weights) != document["weights_sha256"]:
         raise CorruptFileError(
@@ -99,11 +115,14 @@ def load_closure(folder: str | Path) -> Any:
         )
     arrays, _ = load_arrays(weights)
     try:
-        return rebuild(document["structure"], arrays)
-    except ConfigError as error:
+        found = rebuild(document["structure"], arrays, str(folder / MODEL_FILE), trust)
+    except (ConfigError, CorruptFileError) as error:
         written = document["versions"].get("subgrid", "unknown")
         error.add_note(f"while reading {folder / MODEL_FILE}, written by subgrid {written}")
         raise
+    if not dataclasses.is_dataclass(found):
+        raise CorruptFileError(f"{folder / MODEL_FILE} describes {found!r:.80}, which is no module")
+    return found
 
 
 def load_metadata(folder: str | Path) -> dict[str, Any]:
@@ -119,17 +138,22 @@ def _read_model_file(folder: Path) -> dict[str, Any]:
     path = folder / MODEL_FILE
     if not holds_closure(folder):
         raise FileNotFoundError(f"no closure in {folder}: {MODEL_FILE} is missing")
+    document = read_json(path)
+    if not isinstance(document, dict):
+        raise CorruptFileError(f"{path} is truncated or no JSON object")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        checksum = document.pop("sha256", None)
-    except (ValueError, AttributeError) as error:
-        raise CorruptFileError(f"{path} is truncated or no JSON object: {error}") from error
-    if checksum != config_hash(document):
+        whole = document.pop("sha256", None) == config_hash(document)
+    except RecursionError as error:
+        raise CorruptFileError(f"{path} is nested too deeply") from error
+    if not whole:
         raise CorruptFileError(f"{path} was altered after it was written (its checksum differs)")
     if document.get("format") != _FORMAT:
         raise ConfigError(
             f"{path} has format {document.get('format')!r}; this version reads {_FORMAT!r}"
         )
+    wrong = [key for key, kind in _KINDS.items() if not isinstance(document.get(key), kind)]
+    if wrong:
+        raise CorruptFileError(f"{path} lacks, or has something else as, {', '.join(wrong)}")
     return document
 
 

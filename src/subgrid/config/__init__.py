@@ -16,7 +16,6 @@ from subgrid.config.builders import (
     build_separated_network,
     build_system,
     check_builds,
-    check_names,
     validity_of,
 )
 from subgrid.config.loading import (
@@ -28,8 +27,10 @@ from subgrid.config.loading import (
     preset_names,
     preset_text,
     profile_names,
+    read_source,
     read_toml,
 )
+from subgrid.config.names import check_names, own_packages, require_trusted_names
 from subgrid.config.sections import (
     AdaptedConfig,
     CalibrationConfig,
@@ -89,9 +90,12 @@ __all__ = [
     "is_preset",
     "is_run_folder",
     "load_config",
+    "own_packages",
     "preset_names",
     "preset_text",
     "profile_names",
+    "read_source",
     "read_toml",
+    "require_trusted_names",
     "validity_of",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from subgrid.config.names import models_with_keys, own_packages
 from subgrid.config.sections import (
     ClosureConfig,
     FineTuneConfig,
@@ -18,12 +19,16 @@ from subgrid.config.sections import (
 from subgrid.config.settings import Config
 from subgrid.errors import ConfigError, CorruptFileError, SubgridError
 from subgrid.randomness import random_key
+from subgrid.trust import require_trust
 
 
-def check_builds(config: Config, copies: Mapping[str, Path] | None = None) -> None:
+def check_builds(
+    config: Config, copies: Mapping[str, Path] | None = None, trust: bool = False
+) -> None:
     """Build every object of a config once; raises what the builders do.
 
-    `copies`: the bundles that a run took over, by the name of the model.
+    `copies`: the bundles that a run took over, by the name of the model; `trust`: whether bundles
+    and networks may name code of packages that the config does not.
 
     So that a wrong constant, argument or shape is found before a folder is made and hours are
     simulated. Networks are traced only, not filled with numbers.
@@ -50,20 +55,23 @@ def check_builds(config: Config, copies: Mapping[str, Path] | None = None) -> No
         if isinstance(model, ClosureConfig):
             build_closure(model, coarse[0])
         if isinstance(model, PretrainedConfig):
-            build_pretrained(config, model, coarse[0], (copies or {}).get(model.name))
+            build_pretrained(config, model, coarse[0], (copies or {}).get(model.name), trust)
         if isinstance(model, GridConfig):
             build_finer_system(config, model, coarse[0])
     alike = (model for model in config.searched() if len(set(model.networks)) == 1)
     tried = () if config.calibration is None else config.calibration.models
+    key = random_key(0)
     for model in (*config.learned(), *tried, *alike):  # each candidate of the search in every place
-        key = random_key(0)
-        eqx.filter_eval_shape(lambda key, m=model: build_network(config, m, coarse[0], key), key)
+        network = eqx.filter_eval_shape(
+            lambda key, m=model: build_network(config, m, coarse[0], key), key
+        )
+        _check_code_of_network(config, model, network, trust)
     for entry in config.separated:
         with _naming(f"separated.{entry.name}"):
-            key = random_key(0)
-            eqx.filter_eval_shape(
+            network = eqx.filter_eval_shape(
                 lambda key, e=entry: build_separated_network(e, "buildup", coarse[0], key), key
             )
+        _check_code_of_network(config, entry, network, trust)
 
 
 def _check_learning(config: Config, system: Any, coarse: tuple[Any, ...]) -> None:
@@ -83,7 +91,7 @@ def _check_learning(config: Config, system: Any, coarse: tuple[Any, ...]) -> Non
             f"{config.truth.system!r} are not; Kolmogorov flow is"
         )
     velocities = [v.name for v in system.variables if v.position != "centre"] == ["u", "v"]
-    for key, model in _with_keys(config):
+    for key, model in models_with_keys(config):
         for option in ("divergence_free", "energy_limit"):
             if getattr(model, option, False) and not velocities:
                 raise ConfigError(
@@ -91,49 +99,25 @@ def _check_learning(config: Config, system: Any, coarse: tuple[Any, ...]) -> Non
                 )
 
 
-def _with_keys(config: Config) -> list[tuple[str, Any]]:
-    """Return all models with their keys, those of the calibration too."""
-    tried = () if config.calibration is None else config.calibration.models
-    return [
-        *((f"models.{model.name}", model) for model in config.models),
-        *((f"calibration.models.{model.name}", model) for model in tried),
-    ]
+def _check_code_of_network(
+    config: Config, model: LearnedConfig | SeparatedConfig, network: Any, trust: bool
+) -> None:
+    """Raise UntrustedCodeError for a network of other packages than the config names.
 
+    It would be trained for hours, saved, and then not read again. `network`: traced.
+    """
+    import equinox as eqx
+    import jax
+    import numpy as np
 
-def check_names(config: Config) -> None:
-    """Raise ConfigError, naming the key, where a name of the config is in no registry."""
-    from subgrid.closures import CLOSURES
-    from subgrid.coarsening import COARSENERS
-    from subgrid.systems import SYSTEMS
+    from subgrid.closures import code_named_by
 
-    wanted = [
-        ("truth.system", SYSTEMS, config.truth.system),
-        ("coarse.operator", COARSENERS, config.coarse.operator),
-    ]
-    for model in config.models:
-        if isinstance(model, ClosureConfig):
-            wanted.append((f"models.{model.name}.closure", CLOSURES, model.closure))
-    networks = [
-        (f"{key}.networks", name)
-        for key, model in _with_keys(config)
-        if isinstance(model, LearnedConfig)
-        for name in model.networks
-    ]
-    networks += [(f"separated.{entry.name}.network", entry.network) for entry in config.separated]
-    if config.search is not None:
-        networks += [("search.candidates", name) for name in config.search.candidates]
-    if networks:
-        from subgrid.nn import NETWORKS
-
-        wanted.extend((key, NETWORKS, name) for key, name in networks)
-    problems = []
-    for key, registry, name in wanted:
-        try:
-            registry.get(name)
-        except ConfigError as error:
-            problems.append(f"{key}: {error}")
-    if problems:
-        raise ConfigError("\n".join(dict.fromkeys(problems)))
+    untraced = jax.tree.map(
+        lambda leaf: np.empty(0) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf, network
+    )
+    if isinstance(network, eqx.Module):  # others cannot be saved, which is said where they are
+        names = {name: name for name in code_named_by(untraced)}
+        require_trust(f"the network of {model.name!r}", names, trust or own_packages(config))
 
 
 def build_system(config: Config) -> Any:
@@ -239,11 +223,15 @@ def build_closure(model: ClosureConfig, coarse_system: Any) -> Any:
 
 
 def build_pretrained(
-    config: Config, model: PretrainedConfig, coarse_system: Any, copy: Path | None = None
+    config: Config,
+    model: PretrainedConfig,
+    coarse_system: Any,
+    copy: Path | None = None,
+    trust: bool = False,
 ) -> Any:
     """Return the bundle of a pretrained model, its closure read and checked on the coarse system.
 
-    `copy`: the folder of the one that a run took over, read instead.
+    `copy`: the folder of the one that a run took over, read instead; `trust`: see `load_bundle`.
 
     Raises ConfigError for an unknown bundle, for a use that it was not trained and tested for,
     listing what differs, unless `transfer` is set, and for a closure that cannot run on this grid;
@@ -253,7 +241,7 @@ def build_pretrained(
     from subgrid.deploy import load_bundle
 
     with _naming(f"models.{model.name}"):
-        bundle = load_bundle(copy or model.bundle)
+        bundle = load_bundle(copy or model.bundle, trust)
         differing = bundle.differences(validity_of(config))
         if differing and not model.transfer:
             lines = [

@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -11,8 +11,10 @@ import tomli_w
 from pydantic import ValidationError
 
 from subgrid.config.explain import explain
+from subgrid.config.names import require_trusted_names
 from subgrid.config.settings import Config
 from subgrid.errors import ConfigError, UnknownNameError
+from subgrid.files import hidden_characters, read_text
 from subgrid.registry import unknown_name_message
 
 
@@ -38,7 +40,8 @@ def preset_text(name: str) -> str:
 def read_source(source: str | Path) -> tuple[dict[str, Any], str]:
     """Return the tables of a preset, TOML file or run folder, and what to call it in messages."""
     path = Path(source)
-    if is_run_folder(path):
+    folder = is_run_folder(path)
+    if folder:
         path = path / "config.toml"
     elif is_preset(source):
         return tomllib.loads(preset_text(str(source))), f"preset {source!r}"
@@ -48,7 +51,7 @@ def read_source(source: str | Path) -> tuple[dict[str, Any], str]:
             "file or a run folder."
         )
     try:
-        return read_toml(path), str(path)
+        return read_toml(path, from_folder=folder), str(path)
     except ValueError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
@@ -69,12 +72,18 @@ def is_preset(source: str | Path) -> bool:
     return text in preset_names() or not path.exists()
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path, from_folder: bool = False) -> dict[str, Any]:
     """Return the tables of a TOML file, with or without the mark that some editors begin it with.
 
-    Raises ValueError if it is no TOML in UTF-8.
+    `from_folder`: it lies in a run folder, which may be a stranger's, so it may be no link; a file
+    that you name yourself may. Raises ValueError if it is no TOML in UTF-8, CorruptFileError for
+    a link.
     """
-    return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    text = read_text(path) if from_folder else path.read_text(encoding="utf-8")
+    try:
+        return tomllib.loads(text.removeprefix("\ufeff"))
+    except RecursionError as error:
+        raise ValueError("its tables are nested too deeply") from error
 
 
 def profile_names(source: str | Path) -> list[str]:
@@ -84,14 +93,19 @@ def profile_names(source: str | Path) -> list[str]:
 
 
 def load_config(
-    source: str | Path, profile: str | None = None, overrides: Iterable[str] = ()
+    source: str | Path,
+    profile: str | None = None,
+    overrides: Iterable[str] = (),
+    trust: bool = False,
 ) -> Config:
     """Return the complete, checked config of a preset, TOML file or run folder.
 
     A profile's tables are merged over the base ones, key by key; `overrides` such as
     "training.updates=100" or "models.cascade.width=0.25" come last. Entries of `[[models]]` are
-    matched by name. Raises ConfigError, listing every problem with its key, the value got and what
-    is allowed, and UnknownNameError for an unknown preset or profile.
+    matched by name. `trust`: whether the config of a run folder, which may be a stranger's, may
+    name code as "module:Class"; a file that you name yourself may. Nothing is imported here.
+    Raises ConfigError, listing every problem with its key, the value got and what is allowed,
+    UnknownNameError for an unknown preset or profile, and UntrustedCodeError.
     """
     tables, label = read_source(source)
     profiles = tables.pop("profiles", {})
@@ -105,15 +119,36 @@ def load_config(
         label = f"{label}, profile {profile!r}"
     for override in overrides:
         tables = merge(tables, _override_table(override))
-    return config_from_dict(tables, label)
+    config = config_from_dict(tables, label)
+    if Path(source).is_dir():
+        require_trusted_names(config, label, trust)
+    return config
 
 
 def config_from_dict(tables: Mapping[str, Any], label: str = "config") -> Config:
     """Return the checked config of plain tables; `label` says in errors where they came from."""
+    if hidden := list(_hidden_in(tables)):
+        raise ConfigError(
+            f"{label}: {', '.join(hidden)} holds characters that steer a terminal or turn text "
+            "around. Remove them."
+        )
     try:
         return Config(**tables)
     except ValidationError as error:
         raise ConfigError(explain(error, Config, tables, label)) from None
+
+
+def _hidden_in(value: Any, key: str = "") -> Iterator[str]:
+    """Yield the keys under which tables hold characters that nobody sees: texts get printed."""
+    if isinstance(value, Mapping):
+        for name, entry in value.items():
+            inner = f"{key}.{name}" if key else str(name)
+            yield from [repr(inner)] if hidden_characters(str(name)) else _hidden_in(entry, inner)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from _hidden_in(entry, key)
+    elif isinstance(value, str) and hidden_characters(value):
+        yield f"{key} = {value!r}"
 
 
 def config_to_toml(config: Config) -> str:

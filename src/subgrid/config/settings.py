@@ -30,7 +30,7 @@ class Config(Section):
     """A complete experiment: what is simulated, learned, tested and reported."""
 
     name: Name
-    profile: str | None = None
+    profile: Name | None = None
     description: str = ""
     seed: Seed = 0
     truth: TruthConfig

@@ -1,5 +1,6 @@
 """Datasets of coarse states and subgrid forcings: made from a truth, stored, described, read."""
 
+from subgrid.data.decoding import check_decoded_size
 from subgrid.data.generation import GenerationSummary, Split, generate, generate_all
 from subgrid.data.loader import Samples, describe_left_out, fits_in_memory
 from subgrid.data.mapping import dask_map, process_map
@@ -25,6 +26,7 @@ __all__ = [
     "Truth",
     "VariableStatistics",
     "Windows",
+    "check_decoded_size",
     "choose_starts",
     "consolidate",
     "dask_map",

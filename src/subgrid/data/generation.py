@@ -33,6 +33,7 @@ from subgrid.data.store import (
 from subgrid.data.trajectory import ATTEMPTS, TrajectoryJob, Truth, run_trajectory
 from subgrid.data.watching import watched
 from subgrid.errors import ConfigError, RunFolderError, UnstableRunError
+from subgrid.files import require_regular
 from subgrid.provenance import config_hash, maker
 from subgrid.randomness import require_seed
 from subgrid.systems import rounded_down
@@ -169,6 +170,9 @@ def _at_work(job: TrajectoryJob, split: Split) -> Iterator[_Work]:
     config, arrays = _config(job), layouts(job.observer)
     job = dataclasses.replace(job, config_hash=config_hash(config), dimensions=_dimensions(arrays))
     records = Records(job.store)
+    for folder in (records.store, records.folder):
+        if folder.is_dir():  # what is there is written to
+            require_regular(folder)
     with locked(records.folder / "lock", job.store), records.asking() as call:
         present = _prepare(job, records, config, arrays, split.trajectories)
         every = [dataclasses.replace(job, index=index, call=call) for index in range(present)]

@@ -21,10 +21,13 @@ Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 # NPROC is what XLA takes for the number of cores. Two processes of one thread each get more out of
 # two cores than one process of two threads, for small grids do not divide well.
-_ONE_THREAD = {
+_OF_WORKERS = {
     "NPROC": "1",
     "OMP_NUM_THREADS": "1",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # several processes may share one GPU
+    # a process started by spawn looks for modules in the current folder first; it gets the parent's
+    # path soon, but imports before that
+    "PYTHONSAFEPATH": "1",
 }
 
 
@@ -65,7 +68,7 @@ def process_map(workers: int) -> Iterator[Map]:
                 "run the same again, with fewer workers if memory was short"
             ) from error
 
-    with _environment(_ONE_THREAD):
+    with _environment(_OF_WORKERS):
         try:
             yield over_processes
         except BaseException:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from subgrid.errors import CorruptFileError
+from subgrid.files import read_json
 from subgrid.provenance import write_atomic
 
 _FILE = "zarr.json"
@@ -18,12 +19,12 @@ def read_metadata(node: Path) -> dict[str, Any]:
     """
     file = node / _FILE
     try:
-        found = {"attributes": {}, **json.loads(file.read_text())}
+        found = {"attributes": {}, **read_json(file)}
         found["attributes"] = dict(found["attributes"])
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no dataset at {node}: {file} does not exist") from error
     except (ValueError, TypeError) as error:
-        raise CorruptFileError(f"{file} is truncated or no Zarr metadata") from error
+        raise CorruptFileError(f"{file} is no Zarr metadata") from error
     return found
 
 

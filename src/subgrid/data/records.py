@@ -16,6 +16,7 @@ from typing import Any
 from subgrid import locks
 from subgrid.data.shards import ShardReader
 from subgrid.errors import CorruptFileError, RunLockedError
+from subgrid.files import inside, read_json, read_text
 from subgrid.provenance import file_hash, write_atomic
 
 _PATIENCE = 5.0  # seconds: a worker whose parent was killed needs a moment to notice and end
@@ -88,7 +89,7 @@ class Records:
     def asked(self, call: str) -> bool:
         """Return whether the generation of this name still waits for its trajectories."""
         try:
-            return (self.folder / "call").read_text() == call
+            return read_text(self.folder / "call") == call
         except FileNotFoundError:
             return False
 
@@ -100,15 +101,15 @@ class Records:
         """
         path = self._result_path(index)
         try:
-            values = json.loads(path.read_text())
+            values = read_json(path)
             tuples = {name: tuple(values.pop(name)) for name in ("seeds", "blow_ups", "safe_dts")}
             result = TrajectoryResult(**tuples, **values)
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CorruptFileError(f"{path} is truncated or was altered") from error
         for name, size in result.files.items():
-            shard = self.store / name
+            shard = inside(self.store, name)
             found = shard.stat().st_size if shard.exists() else 0
             if found != size:
                 raise CorruptFileError(
@@ -184,7 +185,7 @@ class Records:
     def progress(self, index: int) -> Progress | None:
         """Return how far a trajectory is, None if it has not begun or has ended."""
         try:
-            return Progress(**json.loads(self._progress_path(index).read_text()))
+            return Progress(**read_json(self._progress_path(index)))
         except (OSError, ValueError, TypeError):
             return None
 
@@ -199,7 +200,7 @@ def _content(store: Path, files: Iterable[str]) -> str:
     """Return the SHA-256 (hex) over the bytes of files of a store, in order."""
     digest = hashlib.sha256()
     for name in files:
-        digest.update(f"{name} {file_hash(store / name)}\n".encode())
+        digest.update(f"{name} {file_hash(inside(store, name))}\n".encode())
     return digest.hexdigest()
 
 

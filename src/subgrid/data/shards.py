@@ -7,7 +7,7 @@ the end, and the finished file is renamed into the store. What is written is pla
 """
 
 import contextlib
-import json
+import math
 import os
 import struct
 from collections.abc import Sequence
@@ -18,12 +18,15 @@ import google_crc32c
 import numpy as np
 from numcodecs.zstd import Zstd
 
+from subgrid.data.decoding import content_size
 from subgrid.errors import CorruptFileError, RunFolderError
+from subgrid.files import read_json, regular
 
 FRAMES_PER_SHARD = 2048  # an index of 32 KiB: about as large as one 64² frame of two levels
 _LEVEL = 1  # turbulence is incompressible beyond its exponents; higher levels cost time only
 _ZSTD = Zstd(level=_LEVEL)
 _EMPTY = 2**64 - 1
+_LARGEST_FRAME = 2**27  # bytes: two levels of 4096² cells, on which nothing coarse is kept
 
 
 def frame_codecs() -> list[Any]:
@@ -119,7 +122,8 @@ class ShardWriter:
                 f"{path} is shorter than the {wanted} bytes that were recorded for it. Remove its "
                 "folder to simulate this trajectory again from the start."
             )
-        stream = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115 - stays open
+        mode = "r+b" if path.exists() else "w+b"
+        stream = open(path, mode, opener=regular)  # noqa: SIM115 - stays open
         self._stream = stream
         stream.truncate(wanted)
         stream.seek(wanted)
@@ -141,11 +145,12 @@ class ShardReader:
             self.dims = tuple(metadata["dimension_names"])
             self._shard_frames = int(metadata["chunk_grid"]["configuration"]["chunk_shape"][1])
             names = [codec["name"] for codec in metadata["codecs"][0]["configuration"]["codecs"]]
-        except (KeyError, IndexError, TypeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise CorruptFileError(f"{self.store}: array {array} has damaged metadata") from error
         if names != ["bytes", "zstd", "crc32c"]:
             raise RunFolderError(f"{self.store}: array {array} was not written by subgrid: {names}")
         self.frame_shape = self.shape[2:]
+        self._check_sizes()
         self._indices: dict[tuple[int, int], np.ndarray] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -167,16 +172,33 @@ class ShardReader:
             with self._open(trajectory, int(shard)) as stream:
                 for row in rows:
                     offset, length = index[wanted[row] % self._shard_frames]
-                    data = os.pread(stream.fileno(), int(length), int(offset))
+                    data = b""
+                    if int(offset) + int(length) <= os.fstat(stream.fileno()).st_size:
+                        data = os.pread(stream.fileno(), int(length), int(offset))
                     out[row] = self._decode(data, int(length), trajectory, int(wanted[row]))
         return out
+
+    def _check_sizes(self) -> None:
+        """Raise CorruptFileError for an array that no store of subgrid has: it is allocated next."""
+        sizes = (*self.shape, self._shard_frames)
+        fits = all(type(size) is int and size > 0 for size in sizes)
+        if not fits or len(self.shape) != len(self.dims) or self._frame_bytes > _LARGEST_FRAME:
+            raise CorruptFileError(
+                f"{self.store}: array {self.array} cannot have the shape {self.shape}, with "
+                f"{self._shard_frames} frames in a shard; a frame takes at most {_LARGEST_FRAME} "
+                "bytes"
+            )
+
+    @property
+    def _frame_bytes(self) -> int:
+        return 4 * math.prod(self.frame_shape)
 
     def _path(self, trajectory: int, shard: int) -> Path:
         return shard_path(self.store / self.array, len(self.shape), trajectory, shard)
 
     def _open(self, trajectory: int, shard: int) -> BinaryIO:
         try:
-            return open(self._path(trajectory, shard), "rb")
+            return open(self._path(trajectory, shard), "rb", opener=regular)
         except FileNotFoundError as error:
             raise self._corrupt(f"trajectory {trajectory}, shard {shard}", "is missing") from error
 
@@ -202,7 +224,12 @@ class ShardReader:
         region = f"trajectory {trajectory}, frame {time}"
         if len(data) != length or not _checksum_fits(data):
             raise self._corrupt(region, "was truncated or altered (its checksum differs)")
-        return np.frombuffer(_ZSTD.decode(data[:-4]), "<f4").reshape(self.frame_shape)
+        if content_size(data) != self._frame_bytes:  # asked before it is decoded, and allocated
+            raise self._corrupt(region, "does not hold a frame of this shape")
+        try:
+            return np.frombuffer(_ZSTD.decode(data[:-4]), "<f4").reshape(self.frame_shape)
+        except (RuntimeError, ValueError) as error:
+            raise self._corrupt(region, f"cannot be decoded ({error})") from error
 
     def _corrupt(self, region: str, what: str) -> CorruptFileError:
         return CorruptFileError(
@@ -231,8 +258,6 @@ def _checksum_fits(data: bytes) -> bool:
 
 def _metadata(array: Path) -> dict[str, Any]:
     try:
-        return json.loads((array / "zarr.json").read_text())
+        return read_json(array / "zarr.json")
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no such array: {array}") from error
-    except ValueError as error:
-        raise CorruptFileError(f"{array}/zarr.json is truncated or no JSON") from error

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from subgrid.data.metadata import read_metadata
 from subgrid.data.shards import ShardReader
 from subgrid.data.store import check_scale, complete_attributes, group_name, present_trajectories
+from subgrid.files import read_json
 from subgrid.provenance import config_hash, write_atomic
 
 _BLOCK = 64  # frames read at once
@@ -112,7 +113,7 @@ def _blocks(
 def _read(cache: Path, content_hash: str) -> dict[str, Any]:
     """Return what the cache holds for this content; a missing or damaged one holds nothing."""
     try:
-        content = json.loads(cache.read_text())
+        content = read_json(cache)
         whole = content.pop("sha256") == config_hash(content)
         return content["scales"] if whole and content["content_hash"] == content_hash else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -10,13 +10,21 @@ import numpy as np
 from subgrid.data.metadata import consolidate, read_metadata
 from subgrid.data.observing import ScaleLayout
 from subgrid.data.shards import FRAMES_PER_SHARD, ShardReader, frame_codecs
-from subgrid.errors import ConfigError, RunFolderError
+from subgrid.errors import ConfigError, CorruptFileError, RunFolderError
+from subgrid.files import require_regular
 
 if TYPE_CHECKING:
     import xarray
     import zarr
 
 _AXES = ("trajectory", "time")
+_MOST_TRAJECTORIES = 10**6
+# global attributes that decide what is read: absent, or of this kind
+_ATTRIBUTES = {
+    "trajectories": lambda value: type(value) is int and 0 <= value <= _MOST_TRAJECTORIES,
+    "failed": lambda value: _are_counts(value),
+    "scales": lambda value: _are_counts(value) and 0 not in value,
+}
 
 
 def group_name(scale: int) -> str:
@@ -80,7 +88,14 @@ def attributes_of(path: str | Path) -> dict[str, Any]:
     found = read_metadata(Path(path))["attributes"]
     if "config_hash" not in found:
         raise RunFolderError(f"{path} is a Zarr store, but not one that subgrid made")
+    wrong = [name for name, fits in _ATTRIBUTES.items() if name in found and not fits(found[name])]
+    if wrong:
+        raise CorruptFileError(f"{path}/zarr.json has something else as {', '.join(wrong)}")
     return found
+
+
+def _are_counts(value: Any) -> bool:
+    return isinstance(value, list) and all(type(each) is int and each >= 0 for each in value)
 
 
 def complete_attributes(path: str | Path) -> dict[str, Any]:
@@ -123,6 +138,7 @@ def open_dataset(
     from subgrid.data.opening import Frames
 
     path, group = Path(path).absolute(), group_name(scale)
+    require_regular(path)  # xarray opens coordinates by itself
     check_scale(path, scale)
     found = xarray.open_zarr(path, group=group, consolidated=False, chunks=None)
     found = found.drop_encoding()  # Zarr's own fits no other format that it may be written to

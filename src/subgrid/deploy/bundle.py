@@ -6,6 +6,7 @@ card.md               for people: what it is, how it was made, its scores, its l
 """
 
 import math
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,24 +23,45 @@ from subgrid.closures import (
     load_metadata,
     save_closure,
 )
-from subgrid.errors import ConfigError, UnknownNameError
+from subgrid.errors import ConfigError, CorruptFileError, UnknownNameError
+from subgrid.files import read_bytes, read_text
 from subgrid.provenance import file_hash, write_atomic
 from subgrid.registry import unknown_name_message
 from subgrid.systems import SYSTEMS
+from subgrid.trust import Trust, require_trust
 
 CARD_FILE = "card.md"
 _SHIPPED = Path(__file__).with_name("bundles")
 _NUMERICAL = ("dtype", "pv_bound", "velocity_bound")  # settings of a system that are no physics
+_REQUIRED = {  # of what is read of the metadata, see `validity`
+    "dt": int | float,
+    "valid_for.system": str,
+    "valid_for.operator": str,
+    "valid_for.settings": dict,
+    "valid_for.online": dict,
+}
+_OPTIONAL = {
+    "valid_for.forcing": str,
+    "truth": dict,
+    "experiment": str,
+    "arrangement": str,
+    "coupling": str,
+}
+_LARGEST_SIZE = 2**13  # cells along an axis: more than any coarse grid
 _SAME = 1e-6  # relative: constants are given to six digits and kept in single precision
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle in `folder`, called `name`; `metadata`: what `model.json` says of its making."""
+    """A bundle in `folder`, called `name`; `metadata`: what `model.json` says of its making.
+
+    `trust`: whether code that is not subgrid's may run, see `subgrid.closures.load_closure`.
+    """
 
     name: str
     folder: Path
     metadata: dict[str, Any]
+    trust: Trust = False
 
     @cached_property
     def closure(self) -> Any:
@@ -47,15 +69,15 @@ class Bundle:
 
         Raises as `load_closure` does.
         """
-        closure = load_closure(self.folder)
+        closure = load_closure(self.folder, self.trust)
         # the data's system and that of the free runs may differ: see `validity`
         changed = self.metadata["valid_for"]["online"]
         return in_system(closure, self.system()) if changed else closure
 
     @property
     def card(self) -> str:
-        """The model card, Markdown."""
-        return (self.folder / CARD_FILE).read_text(encoding="utf-8")
+        """The model card, Markdown; raises CorruptFileError for a file that is no text."""
+        return read_text(self.folder / CARD_FILE)
 
     @property
     def checksum(self) -> str:
@@ -68,10 +90,25 @@ class Bundle:
         return sum((self.folder / name).stat().st_size for name in _FILES)
 
     def system(self, **changes: Any) -> Any:
-        """Return the coarse system that the closure was tested in; `changes` override settings."""
-        valid = self.metadata["valid_for"]
-        build = SYSTEMS.get(valid["system"])
-        return build(**{**valid["settings"], **valid["online"], **changes})
+        """Return the coarse system that the closure was tested in; `changes` override settings.
+
+        Raises UntrustedCodeError for a system that neither subgrid nor an installed package has,
+        unless it is trusted, and CorruptFileError for settings that build none.
+        """
+        valid, file = self.metadata["valid_for"], self.folder / MODEL_FILE
+        name, settings = valid["system"], {**valid["settings"], **valid["online"]}
+        if name not in SYSTEMS.names():
+            require_trust(file, {f"valid_for.system = {name!r}": name}, self.trust)
+        build = SYSTEMS.get(name)
+        try:
+            _check_size(settings)
+            return build(**{**settings, **changes})
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            if changes:  # which may be what is wrong
+                raise
+            raise CorruptFileError(
+                f"the settings in valid_for of {file} build no system {name!r}: {error}"
+            ) from error
 
     def differences(self, other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
         """Return what the `validity` of another use has otherwise: key → (bundle's, other's)."""
@@ -91,16 +128,21 @@ def bundles() -> list[str]:
     return sorted(folder.name for folder in _SHIPPED.glob("*") if holds_closure(folder))
 
 
-def pretrained(bundle: str | Path) -> Any:
-    """Return the closure of a shipped bundle, or of a bundle's folder; raises as `load_bundle`."""
-    return load_bundle(bundle).closure
+def pretrained(bundle: str | Path, trust: Trust = False) -> Any:
+    """Return the closure of a shipped bundle, or of a bundle's folder.
+
+    `trust`, errors: as for `load_bundle` and `load_closure`.
+    """
+    return load_bundle(bundle, trust).closure
 
 
-def load_bundle(bundle: str | Path) -> Bundle:
+def load_bundle(bundle: str | Path, trust: Trust = False) -> Bundle:
     """Return a shipped bundle by its name, or the one in a folder.
 
-    Raises UnknownNameError, listing what is shipped, if it is neither, ConfigError for a closure
-    that is no bundle, CorruptFileError for an altered model.json.
+    `trust`: whether code that it names and that is not subgrid's may run, see `load_closure`.
+    Nothing is imported here. Raises UnknownNameError, listing what is shipped, if it is neither,
+    ConfigError for a closure that is no bundle, CorruptFileError for a model.json that was altered
+    or made wrong.
     """
     folder, known = Path(bundle), bundles()
     if str(bundle) in known:
@@ -112,12 +154,13 @@ def load_bundle(bundle: str | Path) -> Bundle:
         )
     metadata = load_metadata(folder)["metadata"]
     missing = {"valid_for", "dt"} - set(metadata)
-    if missing or not (folder / CARD_FILE).is_file():
+    if missing or not os.path.lexists(folder / CARD_FILE):
         raise ConfigError(
             f"{folder} holds a closure but is no bundle: it does not say what it is valid for. "
             "`subgrid export RUN MODEL --to bundle --out DIR` makes one of a trained model."
         )
-    return Bundle(folder.resolve().name, folder, metadata)
+    _check_metadata(metadata, folder / MODEL_FILE)
+    return Bundle(folder.resolve().name, folder, metadata, trust)
 
 
 def write_bundle(
@@ -146,10 +189,11 @@ def copy_bundle(bundle: Bundle, folder: str | Path) -> None:
     Raises CorruptFileError for damaged weights, before anything is written.
     """
     folder = Path(folder)
-    load_closure(bundle.folder)
+    load_closure(bundle.folder, bundle.trust)
     folder.mkdir(parents=True, exist_ok=True)
     for name in _FILES:
-        write_atomic(folder / name, (bundle.folder / name).read_bytes())
+        # the weights fit in memory: they are read already
+        write_atomic(folder / name, read_bytes(bundle.folder / name, largest=math.inf))
 
 
 def validity(
@@ -171,6 +215,34 @@ def validity(
     changes = {name: value for name, value in tested.items() if value != settings[name]}
     valid = {"system": system, "operator": operator, "settings": settings, "online": changes}
     return valid if forcing is None else {**valid, "forcing": forcing}
+
+
+def _check_metadata(metadata: Mapping[str, Any], file: Path) -> None:
+    """Raise CorruptFileError if what a bundle says of itself is of another kind than written."""
+    wrong = [k for k, kind in _REQUIRED.items() if not isinstance(_said(metadata, k), kind)]
+    wrong += [k for k, kind in _OPTIONAL.items() if not isinstance(_said(metadata, k), kind | None)]
+    dt = metadata["dt"]
+    if "dt" not in wrong and not (0 < dt < math.inf and not isinstance(dt, bool)):
+        wrong.append("dt")
+    if wrong:
+        raise CorruptFileError(
+            f"{file} lacks, or has something else as, {', '.join(wrong)} in its metadata: it is no "
+            "bundle that subgrid wrote"
+        )
+
+
+def _said(metadata: Any, key: str) -> Any:
+    for part in key.split("."):
+        metadata = metadata.get(part) if isinstance(metadata, Mapping) else None
+    return metadata
+
+
+def _check_size(settings: Mapping[str, Any]) -> None:
+    """Raise ValueError for a grid that no coarse system has: it would fill the memory."""
+    for name in ("nx", "ny"):
+        size = settings.get(name, 1)
+        if size is not None and (type(size) is not int or not 0 < size <= _LARGEST_SIZE):
+            raise ValueError(f"{name} = {size!r} must be a whole number from 1 to {_LARGEST_SIZE}")
 
 
 def _flat(valid: Mapping[str, Any]) -> dict[str, Any]:

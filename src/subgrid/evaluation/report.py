@@ -1,6 +1,7 @@
 """The report: one self-contained HTML page, and the same as Markdown, from `ReportData`."""
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,8 +97,21 @@ def render_markdown(data: ReportData, images: Mapping[str, str] | None = None) -
 
     Images that are not in `images` are left out.
     """
-    template = _environment(autoescape=False).get_template("report.md")
+    environment = _environment(autoescape=False)
+    environment.filters["text"] = plain_markdown
+    template = environment.get_template("report.md")
     return template.render(data=data, images=dict(images or {})).strip() + "\n"
+
+
+def plain_markdown(text: str) -> str:
+    """Return a text that is no HTML, link, table cell or line of its own where Markdown shows it.
+
+    What users write (names, descriptions) may stand in a report that others read. Written as
+    entities, which no backslash before them undoes.
+    """
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", " ".join(text.split()))
+    text = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text).replace("|", "&#124;")
+    return re.sub(r"\](?=[(\[:])", "&#93;", text)
 
 
 def write_report(data: ReportData, path: str | Path) -> None:

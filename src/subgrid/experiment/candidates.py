@@ -47,7 +47,7 @@ def candidates(folder: RunFolder, coarse_system: Any) -> list[Candidate]:
             found.extend(trained(folder, model))
         elif isinstance(model, PretrainedConfig):
             place = folder.model(model.name)
-            closure = in_system(load_closure(place), coarse_system)
+            closure = in_system(load_closure(place, folder.trust), coarse_system)
             coupling = model.coupling or load_metadata(place)["metadata"].get("coupling")
             found.append(Candidate(model.name, model.name, closure, coupling=coupling))
         elif isinstance(model, GridConfig):
@@ -62,9 +62,7 @@ def trained(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> list[Can
     """Return a learned closure, once per seed; raises CorruptFileError for damaged weights."""
     coupling = folder.config.coupling_of(model)
     return [
-        Candidate(
-            model.name, label, load_closure(folder.model(model.name, seed)), coupling=coupling
-        )
+        Candidate(model.name, label, folder.load_model(model.name, seed), coupling=coupling)
         for seed, label in enumerate(folder.config.labels_of(model))
     ]
 

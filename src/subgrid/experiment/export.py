@@ -1,11 +1,9 @@
 """A trained closure of an evaluated run, written for use elsewhere."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from subgrid.closures import load_closure
 from subgrid.computing import lenient
 from subgrid.config import AdaptedConfig, LearnedConfig, validity_of
 from subgrid.deploy import EXPORTERS
@@ -19,23 +17,31 @@ from subgrid.experiment.evaluate import predictability_of, scores_of
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.keys import STAGES
 from subgrid.experiment.results import load_results
+from subgrid.files import read_json
 from subgrid.registry import unknown_name_message
 
 
 @lenient()
 def export_model(
-    path: str | Path, name: str, out: str | Path, *, to: str = "bundle", seed: int | None = None
+    path: str | Path,
+    name: str,
+    out: str | Path,
+    *,
+    to: str = "bundle",
+    seed: int | None = None,
+    trust: bool = False,
 ) -> int:
     """Write a trained model of a run to the folder `out`; return the number of its initialisation.
 
     `to`: the exporter, see `subgrid.deploy.EXPORTERS`; `seed`: of the initialisations, by default
-    the one with the best validation loss (test scores choose nothing). Raises UnknownNameError for
-    an unknown exporter or model, ConfigError for an unknown seed and an `out` that holds files
+    the one with the best validation loss (test scores choose nothing); `trust`: whether the run may
+    name code that is not subgrid's. Raises UntrustedCodeError if it does, UnknownNameError for an
+    unknown exporter or model, ConfigError for an unknown seed and an `out` that holds files
     or is the current folder, RunFolderError for a run that is not evaluated, CorruptFileError for
     damage.
     """
     exporter = EXPORTERS.get(to)
-    folder, out = RunFolder.open(path), Path(out)
+    folder, out = RunFolder.open(path, trust), Path(out)
     model = _model(folder, name)
     for stage in ("train", "evaluate"):
         if not folder.is_done(stage):
@@ -52,7 +58,7 @@ def export_model(
     if out.resolve() == Path.cwd():  # a shell in it would not see the new one
         raise ConfigError(f"--out {out}: is the current folder, which would be replaced")
     exporter(
-        load_closure(folder.model(name, number)),
+        folder.load_model(name, number),
         out,
         metadata=_metadata(folder, model, number),
         card=model_card(folder, model, number, _scores(folder, model, number)),
@@ -113,7 +119,7 @@ def _metadata(
 
 def _scores(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: int) -> dict[str, Any]:
     """Return what `model_card` shows: scores.json, and of several networks those of this one."""
-    record = json.loads(folder.scores.read_text(encoding="utf-8"))
+    record = read_json(folder.scores)
     name, seeds = model.name, len(folder.config.labels_of(model))
     online = {f"all networks of the model, {seeds}": _followed(record, name)}
     if seeds == 1:

@@ -6,13 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from subgrid import __version__
-from subgrid.config import Config, config_from_dict, config_to_toml, read_toml
+from subgrid.config import (
+    Config,
+    config_from_dict,
+    config_to_toml,
+    own_packages,
+    read_toml,
+    require_trusted_names,
+)
 from subgrid.errors import CorruptFileError, RunFolderError
 from subgrid.experiment.environments import same_code
 from subgrid.experiment.keys import STAGES, stage_keys
+from subgrid.files import inside, read_json, require_regular
 from subgrid.provenance import config_hash, environment, file_hash, write_atomic
 
 FORMAT = 1
+_FOLDERS = ("data", "models", "evaluation")
 
 
 class RunFolder:
@@ -22,25 +31,29 @@ class RunFolder:
     one.
     A stage counts as done when the manifest holds its key (the hash of what it depends on) and
     every file it wrote is still there as it was.
+
+    `trust`: whether what lies in it may name code that is not subgrid's. A config that the caller
+    has is the caller's: trained models may be of the packages that it names.
     """
 
-    def __init__(self, path: Path, config: Config):
+    def __init__(self, path: Path, config: Config, trust: bool = False):
         self.path = path
         self.config = config
+        self.trust = trust
         self.keys = stage_keys(config)
 
     @classmethod
-    def create(cls, path: str | Path, config: Config) -> "RunFolder":
+    def create(cls, path: str | Path, config: Config, trust: bool = False) -> "RunFolder":
         """Return the folder of this config, made if it is not there yet.
 
         Raises RunFolderError if the folder holds a run of another config or format, or files that
         are no run.
         """
         path = Path(path)
-        if (made := cls.existing(path, config)) is not None:
+        if (made := cls.existing(path, config, trust)) is not None:
             return made
         path.mkdir(parents=True, exist_ok=True)
-        folder = cls(path, config)
+        folder = cls(path, config, trust)
         folder.write_manifest(
             {
                 "format": FORMAT,
@@ -55,23 +68,35 @@ class RunFolder:
         return folder
 
     @classmethod
-    def existing(cls, path: str | Path, config: Config) -> "RunFolder | None":
+    def existing(cls, path: str | Path, config: Config, trust: bool = False) -> "RunFolder | None":
         """Return the folder of this config, or None if it is yet to be made; raises as `create`."""
         path = Path(path)
         if not (path / "config.toml").exists():
             refuse_other_files(path)
             return None
-        folder = cls.open(path)
+        folder = cls.read(path, trust)
         _refuse_other_config(path, folder.config, config)
         return folder
 
     @classmethod
-    def open(cls, path: str | Path) -> "RunFolder":
-        """Return an existing run folder; raises RunFolderError if it is none of this format."""
-        path = Path(path)
+    def open(cls, path: str | Path, trust: bool = False) -> "RunFolder":
+        """Return an existing run folder, which may be a stranger's.
+
+        Raises RunFolderError if it is none of this format, CorruptFileError if it holds links or
+        other things that are no files, and UntrustedCodeError if its config names code and `trust`
+        is not given.
+        """
+        folder = cls.read(Path(path), trust)
+        require_trusted_names(folder.config, folder.path / "config.toml", trust)
+        return folder
+
+    @classmethod
+    def read(cls, path: Path, trust: bool = False) -> "RunFolder":
+        """Return an existing run folder for its files only: what it names is not to be built."""
         file = path / "config.toml"
         if not file.is_file():
             raise RunFolderError(f"{path} is no run folder: it has no config.toml")
+        _require_regular(path)
         manifest = _read_manifest(path)
         if manifest.get("format") != FORMAT:
             raise RunFolderError(
@@ -80,7 +105,7 @@ class RunFolder:
                 "--out, or use the version that made it."
             )
         try:
-            tables = read_toml(file)
+            tables = read_toml(file, from_folder=True)
         except ValueError as error:
             raise CorruptFileError(f"{file} is not valid TOML: {error}") from error
         config = config_from_dict(tables, str(file))
@@ -89,7 +114,7 @@ class RunFolder:
                 f"{file} was changed after the run began. Restore it, or start the changed config "
                 "in a folder of its own with --out."
             )
-        return cls(path, config)
+        return cls(path, config, trust)
 
     def split(self, name: str) -> Path:
         """Return the path of the data of a split: train, validation or test."""
@@ -99,6 +124,12 @@ class RunFolder:
         """Return the folder of a model, or of one of its seeds."""
         folder = self.path / "models" / name
         return folder if seed is None else folder / f"seed_{seed}"
+
+    def load_model(self, name: str, seed: int) -> Any:
+        """Return a trained model with its best weights; raises as `load_closure` does."""
+        from subgrid.closures import load_closure  # imports JAX
+
+        return load_closure(self.model(name, seed), self.trust or own_packages(self.config))
 
     @property
     def evaluation(self) -> Path:
@@ -132,7 +163,7 @@ class RunFolder:
         if record is None or record["key"] != self.keys[stage]:
             return False
         for name, digest in record["files"].items():
-            file = self.path / name
+            file = inside(self.path, name)
             if not file.is_file():
                 raise CorruptFileError(
                     f"{file}, written by the finished stage {stage!r}, is gone. Restore it, or run "
@@ -196,14 +227,25 @@ def refuse_other_files(path: Path) -> None:
         )
 
 
+def _require_regular(path: Path) -> None:
+    """Raise CorruptFileError if what a run owns holds a link, a pipe or the like.
+
+    The folders themselves may be links, to a larger disk for example.
+    """
+    for name in (*_FOLDERS, "data.partial"):
+        if (path / name).is_dir():
+            require_regular(path / name)
+
+
 def _read_manifest(path: Path) -> dict[str, Any]:
     file = path / "manifest.json"
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        manifest = read_json(file)
     except FileNotFoundError:
         raise RunFolderError(f"{path} has no manifest.json: it is no complete run folder") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CorruptFileError(f"{file} is truncated or altered: {error}") from error
+    if not isinstance(manifest, dict):
+        raise CorruptFileError(f"{file} is truncated or altered: it holds no JSON object")
+    return manifest
 
 
 def _refuse_other_config(path: Path, old: Config, new: Config) -> None:

@@ -84,14 +84,16 @@ def make_report(folder: RunFolder, progress: Progress, workers: Workers) -> dict
 
 
 @lenient()
-def make_markdown(path: str | Path, file: str | Path) -> list[Path]:
+def make_markdown(run: str | Path | RunFolder, file: str | Path, trust: bool = False) -> list[Path]:
     """Write the report of a finished run as Markdown, images in `figures` beside it.
 
-    `path`: the run folder; `file`: the Markdown file. Returns the images' paths. Raises
-    RunFolderError if the run is not evaluated.
+    `run`: the run folder; `file`: the Markdown file; `trust`: whether the run may name code that
+    is not subgrid's. Returns the images' paths. Raises RunFolderError if the run is not evaluated,
+    UntrustedCodeError if it names such code.
     """
-    folder = RunFolder.open(path)
+    folder = run if isinstance(run, RunFolder) else RunFolder.open(run, trust)
     if not folder.is_done("evaluate"):
+        path = folder.path
         raise RunFolderError(f"{path} is not evaluated yet: run `subgrid run {path}` first")
     return write_markdown(_report_data(folder), file)
 

@@ -1,12 +1,12 @@
 """Takes over the noise that another run's calibration chose."""
 
-import json
 from pathlib import Path
 
 from subgrid.config import Config, LearnedConfig
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.keys import stage_parts
+from subgrid.files import read_json
 from subgrid.provenance import config_hash
 
 
@@ -18,7 +18,7 @@ def with_chosen_noise(config: Config, run: str | Path) -> Config:
     `noise_chosen_by`. Raises RunFolderError for a run that is not evaluated, ConfigError for one
     without a calibration, of another truth, coarsening or time step, or without these models.
     """
-    folder = RunFolder.open(run)
+    folder = RunFolder.read(Path(run))
     if folder.config.calibration is None:
         raise ConfigError(
             f"--noise-from {run}: this run has no [calibration]; `subgrid run otness2025-kf-noise` "
@@ -28,7 +28,7 @@ def with_chosen_noise(config: Config, run: str | Path) -> Config:
         raise RunFolderError(
             f"--noise-from {run}: its evaluation is not finished: `subgrid run {run}` goes on"
         )
-    chosen = json.loads(folder.scores.read_text(encoding="utf-8"))["calibration"]["chosen"]
+    chosen = read_json(folder.scores)["calibration"]["chosen"]
     _check_same_flow(config, folder, run)
     unknown = [
         f"models.{model.name}.calibrated_as: got {model.calibrated_as!r}"

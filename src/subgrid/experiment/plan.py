@@ -60,18 +60,22 @@ class StagePlan:
 
 @lenient()
 def plan_run(
-    config: Config, workers: int = 1, copies: Mapping[str, Path] | None = None
+    config: Config,
+    workers: int = 1,
+    copies: Mapping[str, Path] | None = None,
+    trust: bool = False,
 ) -> list[StagePlan]:
     """Return what each stage of a run takes; compiles and times its kernels, some seconds.
 
-    `copies`: the bundles that the run took over already, by the name of the model.
+    `copies`: the bundles that the run took over already, by the name of the model; `trust`: see
+    `run_experiment`.
     """
     system = build_system(config)
     coarse = build_coarse_systems(config, system)
     return [
         _plan_simulation(config, system, workers),
         _plan_training(config, coarse, workers),
-        _plan_evaluation(config, coarse[0], copies or {}, workers),
+        _plan_evaluation(config, coarse[0], copies or {}, workers, trust),
     ]
 
 
@@ -197,7 +201,7 @@ def _networks(config: Config, systems: Sequence[Any]) -> Iterator[tuple[Any, Any
 
 
 def _plan_evaluation(
-    config: Config, system: Any, copies: Mapping[str, Path], workers: int
+    config: Config, system: Any, copies: Mapping[str, Path], workers: int, trust: bool
 ) -> StagePlan:
     settings = config.evaluation
     operations, seconds, runs = 0.0, 0.0, 0
@@ -217,7 +221,7 @@ def _plan_evaluation(
         if isinstance(model, ClosureConfig):
             closure = build_closure(model, system)
         elif isinstance(model, PretrainedConfig):
-            bundle = build_pretrained(config, model, system, copies.get(model.name))
+            bundle = build_pretrained(config, model, system, copies.get(model.name), trust)
             closure = in_system(bundle.closure, system)
         stepped, dt = system, config.coarse_dt
         if isinstance(model, GridConfig):

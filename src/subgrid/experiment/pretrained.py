@@ -19,9 +19,9 @@ def take_over(folder: RunFolder, model: PretrainedConfig, progress: Progress) ->
     """
     target = folder.model(model.name)
     if holds_closure(target):
-        load_closure(target)  # raises if it was damaged
+        load_closure(target, folder.trust)  # raises if it was damaged
     else:
-        copy_bundle(load_bundle(model.bundle), target)
+        copy_bundle(load_bundle(model.bundle, folder.trust), target)
         progress.note(f"train: takes over bundle {model.bundle} as {model.name}")
     return {"bundle": model.bundle, "sha256": load_bundle(target).checksum}
 

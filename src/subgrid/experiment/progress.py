@@ -4,6 +4,8 @@ import sys
 import time
 from typing import Any, TextIO
 
+from subgrid.files import printable
+
 COMPILING = "compiling"  # what comes first in most tasks, and is silent
 
 
@@ -75,7 +77,7 @@ class Lines(Progress):
 
     def note(self, text: str) -> None:
         """Print the line."""
-        print(text, file=self.stream, flush=True)
+        print(printable(text), file=self.stream, flush=True)
 
     def task(self, label: str, total: int, unit: str = "steps", first: str = "") -> Task:
         """Print that the task begins, and what with."""

@@ -1,7 +1,6 @@
 """What the evaluation stage wrote, read back for the scores and the report."""
 
 import hashlib
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ from subgrid.config import (
     build_coarse_systems,
     build_system,
 )
-from subgrid.data import consolidate
+from subgrid.data import check_decoded_size, consolidate, fits_in_memory
 from subgrid.errors import CorruptFileError
 from subgrid.evaluation import StepCost
 from subgrid.experiment.candidates import BASELINE, labels
 from subgrid.experiment.folder import RunFolder
+from subgrid.files import read_json, read_text
 from subgrid.provenance import file_hash, write_atomic
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def load_results(folder: RunFolder) -> Results:
         for name, labels_of in stores.items()
         if name in tested
     }
-    timed = json.loads((folder.evaluation / "costs.json").read_text())
+    timed = read_json(folder.evaluation / "costs.json")
     alone = timed[BASELINE]["seconds"]
     # ratios were measured side by side, seconds of different groups at different loads
     costs = {name: StepCost(alone * cost["ratio"], cost["ratio"]) for name, cost in timed.items()}
@@ -116,7 +116,7 @@ def is_written(path: Path) -> bool:
     if not path.exists():
         return False
     kept = _checksum_file(path)
-    wanted = kept.read_text(encoding="utf-8").strip() if kept.is_file() else None
+    wanted = read_text(kept).strip() if kept.is_file() else None
     if wanted != _checksum(path):
         wrong = f"has no checksum in {kept}" if wanted is None else "was altered (checksum differs)"
         raise CorruptFileError(
@@ -169,8 +169,13 @@ def _checksum(path: Path) -> str:
 
 
 def read_dataset(path: Path) -> "xarray.Dataset":
-    """Return a dataset that `write_dataset` wrote, in memory."""
+    """Return a dataset that `write_dataset` wrote, in memory.
+
+    Raises CorruptFileError for one that would take more memory than it says, or than there is.
+    """
     import xarray
 
+    if path.is_dir():
+        check_decoded_size(path, fits_in_memory)
     with xarray.open_zarr(path, consolidated=False, chunks=None) as dataset:
         return dataset.load()

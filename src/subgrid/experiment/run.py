@@ -47,6 +47,7 @@ def run_experiment(
     dask: str | None = None,
     data_from: str | Path | None = None,
     force: bool = False,
+    trust: bool = False,
 ) -> RunFolder:
     """Run stages of an experiment in the folder `out` and return the folder.
 
@@ -54,20 +55,22 @@ def run_experiment(
     stopped, whatever stopped it. `stages`: some of "simulate", "train", "evaluate", "report"; those
     before the first must be done. `workers`, `dask`: see `open_workers`. `data_from`: a run whose
     finished data are copied instead of simulated. `force`: remove what the stages made and make it
-    again.
+    again. `trust`: whether bundles, and what lies in `out`, may name code of other packages than
+    the config does, which is yours.
 
-    Raises ConfigError for names that are in no registry, for a time step that cannot work and for
-    data that cannot be taken over, RunFolderError for a folder of another config, begun by another
-    version or whose unfinished training has another bundle than now, RunLockedError if another
-    process has it, and whatever a stage raises; what was finished stays.
+    Raises UntrustedCodeError if they do, ConfigError for names that are in no registry, for a time
+    step that cannot work and for data that cannot be taken over, RunFolderError for a folder of
+    another config, begun by another version or whose unfinished training has another bundle than
+    now, RunLockedError if another process has it, and whatever a stage raises; what was finished
+    stays.
     """
     progress = Progress() if progress is None else progress
     out = Path(out)
     wanted = [stage for stage in STAGES if stage in stages]
-    source = check_run(config, out, stages=wanted, data_from=data_from, force=force)
+    source = check_run(config, out, stages=wanted, data_from=data_from, force=force, trust=trust)
     out.mkdir(parents=True, exist_ok=True)
     with RunLock(out), open_workers(workers, dask) as team:
-        folder = RunFolder.create(out, config)
+        folder = RunFolder.create(out, config, trust)
         progress.note(f"run folder {out}")
         for stage in STAGES[: STAGES.index(wanted[0])]:
             if not folder.is_done(stage):
@@ -94,15 +97,16 @@ def check_run(
     stages: Sequence[str] = STAGES,
     data_from: str | Path | None = None,
     force: bool = False,
+    trust: bool = False,
 ) -> RunFolder | None:
     """Raise what `run_experiment` would before it begins; nothing is written.
 
     `stages`: in the order of STAGES. Returns the run whose data are to be copied, if any are.
     """
     check_names(config)
-    folder = RunFolder.existing(out, config)
+    folder = RunFolder.existing(out, config, trust)
     keeps_models = not force or STAGES.index(stages[0]) > STAGES.index("train")
-    check_builds(config, copies(folder) if folder is not None and keeps_models else {})
+    check_builds(config, copies(folder) if folder is not None and keeps_models else {}, trust)
     try:
         check_time_steps(config, stages)
     except ConfigError:  # stages that are done need no step; asked last, as all files are hashed
@@ -206,9 +210,9 @@ def _source_of_data(
     if Path(data_from).resolve() == out.resolve():
         raise ConfigError(f"--data-from {data_from}: this is the run folder itself")
     begun = (out / "config.toml").exists()
-    if begun and not force and RunFolder.open(out).is_done("simulate"):
+    if begun and not force and RunFolder.read(out).is_done("simulate"):
         return None  # as when the same command is given again
-    other, keys = RunFolder.open(data_from), stage_keys(config)
+    other, keys = RunFolder.read(Path(data_from)), stage_keys(config)
     if other.keys["simulate"] != keys["simulate"]:
         ours, others = (stage_parts(each)["simulate"] for each in (config, other.config))
         names = dict.fromkeys([*ours, *others])

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from subgrid.closures import load_closure
 from subgrid.config import (
     Config,
     SeparatedConfig,
@@ -103,7 +102,7 @@ def _evaluate_case(
     if is_written(path):
         return
     coarse = systems[case.high]
-    separated = load_closure(folder.model(case.label, case.number))
+    separated = folder.load_model(case.label, case.number)
     samples = pairs(folder, "test", coarse)
     chosen = samples.spread(folder.config.evaluation.samples)
     names = [variable.name for variable in coarse.variables]

@@ -1,7 +1,6 @@
 """The stage that simulates the truth and writes the data of every split."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from subgrid.experiment.progress import COMPILING, Progress, Task
 from subgrid.experiment.stability import check_time_step, online_key
 from subgrid.experiment.training_runs import pairs
 from subgrid.experiment.workers import Workers
+from subgrid.files import read_json
 from subgrid.systems import rounded_down
 
 SPLITS = ("train", "validation", "test")
@@ -63,7 +63,7 @@ def simulate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
                 progress.note(f"simulate: {told_of}")
     task.finish()
     origin = folder.path / "data" / DATA_FROM
-    taken = {"data_from": json.loads(origin.read_text())} if origin.exists() else {}
+    taken = {"data_from": read_json(origin)} if origin.exists() else {}
     return {"splits": notes, **taken}
 
 

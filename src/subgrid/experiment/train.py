@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from subgrid.closures import LearnedClosure, in_system, load_closure, with_energy_limit
+from subgrid.closures import LearnedClosure, in_system, with_energy_limit
 from subgrid.config import (
     AdaptedConfig,
     LearnedConfig,
@@ -114,7 +114,7 @@ def _adapt_one(
     online = build_online_system(config, coarse)
 
     def fit(target: Path, seed: int, watch: Watch) -> LearnedClosure:
-        closure = load_closure(folder.model(base.name, number))
+        closure = folder.load_model(base.name, number)
         if (tune := model.fine_tune) is not None:
             names, coupling = [v.name for v in coarse.variables], config.coupling_of(model)
             training, validation = (

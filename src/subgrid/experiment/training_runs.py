@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from subgrid.closures import holds_closure, load_closure, save_closure
+from subgrid.closures import holds_closure, save_closure
 from subgrid.data import Samples
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import COMPILING, Progress, Task
@@ -29,7 +29,7 @@ def train_once(
     target, label = folder.model(name, number), f"{name} seed {number}"
     notes = {"seed": training_seed(folder.config.seed, name, number)}
     if holds_closure(target):
-        load_closure(target)  # raises if it was damaged
+        folder.load_model(name, number)  # raises if it was damaged
         progress.note(f"train {label}: done already")
     else:
         trained = fit(target, notes["seed"], Watch(progress, label))

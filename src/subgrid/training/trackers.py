@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from subgrid.errors import CorruptFileError
+from subgrid.files import read_text, regular
 from subgrid.provenance import write_atomic
 
 # What a record holds that differs between two runs that are otherwise the same bit for bit.
@@ -56,11 +57,11 @@ class JsonLines:
             kept = kept if event.update > 0 else []
             write_atomic(self.path, "".join(_line(record) for record in kept))
         elif event.kind == "record":
-            with open(self.path, "a", encoding="utf-8") as stream:
+            with open(self.path, "a", encoding="utf-8", opener=regular) as stream:
                 stream.write(_line(event.record))
         elif event.kind == "checkpoint":
             # A checkpoint promises every line up to its update, also after a power cut.
-            with open(self.path, "a", encoding="utf-8") as stream:
+            with open(self.path, "a", encoding="utf-8", opener=regular) as stream:
                 os.fsync(stream.fileno())
 
 
@@ -72,7 +73,7 @@ def read_records(path: str | Path) -> list[dict[str, Any]]:
     path = Path(path)
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = read_text(path).split("\n")
     records = []
     for number, line in enumerate(lines[:-1], start=1):
         try:
