@@ -1,22 +1,29 @@
 """The Zarr store of one split: made by one process, filled by many, opened with xarray."""
 
+import hashlib
 import json
-import shutil
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from subgrid.checksums import hashes, signed, unsigned
 from subgrid.data.observing import ScaleLayout
 from subgrid.data.shards import FRAMES_PER_SHARD, ShardReader, frame_codecs
 from subgrid.errors import ConfigError, CorruptFileError, RunFolderError
+from subgrid.ownership import files_below, put_in_place, remove_ours
+from subgrid.provenance import aside_of
 
 if TYPE_CHECKING:
     import xarray
     import zarr
 
 _AXES = ("trajectory", "time")
+_ROOT = "zarr.json"
+_METADATA = re.compile(r"(\w+/){1,2}zarr\.json|\w+/\w+/c(/\d+)?")  # groups, arrays, coordinates
+_METADATA_HASH = "metadata_sha256"  # None while they are being changed
 
 
 def group_name(scale: int) -> str:
@@ -39,15 +46,17 @@ def create_store(
     """
     import zarr
 
-    aside = path.with_name(f".{path.name}.unfinished")
-    shutil.rmtree(aside, ignore_errors=True)
+    for left in path.parent.glob(f".{path.name}.subgrid-*"):
+        remove_ours(left, lambda _: True)
+    aside = aside_of(path)
     try:
         root = zarr.create_group(aside, attributes={**attributes, "trajectories": trajectories})
         for size, layout in layouts.items():
             _create_scale(root, size, layout, trajectories, times, attributes)
-        aside.rename(path)
+        _sign(aside, {_METADATA_HASH: _metadata_hash(aside)})
+        put_in_place(aside, path, last=_ROOT)
     except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
+        remove_ours(aside, lambda _: True)
         raise
 
 
@@ -55,20 +64,64 @@ def extend_store(path: Path, trajectories: int) -> None:
     """Make room for more trajectories. May be repeated after a kill."""
     import zarr
 
+    _sign(path, {_METADATA_HASH: None})
     root = zarr.open_group(path, mode="r+")
     for _, group in root.groups():
         for _, array in group.arrays():
             if _AXES[0] in (array.metadata.dimension_names or ()):  # type: ignore[union-attr]
                 array.resize((trajectories, *array.shape[1:]))
         _write_coordinate(group, "trajectory", np.arange(trajectories))
-    root.update_attributes({"trajectories": trajectories, "complete": False})
+    changed = {"trajectories": trajectories, "complete": False}
+    _sign(path, {**changed, _METADATA_HASH: _metadata_hash(path)})
 
 
 def update_attributes(path: Path, attributes: Mapping[str, Any]) -> None:
     """Change or add global attributes of a store."""
+    _sign(path, attributes)
+
+
+def _sign(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Change or add global attributes, and the checksum of all of them, in one write."""
     import zarr
 
-    zarr.open_group(path, mode="r+").update_attributes(dict(attributes))
+    root = zarr.open_group(path, mode="r+")
+    before = unsigned(dict(root.attrs), path / _ROOT)
+    root.update_attributes(signed({**before, **attributes}))
+
+
+def being_extended(attributes: Mapping[str, Any]) -> bool:
+    """Return whether a process was killed while it extended the store."""
+    return _METADATA_HASH in attributes and attributes[_METADATA_HASH] is None
+
+
+def check_metadata(path: Path, attributes: Mapping[str, Any]) -> dict[Path, str]:
+    """Return the hashes of the metadata and coordinates of a store.
+
+    Raises CorruptFileError if they are not what was written; those of earlier versions are not
+    checked.
+    """
+    found = _metadata_files(path)
+    if attributes.get(_METADATA_HASH) not in (None, _hash_of(path, found)):
+        raise CorruptFileError(
+            f"{path}: a zarr.json of its groups and arrays, or a coordinate, was altered or is "
+            "gone (their checksum differs). Restore it, or delete the store and its records and "
+            "generate it again."
+        )
+    return found
+
+
+def _metadata_hash(path: Path) -> str:
+    return _hash_of(path, _metadata_files(path))
+
+
+def _metadata_files(path: Path) -> dict[Path, str]:
+    files = files_below(path)
+    return hashes(f for f in files if _METADATA.fullmatch(f.relative_to(path).as_posix()))
+
+
+def _hash_of(path: Path, found: Mapping[Path, str]) -> str:
+    lines = (f"{digest}  {file.relative_to(path).as_posix()}\n" for file, digest in found.items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def attributes_of(path: str | Path) -> dict[str, Any]:
@@ -77,9 +130,9 @@ def attributes_of(path: str | Path) -> dict[str, Any]:
     Raises FileNotFoundError if there is none, CorruptFileError if its metadata is damaged and
     RunFolderError if it is not one of subgrid's.
     """
-    metadata = Path(path) / "zarr.json"
+    metadata = Path(path) / _ROOT
     try:
-        found = json.loads(metadata.read_text())["attributes"]
+        found = unsigned(json.loads(metadata.read_text())["attributes"], metadata)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no dataset at {path}: {metadata} does not exist") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -90,12 +143,16 @@ def attributes_of(path: str | Path) -> dict[str, Any]:
 
 
 def complete_attributes(path: str | Path) -> dict[str, Any]:
-    """Return the global attributes of a finished store; raises RunFolderError if it is not."""
+    """Return the global attributes of a finished store, its metadata checked.
+
+    Raises RunFolderError if it is not finished, CorruptFileError if its metadata were altered.
+    """
     found = attributes_of(path)
     if not found["complete"]:
         raise RunFolderError(
             f"{path} is not finished: run the same generation again, it goes on where it stopped"
         )
+    check_metadata(Path(path), found)
     return found
 
 

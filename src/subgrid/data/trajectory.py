@@ -4,7 +4,6 @@ import contextlib
 import errno
 import itertools
 import json
-import shutil
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -116,7 +115,7 @@ def run_trajectory(job: TrajectoryJob) -> TrajectoryResult:
         if done is None:
             with _explained(job), contextlib.closing(_Run(job, records, lock)) as run:
                 done = run.to_the_end()
-        shutil.rmtree(records.work(job.index), ignore_errors=True)
+        records.remove_work(job.index)
         return done
 
 
