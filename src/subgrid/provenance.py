@@ -7,8 +7,8 @@ import json
 import os
 import platform
 import re
+import secrets
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -109,48 +109,40 @@ def environment() -> dict[str, Any]:
     }
 
 
-_LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}")  # as `tempfile.mkstemp` names it
+def aside_of(path: Path) -> Path:
+    """Return where to write a file or folder before it is renamed: a name that only we make."""
+    return path.with_name(f".{path.name}.subgrid-{secrets.token_hex(4)}")
 
 
 def write_atomic(path: str | Path, content: bytes | str) -> None:
     """Write a file so that a reader sees the old content or the whole new one, even after a kill.
 
-    Written aside in the same folder, flushed to disk, then renamed. Raises OSError (for example
-    ENOSPC) with the old file untouched.
+    Written aside in the same folder, flushed to disk, then renamed; its permissions are those that
+    the umask leaves. Raises OSError (for example ENOSPC) with the old file untouched.
     """
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = aside_of(path)
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with open(temporary, "xb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-
-
-def remove_leftovers(folder: str | Path) -> None:
-    """Remove what a kill left of `write_atomic` below a folder: the files `.NAME.xxxxxxxx`.
-
-    Only for a folder in which nobody else is writing.
-    """
-    for path in Path(folder).rglob(".*"):
-        if _LEFTOVER.fullmatch(path.name) and path.is_file():
-            path.unlink()
 
 
 def save_arrays(
     path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write named arrays to a safetensors file, atomically, with a checksum of their bytes."""
+    """Write named arrays and texts to a safetensors file, atomically, with a checksum of both."""
     from safetensors.numpy import save
 
     plain = {name: np.asarray(value, order="C") for name, value in arrays.items()}
-    notes = {**(metadata or {}), "sha256": _payload_hash(plain)}
+    notes = dict(metadata or {})
+    notes["sha256"] = _payload_hash(plain, notes)
     write_atomic(path, _with_sorted_header(save(plain, metadata=notes)))
 
 
@@ -158,7 +150,8 @@ def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]
     """Read the arrays and metadata that `save_arrays` wrote.
 
     Raises CorruptFileError, naming the file, if it is truncated or its bytes were altered, and
-    FileNotFoundError if it is absent.
+    FileNotFoundError if it is absent. The checksum of a file of an earlier version does not cover
+    its metadata.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -175,7 +168,7 @@ def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]
     except (SafetensorError, ValueError, OSError, TypeError, LookupError, AttributeError) as error:
         raise CorruptFileError(f"{path} is truncated or no safetensors file: {error}") from error
     wanted = metadata.pop("sha256", None)
-    if wanted is None or wanted != _payload_hash(arrays):
+    if wanted not in (_payload_hash(arrays, metadata), _payload_hash(arrays, {})):
         raise CorruptFileError(
             f"{path} was altered after it was written (its checksum differs). Restore it or remove "
             "it and run the stage again."
@@ -192,8 +185,10 @@ def _with_sorted_header(data: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
-def _payload_hash(arrays: Mapping[str, np.ndarray]) -> str:
+def _payload_hash(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
     digest = hashlib.sha256()
+    if metadata:
+        digest.update(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(arrays):
         value = np.asarray(arrays[name], order="C")
         digest.update(f"{name}|{value.dtype.str}|{value.shape}|".encode())

@@ -14,7 +14,6 @@ import threading
 import time
 import weakref
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -263,7 +262,7 @@ def test_nothing_of_a_work_in_progress_is_left(plain, tmp_path, monkeypatch, lef
     records = Records(path)
     if leftover == "killed":  # after the result was written, before the work folder was removed
         with monkeypatch.context() as patch:
-            patch.setattr(trajectory, "shutil", SimpleNamespace(rmtree=_die))
+            patch.setattr(Records, "remove_work", _die)
             with pytest.raises(Killed):
                 generate(path, **settings())
         assert records.result(0) is not None
@@ -272,7 +271,7 @@ def test_nothing_of_a_work_in_progress_is_left(plain, tmp_path, monkeypatch, lef
         generate(path, **settings())
         records.work(1).mkdir()
         (records.work(1) / "scale_8.q.0").write_bytes(b"frames")
-        for name in (".00000.json.abc", "00001.lock"):
+        for name in (".00000.json.3fq_a01z", ".call.subgrid-0a1b2c3d", "00001.lock"):
             (records.folder / name).write_text("")
         for folder in (path, path / "scale_8", path / "scale_8" / "q"):
             (folder / "zarr.0123.partial").write_text("{")  # as Zarr names it

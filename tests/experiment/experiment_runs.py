@@ -13,8 +13,9 @@ PIXEL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB"
     "0C8AAAAASUVORK5CYII="
 )
-_TIMES = ("seconds", "update_seconds", "cost", "verdict")  # never the same twice
-_DIFFERING = ("costs.json", "costs.sha256", "card.md", "data_from.json")
+# never the same twice, as is the checksum of a line with one of them
+_TIMES = ("seconds", "update_seconds", "cost", "verdict", "checksum")
+_DIFFERING = ("costs.json", "costs.sha256", "card.md", "data_from.json", "files.sha256")
 
 
 def start(*arguments, cwd=None):

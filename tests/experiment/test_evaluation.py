@@ -94,7 +94,7 @@ def test_a_damaged_store_of_an_unfinished_evaluation_is_named_and_not_taken(a_co
 def test_what_a_kill_between_checksum_and_store_leaves_is_no_obstacle(a_copy, finished):
     RunFolder.open(a_copy).forget("evaluate")
     shutil.rmtree(a_copy / "evaluation/reference.zarr")
-    (a_copy / "evaluation/.reference.sha256.abc").write_text("")
+    (a_copy / "evaluation/.reference.sha256.1f_xk20z").write_text("")
     (a_copy / "evaluation/.reference.zarr.1").mkdir()
     run_experiment(load_config(SMALLEST), a_copy)
     assert digests(a_copy) == digests(finished)

@@ -7,11 +7,13 @@ import sys
 import pytest
 from experiment_runs import SMALLEST, digests
 
+from subgrid.checksums import hashes, write_list
 from subgrid.config import load_config
 from subgrid.errors import CorruptFileError, RunFolderError, RunLockedError
 from subgrid.experiment import RunFolder, RunLock, run_experiment
 from subgrid.experiment.keys import stage_keys
-from subgrid.experiment.run import _files
+from subgrid.experiment.outputs import results
+from subgrid.experiment.results import hashes_of
 
 TINY = load_config(SMALLEST)
 
@@ -75,8 +77,10 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
 
 
 def test_what_a_kill_during_creation_leaves_is_no_obstacle(tmp_path):
-    for name in (".lock", "manifest.json", ".config.toml.abc123"):
-        (tmp_path / name).write_text("{")
+    RunFolder.create(tmp_path, TINY)
+    (tmp_path / "config.toml").rename(tmp_path / ".config.toml.subgrid-0123abcd")
+    (tmp_path / ".manifest.json.a1b2c3_4").write_text("{")  # as earlier versions named it
+    (tmp_path / ".lock").write_text('{"pid": 12, "host": "here", "since": 1.5}')
     assert RunFolder.create(tmp_path, TINY).manifest()["stages"] == {}
 
 
@@ -188,6 +192,11 @@ def test_the_second_process_is_refused_and_told_who_holds_the_folder(tmp_path):
 def test_results_count_under_any_name_of_the_folder(tmp_path):
     # the names of records of progress, elsewhere than where these lie
     place = tmp_path / "checkpoints" / "partial"
+    models = [
+        model.model_copy(update={"name": name})
+        for model, name in zip(TINY.learned(), ("checkpoints", "partial"), strict=True)
+    ]
+    folder = RunFolder(place, TINY.model_copy(update={"models": (*TINY.models[:2], *models)}))
     kept = [
         place / "models" / "checkpoints" / "seed_0" / "model.json",
         place / "models" / "partial" / "seed_0" / "model.json",
@@ -195,12 +204,15 @@ def test_results_count_under_any_name_of_the_folder(tmp_path):
         place / "evaluation" / "online" / "checkpoints" / "none.zarr" / "zarr.json",
     ]
     passing = [
-        place / "models" / "a" / "seed_0" / "stage_0" / "checkpoints" / "7.safetensors",
+        place / "models" / "partial" / "seed_0" / "stage_0" / "checkpoints" / "7.safetensors",
         place / "evaluation" / "partial" / "a.safetensors",
         place / "evaluation" / "a.lock",
     ]
     for file in (*kept, *passing):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
-    found = [*_files(place / "models"), *_files(place / "evaluation")]
-    assert sorted(found) == sorted(kept)
+    lists = [hashes_of(file.parent) for file in kept[2:]]
+    for file, kept_hash in zip(kept[2:], lists, strict=True):
+        write_list(kept_hash, hashes([file]))
+    found = [*results(folder, "train"), *results(folder, "evaluate")]
+    assert sorted(found) == sorted([*kept, *lists])

@@ -270,13 +270,13 @@ def test_the_same_command_goes_on_when_the_source_of_its_data_is_gone(finished, 
 def test_a_copy_that_was_killed_leaves_nothing(finished, tmp_path, monkeypatch):
     config, out = load_config(SMALLEST), tmp_path / "run"
 
-    def half(source, target):
+    def half(source, names, target):
         target.mkdir()
         (target / "train.zarr").mkdir()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run.shutil, "copytree", half)
+        patch.setattr(run, "_copy_data", half)
         with pytest.raises(KeyboardInterrupt):
             run_experiment(config, out, stages=("simulate",), data_from=finished)
     assert (out / "data.partial").is_dir()

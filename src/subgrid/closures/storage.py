@@ -22,6 +22,7 @@ from subgrid.closures._structure import describe, rebuild
 from subgrid.errors import ConfigError, CorruptFileError
 from subgrid.files import read_json
 from subgrid.provenance import (
+    aside_of,
     config_hash,
     file_hash,
     load_arrays,
@@ -74,7 +75,7 @@ def save_closure(
     }
     document = json.loads(_to_json(document))  # as it will be read: hashes agree
     folder.mkdir(parents=True, exist_ok=True)
-    new_weights, new_model = folder / f".{WEIGHTS_FILE}.new", folder / f".{MODEL_FILE}.new"
+    new_weights, new_model = aside_of(folder / WEIGHTS_FILE), aside_of(model_file)
     try:
         save_arrays(new_weights, arrays)
         document["weights_sha256"] = file_hash(new_weights)

@@ -1,7 +1,13 @@
 """Datasets of coarse states and subgrid forcings: made from a truth, stored, described, read."""
 
 from subgrid.data.decoding import check_decoded_size
-from subgrid.data.generation import GenerationSummary, Split, generate, generate_all
+from subgrid.data.generation import (
+    GenerationSummary,
+    Split,
+    generate,
+    generate_all,
+    recorded_files,
+)
 from subgrid.data.loader import Samples, describe_left_out, fits_in_memory
 from subgrid.data.mapping import dask_map, process_map
 from subgrid.data.metadata import consolidate
@@ -36,6 +42,7 @@ __all__ = [
     "generate_all",
     "open_dataset",
     "process_map",
+    "recorded_files",
     "run_trajectory",
     "scales",
     "statistics",

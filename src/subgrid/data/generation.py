@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from subgrid.checksums import hashes
 from subgrid.coarsening import StepForcing, check_positions
 from subgrid.computing import lenient, settings, unusual
 from subgrid.data.attributes import (
@@ -25,6 +26,8 @@ from subgrid.data.observing import ScaleLayout, layouts
 from subgrid.data.records import Progress, Records, TrajectoryResult, locked
 from subgrid.data.store import (
     attributes_of,
+    being_extended,
+    check_metadata,
     create_store,
     extend_store,
     group_name,
@@ -195,6 +198,17 @@ def _unfinished(records: Records, jobs: list[TrajectoryJob]) -> list[TrajectoryJ
     return left
 
 
+def recorded_files(path: str | Path) -> dict[Path, str]:
+    """Return the hashes of the files of a finished store, as they were when each was written.
+
+    Raises CorruptFileError if its metadata or a record of a trajectory was altered since.
+    """
+    records = Records(path)
+    root = hashes([records.store / "zarr.json"])  # before it is read, and found whole
+    metadata = check_metadata(records.store, attributes_of(path))
+    return {**root, **metadata, **records.recorded()}
+
+
 def _check_that_one_lasted(summary: GenerationSummary, dt: float, units: str) -> None:
     if len(summary.failed) < summary.trajectories:
         return
@@ -255,7 +269,7 @@ def _prepare(
     trajectories: int,
 ) -> int:
     """Make or extend the store and return its number of trajectories."""
-    if not records.store.exists():
+    if not (records.store / "zarr.json").exists():
         _refuse_leftovers(records)
         times = (job.spinup_steps + np.arange(1, job.frames + 1) * job.save_every) * job.dt
         create_store(
@@ -276,9 +290,12 @@ def _prepare(
             f"{'differs' if len(differ) == 1 else 'differ'}. Use another folder, or remove the "
             f"store and {records.folder}."
         )
-    if trajectories > found["trajectories"]:
-        extend_store(records.store, trajectories)
-    return max(trajectories, found["trajectories"])
+    present = max(trajectories, found["trajectories"])
+    if trajectories > found["trajectories"] or being_extended(found):
+        extend_store(records.store, present)
+    else:
+        check_metadata(records.store, found)
+    return present
 
 
 def _dimensions(arrays: Mapping[int, ScaleLayout]) -> dict[str, int]:

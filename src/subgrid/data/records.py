@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
+import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -14,11 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from subgrid import locks
+from subgrid.checksums import hashes, signed, unsigned
 from subgrid.data.shards import ShardReader
 from subgrid.errors import CorruptFileError, RunLockedError
 from subgrid.files import inside, read_json, read_text
-from subgrid.provenance import file_hash, write_atomic
+from subgrid.ownership import is_leftover, remove_ours
+from subgrid.provenance import aside_of, file_hash, write_atomic
 
+# of a trajectory's unfinished files; of the files that are of no use once all have ended
+WORK_FILES = re.compile(r"restart\.safetensors|progress\.(json|\d+)|scale_\d+\.\w+\.\d+")
+_PASSING = re.compile(rf"\d{{5,}}\.lock|maker-[0-9a-f]{{12}}\.json|\d{{5,}}/({WORK_FILES.pattern})")
+_RECORDS = re.compile(rf"\d{{5,}}\.json|lock|call|{_PASSING.pattern}")
+_ZARRS_ASIDE = re.compile(r"(.+/)?(zarr|\d+)\.[0-9a-f]+\.partial")  # as Zarr names its own
 _PATIENCE = 5.0  # seconds: a worker whose parent was killed needs a moment to notice and end
 
 
@@ -30,7 +37,7 @@ class TrajectoryResult:
     attempt but the last blew up; of a failed trajectory every attempt did. `safe_dts`: for each of
     these the largest dt (s) that would have been safe, None where the system does not tell.
     `files`: sizes in bytes of its shards by path within the store. `content`: SHA-256 over the
-    shards' bytes.
+    shards' bytes. `hashes`: SHA-256 of each shard, which records of earlier versions lack.
     """
 
     index: int
@@ -40,6 +47,7 @@ class TrajectoryResult:
     safe_dts: tuple[float | None, ...]
     files: dict[str, int]
     content: str
+    hashes: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def attempts(self) -> int:
@@ -101,7 +109,7 @@ class Records:
         """
         path = self._result_path(index)
         try:
-            values = read_json(path)
+            values = unsigned(read_json(path), path)
             tuples = {name: tuple(values.pop(name)) for name in ("seeds", "blow_ups", "safe_dts")}
             result = TrajectoryResult(**tuples, **values)
         except FileNotFoundError:
@@ -123,7 +131,7 @@ class Records:
 
         Names array and frame where the frame's own checksum tells.
         """
-        if _content(self.store, result.files) == result.content:
+        if _content(_hashes(self.store, result.files)) == result.content:
             return
         for array in sorted({name.partition("/c/")[0] for name in result.files}):
             reader = ShardReader(self.store, array)
@@ -146,23 +154,46 @@ class Records:
         """Write and return how a trajectory ended; `shards` is None if it failed."""
         paths = {shard.relative_to(self.store).as_posix(): shard for shard in sorted(shards or [])}
         files = {name: shard.stat().st_size for name, shard in paths.items()}
-        content = _content(self.store, files)
-        result = TrajectoryResult(index, shards is None, seeds, blow_ups, safe_dts, files, content)
-        write_atomic(self._result_path(index), json.dumps(dataclasses.asdict(result)))
+        found = _hashes(self.store, files)
+        result = TrajectoryResult(
+            index, shards is None, seeds, blow_ups, safe_dts, files, _content(found), found
+        )
+        write_atomic(self._result_path(index), json.dumps(signed(dataclasses.asdict(result))))
         return result
+
+    def recorded(self) -> dict[Path, str]:
+        """Return the hashes of all that trajectories wrote, as they were when each ended.
+
+        Raises CorruptFileError for a damaged record.
+        """
+        found = {}
+        for path in sorted(self.folder.glob("[0-9]*.json")):
+            if not path.stem.isdigit():
+                continue
+            found |= hashes([path])  # before it is read: it holds its own checksum
+            result = self.result(int(path.stem))
+            kept = {} if result is None else result.hashes
+            found |= {self.store / name: digest for name, digest in kept.items()}
+        return found
 
     def tidy(self) -> None:
         """Remove what is of no more use once every trajectory has ended: locks, and leftovers.
 
         A kill leaves the folder of a trajectory's unfinished files, or a file half written.
         """
-        for folder in self.folder.glob("[0-9]*/"):
-            shutil.rmtree(folder)
-        for pattern in ("*.lock", ".*", "maker-*.json"):
-            for path in self.folder.glob(pattern):
-                path.unlink()
-        for path in self.store.rglob("*.partial"):  # of Zarr's metadata
-            path.unlink()
+        remove_ours(
+            self.folder,
+            lambda name: _PASSING.fullmatch(name) or is_leftover(name, _RECORDS.fullmatch),
+        )
+        remove_ours(self.store, _ZARRS_ASIDE.fullmatch)
+
+    def remove_work(self, index: int) -> None:
+        """Remove the unfinished files of a trajectory."""
+        if self.work(index).is_dir():
+            remove_ours(
+                self.work(index),
+                lambda name: WORK_FILES.fullmatch(name) or is_leftover(name, WORK_FILES.fullmatch),
+            )
 
     def tell_maker(self, maker: Mapping[str, str]) -> None:
         """Note that something of the store is made with other versions or on another machine."""
@@ -173,12 +204,12 @@ class Records:
     def makers(self) -> list[dict[str, str]]:
         """Return what was told by `tell_maker`, each once."""
         paths = sorted(self.folder.glob("maker-*.json"))
-        return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        return [read_json(path) for path in paths]
 
     def tell(self, progress: Progress) -> None:
         """Note how far a trajectory is, for whoever watches."""
         path = self._progress_path(progress.trajectory)
-        aside = path.with_suffix(f".{os.getpid()}")
+        aside = aside_of(path)
         aside.write_text(json.dumps(dataclasses.asdict(progress)))
         os.replace(aside, path)
 
@@ -196,12 +227,15 @@ class Records:
         return self.work(index) / "progress.json"
 
 
-def _content(store: Path, files: Iterable[str]) -> str:
-    """Return the SHA-256 (hex) over the bytes of files of a store, in order."""
-    digest = hashlib.sha256()
-    for name in files:
-        digest.update(f"{name} {file_hash(inside(store, name))}\n".encode())
-    return digest.hexdigest()
+def _hashes(store: Path, files: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 (hex) of files of a store."""
+    return {name: file_hash(inside(store, name)) for name in files}
+
+
+def _content(found: Mapping[str, str]) -> str:
+    """Return the SHA-256 (hex) over the hashes of files, in order."""
+    lines = "".join(f"{name} {digest}\n" for name, digest in found.items())
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Mean, variance and range of a dataset's variables per channel, in one streaming pass."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from subgrid.checksums import signed
 from subgrid.data.metadata import read_metadata
 from subgrid.data.shards import ShardReader
 from subgrid.data.store import check_scale, complete_attributes, group_name, present_trajectories
 from subgrid.files import read_json
+from subgrid.ownership import is_read_only
 from subgrid.provenance import config_hash, write_atomic
 
 _BLOCK = 64  # frames read at once
@@ -47,6 +50,7 @@ def statistics(path: str | Path, scale: int) -> dict[str, VariableStatistics]:
     Read once, block by block, and merged by Chan, Golub & LeVeque's update (1979, Stanford report
     STAN-CS-79-773); then kept in train.statistics.json beside the store, with a checksum, for as
     long as the content hash of the store is the same; a truncated or altered file is made anew.
+    Nothing is kept in a folder that cannot be written, nor over a file of the user's.
     Raises RunFolderError for an unfinished store, ConfigError for an unknown size and
     CorruptFileError for a damaged chunk.
     """
@@ -60,10 +64,7 @@ def statistics(path: str | Path, scale: int) -> dict[str, VariableStatistics]:
             name: _plain(_one_pass(ShardReader(path, f"{group_name(scale)}/{name}"), attributes))
             for name in array_names(path, scale)
         }
-        content = {"content_hash": attributes["content_hash"], "scales": kept}
-        # the checksum is of the values read back, in which tuples are lists
-        signed = content | {"sha256": config_hash(json.loads(json.dumps(content)))}
-        write_atomic(cache, json.dumps(signed, indent=1))
+        _keep(cache, {"content_hash": attributes["content_hash"], "scales": kept})
     return {name: _from_plain(values) for name, values in kept[str(scale)].items()}
 
 
@@ -118,6 +119,18 @@ def _read(cache: Path, content_hash: str) -> dict[str, Any]:
         return content["scales"] if whole and content["content_hash"] == content_hash else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _keep(cache: Path, content: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError, ValueError):  # damaged, or there is none
+        found = read_json(cache)
+        if isinstance(found, dict) and not {"content_hash", "scales"} & set(found):
+            return  # a table of somebody else
+    try:
+        write_atomic(cache, json.dumps(signed(content), indent=1))
+    except OSError as error:
+        if not is_read_only(error):
+            raise
 
 
 def _plain(found: VariableStatistics) -> dict[str, Any]:

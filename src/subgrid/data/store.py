@@ -1,17 +1,21 @@
 """The Zarr store of one split: made by one process, filled by many, opened with xarray."""
 
-import shutil
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from subgrid.checksums import hashes, signed, unsigned
 from subgrid.data.metadata import consolidate, read_metadata
 from subgrid.data.observing import ScaleLayout
 from subgrid.data.shards import FRAMES_PER_SHARD, ShardReader, frame_codecs
 from subgrid.errors import ConfigError, CorruptFileError, RunFolderError
 from subgrid.files import require_regular
+from subgrid.ownership import files_below, put_in_place, remove_ours
+from subgrid.provenance import aside_of
 
 if TYPE_CHECKING:
     import xarray
@@ -25,6 +29,9 @@ _ATTRIBUTES = {
     "failed": lambda value: _are_counts(value),
     "scales": lambda value: _are_counts(value) and 0 not in value,
 }
+_ROOT = "zarr.json"
+_METADATA = re.compile(r"(\w+/){1,2}(zarr\.json|c(/\d+)?)")  # groups, arrays, coordinates
+_METADATA_HASH = "metadata_sha256"  # None while they are being changed
 
 
 def group_name(scale: int) -> str:
@@ -47,17 +54,19 @@ def create_store(
     """
     import zarr
 
-    aside = path.with_name(f".{path.name}.unfinished")
-    shutil.rmtree(aside, ignore_errors=True)
+    for left in path.parent.glob(f".{path.name}.subgrid-*"):
+        remove_ours(left, lambda _: True)
+    aside = aside_of(path)
     try:
         root = zarr.create_group(aside, attributes={**attributes, "trajectories": trajectories})
         for size, layout in layouts.items():
             _create_scale(root, size, layout, trajectories, times, attributes)
         _describe_scales(root, layouts, trajectories, times)
         consolidate(aside)
-        aside.rename(path)
+        _sign(aside, {_METADATA_HASH: _metadata_hash(aside)})
+        put_in_place(aside, path, last=_ROOT)
     except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
+        remove_ours(aside, lambda _: True)
         raise
 
 
@@ -65,18 +74,62 @@ def extend_store(path: Path, trajectories: int) -> None:
     """Make room for more trajectories. May be repeated after a kill."""
     import zarr
 
+    _sign(path, {_METADATA_HASH: None})
     root = zarr.open_group(path, mode="r+")
     for group in (root, *(group for _, group in root.groups())):
         for _, array in group.arrays():
             if _AXES[0] in (array.metadata.dimension_names or ()):  # type: ignore[union-attr]
                 array.resize((trajectories, *array.shape[1:]))
         _write_coordinate(group, "trajectory", np.arange(trajectories))
-    update_attributes(path, {"trajectories": trajectories, "complete": 0})
+    consolidate(path)
+    changed = {"trajectories": trajectories, "complete": 0}
+    _sign(path, {**changed, _METADATA_HASH: _metadata_hash(path)})
 
 
 def update_attributes(path: Path, attributes: Mapping[str, Any]) -> None:
     """Change or add global attributes of a store."""
-    consolidate(path, attributes)
+    _sign(path, attributes)
+
+
+def _sign(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Change or add global attributes, and the checksum of all of them, in one write."""
+    before = unsigned(read_metadata(path)["attributes"], path / _ROOT)
+    consolidate(path, signed({**before, **attributes}))
+
+
+def being_extended(attributes: Mapping[str, Any]) -> bool:
+    """Return whether a process was killed while it extended the store."""
+    return _METADATA_HASH in attributes and attributes[_METADATA_HASH] is None
+
+
+def check_metadata(path: Path, attributes: Mapping[str, Any]) -> dict[Path, str]:
+    """Return the hashes of the metadata and coordinates of a store.
+
+    Raises CorruptFileError if they are not what was written; those of earlier versions are not
+    checked.
+    """
+    found = _metadata_files(path)
+    if attributes.get(_METADATA_HASH) not in (None, _hash_of(path, found)):
+        raise CorruptFileError(
+            f"{path}: a zarr.json of its groups and arrays, or a coordinate, was altered or is "
+            "gone (their checksum differs). Restore it, or delete the store and its records and "
+            "generate it again."
+        )
+    return found
+
+
+def _metadata_hash(path: Path) -> str:
+    return _hash_of(path, _metadata_files(path))
+
+
+def _metadata_files(path: Path) -> dict[Path, str]:
+    files = files_below(path)
+    return hashes(f for f in files if _METADATA.fullmatch(f.relative_to(path).as_posix()))
+
+
+def _hash_of(path: Path, found: Mapping[Path, str]) -> str:
+    lines = (f"{digest}  {file.relative_to(path).as_posix()}\n" for file, digest in found.items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def attributes_of(path: str | Path) -> dict[str, Any]:
@@ -85,7 +138,7 @@ def attributes_of(path: str | Path) -> dict[str, Any]:
     Raises FileNotFoundError if there is none, CorruptFileError if its metadata is damaged and
     RunFolderError if it is not one of subgrid's.
     """
-    found = read_metadata(Path(path))["attributes"]
+    found = unsigned(read_metadata(Path(path))["attributes"], Path(path) / _ROOT)
     if "config_hash" not in found:
         raise RunFolderError(f"{path} is a Zarr store, but not one that subgrid made")
     wrong = [name for name, fits in _ATTRIBUTES.items() if name in found and not fits(found[name])]
@@ -99,12 +152,16 @@ def _are_counts(value: Any) -> bool:
 
 
 def complete_attributes(path: str | Path) -> dict[str, Any]:
-    """Return the global attributes of a finished store; raises RunFolderError if it is not."""
+    """Return the global attributes of a finished store, its metadata checked.
+
+    Raises RunFolderError if it is not finished, CorruptFileError if its metadata were altered.
+    """
     found = attributes_of(path)
     if not found["complete"]:
         raise RunFolderError(
             f"{path} is not finished: run the same generation again, it goes on where it stopped"
         )
+    check_metadata(Path(path), found)
     return found
 
 

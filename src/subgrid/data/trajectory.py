@@ -4,7 +4,6 @@ import contextlib
 import errno
 import itertools
 import json
-import shutil
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -122,7 +121,7 @@ def run_trajectory(job: TrajectoryJob) -> TrajectoryResult:
                 records.tell_maker(here)
             with _explained(job), contextlib.closing(_Run(job, records, lock)) as run:
                 done = run.to_the_end()
-        shutil.rmtree(records.work(job.index), ignore_errors=True)
+        records.remove_work(job.index)
         return done
 
 

@@ -46,6 +46,7 @@ from subgrid.evaluation.published import SCORECARD_SETTING, scorecard
 from subgrid.evaluation.ranking import Ranked, ranking
 from subgrid.evaluation.report import (
     ReportData,
+    markdown_files,
     render_html,
     render_markdown,
     write_markdown,
@@ -154,6 +155,7 @@ __all__ = [
     "join_forcing_sums",
     "join_sums",
     "json_number",
+    "markdown_files",
     "observables_of",
     "offline_scores",
     "outcome",

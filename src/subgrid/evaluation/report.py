@@ -119,20 +119,28 @@ def write_report(data: ReportData, path: str | Path) -> None:
     write_atomic(path, render_html(data))
 
 
-def write_markdown(data: ReportData, path: str | Path, folder: str = "figures") -> list[Path]:
-    """Write the report as Markdown, its images beside it in `folder`; return their paths."""
+def markdown_files(
+    data: ReportData, path: str | Path, folder: str = "figures"
+) -> dict[Path, bytes]:
+    """Return what the report as Markdown at `path` is made of: its images in `folder`, the page."""
     path = Path(path)
-    written, links = [], {}
-    (path.parent / folder).mkdir(parents=True, exist_ok=True)
+    files, links = {}, {}
     for figure in data.figures:
         for image in figure.images:
             kind = "svg" if image.uri.startswith("data:image/svg") else "png"
             target = path.parent / folder / f"{path.stem}-{image.name}.{kind}"
-            write_atomic(target, base64.b64decode(image.uri.partition(",")[2]))
+            files[target] = base64.b64decode(image.uri.partition(",")[2])
             links[image.name] = f"{folder}/{target.name}"
-            written.append(target)
-    write_atomic(path, render_markdown(data, links))
-    return written
+    return {**files, path: render_markdown(data, links).encode()}
+
+
+def write_markdown(data: ReportData, path: str | Path, folder: str = "figures") -> list[Path]:
+    """Write the report as Markdown, its images beside it in `folder`; return their paths."""
+    files = markdown_files(data, path, folder)
+    for target, content in files.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(target, content)
+    return [target for target in files if target != Path(path)]
 
 
 def _environment(autoescape: bool):

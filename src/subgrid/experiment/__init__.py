@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from subgrid.experiment.keys import STAGES, stage_keys
     from subgrid.experiment.laws import closure_laws, system_laws
     from subgrid.experiment.lock import RunLock
-    from subgrid.experiment.make_report import make_markdown
+    from subgrid.experiment.markdown import make_markdown
     from subgrid.experiment.noise import with_chosen_noise
     from subgrid.experiment.plan import plan_run
     from subgrid.experiment.progress import Lines, Progress, Task
@@ -26,7 +26,7 @@ _NAMES = {
     "Task": "progress",
     "RunFolder": "folder",
     "RunLock": "lock",
-    "make_markdown": "make_report",
+    "make_markdown": "markdown",
     "run_experiment": "run",
     "open_workers": "workers",
     "plan_run": "plan",

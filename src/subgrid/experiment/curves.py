@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from subgrid.config import AdaptedConfig, LearnedConfig
+from subgrid.errors import CorruptFileError
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.separated import cases
 from subgrid.training import read_records, training_remarks
@@ -98,9 +99,30 @@ def learning_records(
     """Return the records of each training of one initialisation: one, or one per scale.
 
     The coarsest scale comes first; the last losses are the closure's own. Of an adapted model that
-    through the solver, if it has any, whose losses are of another kind.
+    through the solver, if it has any, whose losses are of another kind. Raises CorruptFileError for
+    a file that is gone or damaged, or lacks the record of the best update.
     """
-    return [read_records(file) for file in _metrics_files(folder, model.name, number)]
+    found = []
+    for file in _metrics_of(folder, model, number):
+        records = read_records(file)
+        best = records[-1].get("best_update") if records else None
+        if best not in [record["update"] for record in records]:
+            raise CorruptFileError(
+                f"{file} is gone, or lacks the record of the best update. Restore it, or make the "
+                f"models again: `subgrid train {folder.path} --force`."
+            )
+        found.append(records)
+    return found
+
+
+def _metrics_of(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: int) -> list[Path]:
+    """Return the metrics files that the training of one initialisation writes."""
+    place = folder.model(model.name, number)
+    if isinstance(model, AdaptedConfig):
+        return [place / "metrics.jsonl"] if model.fine_tune is not None else []
+    if model.arrangement != "multiscale":
+        return [place / "metrics.jsonl"]
+    return [place / f"stage_{stage}" / "metrics.jsonl" for stage in range(len(model.networks))]
 
 
 def unlearned(folder: RunFolder) -> list[str]:

@@ -1,7 +1,6 @@
 """The stage that tests every closure, offline and online: the one use of the test trajectories."""
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -51,6 +50,7 @@ from subgrid.experiment.results import (
 from subgrid.experiment.separated import evaluate_cases, separated_scores
 from subgrid.experiment.simulate import check_online_step
 from subgrid.experiment.workers import Workers
+from subgrid.ownership import is_leftover, remove_ours
 from subgrid.provenance import write_atomic
 
 
@@ -76,7 +76,10 @@ def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
     evaluate_cases(folder, progress, workers)
     record = _record(folder, load_results(folder))
     write_atomic(folder.scores, json.dumps(record, indent=1) + "\n")
-    shutil.rmtree(folder.evaluation / "partial", ignore_errors=True)
+    remove_ours(
+        folder.evaluation / "partial",
+        lambda name: name.endswith(".safetensors") or is_leftover(name, lambda _: True),
+    )
     return {}
 
 

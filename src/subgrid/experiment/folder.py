@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from subgrid import __version__
+from subgrid.checksums import hashes, signed, unsigned
 from subgrid.config import (
     Config,
     config_from_dict,
@@ -18,6 +19,7 @@ from subgrid.errors import CorruptFileError, RunFolderError
 from subgrid.experiment.environments import same_code
 from subgrid.experiment.keys import STAGES, stage_keys
 from subgrid.files import inside, read_json, require_regular
+from subgrid.ownership import is_leftover
 from subgrid.provenance import config_hash, environment, file_hash, write_atomic
 
 FORMAT = 1
@@ -46,25 +48,34 @@ class RunFolder:
     def create(cls, path: str | Path, config: Config, trust: bool = False) -> "RunFolder":
         """Return the folder of this config, made if it is not there yet.
 
-        Raises RunFolderError if the folder holds a run of another config or format, or files that
-        are no run.
+        A try of another config gives way if nothing of it is finished (see `gives_way_to`).
+        Raises RunFolderError if the folder holds any other run of another config, a run of another
+        format, or files that are no run.
         """
         path = Path(path)
         if (made := cls.existing(path, config, trust)) is not None:
             return made
         path.mkdir(parents=True, exist_ok=True)
-        folder = cls(path, config, trust)
-        folder.write_manifest(
-            {
-                "format": FORMAT,
-                "subgrid": __version__,
-                "config_hash": config_hash(config.to_dict()),
-                "seed": config.seed,
-                "stages": {},
-            }
-        )
+        folder, kept, replaced = cls(path, config, trust), {}, {}
+        if (path / "config.toml").exists():
+            tried = cls.read(path)
+            replaced = {"replaces": config_hash(tried.config.to_dict())}
+            if tried.keys["simulate"] == folder.keys["simulate"]:  # its data stay
+                names = ("subgrid", "begun")
+                kept = {n: value for n, value in tried.manifest().items() if n in names}
+        manifest = {
+            "format": FORMAT,
+            "subgrid": __version__,
+            "config_hash": config_hash(config.to_dict()),
+            "seed": config.seed,
+            "stages": {},
+            **kept,
+        }
+        folder.write_manifest({**manifest, **replaced})
         # last, because its presence says that the folder is a run
         write_atomic(path / "config.toml", config_to_toml(config))
+        if replaced:
+            folder.write_manifest(manifest)
         return folder
 
     @classmethod
@@ -75,8 +86,11 @@ class RunFolder:
             refuse_other_files(path)
             return None
         folder = cls.read(path, trust)
-        _refuse_other_config(path, folder.config, config)
-        return folder
+        if folder.config.to_dict() == config.to_dict():
+            return folder
+        if not folder.gives_way_to(config):
+            _refuse_other_config(path, folder.config, config)
+        return None
 
     @classmethod
     def open(cls, path: str | Path, trust: bool = False) -> "RunFolder":
@@ -109,7 +123,9 @@ class RunFolder:
         except ValueError as error:
             raise CorruptFileError(f"{file} is not valid TOML: {error}") from error
         config = config_from_dict(tables, str(file))
-        if manifest["config_hash"] != config_hash(config.to_dict()):
+        # the latter where a process was killed while a failed try gave way to another config
+        known = manifest["config_hash"], manifest.get("replaces")
+        if config_hash(config.to_dict()) not in known:
             raise RunFolderError(
                 f"{file} was changed after the run began. Restore it, or start the changed config "
                 "in a folder of its own with --out."
@@ -151,8 +167,19 @@ class RunFolder:
         return _read_manifest(self.path)
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        """Replace the manifest, atomically."""
-        write_atomic(self.path / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+        """Replace the manifest, atomically; it holds the checksum of itself."""
+        write_atomic(self.path / "manifest.json", json.dumps(signed(manifest), indent=2) + "\n")
+
+    def gives_way_to(self, config: Config) -> bool:
+        """Return whether this is a failed try, of which another config would lose nothing.
+
+        No stage is done; of data that the other config does not share no trajectory is finished.
+        """
+        if self.manifest()["stages"]:
+            return False
+        if self.keys["simulate"] == stage_keys(config)["simulate"]:
+            return True
+        return not any(map(_lasted, (self.path / "data").glob("*.records/[0-9]*.json")))
 
     def is_done(self, stage: str) -> bool:
         """Return whether a stage is finished for this config.
@@ -189,17 +216,33 @@ class RunFolder:
             self.write_manifest(manifest)
         return goes_on
 
-    def mark_done(self, stage: str, seconds: float, files: list[Path], **notes: Any) -> None:
+    def mark_done(
+        self,
+        stage: str,
+        seconds: float,
+        files: list[Path],
+        recorded: Mapping[Path, str] | None = None,
+        **notes: Any,
+    ) -> None:
         """Record a finished stage: its key, time, machine and the hash of each file it wrote.
 
-        `seconds`: of the session that finished it.
+        `seconds`: of the session that finished it. `recorded`: hashes of files from when they were
+        written. Raises CorruptFileError, and records nothing, for one that is gone or altered.
         """
+        found = hashes(files)
+        for file, wanted in (recorded or {}).items():
+            if found.get(file) != wanted:
+                raise CorruptFileError(
+                    f"{file} {'was altered' if file.is_file() else 'is gone'} after it was "
+                    f"written, before the stage {stage!r} ended. Restore it, or run "
+                    f"`subgrid {stage} {self.path} --force` to make it again."
+                )
         manifest = self.manifest()
         manifest["stages"][stage] = {
             "key": self.keys[stage],
             "seconds": round(seconds, 3),
             "environment": environment(),
-            "files": {str(f.relative_to(self.path)): file_hash(f) for f in sorted(files)},
+            "files": {str(file.relative_to(self.path)): digest for file, digest in found.items()},
             **notes,
         }
         self.write_manifest(manifest)
@@ -219,11 +262,12 @@ def refuse_other_files(path: Path) -> None:
         raise RunFolderError(f"{path} is a file; a run needs a folder. Choose another --out.")
     if not path.is_dir() or (path / "config.toml").exists():
         return
-    # what a process killed while it created the folder can leave behind
-    ours = (".lock", "manifest.json", ".manifest.json.", ".config.toml.")
-    if any(not entry.name.startswith(ours) for entry in path.iterdir()):
+    others = sorted(entry.name for entry in path.iterdir() if not _of_creation(entry))
+    if others:
+        shown = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
         raise RunFolderError(
-            f"{path} is not empty and holds no run (no config.toml). Choose another --out."
+            f"{path} is not empty and holds no run (no config.toml), but {shown}. Choose another "
+            "--out."
         )
 
 
@@ -237,28 +281,50 @@ def _require_regular(path: Path) -> None:
             require_regular(path / name)
 
 
+def _of_creation(entry: Path) -> bool:
+    """Return whether a file is what a process killed while it created a run folder leaves."""
+    try:
+        if entry.name == "manifest.json":
+            made = read_json(entry)
+            return {"format", "subgrid", "config_hash"} <= set(made) and made["stages"] == {}
+        if entry.name == ".lock":
+            text = entry.read_text(encoding="utf-8")
+            return not text or "pid" in json.loads(text)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return is_leftover(entry.name, lambda name: name in ("manifest.json", "config.toml"))
+
+
+def _lasted(record: Path) -> bool:
+    """Return whether a trajectory is finished; a damaged record may be of one."""
+    try:
+        return read_json(record)["failed"] is not True
+    except (ValueError, KeyError, TypeError):
+        return True
+
+
 def _read_manifest(path: Path) -> dict[str, Any]:
     file = path / "manifest.json"
     try:
-        manifest = read_json(file)
+        manifest = unsigned(read_json(file), file)
     except FileNotFoundError:
         raise RunFolderError(f"{path} has no manifest.json: it is no complete run folder") from None
-    if not isinstance(manifest, dict):
-        raise CorruptFileError(f"{file} is truncated or altered: it holds no JSON object")
     return manifest
 
 
 def _refuse_other_config(path: Path, old: Config, new: Config) -> None:
-    differences = list(_differences(old.to_dict(), new.to_dict()))
-    if not differences:
-        return
-    shown = "\n".join(f"  {line}" for line in differences[:5])
-    more = f"\n  and {len(differences) - 5} more" if len(differences) > 5 else ""
     raise RunFolderError(
-        f"{path} holds a run of another config:\n{shown}{more}\n"
+        f"{path} holds a run of another config:\n{differences(old, new)}\n"
         "A folder belongs to one config. Choose another one with --out; --data-from "
         f"{path} takes over its data where the truth and the coarsening are the same."
     )
+
+
+def differences(old: Config, new: Config) -> str:
+    """Return the settings that differ, a line each; of many the first five."""
+    found = list(_differences(old.to_dict(), new.to_dict()))
+    shown = "\n".join(f"  {line}" for line in found[:5])
+    return shown + (f"\n  and {len(found) - 5} more" if len(found) > 5 else "")
 
 
 def _differences(old: Any, new: Any, key: str = "") -> Any:

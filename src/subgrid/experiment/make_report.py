@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from subgrid.closures import LearnedClosure
-from subgrid.computing import lenient
 from subgrid.config import (
     Config,
     GridConfig,
@@ -20,7 +19,7 @@ from subgrid.config import (
     preset_names,
 )
 from subgrid.data import Samples
-from subgrid.errors import RunFolderError, SubgridError
+from subgrid.errors import SubgridError
 from subgrid.evaluation import (
     REMARKED,
     SCORECARD_SETTING,
@@ -33,7 +32,6 @@ from subgrid.evaluation import (
     assemble_report,
     observables_of,
     time_unit,
-    write_markdown,
     write_report,
 )
 from subgrid.experiment.candidates import (
@@ -78,27 +76,12 @@ _YEAR = 360 * 86400.0  # s; the year of the published experiments
 def make_report(folder: RunFolder, progress: Progress, workers: Workers) -> dict[str, Any]:
     """Write report.html; nothing is computed but one moment of every closure and the figures."""
     progress.note("report: draws the figures")
-    write_report(_report_data(folder), folder.report)
+    write_report(report_data(folder), folder.report)
     progress.note(f"report: {folder.report}")
     return {}
 
 
-@lenient()
-def make_markdown(run: str | Path | RunFolder, file: str | Path, trust: bool = False) -> list[Path]:
-    """Write the report of a finished run as Markdown, images in `figures` beside it.
-
-    `run`: the run folder; `file`: the Markdown file; `trust`: whether the run may name code that
-    is not subgrid's. Returns the images' paths. Raises RunFolderError if the run is not evaluated,
-    UntrustedCodeError if it names such code.
-    """
-    folder = run if isinstance(run, RunFolder) else RunFolder.open(run, trust)
-    if not folder.is_done("evaluate"):
-        path = folder.path
-        raise RunFolderError(f"{path} is not evaluated yet: run `subgrid run {path}` first")
-    return write_markdown(_report_data(folder), file)
-
-
-def _report_data(folder: RunFolder) -> ReportData:
+def report_data(folder: RunFolder) -> ReportData:
     """Return what both forms of the report show."""
     results = load_results(folder)
     scores = scores_of(folder, results, results.online)

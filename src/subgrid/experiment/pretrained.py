@@ -10,6 +10,7 @@ from subgrid.deploy import copy_bundle, load_bundle
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress
+from subgrid.experiment.training_runs import keep_hashes
 
 
 def take_over(folder: RunFolder, model: PretrainedConfig, progress: Progress) -> dict[str, Any]:
@@ -23,6 +24,7 @@ def take_over(folder: RunFolder, model: PretrainedConfig, progress: Progress) ->
     else:
         copy_bundle(load_bundle(model.bundle, folder.trust), target)
         progress.note(f"train: takes over bundle {model.bundle} as {model.name}")
+    keep_hashes(target)
     return {"bundle": model.bundle, "sha256": load_bundle(target).checksum}
 
 

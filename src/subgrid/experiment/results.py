@@ -1,12 +1,12 @@
 """What the evaluation stage wrote, read back for the scores and the report."""
 
 import hashlib
-import os
-import shutil
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from subgrid.checksums import altered, read_list, write_list
 from subgrid.config import (
     AdaptedConfig,
     ClosureConfig,
@@ -20,8 +20,9 @@ from subgrid.errors import CorruptFileError
 from subgrid.evaluation import StepCost
 from subgrid.experiment.candidates import BASELINE, labels
 from subgrid.experiment.folder import RunFolder
-from subgrid.files import read_json, read_text
-from subgrid.provenance import file_hash, write_atomic
+from subgrid.files import read_json
+from subgrid.ownership import files_below, put_in_place, remove_ours
+from subgrid.provenance import aside_of, file_hash, write_atomic
 
 if TYPE_CHECKING:
     import xarray
@@ -111,14 +112,12 @@ def offline_path(label: str) -> str:
 def is_written(path: Path) -> bool:
     """Return whether a result is there already, whole.
 
-    Raises CorruptFileError if it is not what was written: its checksum is in NAME.sha256 beside it.
+    Raises CorruptFileError if it is not what was written: its checksums are in NAME.sha256 beside
+    it. Other files in a store are not looked at.
     """
-    if not path.exists():
+    if not (path / "zarr.json" if path.suffix == ".zarr" else path).exists():
         return False
-    kept = _checksum_file(path)
-    wanted = read_text(kept).strip() if kept.is_file() else None
-    if wanted != _checksum(path):
-        wrong = f"has no checksum in {kept}" if wanted is None else "was altered (checksum differs)"
+    if wrong := _differing(path, hashes_of(path)):
         raise CorruptFileError(
             f"{path} {wrong} after it was written. Restore it, or remove it and run the same "
             "command again to make it again."
@@ -127,43 +126,73 @@ def is_written(path: Path) -> bool:
 
 
 def write_dataset(path: Path, dataset: "xarray.Dataset") -> None:
-    """Write a dataset as a Zarr store, whole or not at all, with its checksum beside it."""
+    """Write a dataset as a Zarr store, whole or not at all, with its checksums beside it."""
     aside = _aside(path)
     dataset.to_zarr(aside, mode="w", consolidated=False, zarr_format=3)
     consolidate(aside)
-    _put(aside, path)
+    _put(aside, path, list(files_below(aside)))
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all, with its checksum beside it."""
     aside = _aside(path)
     write_atomic(aside, text)
-    _put(aside, path)
+    _put(aside, path, [aside])
+
+
+def hashes_of(path: Path) -> Path:
+    """Return the file in which the hashes of a result are."""
+    return path.with_suffix(".sha256")
+
+
+def recorded_result(kept: Path) -> dict[Path, str]:
+    """Return the hashes in NAME.sha256; none of what an earlier version wrote, one for all."""
+    text = kept.read_text(encoding="utf-8", errors="replace")
+    return {} if _of_all(text) else read_list(kept)
 
 
 def _aside(path: Path) -> Path:
     """Return where to write a result, with what a process killed there left removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for name in (path.name, _checksum_file(path).name):
-        for left in path.parent.glob(f".{name}.*"):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-    return path.with_name(f".{path.name}.{os.getpid()}")
+    left = re.compile(rf"\.{re.escape(path.name)}\.(subgrid-[0-9a-f]{{8}}|\d+)")
+    for entry in list(path.parent.iterdir()):
+        if left.fullmatch(entry.name) and entry.is_dir():
+            remove_ours(entry, lambda _: True)
+        elif left.fullmatch(entry.name):
+            entry.unlink()
+    return aside_of(path)
 
 
-def _put(aside: Path, path: Path) -> None:
-    write_atomic(_checksum_file(path), _checksum(aside) + "\n")  # first: no result is without one
-    aside.rename(path)
+def _put(aside: Path, path: Path, files: list[Path]) -> None:
+    found = {path / file.relative_to(aside): file_hash(file) for file in files}
+    write_list(hashes_of(path), found)  # first: no result is without one
+    if aside.is_dir():
+        put_in_place(aside, path)
+    else:
+        aside.rename(path)
 
 
-def _checksum_file(path: Path) -> Path:
-    return path.with_suffix(".sha256")
+def _differing(path: Path, kept: Path) -> str | None:
+    """Return what is wrong with a result, or None."""
+    if not kept.is_file():
+        return f"has no checksum in {kept}"
+    text = kept.read_text(encoding="utf-8", errors="replace")
+    if _of_all(text):
+        return None if text.strip() == _hash_of_all(path) else "was altered (checksum differs)"
+    file = altered(read_list(kept))
+    return None if file is None else f"was altered (checksum of {file.name} differs)"
 
 
-def _checksum(path: Path) -> str:
+def _of_all(text: str) -> bool:
+    """Return whether a list of hashes is a single one, as earlier versions wrote it."""
+    return len(text.split()) == 1
+
+
+def _hash_of_all(path: Path) -> str:
     """Return the SHA-256 (hex) of a file, or of the names and contents of all files of a store."""
     if path.is_file():
         return file_hash(path)
-    found = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
+    found = {file.relative_to(path).as_posix(): file for file in files_below(path)}
     lines = "".join(f"{file_hash(found[name])}  {name}\n" for name in sorted(found))
     return hashlib.sha256(lines.encode()).hexdigest()
 

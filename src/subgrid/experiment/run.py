@@ -1,38 +1,47 @@
 """Runs the stages of an experiment in its folder, each once."""
 
 import json
+import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from subgrid import __version__
+from subgrid.checksums import signed
 from subgrid.computing import lenient
 from subgrid.config import Config, check_builds, check_names
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.environments import COPIED, participants, refuse_other_settings, told
 from subgrid.experiment.evaluate import evaluate
-from subgrid.experiment.folder import RunFolder
+from subgrid.experiment.folder import RunFolder, differences
 from subgrid.experiment.keys import STAGES, stage_keys, stage_parts
 from subgrid.experiment.lock import RunLock
 from subgrid.experiment.make_report import make_report
+from subgrid.experiment.outputs import (
+    OUTPUTS,
+    is_data,
+    recorded,
+    removable,
+    remove,
+    remove_leftovers,
+    results,
+)
 from subgrid.experiment.pretrained import copies, kept_copies, refuse_changed_bundles
 from subgrid.experiment.progress import Progress, duration
 from subgrid.experiment.simulate import DATA_FROM, simulate
 from subgrid.experiment.stability import check_time_steps
 from subgrid.experiment.train import train
 from subgrid.experiment.workers import Workers, open_workers
-from subgrid.provenance import environment, remove_leftovers, write_atomic
+from subgrid.ownership import files_below, put_in_place, remove_ours
+from subgrid.provenance import environment, write_atomic
 
-_Runner = Callable[[RunFolder, Progress, Workers], dict[str, Any]]
-
-# stage → how it runs and the folders and files it owns
-_RUNNERS: dict[str, tuple[_Runner, tuple[str, ...]]] = {
-    "simulate": (simulate, ("data",)),
-    "train": (train, ("models",)),
-    "evaluate": (evaluate, ("evaluation", "scores.json")),
-    "report": (make_report, ("report.html",)),
+_RUNNERS: dict[str, Callable[[RunFolder, Progress, Workers], dict[str, Any]]] = {
+    "simulate": simulate,
+    "train": train,
+    "evaluate": evaluate,
+    "report": make_report,
 }
 
 
@@ -55,8 +64,9 @@ def run_experiment(
     stopped, whatever stopped it. `stages`: some of "simulate", "train", "evaluate", "report"; those
     before the first must be done. `workers`, `dask`: see `open_workers`. `data_from`: a run whose
     finished data are copied instead of simulated. `force`: remove what the stages made and make it
-    again. `trust`: whether bundles, and what lies in `out`, may name code of other packages than
-    the config does, which is yours.
+    again; files that they did not make stay. `trust`: whether bundles, and what lies in `out`, may
+    name code of other packages than the config does, which is yours. A finished run is looked at
+    where it cannot be written. A try that finished nothing takes a corrected config.
 
     Raises UntrustedCodeError if they do, ConfigError for names that are in no registry, for a time
     step that cannot work and for data that cannot be taken over, RunFolderError for a folder of
@@ -68,8 +78,13 @@ def run_experiment(
     out = Path(out)
     wanted = [stage for stage in STAGES if stage in stages]
     source = check_run(config, out, stages=wanted, data_from=data_from, force=force, trust=trust)
+    made = RunFolder.existing(out, config, trust)
+    if made is not None and not os.access(out, os.W_OK):
+        _look_at(made, wanted, force, progress)
+        return made
     out.mkdir(parents=True, exist_ok=True)
     with RunLock(out), open_workers(workers, dask) as team:
+        _clear_failed_try(out, config, progress)
         folder = RunFolder.create(out, config, trust)
         progress.note(f"run folder {out}")
         for stage in STAGES[: STAGES.index(wanted[0])]:
@@ -80,7 +95,7 @@ def run_experiment(
                 )
         _refuse_mixing(folder, wanted, force)
         if force:
-            _remove_outputs(folder, wanted[0])
+            _remove_outputs(folder, wanted[0], progress)
         for line in kept_copies(folder):
             progress.note(line)
         _take_over_data(folder, source, progress)
@@ -130,13 +145,16 @@ def _run_stage(folder: RunFolder, stage: str, progress: Progress, workers: Worke
     progress.note(f"{stage}: begins")
     for line in told(stage, environment(), earlier):
         progress.note(line)
-    runner, outputs = _RUNNERS[stage]
+    for place in (folder.path / name for name in OUTPUTS[stage]):
+        if place.is_symlink() and not place.exists():  # to a folder that was cleared elsewhere
+            place.resolve().mkdir(parents=True)
     start = time.monotonic()
-    notes = runner(folder, progress, workers)
+    notes = _RUNNERS[stage](folder, progress, workers)
     seconds = time.monotonic() - start
-    remove_leftovers(folder.path)
-    files = [file for name in outputs for file in _files(folder.path / name)]
-    folder.mark_done(stage, seconds, files, resumed=goes_on, **notes)
+    remove_leftovers(folder)
+    folder.mark_done(
+        stage, seconds, results(folder, stage), recorded(folder, stage), resumed=goes_on, **notes
+    )
     progress.note(f"{stage}: done in {duration(seconds)}")
 
 
@@ -162,34 +180,54 @@ def _refuse_mixing(folder: RunFolder, wanted: Sequence[str], force: bool) -> Non
         )
 
 
-def _remove_outputs(folder: RunFolder, first: str) -> None:
+def _look_at(folder: RunFolder, wanted: Sequence[str], force: bool, progress: Progress) -> None:
+    """Tell that stages are done in a folder that cannot be written.
+
+    Raises RunFolderError if one of them, or one before them, is not, or is to be made again.
+    """
+    for stage in STAGES[: STAGES.index(wanted[-1]) + 1]:
+        if force or not folder.is_done(stage):
+            raise RunFolderError(
+                f"{folder.path} cannot be written to, and {stage!r} "
+                f"{'would be made again (--force)' if force else 'is not finished'}. Copy the "
+                "folder to where you may write, or ask for leave to write there."
+            )
+    for stage in wanted:
+        progress.note(f"{stage}: done already")
+
+
+def _clear_failed_try(out: Path, config: Config, progress: Progress) -> None:
+    """Remove what a try of another config left that finished nothing, but data that both share."""
+    if not (out / "config.toml").exists() or RunFolder.existing(out, config) is not None:
+        return
+    tried = RunFolder.open(out)
+    progress.note(
+        f"{out}: nothing of an earlier try is finished; takes the new config\n"
+        f"{differences(tried.config, config)}"
+    )
+    shared = tried.keys["simulate"] == stage_keys(config)["simulate"]
+    _remove(tried, STAGES[1:] if shared else STAGES, progress)
+
+
+def _remove_outputs(folder: RunFolder, first: str, progress: Progress) -> None:
     """Remove what a stage and those after it made; the records go first, so a kill is safe."""
-    folder.forget(first)
-    for stage in STAGES[STAGES.index(first) :]:
-        for name in _RUNNERS[stage][1]:
-            path = folder.path / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+    _remove(folder, STAGES[STAGES.index(first) :], progress)
     if first == STAGES[0]:  # nothing of the version that began it is left
         folder.write_manifest({**folder.manifest(), "subgrid": __version__})
 
 
-def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        return [entry for entry in path.rglob("*") if entry.is_file() and _counts(entry, path)]
-    return [path] if path.is_file() else []
+def _remove(folder: RunFolder, stages: Sequence[str], progress: Progress) -> None:
+    """Remove the outputs of stages, of which no record stays; tell what else lies among them."""
+    ours = {stage: removable(folder, stage) for stage in stages}
+    folder.forget(stages[0])
+    left = [file for stage in stages for file in remove(folder, stage, ours[stage])]
+    if left:
+        progress.note(f"kept, as this run did not write it: {_listed(folder.path, left)}")
 
 
-def _counts(file: Path, output: Path) -> bool:
-    """Return whether a file of a stage's output is a result: no lock, checkpoint, partial run.
-
-    Only where these lie: a model or a folder of the user's may bear the same name.
-    """
-    first, *deeper = file.relative_to(output).parts
-    passing = first == "partial" if output.name == "evaluation" else "checkpoints" in deeper
-    return file.suffix != ".lock" and file.name != "lock" and not passing
+def _listed(folder: Path, files: Iterable[Path]) -> str:
+    names = [file.relative_to(folder).as_posix() for file in files]
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _source_of_data(
@@ -243,14 +281,21 @@ def _take_over_data(folder: RunFolder, source: RunFolder | None, progress: Progr
 
     Where they came from goes into a file among them, so that a kill cannot part the two.
     """
-    target, aside = folder.path / "data", folder.path / "data.partial"
-    shutil.rmtree(aside, ignore_errors=True)
+    target = (folder.path / "data").resolve()  # a link to a larger disk stays
+    aside = target.with_name(f"{target.name}.partial")
+    if aside.is_dir():
+        remove_ours(aside, is_data)
     if source is None:
         return
+    if aside.exists():
+        raise RunFolderError(
+            f"{aside}, where data are copied to first, holds files that are not of this run: "
+            f"{_listed(aside, files_below(aside))}. Move them elsewhere."
+        )
     progress.note(f"simulate: copies the data of {source.path}")
-    shutil.copytree(source.path / "data", aside)
     manifest = source.manifest()
     record = manifest["stages"]["simulate"]
+    _copy_data(source, record["files"], aside)
     origin = {
         "folder": str(source.path),
         "config_hash": manifest["config_hash"],
@@ -258,7 +303,16 @@ def _take_over_data(folder: RunFolder, source: RunFolder | None, progress: Progr
     }
     if "data_from" in record:  # which had taken them over itself
         origin["data_from"] = record["data_from"]
-    write_atomic(aside / DATA_FROM, json.dumps(origin, indent=1) + "\n")
-    if target.exists():
-        shutil.rmtree(target)
-    aside.rename(target)
+    write_atomic(aside / DATA_FROM, json.dumps(signed(origin), indent=1) + "\n")
+    if target.is_dir() and remove_ours(target, is_data):  # files of the user's stay among them
+        os.replace(aside / DATA_FROM, target / DATA_FROM)
+    put_in_place(aside, target)
+
+
+def _copy_data(source: RunFolder, names: Iterable[str], target: Path) -> None:
+    """Copy files of the data of another run, with the permissions that files get here."""
+    target.mkdir(parents=True)
+    for name in names:
+        copy = target / Path(name).relative_to("data")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source.path / name, copy)

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from subgrid.checksums import unsigned
 from subgrid.config import (
     Config,
     build_coarse_systems,
@@ -63,8 +64,9 @@ def simulate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
                 progress.note(f"simulate: {told_of}")
     task.finish()
     origin = folder.path / "data" / DATA_FROM
-    taken = {"data_from": read_json(origin)} if origin.exists() else {}
-    return {"splits": notes, **taken}
+    if not origin.exists():
+        return {"splits": notes}
+    return {"splits": notes, "data_from": unsigned(read_json(origin), origin)}
 
 
 def _splits(folder: RunFolder) -> dict[str, Split]:

@@ -1,16 +1,25 @@
 """What every training in a run needs: its seed, its samples, its progress, and tidying up."""
 
-import shutil
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from subgrid.checksums import altered, hashes, read_list, write_list
 from subgrid.closures import holds_closure, save_closure
 from subgrid.data import Samples
+from subgrid.errors import CorruptFileError
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import COMPILING, Progress, Task
-from subgrid.training import Event, training_remarks
+from subgrid.ownership import files_below
+from subgrid.training import Event, remove_checkpoints, training_remarks
+
+HASHES = "files.sha256"  # in a model's folder: of the other files there
+# what a model's folder holds, below it
+MODEL_FILES = re.compile(
+    r"(stage_\d+/)?(metrics\.jsonl|best\.safetensors|card\.md|model\.json|weights\.safetensors)"
+)
 
 
 def train_once(
@@ -33,9 +42,29 @@ def train_once(
         progress.note(f"train {label}: done already")
     else:
         trained = fit(target, notes["seed"], Watch(progress, label))
+        (target / HASHES).unlink(missing_ok=True)  # of a try that did not get to its module
+        keep_hashes(target)  # before the module is there, which says that all is
         save_closure(trained, target, {"experiment": folder.config.label, **notes})
-    remove_checkpoints(target)
+    keep_hashes(target)
+    for place in (target, *target.glob("stage_*")):
+        remove_checkpoints(place)
     return notes
+
+
+def keep_hashes(target: Path) -> None:
+    """Write down the hashes of the files of a model that were not written down before.
+
+    Raises CorruptFileError for one that is gone or altered since it was.
+    """
+    kept = read_list(target / HASHES) if (target / HASHES).is_file() else {}
+    if (wrong := altered(kept)) is not None:
+        raise CorruptFileError(
+            f"{wrong} is gone or was altered after it was written. Restore it, or remove {target} "
+            "to train this model again."
+        )
+    ours = [f for f in files_below(target) if MODEL_FILES.fullmatch(f"{f.relative_to(target)}")]
+    if added := [file for file in ours if file not in kept]:
+        write_list(target / HASHES, {**kept, **hashes(added)})
 
 
 def training_seed(seed: int, model: str, number: int) -> int:
@@ -50,12 +79,6 @@ def pairs(
     names = [variable.name for variable in system.variables]
     wanted = [*names, *(f"{name}_forcing" for name in names)]
     return Samples(folder.split(split), system.grid.nx, wanted, in_memory)
-
-
-def remove_checkpoints(target: Path) -> None:
-    """Remove what a training needs to go on, once its best weights are saved as a closure."""
-    for checkpoints in target.rglob("checkpoints"):
-        shutil.rmtree(checkpoints)
 
 
 class Watch:

@@ -1,6 +1,7 @@
 """Training: a resumable loop, optimisers, schedules, trackers; offline and online, cascades."""
 
 from subgrid.training.cascade import train_cascade
+from subgrid.training.checkpoint import remove_checkpoints
 from subgrid.training.energy import energy_limit_of
 from subgrid.training.loop import fit, load_best
 from subgrid.training.offline import OfflineResult, train_offline
@@ -39,6 +40,7 @@ __all__ = [
     "forward_gflop",
     "load_best",
     "read_records",
+    "remove_checkpoints",
     "train_cascade",
     "train_offline",
     "train_online",

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from subgrid.errors import CorruptFileError, RunFolderError
+from subgrid.ownership import is_leftover, remove_ours
 from subgrid.provenance import config_hash, load_arrays, save_arrays
 
 Tree = TypeVar("Tree")
@@ -104,8 +105,7 @@ class Checkpoints:
     def clean(self) -> None:
         """Remove the half-written files that a killed run left behind."""
         if self.folder.is_dir():
-            for path in self.folder.glob(".*.safetensors.*"):
-                path.unlink(missing_ok=True)
+            remove_ours(self.folder, lambda name: is_leftover(name, _NAME.match))
 
     def _check(self, path: Path, metadata: Mapping[str, str]) -> None:
         if metadata.get("config_hash") == config_hash(self._settings):
@@ -124,6 +124,13 @@ class Checkpoints:
             "bits it would have had. Set them as they were (`devices`: as many, of that kind) to "
             "go on, train in another folder, or remove this one to start again."
         )
+
+
+def remove_checkpoints(folder: str | Path) -> None:
+    """Remove `folder`/checkpoints, whose run needs none any more; files of others stay."""
+    place = Path(folder) / "checkpoints"
+    if place.is_dir():
+        remove_ours(place, lambda name: _NAME.match(name) or is_leftover(name, _NAME.match))
 
 
 def arrays_by_path(tree: Any) -> dict[str, np.ndarray]:

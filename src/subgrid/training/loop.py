@@ -72,7 +72,7 @@ def fit(
         batches=batches,
         validate=validate,
         seed=seed,
-        callbacks=(JsonLines(folder / "metrics.jsonl"), *callbacks),
+        callbacks=(JsonLines(folder / "metrics.jsonl", plan.validate_every), *callbacks),
         label=label,
         mesh=mesh,
         folder=folder,

@@ -267,11 +267,10 @@ class Run:
 
     def _check_best(self, found: Checkpoint | None) -> None:
         """Bring best.safetensors to the checkpoint resumed from; refuse a damaged one."""
-        if found is None or found.position.best_update < 0:
-            return
         if self._best_file.exists():
             load_arrays(self._best_file)
-        self._save_best(found)
+        if found is not None and found.position.best_update >= 0:
+            self._save_best(found)
 
     def _check_skipped(self, in_row: Any, done: int) -> None:
         if in_row is not None and int(in_row) > self.plan.most_skipped:
