@@ -20,7 +20,7 @@ from subgrid.errors import CorruptFileError
 from subgrid.evaluation import StepCost
 from subgrid.experiment.candidates import BASELINE, labels
 from subgrid.experiment.folder import RunFolder
-from subgrid.files import read_json
+from subgrid.files import read_json, read_text
 from subgrid.ownership import files_below, put_in_place, remove_ours
 from subgrid.provenance import aside_of, file_hash, write_atomic
 
@@ -147,7 +147,7 @@ def hashes_of(path: Path) -> Path:
 
 def recorded_result(kept: Path) -> dict[Path, str]:
     """Return the hashes in NAME.sha256; none of what an earlier version wrote, one for all."""
-    text = kept.read_text(encoding="utf-8", errors="replace")
+    text = read_text(kept)
     return {} if _of_all(text) else read_list(kept)
 
 
@@ -176,7 +176,7 @@ def _differing(path: Path, kept: Path) -> str | None:
     """Return what is wrong with a result, or None."""
     if not kept.is_file():
         return f"has no checksum in {kept}"
-    text = kept.read_text(encoding="utf-8", errors="replace")
+    text = read_text(kept)
     if _of_all(text):
         return None if text.strip() == _hash_of_all(path) else "was altered (checksum differs)"
     file = altered(read_list(kept))
