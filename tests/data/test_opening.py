@@ -77,6 +77,16 @@ def test_copies_of_metadata_follow_what_changes(tmp_path):
 
 
 @pytest.mark.parametrize("chunks", [None, {}])
+def test_nothing_is_read_before_it_is_used(copy, chunks):
+    for shard in copy.rglob("c/*/0/0/0/0"):
+        shard.unlink()
+    found = open_dataset(copy, 8, chunks=chunks)
+    assert found.q.shape == (2, 6, 2, 8, 8)
+    with pytest.raises(CorruptFileError):
+        found.q.load()
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
 def test_a_dataset_goes_to_another_process(plain, chunks):
     whole = open_dataset(plain.path, 8).load()
     found = open_dataset(plain.path, 8, chunks=chunks)

@@ -198,12 +198,13 @@ def open_dataset(
     require_regular(path)  # xarray opens coordinates by itself
     check_scale(path, scale)
     found = xarray.open_zarr(path, group=group, consolidated=False, chunks=None)
-    found = found.drop_encoding()  # Zarr's own fits no other format that it may be written to
     missing, part = _may_be_missing(attributes_of(path)), {}
     for name, variable in found.data_vars.items():
         frames = Frames(ShardReader(path, f"{group}/{name}"), missing)
         found[name] = (variable.dims, frames.lazy(), variable.attrs)
         part |= dict(zip(variable.dims, frames.part, strict=True))
+    for variable in found.variables.values():
+        variable.encoding.clear()  # Zarr's own fits no other format that it may be written to
     if chunks is None:
         return found
     return found.chunk({**part, **chunks} if isinstance(chunks, Mapping) else chunks)
