@@ -53,17 +53,17 @@ def free_memory() -> float:
     The least of what the machine has and of what the limits of the job or container leave, of
     cgroups of either version: a process above such a limit is killed without a word.
     """
-    return min([_free_on_machine(), *(limit - used for limit, used in _limits())])
+    return float(min([_free_on_machine(), *(limit - used for limit, used in _limits())]))
 
 
 def memory() -> float:
     """Return the bytes of memory that this process may use at most: the machine's, or a limit."""
-    return min([_of_machine(), *(limit for limit, _ in _limits())])
+    return float(min([_of_machine(), *(limit for limit, _ in _limits())]))
 
 
 def _of_machine() -> float:
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (ValueError, OSError, AttributeError):
         return float("inf")
 
@@ -73,7 +73,7 @@ def _free_on_machine() -> float:
         for line in _MEMINFO.read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 return 1024 * float(line.split()[1])
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (ValueError, OSError, AttributeError):
         return float("inf")
 

@@ -43,7 +43,7 @@ from subgrid.errors import (
     RunLockedError,
     UnstableRunError,
 )
-from subgrid.provenance import load_arrays, versions
+from subgrid.provenance import load_arrays, maker
 from subgrid.stepping import rollout
 from subgrid.systems import TwoLayerQG, rounded_down
 
@@ -287,10 +287,10 @@ def test_nothing_of_a_work_in_progress_is_left(plain, tmp_path, monkeypatch, lef
 
 def test_going_on_under_other_versions_is_recorded_and_told(plain, tmp_path, monkeypatch, caplog):
     path = tmp_path / "train.zarr"
-    real = versions()
+    real = maker()
     older = real | {"jax": "0.0.1"}
     with monkeypatch.context() as patch:
-        patch.setattr(attributes, "versions", lambda: older)
+        patch.setattr(attributes, "maker", lambda: older)
         generate(path, **settings(trajectories=1))
         generate(path, **settings(trajectories=1))
     assert not caplog.records

@@ -16,6 +16,7 @@ import jax
 import pytest
 from small_generation import settings
 
+from subgrid import computing
 from subgrid.data import dask_map, generate, process_map
 from subgrid.data.records import Records
 from subgrid.data.trajectory import _Run
@@ -194,3 +195,33 @@ def _wait_for_progress(records: Records, process: subprocess.Popen) -> None:
     before = records.progress(0)
     while process.poll() is None and records.progress(0) == before:
         time.sleep(0.01)
+
+
+def test_workers_take_over_every_setting_that_decides_a_result():
+    told = "__import__('subgrid.computing').computing.for_workers()"
+    with (
+        jax.default_prng_impl("rbg"),
+        jax.threefry_partitionable(False),
+        jax.enable_x64(True),
+        jax.default_matmul_precision("highest"),
+        jax.numpy_dtype_promotion("strict"),
+        process_map(1) as over_processes,
+    ):
+        here = computing.for_workers()
+        [there] = over_processes(eval, [told])
+    assert there == here
+    assert there["jax_default_prng_impl"] == "rbg"
+
+
+def test_a_script_without_a_main_guard_is_told_of_it(tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from subgrid.data import process_map\n"
+        "with process_map(1) as over_processes:\n"
+        "    print(list(over_processes(abs, [-1])))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "no worker process could start" in last
+    assert 'under `if __name__ == "__main__":`' in last

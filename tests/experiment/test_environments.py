@@ -6,6 +6,7 @@ import pytest
 from experiment_runs import SMALLEST
 
 from subgrid.config import load_config
+from subgrid.errors import RunFolderError
 from subgrid.experiment import Progress, RunFolder, folder, run, run_experiment
 from subgrid.experiment.environments import code_facts, code_warnings, participants
 from subgrid.provenance import environment
@@ -19,6 +20,17 @@ class Notes(Progress):
 
     def note(self, text):
         self.lines.append(text)
+
+
+def computing(settings=(), rounding=()):
+    """Return this environment with other settings of JAX, or another machine or flags."""
+    now = copy.deepcopy(environment())
+    now["settings"].update(settings)
+    now["rounding"].update(rounding)
+    return now
+
+
+RBG = computing({"jax_default_prng_impl": "rbg"})
 
 
 def another(commit="0123456789ab", **versions):
@@ -98,6 +110,70 @@ def test_one_code_for_all_stages_is_told_once_and_warned_of_never(
     taking_part = participants(RunFolder.open(tmp_path).manifest(), run.STAGES)
     assert code_facts(taking_part)["commit"] == "aaa"
     assert code_warnings(taking_part) == []
+
+
+def test_a_stage_under_another_setting_of_jax_than_the_one_before_is_refused(
+    tmp_path, monkeypatch, stub_stages
+):
+    config = load_config(SMALLEST)
+    run_experiment(config, tmp_path, stages=("simulate",))
+    use(monkeypatch, RBG)
+    refused = (
+        "train would run under jax_default_prng_impl = 'rbg'; simulate was done under "
+        "jax_default_prng_impl = 'threefry2x32'.*Set JAX_DEFAULT_PRNG_IMPL as before"
+    )
+    for given in ({}, {"stages": ("train",), "force": True}):
+        with pytest.raises(RunFolderError, match=refused):
+            run_experiment(config, tmp_path, **given)
+    with pytest.raises(RunFolderError, match="the copied data were made under jax_default"):
+        run_experiment(config, tmp_path / "other", data_from=tmp_path)
+    assert list(RunFolder.open(tmp_path).manifest()["stages"]) == ["simulate"]
+    run_experiment(config, tmp_path, stages=("simulate",), force=True)
+    run_experiment(config, tmp_path)
+    monkeypatch.undo()
+    # what is done is done, and a report computes no numbers of its own
+    monkeypatch.setattr(run, "_RUNNERS", {**run._RUNNERS, "report": (lambda *_: {}, ())})
+    run_experiment(config, tmp_path, stages=("report",), force=True)
+
+
+def test_a_stage_that_goes_on_under_another_setting_of_jax_is_refused(
+    tmp_path, monkeypatch, stub_stages
+):
+    config = load_config(SMALLEST)
+    stub_stages.add("simulate")
+    with pytest.raises(InterruptedError):
+        run_experiment(config, tmp_path)
+    use(monkeypatch, computing({"jax_enable_x64": True}))
+    with pytest.raises(RunFolderError, match=r"simulate would run under .*True; it was begun under"):
+        run_experiment(config, tmp_path)
+    # a manifest of before they were recorded says nothing of them
+    made = RunFolder.open(tmp_path)
+    manifest = made.manifest()
+    for entry in manifest["begun"]["simulate"]:
+        del entry["settings"], entry["rounding"]
+    made.write_manifest(manifest)
+    stub_stages.clear()
+    run_experiment(config, tmp_path)
+
+
+def test_another_machine_or_other_flags_are_told_and_warned_of(tmp_path, monkeypatch, stub_stages):
+    config, notes = load_config(SMALLEST), Notes()
+    use(monkeypatch, computing(rounding={"processor": "old", "XLA_FLAGS": "--one"}))
+    run_experiment(config, tmp_path, stages=("simulate",))
+    now = computing(rounding={"processor": "new"})
+    del now["rounding"]["XLA_FLAGS"]
+    use(monkeypatch, now)
+    run_experiment(config, tmp_path, progress=notes)
+    assert [line for line in notes.lines if "goes on" in line] == [
+        f"{stage}: goes on under processor new, XLA_FLAGS not set; simulate was done under "
+        "processor old, XLA_FLAGS --one"
+        for stage in ("train", "evaluate", "report")
+    ]
+    assert code_warnings(participants(RunFolder.open(tmp_path).manifest(), run.STAGES)) == [
+        "Not all of this run was computed alike, so its parts round differently: processor old "
+        "(simulate), new (train, evaluate, report); XLA_FLAGS --one (simulate), not set (train, "
+        "evaluate, report)."
+    ]
 
 
 def test_the_report_names_every_commit_that_took_part_and_says_if_a_stage_was_resumed(a_copy):

@@ -284,6 +284,31 @@ def test_another_config_is_refused_and_named(finished, tmp_path):
     assert results(tmp_path) == results(finished[0])
 
 
+def test_other_settings_of_jax_are_refused_and_named(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    with (
+        jax.default_matmul_precision("highest"),
+        pytest.raises(RunFolderError, match="jax_default_matmul_precision was None, is 'highest'"),
+    ):
+        training_problem.train(tmp_path)
+    assert results(tmp_path) == results(finished[0])
+
+
+def test_a_training_survives_strict_rules_of_jax(finished, tmp_path):
+    """The loss of one update is NaN, which is an outcome: it is left out."""
+
+    def spoilt(number):
+        batch = training_problem.batches(number)
+        return {**batch, "y": batch["y"] * np.float32(np.nan if number == 1 else 1)}
+
+    given = {"updates": 3, "validate_every": 3, "batches": spoilt}
+    result = training_problem.train(tmp_path / "usual", **given)
+    with jax.numpy_dtype_promotion("strict"), jax.debug_nans(True):
+        strict = training_problem.train(tmp_path / "strict", **given)
+    assert (strict.skipped, strict.best_loss) == (result.skipped, result.best_loss)
+    assert strict.skipped == 1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
