@@ -130,7 +130,8 @@ def check_closure(closure: Any, system: Any, state: PyTree = None) -> None:
     Raises TypeError if the closure returns no (increment, memory) pair, an increment of another
     class, structure or dtype than the state, or a memory of changing structure, shape or dtype;
     ShapeError if a field of the increment has another shape than the state's; ConfigError for a
-    closure of another system. An error that the closure raises itself goes through with a note that says where it came from.
+    closure of another system. An error that the closure raises itself goes through with a note that
+    says where it came from.
     """
     name = f"closure {type(closure).__name__}"
     if state is None:

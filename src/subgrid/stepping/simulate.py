@@ -11,8 +11,8 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from subgrid.errors import UnstableRunError
 from subgrid.stepping.model import Model
-from subgrid.stepping.split import SplitModel
 from subgrid.stepping.rollout import advance_segment
+from subgrid.stepping.split import SplitModel
 
 if TYPE_CHECKING:
     import xarray
