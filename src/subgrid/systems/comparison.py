@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from subgrid.grids import PeriodicGrid
 from subgrid.systems.base import plain_number
@@ -66,7 +67,7 @@ def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, 
 
 
 def _same(one: Any, other: Any) -> bool:
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((one, other))):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((one, other))):
         return True
     if isinstance(one, float | jax.Array | np.ndarray):
         return np.shape(one) == np.shape(other) and np.allclose(one, other, rtol=_SAME, atol=0)
