@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from subgrid.grids import PeriodicGrid
+from subgrid.grids import PeriodicGrid, derivative_wavenumbers
 
 
 def to_real(hat: Complex[Array, "*batch l k"], grid: PeriodicGrid) -> Float[Array, "*batch y x"]:
@@ -33,19 +33,6 @@ def times_i(factor: Array | np.ndarray, hat: Complex[Array, "..."]) -> Complex[A
 def wavenumbers(grid: PeriodicGrid) -> tuple[np.ndarray, np.ndarray]:
     """Return k and l as arrays [1, ny, nx//2+1] in rad/m, ready for hats with layers."""
     k, l = np.broadcast_arrays(grid.k[None, None, :], grid.l[None, :, None])
-    return k, l
-
-
-def derivative_wavenumbers(grid: PeriodicGrid) -> tuple[np.ndarray, np.ndarray]:
-    """Return k and l with zeros where the first derivative of a real field has no content.
-
-    The derivative of a Nyquist wave, sampled at the cells, vanishes: its hat is imaginary where
-    that of a real field is real, and the inverse transform drops it. With these k and l, i k (i l
-    hat) is the derivative taken in two trips through real space.
-    """
-    k, l = (component.copy() for component in wavenumbers(grid))
-    k[..., -1] = 0.0
-    l[..., grid.ny // 2, [0, -1]] = 0.0
     return k, l
 
 

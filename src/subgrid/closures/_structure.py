@@ -166,6 +166,8 @@ class _Builder:
                 values[field.name] = Fixed(values.pop(name))
             if field.name not in values and field.default is not dataclasses.MISSING:
                 values[field.name] = field.default
+        # a class whose fields changed may know those of files written before
+        values = getattr(cls, "fields_of_older_files", lambda values: values)(values)
         names = {field.name for field in dataclasses.fields(cls)}
         if names != set(values):
             raise ConfigError(

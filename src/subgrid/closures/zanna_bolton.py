@@ -5,8 +5,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
 from subgrid.closures._quasigeostrophic import as_parameter, checked_system, streamfunction_hat
-from subgrid.closures._spectral import curl_of_stress, derivative_wavenumbers, times, to_real
+from subgrid.closures._spectral import curl_of_stress, times, to_real
 from subgrid.closures.base import AbstractClosure
+from subgrid.grids import derivative_wavenumbers
 from subgrid.nn import Fixed, fixed_field
 from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState

@@ -7,7 +7,7 @@ from subgrid.grids.filters import (
     scaled_wavenumber,
     two_thirds_mask,
 )
-from subgrid.grids.periodic import PeriodicGrid
+from subgrid.grids.periodic import PeriodicGrid, derivative_wavenumbers
 from subgrid.grids.resampling import downscale, interpolate, low_pass, truncate_spectrum, upscale
 from subgrid.grids.spectra import isotropic_spectrum, ring_edges
 from subgrid.grids.staggered import (
@@ -20,6 +20,7 @@ from subgrid.grids.transforms import forward_of_each, inverse_of_each
 __all__ = [
     "CUTOFF",
     "PeriodicGrid",
+    "derivative_wavenumbers",
     "downscale",
     "exponential_filter",
     "forward_of_each",

@@ -1,5 +1,8 @@
 """Spectral multipliers on the half plane [ny, nx//2+1], NumPy float64."""
 
+from types import ModuleType
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,15 +17,16 @@ def scaled_wavenumber(grid: PeriodicGrid) -> NDArray[np.float64]:
     return np.hypot(grid.k[None, :] * grid.dx, grid.l[:, None] * grid.dy)
 
 
-def exponential_filter(grid: PeriodicGrid, sharpness: float = 1.0) -> NDArray[np.float64]:
+def exponential_filter(grid: PeriodicGrid, sharpness: Any = 1.0, xp: ModuleType = np) -> Any:
     """Return pyqg's small-scale filter: 1 up to w = 0.65 π, exp(-23.6 α (w - 0.65 π)⁴) beyond.
 
-    α = `sharpness`: larger means stronger damping just above the cut. (The prose of Otness, Zanna &
+    α = `sharpness`: larger means stronger damping just above the cut; an array of JAX, traced or
+    not, with its module as `xp`. (The prose of Otness, Zanna &
     Bruna 2025 says the opposite; its formula and this function agree.)
     Source: pyqg `_initialize_filter`; LaCasce 1996, JAS 53.
     """
     w = scaled_wavenumber(grid)
-    return np.exp(-FILTER_FACTOR * sharpness * np.maximum(w - CUTOFF, 0.0) ** 4)
+    return xp.exp(-FILTER_FACTOR * sharpness * np.maximum(w - CUTOFF, 0.0) ** 4)
 
 
 def two_thirds_mask(grid: PeriodicGrid) -> NDArray[np.float64]:

@@ -116,3 +116,18 @@ class PeriodicGrid:
             )
         ny = ny or nx * self.ny // self.nx
         return PeriodicGrid(nx, ny, self.length_x, self.length_y)
+
+
+def derivative_wavenumbers(grid: PeriodicGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return k and l [ny, nx//2+1] with zeros where a first derivative has no real content.
+
+    The columns k = 0 and Nyquist of a real field's transform hold both signs of l, so they are
+    Hermitian: hat(-l) = hat(l)*. A factor i k of the Nyquist column, and i l of the Nyquist row in
+    both, makes them anti-Hermitian, and the inverse transform drops that: the derivative of such a
+    wave, sampled at the cells, vanishes. With these k and l, i k hat is the transform of a real
+    field, and i k (i l hat) the derivative taken in two trips through real space.
+    """
+    k, l = (np.array(w) for w in np.broadcast_arrays(grid.k[None, :], grid.l[:, None]))
+    k[:, -1] = 0.0
+    l[grid.ny // 2, [0, -1]] = 0.0
+    return k, l

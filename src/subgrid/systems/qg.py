@@ -1,5 +1,6 @@
 """Two-layer quasi-geostrophic flow on a doubly periodic β-plane with a mean vertical shear."""
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -12,7 +13,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from subgrid.errors import ConfigError
 from subgrid.grids import (
     PeriodicGrid,
-    exponential_filter,
+    derivative_wavenumbers,
     forward_of_each,
     inverse_of_each,
     two_thirds_mask,
@@ -28,6 +29,8 @@ from subgrid.systems.base import (
     refuse_negative,
 )
 from subgrid.systems.qg_budget import spectral_budget
+from subgrid.systems.qg_coefficients import Coefficients as _Coefficients
+from subgrid.systems.qg_coefficients import followed, formulas, stretching
 from subgrid.types import Variable
 
 # Ross et al. 2023 (JAMES 15, e2022MS003258), table 1; `eddy` are pyqg's defaults.
@@ -57,21 +60,6 @@ class QGSpectrum(eqx.Module):
 
     real: Float[Array, "*batch level l k"]
     imag: Float[Array, "*batch level l k"]
-
-
-class _Coefficients(eqx.Module):
-    """Real arrays per wavenumber, built in float64 and cast: what one step needs."""
-
-    invert_11: Float[Array, "l k"]  # ψ̂₁ = invert_11 q̂₁ + invert_12 q̂₂
-    invert_12: Float[Array, "l k"]
-    invert_21: Float[Array, "l k"]
-    invert_22: Float[Array, "l k"]
-    k: Float[Array, "1 1 k"]
-    l: Float[Array, "1 l 1"]
-    pv_gradient_k: Float[Array, "level 1 k"]  # k Q_y
-    drag: Float[Array, "1 l k"]  # r κ²
-    filter: Float[Array, "1 l k"]
-    parseval: Float[Array, "1 1 k"]  # weights of |q̂|² in the mean square
 
 
 class TwoLayerQG(AbstractSystem):
@@ -120,12 +108,13 @@ class TwoLayerQG(AbstractSystem):
     grid: PeriodicGrid = eqx.field(static=True)
     configuration: str = eqx.field(static=True)
     dealias: bool = eqx.field(static=True)
+    upper_thickness: float = eqx.field(static=True)
     pv_bound: float = eqx.field(static=True)
     _dtype: str = eqx.field(static=True)
     constants: dict[str, Float[Array, ""]]
     filter_sharpness: Float[Array, ""]
-    background_velocity: Float[Array, "level 1 1"]
-    _coefficients: _Coefficients
+    _built: _Coefficients
+    _built_for: dict[str, Float[Array, ""]]
 
     def __init__(
         self,
@@ -147,18 +136,24 @@ class TwoLayerQG(AbstractSystem):
         self.pv_bound = float(pv_bound)
         self._dtype = checked_dtype(dtype)
         values = _checked_constants(configuration, constants, filter_sharpness)
+        self.upper_thickness = values.pop("upper_thickness")
         as_array = lambda value: jnp.asarray(np.asarray(value, np.float64), self._dtype)  # noqa: E731
         self.constants = {name: as_array(value) for name, value in values.items()}
         self.filter_sharpness = as_array(filter_sharpness)
-        self.background_velocity = as_array(
-            np.array([values["upper_velocity"], values["lower_velocity"]])[:, None, None]
-        )
-        self._coefficients = _Coefficients(
-            **{
-                name: as_array(value)
-                for name, value in _build(self.grid, values, filter_sharpness, dealias).items()
-            }
-        )
+        values["filter_sharpness"] = float(filter_sharpness)
+        built = formulas(np, self.grid, self.dealias, values)
+        self._built = _Coefficients(**{name: as_array(value) for name, value in built.items()})
+        self._built_for = {name: as_array(value) for name, value in values.items()}
+
+    @classmethod
+    def fields_of_older_files(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields of a stored system of before it was noted what it was built for."""
+        if "_built_for" in values:
+            return values
+        new = {**values, "constants": dict(values["constants"]), "_built": values["_coefficients"]}
+        new["upper_thickness"] = plain_number(new["constants"].pop("upper_thickness"))
+        new["_built_for"] = {**new["constants"], "filter_sharpness": new["filter_sharpness"]}
+        return {field.name: new[field.name] for field in dataclasses.fields(cls)}
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -187,8 +182,14 @@ class TwoLayerQG(AbstractSystem):
     @property
     def stretching(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """F₁ and F₂, 1/m²."""
-        upper = self.constants["deformation_radius"] ** -2 / (1 + self.constants["thickness_ratio"])
-        return upper, self.constants["thickness_ratio"] * upper
+        return stretching(self.constants)
+
+    @property
+    def background_velocity(self) -> Float[Array, "level 1 1"]:
+        """U₁ and U₂, m/s."""
+        names = ("upper_velocity", "lower_velocity")
+        velocities = [jnp.asarray(self.constants[name], self.dtype) for name in names]
+        return jnp.stack(velocities)[:, None, None]
 
     def settings(self) -> dict[str, Any]:
         """Return the arguments that build this system again, as plain numbers and strings."""
@@ -202,6 +203,7 @@ class TwoLayerQG(AbstractSystem):
             "dealias": self.dealias,
             "pv_bound": self.pv_bound,
             "dtype": self._dtype,
+            "upper_thickness": self.upper_thickness,
             **{name: plain_number(value) for name, value in self.constants.items()},
         }
 
@@ -246,12 +248,12 @@ class TwoLayerQG(AbstractSystem):
 
     def evolved_tendency(self, evolved: QGSpectrum, forcing: QGState | None = None) -> QGSpectrum:
         """Return ∂q̂/∂t = -[i k F((u+U)q) + i l F(v q)] - i k Q_y ψ̂ + [i = 2] r κ² ψ̂."""
-        c = self._coefficients
-        psi = self._invert(evolved)
+        c, (k, l) = self._coefficients, self._wavenumbers
+        psi = _inverted(c, evolved)
         east, north = self._pv_flux(evolved, psi)
         # -i k a = k Im a - i k Re a
-        along = c.k * east.imag + c.l * north.imag + c.pv_gradient_k * psi.imag
-        across = c.k * east.real + c.l * north.real + c.pv_gradient_k * psi.real
+        along = k * east.imag + l * north.imag + c.pv_gradient_k * psi.imag
+        across = k * east.real + l * north.real + c.pv_gradient_k * psi.real
         bottom = jnp.array([0.0, 1.0], self.dtype)[:, None, None] * c.drag
         rate = QGSpectrum(along + bottom * psi.real, bottom * psi.imag - across)
         if forcing is None:
@@ -260,16 +262,20 @@ class TwoLayerQG(AbstractSystem):
 
     def after_step(self, evolved: QGSpectrum) -> QGSpectrum:
         """Return the spectrum multiplied by the small-scale filter."""
-        return jax.tree.map(lambda part: part * self._coefficients.filter, evolved)
+        small_scale = self._coefficients.filter
+        return jax.tree.map(lambda part: part * small_scale, evolved)
 
     def is_healthy(self, evolved: QGSpectrum) -> Bool[Array, ""]:
         """Return whether each layer's root-mean-square q is finite and below `pv_bound`."""
-        power = (evolved.real**2 + evolved.imag**2) * self._coefficients.parseval
+        twice = np.full(self.grid.nx // 2 + 1, 2.0)
+        twice[[0, -1]] = 1.0  # the columns that the half plane holds whole
+        parseval = jnp.asarray(twice / self.grid.size**2, self.dtype)[None, None]
+        power = (evolved.real**2 + evolved.imag**2) * parseval
         return jnp.all(jnp.sum(power, axis=(-2, -1)) < self.pv_bound**2)
 
     def invert(self, q: QGState) -> QGSpectrum:
         """Return the spectrum of the streamfunction, ψ̂ [level, l, k] in m²/s."""
-        return self._invert(self.to_evolved(q))
+        return _inverted(self._coefficients, self.to_evolved(q))
 
     def streamfunction(self, state: QGState) -> Float[Array, "level y x"]:
         """Return ψ [level, y, x] in m²/s with zero mean."""
@@ -280,9 +286,9 @@ class TwoLayerQG(AbstractSystem):
         self, state: QGState
     ) -> tuple[Float[Array, "level y x"], Float[Array, "level y x"]]:
         """Return the eddy velocities u, v [level, y, x] in m/s; the background is not included."""
-        c, psi = self._coefficients, self.invert(state)
-        east = self._inverse(c.l * psi.imag, -c.l * psi.real)
-        north = self._inverse(-c.k * psi.imag, c.k * psi.real)
+        (k, l), psi = self._wavenumbers, self.invert(state)
+        east = self._inverse(l * psi.imag, -l * psi.real)
+        north = self._inverse(-k * psi.imag, k * psi.real)
         return east, north
 
     def max_stable_dt(self, state: QGState, courant: float = 0.7) -> Float[Array, ""]:
@@ -324,23 +330,21 @@ class TwoLayerQG(AbstractSystem):
         """Return the terms of the spectral energy budget; see `subgrid.systems.qg_budget`."""
         return spectral_budget(self, state, closure_increment, dt)
 
-    def _invert(self, q: QGSpectrum) -> QGSpectrum:
-        c = self._coefficients
+    @property
+    def _coefficients(self) -> _Coefficients:
+        """What the constants, as they are now, make of each wavenumber."""
+        constants = {**self.constants, "filter_sharpness": self.filter_sharpness}
+        return followed(self.grid, self.dealias, self._built, self._built_for, constants)
 
-        def both(part: Array) -> Array:
-            upper, lower = part[0], part[1]
-            return jnp.stack(
-                [
-                    c.invert_11 * upper + c.invert_12 * lower,
-                    c.invert_21 * upper + c.invert_22 * lower,
-                ]
-            )
-
-        return jax.tree.map(both, q)
+    @property
+    def _wavenumbers(self) -> tuple[Float[Array, "1 1 k"], Float[Array, "1 l k"]]:
+        """Return k and l for first derivatives, rad/m."""
+        k, l = (jnp.asarray(w, self.dtype)[None] for w in derivative_wavenumbers(self.grid))
+        return k[:, :1], l
 
     def _pv_flux(self, q: QGSpectrum, psi: QGSpectrum) -> tuple[Array, Array]:
         """Return the spectra of (u+U) q and v q, complex [level, l, k] each."""
-        k, l = self._coefficients.k[0], self._coefficients.l[0]
+        k, l = (w[0] for w in self._wavenumbers)
         spectra = []
         for i in range(2):  # u = -∂ψ/∂y, v = ∂ψ/∂x and q, layer by layer
             spectra += [
@@ -363,6 +367,18 @@ class TwoLayerQG(AbstractSystem):
         return jnp.fft.irfft2(jax.lax.complex(real, imag), s=self.grid.shape)
 
 
+def _inverted(c: _Coefficients, q: QGSpectrum) -> QGSpectrum:
+    """Return ψ̂ of q̂."""
+
+    def both(part: Array) -> Array:
+        upper, lower = part[0], part[1]
+        return jnp.stack(
+            [c.invert_11 * upper + c.invert_12 * lower, c.invert_21 * upper + c.invert_22 * lower]
+        )
+
+    return jax.tree.map(both, q)
+
+
 def _split(hat: Array) -> QGSpectrum:
     return QGSpectrum(hat.real, hat.imag)
 
@@ -379,32 +395,3 @@ def _checked_constants(
             raise ValueError(f"{name} must be positive, got {values[name]!r}")
     refuse_negative(bottom_drag=values["bottom_drag"], filter_sharpness=sharpness)
     return values
-
-
-def _build(
-    grid: PeriodicGrid, values: dict[str, float], sharpness: float, dealias: bool
-) -> dict[str, np.ndarray]:
-    """Return the arrays of `_Coefficients` in float64."""
-    ratio = values["thickness_ratio"]
-    upper = values["deformation_radius"] ** -2 / (1 + ratio)
-    lower = ratio * upper
-    kappa2 = grid.wavenumber_squared
-    determinant = kappa2 * (kappa2 + upper + lower)
-    determinant[0, 0] = np.inf  # ψ̂(0, 0) = 0
-    shear = values["upper_velocity"] - values["lower_velocity"]
-    gradient = np.array([values["beta"] + upper * shear, values["beta"] - lower * shear])
-    twice = np.full(grid.nx // 2 + 1, 2.0)
-    twice[[0, -1]] = 1.0
-    small_scale = exponential_filter(grid, sharpness)
-    return {
-        "invert_11": -(kappa2 + lower) / determinant,
-        "invert_12": -upper / determinant,
-        "invert_21": -lower / determinant,
-        "invert_22": -(kappa2 + upper) / determinant,
-        "k": grid.k[None, None, :],
-        "l": grid.l[None, :, None],
-        "pv_gradient_k": gradient[:, None, None] * grid.k[None, None, :],
-        "drag": values["bottom_drag"] * kappa2[None],
-        "filter": (small_scale * two_thirds_mask(grid) if dealias else small_scale)[None],
-        "parseval": twice[None, None, :] / grid.size**2,
-    }

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from subgrid.grids import two_thirds_mask
+from subgrid.grids import derivative_wavenumbers, two_thirds_mask
 
 if TYPE_CHECKING:
     from subgrid.systems.qg import QGState, TwoLayerQG
@@ -53,7 +53,7 @@ def spectral_budget(
     psi = system.invert(state)
     psi_hat = psi.real + 1j * psi.imag
     kappa2 = jnp.asarray(system.grid.wavenumber_squared, system.dtype)[None]
-    k = jnp.asarray(system.grid.k, system.dtype)[None, None, :]
+    k = jnp.asarray(derivative_wavenumbers(system.grid)[0], system.dtype)[None]
     difference = psi_hat[1] - psi_hat[0]
     stretching = jnp.stack([f_upper * difference, -f_lower * difference])
 
@@ -86,8 +86,7 @@ def _advection(system: "TwoLayerQG", state: "QGState", hat: Array) -> Array:
     east, north = system.velocity(state)
     field = jnp.fft.irfft2(hat, s=system.grid.shape)
     mask = two_thirds_mask(system.grid)[None] if system.dealias else 1.0
-    k = jnp.asarray(system.grid.k, system.dtype)[None, None, :]
-    l = jnp.asarray(system.grid.l, system.dtype)[None, :, None]
+    k, l = (jnp.asarray(w, system.dtype)[None] for w in derivative_wavenumbers(system.grid))
     flux = 1j * k * jnp.fft.rfft2(east * field) + 1j * l * jnp.fft.rfft2(north * field)
     return flux * mask
 
