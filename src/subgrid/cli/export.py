@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from subgrid.cli.options import WholeNumber
+
 
 def command(
-    run: Path, model: str, /, *, out: Path, to: str = "bundle", seed: int | None = None
+    run: Path, model: str, /, *, out: Path, to: str = "bundle", seed: WholeNumber | None = None
 ) -> None:
     """Write a trained model of an evaluated run for use elsewhere.
 

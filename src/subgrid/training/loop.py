@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ def fit(
     batches: Callable[[int], Any],
     validate: Callable[[Any], Mapping[str, float]],
     folder: str | Path,
-    seed: int,
+    seed: SupportsIndex,
     settings: Mapping[str, Any] | None = None,
     where: Callable[[Any], Any] | None = None,
     callbacks: Sequence[Callback] = (),
@@ -49,7 +49,7 @@ def fit(
     `plan.most_skipped` updates in a row have a loss or gradient that is not finite, or if no
     validation loss is finite.
     """
-    require_seed(seed)
+    seed = require_seed(seed)
     folder, mesh = Path(folder), data_mesh()
     folder.mkdir(parents=True, exist_ok=True)
     deciding = {
