@@ -9,6 +9,10 @@ class ConfigError(SubgridError, ValueError):
     """A setting has a wrong name, type or value."""
 
 
+class KindError(ConfigError, TypeError):
+    """A setting is of the wrong kind: text or a boolean for a number, a float for a count."""
+
+
 class UnknownNameError(ConfigError):
     """A name is not known where it is looked up; lists the known ones and the nearest."""
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from subgrid.errors import ConfigError
+from subgrid.numbers import whole_number
 
 LARGEST_SEED = 2**32 - 1
 
@@ -51,12 +51,9 @@ def generator(stream: Stream, seed: int, number: int = 0) -> np.random.Generator
     return np.random.default_rng([seed, int(stream), number])
 
 
-def require_seed(seed: Any) -> None:
-    """Raise ConfigError unless `seed` is a whole number from 0 to 2³² - 1.
+def require_seed(seed: Any) -> int:
+    """Return the seed as an int; raises ConfigError unless it is a whole number below 2³².
 
     JAX keeps the last 32 bits of a larger one, so that it would give the keys of another seed.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
-        raise ConfigError(
-            f"seed is {seed!r}; it must be a whole number (int) from 0 to {LARGEST_SEED}."
-        )
+    return whole_number("seed", seed, least=0, most=LARGEST_SEED)

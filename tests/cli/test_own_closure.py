@@ -38,7 +38,7 @@ steps = 4
 save_every = 2
 snapshots = 2
 samples = 2
-bootstrap = 10
+bootstrap = 40
 """
 NOISY = """
 [[models]]

@@ -63,6 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in tokens
     tokens = [token for token in tokens if token != "--debug"]
     _prepare_streams()
+    if broken := [token for token in tokens if "\0" in token]:
+        _say(f"error: {broken[0]!r} holds a NUL character, which no name or path can hold")
+        return BAD_USAGE
     _prepare_jax()
     try:
         with Interrupts():
@@ -72,6 +75,10 @@ def main(arguments: list[str] | None = None) -> int:
         return result if isinstance(result, int) else DONE
     except CycloptsError:  # cyclopts has printed it
         return BAD_USAGE
+    except SystemExit as leaving:  # cyclopts raises none here: a class or a network of the user's
+        if debug:
+            traceback.print_exc()
+        return _tell_exit(leaving)
     except KeyboardInterrupt:
         _say("interrupted. What is finished is kept: run the same command again to go on.")
         return INTERRUPTED
@@ -127,6 +134,17 @@ def _explain(error: Exception, debug: bool) -> int:
         _say(f"error: {type(error).__name__}: {error}{notes}{hint}")
     usage = isinstance(error, ConfigError | RunFolderError)
     return BAD_USAGE if usage and not isinstance(error, RunLockedError) else FAILED
+
+
+def _tell_exit(leaving: SystemExit) -> int:
+    """Say who ended the program; return the code of a failure, whatever code was asked for."""
+    where = traceback.extract_tb(leaving.__traceback__)[-1]
+    _say(
+        f"error: {where.filename}, line {where.lineno}, in {where.name}, asked to end the program "
+        f"(SystemExit: {leaving.code}). What is not finished is not done: raise an error there "
+        "instead."
+    )
+    return FAILED
 
 
 def _say(text: str) -> None:

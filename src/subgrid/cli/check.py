@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from subgrid.cli.options import WholeNumber
 from subgrid.errors import ConfigError
 
 
-def command(reference: str, /, *, system: str = "qg", nx: int = 32) -> int:
+def command(reference: str, /, *, system: str = "qg", nx: WholeNumber = 32) -> int:
     """Check the laws every closure or system must obey on a class of yours.
 
     Parameters

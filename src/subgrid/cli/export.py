@@ -5,6 +5,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from subgrid.cli.options import WholeNumber
+
 
 def command(
     run: Path,
@@ -13,7 +15,7 @@ def command(
     *,
     out: Path,
     to: str = "bundle",
-    seed: int | None = None,
+    seed: WholeNumber | None = None,
     trust: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
 ) -> None:
     """Write a trained model of an evaluated run for use elsewhere.

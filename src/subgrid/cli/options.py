@@ -1,13 +1,26 @@
 """The options that the commands working on a run share."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from subgrid.config import Config, is_preset, is_run_folder, load_config, profile_names
 from subgrid.errors import ConfigError
+
+
+def _whole(_: type, tokens: Sequence[Token]) -> int:
+    """Return what was given as a whole number; the usual conversion rounds 1.5 to 2."""
+    text = tokens[0].value
+    if not re.fullmatch(r"[+-]?\d{1,18}", text):
+        raise ValueError(f"got {text}; must be a whole number, such as 2")
+    return int(text)
+
+
+WholeNumber = Annotated[int, Parameter(converter=_whole)]
 
 
 @Parameter(name="*")
@@ -39,7 +52,7 @@ class RunOptions:
     profile: str | None = None
     out: Path | None = None
     set: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
-    workers: int = 1
+    workers: WholeNumber = 1
     dask: str | None = None
     data_from: Path | None = None
     noise_from: Path | None = None
@@ -50,9 +63,11 @@ def resolve(source: str, options: RunOptions) -> tuple[Config, Path]:
     """Return the config and the run folder that a command line asks for.
 
     `source` is a preset, a config file or an existing run folder. Raises ConfigError for options
-    that a run folder does not take, since its config is fixed, and UntrustedCodeError for a run
-    folder that names code of its own, unless it is trusted.
+    that a run folder does not take, since its config is fixed, and for less than one worker, and
+    UntrustedCodeError for a run folder that names code of its own, unless it is trusted.
     """
+    if options.workers < 1:
+        raise ConfigError(f"--workers {options.workers}: must be at least 1")
     path = Path(source)
     if path.is_dir() and (is_run_folder(path) or not is_preset(source)):
         if options.profile or options.set or options.out or options.noise_from:

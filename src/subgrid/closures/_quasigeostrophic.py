@@ -3,10 +3,7 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from jax.typing import ArrayLike
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex
 
 from subgrid.systems import TwoLayerQG
 from subgrid.systems.qg import QGState
@@ -20,13 +17,6 @@ def checked_system(system: Any, closure: str) -> TwoLayerQG:
             "Closures for any system: subgrid.closures.LearnedClosure or your own."
         )
     return system
-
-
-def as_parameter(value: ArrayLike, system: TwoLayerQG) -> Float[Array, "..."]:
-    """Return a constant as an array in the system's precision, so that a sweep compiles once."""
-    if isinstance(value, jax.Array):
-        return value.astype(system.dtype)
-    return jnp.asarray(np.asarray(value, np.float64), system.dtype)
 
 
 def streamfunction_hat(system: TwoLayerQG, state: QGState) -> Complex[Array, "level l k"]:

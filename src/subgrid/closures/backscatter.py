@@ -4,7 +4,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
-from subgrid.closures._quasigeostrophic import as_parameter, checked_system, streamfunction_hat
+from subgrid.closures._parameters import as_parameter
+from subgrid.closures._quasigeostrophic import checked_system, streamfunction_hat
 from subgrid.closures._spectral import mean_product, times, to_real
 from subgrid.closures.base import AbstractClosure
 from subgrid.closures.smagorinsky import eddy_viscosity, half_strain
@@ -42,8 +43,12 @@ class BackscatterBiharmonic(AbstractClosure):
         backscatter_constant: ArrayLike = 1.2,
     ):
         self._system = Fixed(checked_system(system, "BackscatterBiharmonic"))
-        self.smagorinsky_constant = as_parameter(smagorinsky_constant, self.system)
-        self.backscatter_constant = as_parameter(backscatter_constant, self.system)
+        given = {
+            "smagorinsky_constant": smagorinsky_constant,
+            "backscatter_constant": backscatter_constant,
+        }
+        for name, value in given.items():
+            setattr(self, name, as_parameter(name, value, self.system))
 
     @property
     def system(self) -> TwoLayerQG:

@@ -5,7 +5,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
-from subgrid.closures._quasigeostrophic import as_parameter, checked_system, streamfunction_hat
+from subgrid.closures._parameters import as_parameter
+from subgrid.closures._quasigeostrophic import checked_system, streamfunction_hat
 from subgrid.closures._spectral import times, times_i, to_real, wavenumbers
 from subgrid.closures.base import AbstractClosure
 from subgrid.nn import Fixed, fixed_field
@@ -47,9 +48,7 @@ class HybridSymbolic(AbstractClosure):
 
     def __init__(self, system: AbstractSystem, weights: ArrayLike = PUBLISHED_WEIGHTS):
         self._system = Fixed(checked_system(system, "HybridSymbolic"))
-        self.weights = as_parameter(weights, self.system)
-        if self.weights.shape != (7, 2):
-            raise ValueError(f"weights must be [7, 2] (term, level), got {self.weights.shape}")
+        self.weights = as_parameter("weights", weights, self.system, (7, 2))
 
     @property
     def system(self) -> TwoLayerQG:

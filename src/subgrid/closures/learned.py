@@ -1,7 +1,6 @@
 """A network as a closure: scaling, the network, and what makes its output conserve the mean."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
@@ -19,6 +18,7 @@ from subgrid.closures.inputs import TENDENCY, Inputs
 from subgrid.errors import ShapeError
 from subgrid.grids import PeriodicGrid, downscale, low_pass, upscale
 from subgrid.grids.staggered import rotated_gradient
+from subgrid.numbers import finite_number, positive_number, true_or_false
 from subgrid.systems import AbstractSystem
 
 
@@ -87,10 +87,6 @@ class LearnedClosure(AbstractClosure):
         energy_limit: float | None = None,
     ):
         _check_form(flux_form, divergence_free, grid)
-        if energy_limit is not None and not math.isfinite(energy_limit):
-            raise ValueError(
-                f"energy_limit must be a finite power, or None for none, got {energy_limit!r}"
-            )
         scaled = len(getattr(input_scaler, "mean", ())) or None
         if inputs is not None and scaled not in (None, inputs.count):
             raise ShapeError(
@@ -100,13 +96,17 @@ class LearnedClosure(AbstractClosure):
         self.network = network
         self.input_scaler = input_scaler
         self.output_scaler = output_scaler
-        self.zero_mean = bool(zero_mean)
-        self.flux_form = bool(flux_form)
+        self.zero_mean = true_or_false("zero_mean", zero_mean)
+        self.flux_form = true_or_false("flux_form", flux_form)
         self.grid = grid
         self.inputs = inputs
-        self.target_cut = None if target_cut is None else float(target_cut)
-        self.divergence_free = bool(divergence_free)
-        self.energy_limit = None if energy_limit is None else float(energy_limit)
+        self.target_cut = None
+        if target_cut is not None:
+            self.target_cut = positive_number("target_cut", target_cut)
+        self.divergence_free = true_or_false("divergence_free", divergence_free)
+        self.energy_limit = None
+        if energy_limit is not None:
+            self.energy_limit = finite_number("energy_limit", energy_limit)
 
     @property
     def own_system(self) -> AbstractSystem | None:

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float, PyTree
 
-from subgrid.closures._quasigeostrophic import as_parameter, checked_system, streamfunction_hat
+from subgrid.closures._parameters import as_parameter
+from subgrid.closures._quasigeostrophic import checked_system, streamfunction_hat
 from subgrid.closures._spectral import curl_of_stress, times, to_real
 from subgrid.closures.base import AbstractClosure
 from subgrid.grids import PeriodicGrid, derivative_wavenumbers
@@ -33,7 +34,7 @@ class Smagorinsky(AbstractClosure):
 
     def __init__(self, system: AbstractSystem, constant: ArrayLike = 0.15):
         self._system = Fixed(checked_system(system, "Smagorinsky"))
-        self.constant = as_parameter(constant, self.system)
+        self.constant = as_parameter("constant", constant, self.system)
 
     @property
     def system(self) -> TwoLayerQG:

@@ -30,11 +30,13 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
+from subgrid.closures._parameters import as_parameter
 from subgrid.closures.base import AbstractClosure
 from subgrid.closures.smagorinsky import root
 from subgrid.grids import PeriodicGrid
 from subgrid.grids.staggered import X, Y, ahead, behind, staggered_vorticity
 from subgrid.nn import Fixed, fixed_field
+from subgrid.numbers import true_or_false
 from subgrid.systems import KolmogorovFlow, KolmogorovState
 
 _TEST_WIDTH = 6.0**0.5  # of the test filter, in cells
@@ -125,8 +127,8 @@ class StaggeredSmagorinsky(_AbstractViscosity):
 
     def __init__(self, system: Any, constant: ArrayLike = 0.15, dynamic: bool = False):
         self._system = Fixed(_checked(system, "StaggeredSmagorinsky"))
-        self.constant = jnp.asarray(constant, self.system.dtype)
-        self.dynamic = bool(dynamic)
+        self.constant = as_parameter("constant", constant, self.system)
+        self.dynamic = true_or_false("dynamic", dynamic)
 
     def _norm(self, u, v, strain, width):
         return _smagorinsky_norm(strain, self.system.grid, width)
@@ -147,8 +149,8 @@ class StaggeredLeith(_AbstractViscosity):
 
     def __init__(self, system: Any, constant: ArrayLike = 1.0, dynamic: bool = False):
         self._system = Fixed(_checked(system, "StaggeredLeith"))
-        self.constant = jnp.asarray(constant, self.system.dtype)
-        self.dynamic = bool(dynamic)
+        self.constant = as_parameter("constant", constant, self.system)
+        self.dynamic = true_or_false("dynamic", dynamic)
 
     def _norm(self, u, v, strain, width):
         return _leith_norm(u, v, self.system.grid, width)

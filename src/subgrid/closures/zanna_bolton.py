@@ -4,7 +4,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
-from subgrid.closures._quasigeostrophic import as_parameter, checked_system, streamfunction_hat
+from subgrid.closures._parameters import as_parameter
+from subgrid.closures._quasigeostrophic import checked_system, streamfunction_hat
 from subgrid.closures._spectral import curl_of_stress, times, to_real
 from subgrid.closures.base import AbstractClosure
 from subgrid.grids import derivative_wavenumbers
@@ -37,7 +38,7 @@ class ZannaBolton2020(AbstractClosure):
 
     def __init__(self, system: AbstractSystem, kappa: ArrayLike = -46761284.0):
         self._system = Fixed(checked_system(system, "ZannaBolton2020"))
-        self.kappa = as_parameter(kappa, self.system)
+        self.kappa = as_parameter("kappa", kappa, self.system)
 
     @property
     def system(self) -> TwoLayerQG:

@@ -15,6 +15,7 @@ from jaxtyping import PyTree
 
 from subgrid.coarsening.forcing import coarse_state_and_forcing
 from subgrid.coarsening.operators import AbstractCoarsener
+from subgrid.numbers import time_step, whole_number
 
 
 class AbstractForcing(eqx.Module):
@@ -42,6 +43,10 @@ class TendencyForcing(AbstractForcing):
         return coarse_state_and_forcing(fine, coarse, coarsener, state)
 
 
+def _substeps(count: Any) -> int:
+    return whole_number("substeps", count)
+
+
 class StepForcing(AbstractForcing):
     """S = [C T_f(x) - T_c(C x)]/dt, the defect of one coarse step: `coarse_state_and_defect`.
 
@@ -49,20 +54,13 @@ class StepForcing(AbstractForcing):
     `dt` is positive and `substeps` a whole number of at least 1.
     """
 
-    dt: float = eqx.field(converter=float, static=True)
-    substeps: int = eqx.field(static=True, default=1)
+    dt: float = eqx.field(converter=time_step, static=True)
+    substeps: int = eqx.field(converter=_substeps, static=True, default=1)
 
     @property
     def use(self) -> str:
         """What to do with S, for the files that hold it."""
         return f"to be added, times dt, after a step of dt = {self.dt:g}"
-
-    def __check_init__(self):
-        if not self.dt > 0 or not isinstance(self.substeps, int) or self.substeps < 1:
-            raise ValueError(
-                "dt must be positive and substeps a whole number of at least 1, got "
-                f"{self.dt!r} and {self.substeps!r}"
-            )
 
     def __call__(
         self, fine: Any, coarse: Any, coarsener: AbstractCoarsener, state: PyTree

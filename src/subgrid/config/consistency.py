@@ -1,56 +1,52 @@
-"""Checks between the sections of a config that need no simulation."""
+"""Checks between the sections of a config that need no simulation: grids, names and networks."""
 
+import inspect
 import itertools
 from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
-from subgrid.config.explain import plain_words
+from subgrid.config import lengths
 from subgrid.config.sections import (
     AdaptedConfig,
     AnyModelConfig,
     CalibrationConfig,
     CoarseConfig,
-    DataConfig,
-    EvaluationConfig,
     GridConfig,
     LearnedConfig,
     SearchConfig,
     SeparatedConfig,
-    TrainingConfig,
     TruthConfig,
-    merged_training,
 )
+from subgrid.numbers import LARGEST_COUNT
 
 _Models = tuple[AnyModelConfig, ...]
+_MOST_CHOICES = 10_000
 
 
-def consistency_problems(
-    truth: TruthConfig,
-    coarse: CoarseConfig,
-    data: DataConfig,
-    models: _Models,
-    separated: tuple[SeparatedConfig, ...],
-    search: SearchConfig | None,
-    calibration: CalibrationConfig | None,
-    training: TrainingConfig,
-    evaluation: EvaluationConfig,
-) -> list[str]:
-    """Return one line, with the key, value and what is allowed, per pair that does not fit."""
+def consistency_problems(sections: Mapping[str, Any]) -> list[str]:
+    """Return one line, with the key, value and what is allowed, per pair that does not fit.
+
+    `sections`: those that could be read, by name; `every_model` is `models` if none is missing
+    there. A check of a section that is not there is left out.
+    """
+    problems = []
+    for check in _CHECKS:
+        needed = inspect.signature(check).parameters
+        if needed.keys() <= sections.keys():
+            problems += check(**{name: sections[name] for name in needed})
+    return list(dict.fromkeys(problems))
+
+
+def _cell_problems(truth: TruthConfig) -> list[str]:
+    ny = truth.nx if truth.ny is None else truth.ny
+    if truth.nx * ny <= LARGEST_COUNT:
+        return []
     return [
-        *_size_problems(truth, coarse),
-        *_name_problems(models),
-        *_adapted_problems(models),
-        *_network_problems(truth, coarse, models),
-        *_calibration_problems(truth, coarse, models, calibration),
-        *_separated_problems(models, separated, coarse),
-        *_grid_problems(truth, coarse, models),
-        *_search_problems(models, separated, search, coarse),
-        *_training_problems(models, separated, search, calibration, training),
-        *_split_problems(data, models, separated, search, calibration),
-        *_evaluation_problems(truth, data, evaluation),
-        *_window_problems(truth, models, calibration, evaluation),
-        *_forcing_problems(truth, coarse, evaluation),
+        f"truth.nx: {truth.nx} x {ny} cells are more than the {LARGEST_COUNT} that 32-bit indices "
+        "count"
     ]
 
 
@@ -76,54 +72,6 @@ def _size_problems(truth: TruthConfig, coarse: CoarseConfig) -> list[str]:
     return problems
 
 
-def _forcing_problems(
-    truth: TruthConfig, coarse: CoarseConfig, evaluation: EvaluationConfig
-) -> list[str]:
-    """Return whether the step whose defect is learned is no whole number of the truth's."""
-    if coarse.forcing == "tendency" or evaluation.dt is None:
-        return []
-    substeps = evaluation.dt / truth.dt
-    if substeps > 0.5 and abs(substeps - round(substeps)) <= 1e-9 * substeps:
-        return []
-    return [
-        f"evaluation.dt: got {evaluation.dt:g}; must be a whole multiple of truth.dt = "
-        f'{truth.dt:g}, since coarse.forcing = "step" is what one such step misses'
-    ]
-
-
-def _window_problems(
-    truth: TruthConfig,
-    models: _Models,
-    calibration: CalibrationConfig | None,
-    evaluation: EvaluationConfig,
-) -> list[str]:
-    """Return which runs are longer than the trajectories that they are trained or chosen on."""
-    dt = truth.dt if evaluation.dt is None else evaluation.dt
-    frame, problems = truth.save_every * truth.dt, []
-    for model in models:
-        tune = getattr(model, "fine_tune", None)
-        if tune is None:
-            continue
-        key = f"models.{model.name}.fine_tune"
-        if tune.frames >= truth.frames:
-            problems.append(
-                f"{key}.frames: got {tune.frames}; must be below truth.frames = {truth.frames}"
-            )
-        steps = frame / dt
-        if steps < 0.5 or abs(steps - round(steps)) > 1e-9 * steps:
-            problems.append(
-                f"{key}: the frames of the truth are {frame:g} apart, which must be a whole number "
-                f"of steps of the coarse model, {dt:g}"
-            )
-    lasts = evaluation.steps * dt / frame
-    if calibration is not None and lasts > truth.frames - 1 + 1e-9:
-        problems.append(
-            f"calibration: free runs of {lasts:g} frames are longer than a validation trajectory "
-            f"of truth.frames = {truth.frames}"
-        )
-    return problems
-
-
 def _name_problems(models: _Models) -> list[str]:
     counts = Counter(model.name for model in models)
     problems = [
@@ -131,12 +79,6 @@ def _name_problems(models: _Models) -> list[str]:
         for name, times in counts.items()
         if times > 1
     ]
-    alone = sum(model.kind == "none" for model in models)
-    if alone != 1:
-        problems.append(
-            f'models: {alone} of kind "none"; exactly one is needed, since every closure is '
-            "compared with the coarse model alone"
-        )
     for model in models:
         if model.name == "truth" or (model.name == "none" and model.kind != "none"):
             problems.append(f"models.{model.name}.name: {model.name!r} has a meaning of its own")
@@ -156,13 +98,23 @@ def _name_problems(models: _Models) -> list[str]:
     return problems
 
 
-def _adapted_problems(models: _Models) -> list[str]:
+def _baseline_problems(every_model: _Models) -> list[str]:
+    alone = sum(model.kind == "none" for model in every_model)
+    if alone == 1:
+        return []
+    return [
+        f'models: {alone} of kind "none"; exactly one is needed, since every closure is compared '
+        "with the coarse model alone"
+    ]
+
+
+def _adapted_problems(every_model: _Models) -> list[str]:
     """Return which adapted models are of none that is trained here."""
-    learned = [model.name for model in models if isinstance(model, LearnedConfig)]
+    learned = [model.name for model in every_model if isinstance(model, LearnedConfig)]
     return [
         f"models.{model.name}.of: got {model.of!r}; must be a learned model of this run: "
         f"{', '.join(learned) or 'there is none'}"
-        for model in models
+        for model in every_model
         if isinstance(model, AdaptedConfig) and model.of not in learned
     ]
 
@@ -201,9 +153,17 @@ def _network_problems(truth: TruthConfig, coarse: CoarseConfig, models: _Models)
     problems = []
     ny = truth.nx if truth.ny is None else truth.ny
     for model in models:
-        if not isinstance(model, LearnedConfig) or model.arrangement != "multiscale":
+        if not isinstance(model, LearnedConfig):
             continue
         sizes, key = model.scales(coarse), f"models.{model.name}"
+        longest = sizes[0] * max(1.0, ny / truth.nx)
+        if model.target_cut and model.target_cut < 2 / longest:
+            problems.append(
+                f"{key}.target_cut: got {model.target_cut:g}; must be at least {2 / longest:.3g}, "
+                f"or no wave of {longest:g} cells is left to learn"
+            )
+        if model.arrangement != "multiscale":
+            continue
         if len(model.networks) != len(sizes):
             what = "coarse sizes" if model.sizes is None else "sizes"
             problems.append(
@@ -282,118 +242,49 @@ def _search_problems(
         for name, times in Counter(search.candidates).items()
         if times > 1
     ]
+    scales = len(coarse.sizes)
+    if len(search.candidates) ** scales > _MOST_CHOICES:
+        return [
+            *problems,
+            f"search.candidates: {len(search.candidates)} for each of {scales} sizes make more "
+            f"than {_MOST_CHOICES} choices; each is trained",
+        ]
+    try:
+        choices = Counter(model.name for model in search.models(scales))
+    except ValidationError as error:
+        name = error.errors()[0]["input"]
+        return [*problems, f"search.candidates: {name!r} is no name of a model, of 60 characters"]
     taken = {entry.name for entry in (*models, *separated)}
     problems += [
-        f"search: {model.name!r} is also the name of a model or a separated network; rename that"
-        for model in search.models(len(coarse.sizes))
-        if model.name in taken
+        f"search: {name!r} is also the name of a model or a separated network; rename that"
+        for name in choices
+        if name in taken
     ]
+    if not problems:
+        problems += [
+            f"search: {times} choices are called {name!r}; leave one of the candidates out"
+            for name, times in choices.items()
+            if times > 1
+        ]
     return problems
 
 
-def _training_problems(
-    models: _Models,
-    separated: tuple[SeparatedConfig, ...],
-    search: SearchConfig | None,
-    calibration: CalibrationConfig | None,
-    training: TrainingConfig,
-) -> list[str]:
-    trained: dict[str, LearnedConfig | SeparatedConfig | SearchConfig] = {
-        f"models.{model.name}": model for model in models if isinstance(model, LearnedConfig)
-    }
-    trained |= {f"separated.{entry.name}": entry for entry in separated}
-    trained |= {} if search is None else {"search": search}
-    tried = () if calibration is None else calibration.models
-    trained |= {f"calibration.models.{model.name}": model for model in tried}
-    problems = []
-    for key, model in trained.items():
-        stages = len(getattr(model, "stage_training", ()))
-        tables = [f"stage_training.{stage}" for stage in range(stages)] or ["training"]
-        for stage, table in enumerate(tables):
-            try:
-                merged_training(training, model, stage)
-            except ValidationError as error:
-                problems += [
-                    f"{'.'.join([key, table, *map(str, problem['loc'])])}: got "
-                    f"{problem['input']!r}; {plain_words(problem['msg'])}"
-                    for problem in error.errors()
-                ]
-    return problems
-
-
-def _split_problems(
-    data: DataConfig,
-    models: _Models,
-    separated: tuple[SeparatedConfig, ...],
-    search: SearchConfig | None,
-    calibration: CalibrationConfig | None,
-) -> list[str]:
-    trained = [f"models.{model.name}" for model in models if isinstance(model, LearnedConfig)]
-    trained += [f"separated.{entry.name}" for entry in separated]
-    trained += [] if search is None else ["search"]
-    trained += [] if calibration is None else ["calibration"]
-    if not trained:
-        return []
-    return [
-        f"data.trajectories.{split}: got 0; must be at least 1, since there are networks to train "
-        f"({', '.join(trained)})"
-        for split in ("train", "validation")
-        if getattr(data.trajectories, split) == 0
-    ]
-
-
-def _evaluation_problems(
-    truth: TruthConfig, data: DataConfig, evaluation: EvaluationConfig
-) -> list[str]:
-    problems = []
-    tests = data.trajectories.test
-    if evaluation.starts == "first" and evaluation.members > tests:
-        problems.append(
-            f"evaluation.members: got {evaluation.members}; must be at most "
-            f"data.trajectories.test = {tests}: each member has a test trajectory of its own "
-            '(evaluation.starts = "random" shares them)'
-        )
-    if evaluation.steps % evaluation.save_every:
-        problems.append(
-            f"evaluation.steps: got {evaluation.steps}; must be a multiple of "
-            f"evaluation.save_every = {evaluation.save_every}"
-        )
-    if evaluation.average_from is not None and evaluation.average_from >= evaluation.steps:
-        problems.append(
-            f"evaluation.average_from: got {evaluation.average_from}; must be below "
-            f"evaluation.steps = {evaluation.steps}"
-        )
-    problems += [
-        "evaluation.variants: got 'calibration', which has a meaning of its own; rename it"
-        for variant in evaluation.variants
-        if variant.name == "calibration"
-    ]
-    names = Counter(variant.name for variant in evaluation.variants)
-    problems += [
-        f"evaluation.variants: the name {name!r} is used {times} times; every variant needs its own"
-        for name, times in names.items()
-        if times > 1
-    ]
-    return [*problems, *_reference_problems(truth, data, evaluation)]
-
-
-def _reference_problems(
-    truth: TruthConfig, data: DataConfig, evaluation: EvaluationConfig
-) -> list[str]:
-    """Return where the frames of a free run have no counterpart in a test trajectory."""
-    frame = truth.save_every * truth.dt
-    dt = truth.dt if evaluation.dt is None else evaluation.dt
-    stride = evaluation.save_every * dt / frame
-    if stride < 0.5 or abs(stride - round(stride)) > 1e-9 * stride:
-        return [
-            f"evaluation.save_every: free runs save every {evaluation.save_every * dt:g}; must "
-            f"be a whole multiple of the truth's {frame:g} (truth.save_every * truth.dt)"
-        ]
-    frames = truth.frames if data.test_frames is None else data.test_frames
-    longest = (frames - 1) // round(stride) * evaluation.save_every
-    if evaluation.steps > longest:
-        return [
-            f"evaluation.steps: got {evaluation.steps}; must be at most {longest}, the length of a "
-            f"test trajectory of {frames} frames (make data.test_frames larger for longer runs)"
-        ]
-    return []
+_CHECKS: tuple[Callable[..., list[str]], ...] = (
+    _cell_problems,
+    _size_problems,
+    _name_problems,
+    _baseline_problems,
+    _adapted_problems,
+    _network_problems,
+    _calibration_problems,
+    _separated_problems,
+    _grid_problems,
+    _search_problems,
+    lengths.training_problems,
+    lengths.split_problems,
+    lengths.evaluation_problems,
+    lengths.reference_problems,
+    lengths.count_problems,
+    lengths.window_problems,
+    lengths.forcing_problems,
+)

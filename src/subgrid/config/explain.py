@@ -1,12 +1,13 @@
 """Turns pydantic's list of problems into lines with the key, the value got and what is allowed."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from subgrid.config.sections import (
+    AdaptedConfig,
     ClosureConfig,
     GridConfig,
     LearnedConfig,
@@ -14,15 +15,16 @@ from subgrid.config.sections import (
     PretrainedConfig,
     SeparatedConfig,
 )
+from subgrid.numbers import shown
 
 _KINDS: dict[str, type[BaseModel]] = {
     "none": NoClosureConfig,
     "closure": ClosureConfig,
     "learned": LearnedConfig,
+    "adapted": AdaptedConfig,
     "pretrained": PretrainedConfig,
     "grid": GridConfig,
 }
-_LISTS = ("models", "separated")
 _WORDS = {
     "Input should be ": "must be ",
     "greater than or equal to": "at least",
@@ -36,12 +38,20 @@ _WORDS = {
 
 
 def explain(
-    error: ValidationError, root: type[BaseModel], tables: Mapping[str, Any], label: str
+    error: ValidationError,
+    root: type[BaseModel],
+    tables: Mapping[str, Any],
+    label: str,
+    further: Iterable[str] = (),
 ) -> str:
-    """Return the message for a config that does not fit: one line per problem."""
+    """Return the message for a config that does not fit: one line per problem.
+
+    `further`: what is wrong between the sections that could be read.
+    """
     lines = []
     for problem in error.errors():
         lines.extend(_lines(problem, root, tables))
+    lines.extend(further)
     lines = list(dict.fromkeys(lines))
     count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
     return "\n".join([f"{count} in {label}:", *(f"  {line}" for line in lines)])
@@ -61,11 +71,18 @@ def _lines(problem: Any, root: type[BaseModel], tables: Mapping[str, Any]) -> li
         got = problem["ctx"]["tag"]
         return [f"{key}.kind: got {got!r}; must be one of {', '.join(map(repr, _KINDS))}"]
     if kind in ("model_type", "dict_type"):
-        return [f"{key}: got {_shown(problem['input'])}; must be a table of settings"]
-    if kind == "value_error":  # raised by our own checks, which name values themselves
+        return [f"{key}: got {shown(problem['input'])}; must be a table of settings"]
+    return told(key, problem)
+
+
+def told(key: str, problem: Any) -> list[str]:
+    """Return the lines for a problem that pydantic found with the value of a key."""
+    if problem["type"] == "value_error":  # raised by our own checks, which name values themselves
         text = str(problem["ctx"]["error"])
-        return [f"{key}: {line}" if key else line for line in text.split("\n")]
-    return [f"{key}: got {_shown(problem['input'])}; {_allowed(problem)}"]
+        # a line that begins with a dot goes on with the key, into a table of any keys
+        joints = ["" if line.startswith(".") or not key else ": " for line in text.split("\n")]
+        return [f"{key}{j}{line}" for j, line in zip(joints, text.split("\n"), strict=True)]
+    return [f"{key}: got {shown(problem['input'])}; {_allowed(problem)}"]
 
 
 def _allowed(problem: Any) -> str:
@@ -87,31 +104,36 @@ def _allowed(problem: Any) -> str:
         return "must be letters, digits, '_', '-' or '.', and start with a letter or digit"
     if kind == "too_short":
         return f"must have at least {context['min_length']} entry"
-    return plain_words(problem["msg"])
+    return _plain_words(problem["msg"])
 
 
-def plain_words(message: str) -> str:
-    """Return pydantic's message in the words of a TOML file."""
+def _plain_words(message: str) -> str:
     for theirs, ours in _WORDS.items():
         message = message.replace(theirs, ours)
     return message[0].lower() + message[1:]
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
 def _key(location: tuple, tables: Mapping[str, Any]) -> str:
     """Return the path as the user wrote it: entries by name, without pydantic's union tags."""
-    parts = [str(part) for part in location]
-    if len(location) >= 2 and isinstance(location[1], int) and location[0] in _LISTS:
-        entry = tables[str(location[0])][location[1]]
-        name = entry.get("name") if isinstance(entry, Mapping) else None
-        parts[1] = str(name if name is not None else location[1])
-        if len(location) >= 3 and location[2] in _KINDS:
-            del parts[2]
+    parts, place, before = [], tables, None
+    for part in location:
+        in_models = location[0] == "models" and isinstance(before, int)
+        if in_models and isinstance(place, Mapping) and place.get("kind") == part:
+            continue  # the tag by which pydantic chose the class of an entry
+        if isinstance(place, Mapping | list | tuple):
+            place = _entry(place, part)
+        name = place.get("name") if isinstance(place, Mapping) else None
+        parts.append(name if isinstance(part, int) and isinstance(name, str) else str(part))
+        before = part
     return ".".join(parts)
+
+
+def _entry(place: Any, part: Any) -> Any:
+    """Return what is at a key or a number, None where there is nothing."""
+    try:
+        return place[part]
+    except (KeyError, IndexError, TypeError):
+        return None
 
 
 def _known_keys(location: tuple, root: type[BaseModel]) -> str:

@@ -10,11 +10,14 @@ from typing import Any, TypeGuard
 import tomli_w
 from pydantic import ValidationError
 
+from subgrid.config.consistency import consistency_problems
 from subgrid.config.explain import explain
 from subgrid.config.names import require_trusted_names
+from subgrid.config.parsing import DEEPEST, NotTomlError, parsed
 from subgrid.config.settings import Config
 from subgrid.errors import ConfigError, UnknownNameError
 from subgrid.files import hidden_characters, read_text
+from subgrid.numbers import shown
 from subgrid.registry import unknown_name_message
 
 
@@ -52,7 +55,7 @@ def read_source(source: str | Path) -> tuple[dict[str, Any], str]:
         )
     try:
         return read_toml(path, from_folder=folder), str(path)
-    except ValueError as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
@@ -76,20 +79,29 @@ def read_toml(path: Path, from_folder: bool = False) -> dict[str, Any]:
     """Return the tables of a TOML file, with or without the mark that some editors begin it with.
 
     `from_folder`: it lies in a run folder, which may be a stranger's, so it may be no link; a file
-    that you name yourself may. Raises ValueError if it is no TOML in UTF-8, CorruptFileError for
-    a link.
+    that you name yourself may. Raises ConfigError if it is no TOML, UnicodeDecodeError if it is
+    not in UTF-8, CorruptFileError for a link.
     """
     text = read_text(path) if from_folder else path.read_text(encoding="utf-8")
-    try:
-        return tomllib.loads(text.removeprefix("\ufeff"))
-    except RecursionError as error:
-        raise ValueError("its tables are nested too deeply") from error
+    return parsed(text.removeprefix("\ufeff"), str(path))
 
 
 def profile_names(source: str | Path) -> list[str]:
     """Return the profiles that a preset or file offers."""
-    tables, _ = read_source(source)
-    return list(tables.get("profiles", {}))
+    return list(_profiles(*read_source(source)))
+
+
+def _profiles(tables: Mapping[str, Any], label: str) -> dict[str, Mapping[str, Any]]:
+    """Return the tables of all profiles; raises ConfigError if they are something else."""
+    profiles = tables.get("profiles", {})
+    if not isinstance(profiles, Mapping):
+        raise ConfigError(f"{label}: profiles: got {shown(profiles)}; must be a table of profiles")
+    for name, changes in profiles.items():
+        if not isinstance(changes, Mapping):
+            raise ConfigError(
+                f"{label}: profiles.{name}: got {shown(changes)}; must be a table of settings"
+            )
+    return dict(profiles)
 
 
 def load_config(
@@ -108,7 +120,8 @@ def load_config(
     UnknownNameError for an unknown preset or profile, and UntrustedCodeError.
     """
     tables, label = read_source(source)
-    profiles = tables.pop("profiles", {})
+    profiles = _profiles(tables, label)
+    tables.pop("profiles", None)
     if profile is not None:
         if profile not in profiles:
             raise UnknownNameError(
@@ -135,7 +148,8 @@ def config_from_dict(tables: Mapping[str, Any], label: str = "config") -> Config
     try:
         return Config(**tables)
     except ValidationError as error:
-        raise ConfigError(explain(error, Config, tables, label)) from None
+        further = consistency_problems(Config.readable(tables))
+        raise ConfigError(explain(error, Config, tables, label, further)) from None
 
 
 def _hidden_in(value: Any, key: str = "") -> Iterator[str]:
@@ -176,7 +190,7 @@ def _are_named_tables(value: Any) -> TypeGuard[list[Mapping[str, Any]]]:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(entry, Mapping) and "name" in entry for entry in value)
+        and all(isinstance(e, Mapping) and isinstance(e.get("name"), str) for e in value)
     )
 
 
@@ -202,9 +216,14 @@ def _override_table(override: str) -> dict[str, Any]:
     parts = key.strip().split(".")
     if not equals or not all(parts):
         raise ConfigError(f"--set {override!r}: must look like training.updates=100")
+    if "\n" in text.strip():
+        raise ConfigError(f"--set {override!r}: takes one setting, in one line; give --set again")
+    label = f"--set {shown(override)}"
+    if len(parts) > DEEPEST:
+        raise ConfigError(f"{label}: no key is {len(parts)} levels deep")
     try:
-        value = tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parsed(f"value = {text.strip()}", label)["value"]
+    except NotTomlError:
         value = text.strip()  # a bare word such as adamw: quotes are easily lost in a shell
     table = {parts[-1]: value}
     for part in reversed(parts[:-1]):

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -10,24 +10,23 @@ from pydantic import (
     Field,
     Strict,
     StrictBool,
-    StrictFloat,
-    StrictInt,
-    StrictStr,
     model_validator,
 )
 
-from subgrid.randomness import LARGEST_SEED
+from subgrid.config.values import (
+    Constant,
+    Count,
+    CountOrZero,
+    Fraction,
+    FreeTable,
+    Names,
+    Positive,
+    PositiveOrZero,
+    Sizes,
+)
+from subgrid.numbers import fewest_draws
 
-Count = Annotated[StrictInt, Field(ge=1)]
-CountOrZero = Annotated[StrictInt, Field(ge=0)]
-Seed = Annotated[StrictInt, Field(ge=0, le=LARGEST_SEED)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-PositiveOrZero = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)]
-Sizes = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
-Names = Annotated[tuple[str, ...], Strict(False), Field(min_length=1)]
-Constant = StrictBool | StrictInt | StrictFloat | StrictStr
 
 
 class Section(BaseModel):
@@ -136,11 +135,25 @@ class TrainingConfig(Section):
                 f"end_learning_rate = {self.end_learning_rate} must be at most learning_rate = "
                 f"{self.learning_rate}"
             )
+        if self.noise > 0 and self.noise_from >= self.updates:
+            raise ValueError(
+                f"noise_from = {self.noise_from} must be smaller than updates = {self.updates}, or "
+                f"noise = {self.noise} is never added"
+            )
+        _check_chunk(self.batch_size, self.chunk)
         if self.weight_decay > 0 and self.optimiser == "adam":
             raise ValueError(
                 f'weight_decay = {self.weight_decay} needs optimiser = "adamw" (adam has none)'
             )
         return self
+
+
+def _check_chunk(batch_size: int, chunk: int) -> None:
+    if batch_size % chunk:
+        raise ValueError(
+            f"batch_size = {batch_size} must be a multiple of chunk = {chunk}, the samples whose "
+            "gradient is computed at once"
+        )
 
 
 # how the increment of a closure enters the step of a system that takes steps of its own
@@ -164,7 +177,7 @@ class ClosureConfig(Section):
     name: Name
     kind: Literal["closure"]
     closure: str
-    arguments: dict[str, Any] = {}
+    arguments: FreeTable = {}
     coupling: Coupling | None = None
 
 
@@ -200,8 +213,8 @@ class LearnedConfig(Section):
     target_cut: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     seeds: Count = 1
     calibrated_as: Name | None = None
-    training: dict[str, Any] = {}
-    stage_training: Annotated[tuple[dict[str, Any], ...], Strict(False)] = ()
+    training: FreeTable = {}
+    stage_training: Annotated[tuple[FreeTable, ...], Strict(False)] = ()
 
     @model_validator(mode="after")
     def _networks_fit(self) -> "LearnedConfig":
@@ -249,6 +262,11 @@ class FineTuneConfig(Section):
     validation_samples: Count = 16
     checkpoint_every: Count = 50
     chunk: Count = 1
+
+    @model_validator(mode="after")
+    def _chunks_fit(self) -> "FineTuneConfig":
+        _check_chunk(self.batch_size, self.chunk)
+        return self
 
 
 class AdaptedConfig(Section):
@@ -324,7 +342,7 @@ class SeparatedConfig(Section):
     network: str
     width: Positive = 1.0
     seeds: Count = 1
-    training: dict[str, Any] = {}
+    training: FreeTable = {}
 
     def trained_names(self) -> tuple[str, ...]:
         """Return the name of each initialisation, for messages and files: NAME-seed0, ..."""
@@ -342,7 +360,7 @@ class SearchConfig(Section):
     width: Positive = 1.0
     zero_mean: bool = False
     seeds: Count = 1
-    training: dict[str, Any] = {}
+    training: FreeTable = {}
 
     def models(self, scales: int) -> tuple[LearnedConfig, ...]:
         """Return the model of every choice, called by its networks: "psm4_pmd8"."""
@@ -430,7 +448,7 @@ class EvaluationConfig(Section):
     samples: Count = 256
     cut: Annotated[float, Field(gt=0.0, le=1.0)] = 2.0 / 3.0
     bootstrap: Count = 1000
-    level: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
+    level: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.95
     constants: dict[str, Constant] = {}
     variants: Annotated[tuple[VariantConfig, ...], Strict(False)] = ()
 
@@ -440,6 +458,11 @@ class EvaluationConfig(Section):
             raise ValueError(
                 f"steps = {self.steps} must be at least save_every = {self.save_every}, or no "
                 "frame is saved"
+            )
+        if self.bootstrap < (least := fewest_draws(self.level)):
+            raise ValueError(
+                f"bootstrap = {self.bootstrap} must be at least {least} at level = {self.level:g}, "
+                "so that a resample lies beyond each end of an interval"
             )
         return self
 

@@ -1,8 +1,10 @@
 """The complete config of an experiment."""
 
+import contextlib
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, Strict, model_validator
+from pydantic import Field, Strict, TypeAdapter, ValidationError, model_validator
 
 from subgrid.config.consistency import consistency_problems
 from subgrid.config.sections import (
@@ -18,12 +20,12 @@ from subgrid.config.sections import (
     PretrainedConfig,
     SearchConfig,
     Section,
-    Seed,
     SeparatedConfig,
     TrainingConfig,
     TruthConfig,
     merged_training,
 )
+from subgrid.config.values import Seed
 
 
 class Config(Section):
@@ -46,20 +48,34 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Config":
-        problems = consistency_problems(
-            self.truth,
-            self.coarse,
-            self.data,
-            self.models,
-            self.separated,
-            self.search,
-            self.calibration,
-            self.training,
-            self.evaluation,
-        )
+        sections = {name: getattr(self, name) for name in type(self).model_fields}
+        problems = consistency_problems({**sections, "every_model": self.models})
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    @classmethod
+    def readable(cls, tables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the sections of plain tables that can be read by themselves, by name.
+
+        `models` are the entries that can be; `every_model` is there if all can be.
+        """
+        found: dict[str, Any] = {}
+        for name, field in cls.model_fields.items():
+            if name not in tables:
+                found |= {} if field.is_required() else {name: field.get_default()}
+                continue
+            with contextlib.suppress(ValidationError):
+                kind = TypeAdapter(field.rebuild_annotation())
+                found[name] = kind.validate_python(tables[name])
+        if "models" in found:
+            return {**found, "every_model": found["models"]}
+        readable = []
+        entries = tables.get("models")
+        for entry in entries if isinstance(entries, list) else []:
+            with contextlib.suppress(ValidationError):
+                readable.append(TypeAdapter(ModelConfig).validate_python(entry))
+        return {**found, "models": tuple(readable)}
 
     @property
     def ny(self) -> int:

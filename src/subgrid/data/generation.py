@@ -37,8 +37,8 @@ from subgrid.data.trajectory import ATTEMPTS, TrajectoryJob, Truth, run_trajecto
 from subgrid.data.watching import watched
 from subgrid.errors import ConfigError, RunFolderError, UnstableRunError
 from subgrid.files import require_regular
+from subgrid.numbers import whole_number
 from subgrid.provenance import config_hash, maker
-from subgrid.randomness import require_seed
 from subgrid.systems import rounded_down
 
 
@@ -91,13 +91,13 @@ class Split(Truth):
         truth = {each.name: getattr(self, each.name) for each in dataclasses.fields(Truth)}
         truth |= {name: dict(truth[name]) for name in ("coarse_systems", "coarseners")}
         job = TrajectoryJob(
-            **{**truth, "dt": float(self.dt)},
+            **truth,
             store=str(path.absolute()),
             split=path.stem if self.split is None else self.split,
             settings=unusual(settings()),
             maker=maker(),
         )
-        _check(job, self.trajectories)
+        _check(job)
         return job
 
 
@@ -177,7 +177,8 @@ def _at_work(job: TrajectoryJob, split: Split) -> Iterator[_Work]:
         if folder.is_dir():  # what is there is written to
             require_regular(folder)
     with locked(records.folder / "lock", job.store), records.asking() as call:
-        present = _prepare(job, records, config, arrays, split.trajectories)
+        wanted = whole_number("trajectories", split.trajectories)
+        present = _prepare(job, records, config, arrays, wanted)
         every = [dataclasses.replace(job, index=index, call=call) for index in range(present)]
         left = _unfinished(records, every)
         if left:
@@ -221,17 +222,7 @@ def _check_that_one_lasted(summary: GenerationSummary, dt: float, units: str) ->
     )
 
 
-def _check(job: TrajectoryJob, trajectories: int) -> None:
-    require_seed(job.seed)
-    least = {"frames": 1, "save_every": 1, "segment_frames": 1, "spinup_steps": 0}
-    values = {name: getattr(job, name) for name in least} | {"trajectories": trajectories}
-    for name, value in values.items():
-        if not isinstance(value, int) or value < least.get(name, 1):
-            raise ConfigError(
-                f"{name} must be a whole number of at least {least.get(name, 1)}, got {value!r}"
-            )
-    if not job.dt > 0:
-        raise ConfigError(f"dt must be positive, got {job.dt!r}")
+def _check(job: TrajectoryJob) -> None:
     forcing = job.forcing
     if isinstance(forcing, StepForcing) and not math.isclose(
         forcing.dt, forcing.substeps * job.dt, rel_tol=1e-9

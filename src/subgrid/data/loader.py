@@ -12,6 +12,7 @@ from subgrid.data.statistics import array_names, statistics
 from subgrid.data.store import complete_attributes, group_name, listed, present_trajectories
 from subgrid.errors import ConfigError
 from subgrid.machine import free_memory
+from subgrid.numbers import whole_number
 from subgrid.randomness import Stream, generator, require_seed
 
 Batch = dict[str, np.ndarray]
@@ -130,12 +131,9 @@ def sample_order(count: int, seed: int, batch_size: int, path: Path) -> Callable
 
     The stream behind `Samples.batches`; `path`: where they are, for the message of its ConfigError.
     """
-    require_seed(seed)
-    if batch_size < 1 or not count:
-        raise ConfigError(
-            f"batches need a size of at least 1 and samples, got {batch_size} and {count} "
-            f"samples in {path}"
-        )
+    seed, batch_size = require_seed(seed), whole_number("batch_size", batch_size)
+    if not count:
+        raise ConfigError(f"batches need samples, got none in {path}")
 
     @lru_cache(maxsize=2)
     def order(epoch: int) -> np.ndarray:

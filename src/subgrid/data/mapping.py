@@ -16,6 +16,7 @@ from typing import Any
 
 from subgrid import computing
 from subgrid.errors import SubgridError
+from subgrid.numbers import whole_number
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
@@ -40,8 +41,7 @@ def process_map(workers: int) -> Iterator[Map]:
     block, and also if this process is killed. An error in a job is raised where its result is due.
     Raises ValueError for fewer than one worker and SubgridError if a process dies.
     """
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}")
+    workers = whole_number("workers", workers)
     before = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     started = context.Event()

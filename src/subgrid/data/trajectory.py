@@ -24,12 +24,14 @@ from subgrid.data.records import Progress, Records, TrajectoryResult, locked
 from subgrid.data.shards import ShardWriter
 from subgrid.data.store import group_name
 from subgrid.errors import CorruptFileError, RunFolderError, SubgridError
+from subgrid.numbers import time_step, whole_number
 from subgrid.provenance import load_arrays, maker, save_arrays
-from subgrid.randomness import random_key
+from subgrid.randomness import random_key, require_seed
 from subgrid.stepping import advance_segment
 from subgrid.systems import dt_after_blow_up, state_shapes
 
 ATTEMPTS = 6  # the first and five with new seeds
+_LEAST = {"frames": 1, "save_every": 1, "segment_frames": 1, "spinup_steps": 0}
 _PATIENCE = 600.0  # seconds: a worker that nobody waits for any more ends its segment first
 
 
@@ -42,7 +44,7 @@ class Truth:
     kept per coarse size (see `subgrid.data.Observer`; `store_flux` adds the flux form). `forcing`:
     what that forcing is, by default the difference of two tendencies.
     `segment_frames`: frames between two saves; one segment is computed while at most one is
-    written. `seed`: of the random numbers.
+    written. `seed`: of the random numbers. Raises ConfigError for numbers that cannot be.
     """
 
     system: Any
@@ -56,6 +58,12 @@ class Truth:
     segment_frames: int = 16
     store_flux: bool = False
     forcing: AbstractForcing = field(default_factory=TendencyForcing)
+
+    def __post_init__(self):
+        checked = {name: whole_number(name, getattr(self, name), n) for name, n in _LEAST.items()}
+        checked |= {"dt": time_step(self.dt), "seed": require_seed(self.seed)}
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, kw_only=True)

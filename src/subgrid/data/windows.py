@@ -9,6 +9,7 @@ import numpy as np
 from subgrid.data.loader import Batch, Samples, describe_left_out, evenly_spread, sample_order
 from subgrid.data.store import complete_attributes
 from subgrid.errors import ConfigError
+from subgrid.numbers import whole_number
 
 
 class Windows:
@@ -31,8 +32,7 @@ class Windows:
         frames: int,
         in_memory: bool | Literal["auto"] = "auto",
     ):
-        if isinstance(frames, bool) or not isinstance(frames, int) or frames < 1:
-            raise ConfigError(f"frames is {frames!r}; it must be a whole number of at least 1.")
+        frames = whole_number("frames", frames)
         self._samples = Samples(path, scale, variables, in_memory)
         self.path, self.scale, self.frames = self._samples.path, scale, frames
         self.variables, self.content_hash = self._samples.variables, self._samples.content_hash

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from subgrid.numbers import fewest_draws, finite_number, whole_number
+
 Statistic = Callable[..., NDArray[np.float64]]  # of counts: (networks, members) or more sets
 
 
@@ -45,12 +47,14 @@ def bootstrap_interval(
     interval covers members only, and the other way round; with one of each it is empty: its ends
     are NaN. `seed` fixes the draws. Draws whose statistic is not finite are left out.
 
-    Raises ValueError for no networks, no members or a level outside (0, 1).
+    Raises ValueError for no networks, no members, a level outside (0, 1) or so few draws that none
+    lies beyond each end (see `subgrid.numbers.fewest_draws`).
     """
     if min(sizes) < 1:
         raise ValueError(f"need at least 1 network and 1 member, got {sizes}")
-    if not 0 < level < 1:
+    if not 0 < finite_number("level", level) < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
+    samples = whole_number("samples", samples, fewest_draws(level))
     once = statistic(*(np.ones((1, size), np.int64) for size in sizes))
     estimate = float(once[0])
     if max(sizes) == 1:

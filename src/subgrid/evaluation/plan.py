@@ -3,6 +3,17 @@
 import itertools
 from dataclasses import dataclass
 
+from subgrid.numbers import whole_number
+from subgrid.stepping import frames_of
+
+_LEAST = {
+    "steps": 1,
+    "save_every": 1,
+    "average_from": -1,
+    "snapshots": 1,
+    "snapshot_every": 0,
+    "segment_frames": 1,
+}
 _MIDDLE = 0.5  # default share of a run that is left out of time means as spin-up
 
 
@@ -26,16 +37,9 @@ class RunPlan:
     segment_frames: int = 32
 
     def __post_init__(self):
-        if self.save_every < 1 or self.steps < 1 or self.steps % self.save_every:
-            raise ValueError(
-                "steps must be a positive multiple of save_every, got "
-                f"{self.steps} and {self.save_every}"
-            )
-        if min(self.snapshots, self.segment_frames) < 1 or self.snapshot_every < 0:
-            raise ValueError(
-                "snapshots and segment_frames must be at least 1 and snapshot_every not negative, "
-                f"got {self.snapshots}, {self.segment_frames} and {self.snapshot_every}"
-            )
+        for name, least in _LEAST.items():
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), least))
+        frames_of(self.steps, self.save_every)
         if self.average_from < 0:
             object.__setattr__(self, "average_from", int(self.steps * _MIDDLE))
         if self.average_from >= self.steps:

@@ -15,6 +15,7 @@ from subgrid.computing import settings, under
 from subgrid.data import dask_map, process_map
 from subgrid.errors import ConfigError
 from subgrid.experiment.progress import Progress, Task
+from subgrid.numbers import whole_number
 
 _MANY_MAPS = 20_000  # leaves room for what two networks compile meanwhile
 
@@ -89,8 +90,7 @@ def open_workers(workers: int = 1, dask: str | None = None) -> Iterator[Workers]
     by the cluster whose scheduler has this address instead. Raises ConfigError for a number below
     1, a missing package, or an address that does not answer.
     """
-    if workers < 1:
-        raise ConfigError(f"--workers {workers}: must be at least 1")
+    workers = whole_number("workers", workers)
     if dask is not None:
         with _cluster(dask) as mapped:
             yield Workers(mapped, workers)

@@ -1,12 +1,13 @@
 """A doubly periodic rectangular grid and its wavenumbers."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
-from subgrid.errors import ShapeError
+from subgrid.errors import ConfigError, ShapeError
+from subgrid.numbers import LARGEST_COUNT, positive_number, whole_number
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,9 @@ class PeriodicGrid:
     k = 2π/L_x · [0 … nx/2] and l = 2π/L_y · [0 … ny/2-1, -ny/2 … -1] in rad/m.
 
     `nx`, `ny`: cells (ny defaults to nx); `length_x`, `length_y`: metres (length_y defaults to
-    length_x · ny/nx, square cells). Raises ValueError for odd or too small sizes.
+    length_x · ny/nx, square cells). Raises ValueError for odd or too small sizes, for lengths that
+    are not positive and for more cells than 32-bit indices count; for other kinds than numbers that
+    error is a TypeError as well.
     """
 
     nx: int
@@ -27,17 +30,19 @@ class PeriodicGrid:
     length_y: float = field(default=0.0)
 
     def __post_init__(self):
-        if not self.ny:
-            object.__setattr__(self, "ny", self.nx)
-        if not self.length_y:
-            object.__setattr__(self, "length_y", self.length_x * self.ny / self.nx)
-        for name in ("nx", "ny"):
-            size = getattr(self, name)
-            if not isinstance(size, int) or size < 4 or size % 2:
-                raise ValueError(f"{name} must be an even whole number of at least 4, got {size!r}")
-        for name in ("length_x", "length_y"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive (metres), got {getattr(self, name)!r}")
+        def put(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+        put("nx", whole_number("nx", self.nx, least=4, even=True))
+        put("ny", whole_number("ny", self.ny or self.nx, least=4, even=True))
+        put("length_x", positive_number("length_x", self.length_x))
+        square = self.length_x * self.ny / self.nx
+        put("length_y", positive_number("length_y", self.length_y or square))
+        if self.nx * self.ny > LARGEST_COUNT:
+            raise ConfigError(
+                f"nx times ny must be at most {LARGEST_COUNT} cells, as many as 32-bit indices "
+                f"count, got {self.nx} x {self.ny}"
+            )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -104,18 +109,20 @@ class PeriodicGrid:
                 f"{', '.join(map(str, shapes))}"
             )
 
-    def resized(self, nx: int, ny: int | None = None) -> "PeriodicGrid":
+    def resized(self, nx: SupportsIndex, ny: SupportsIndex | None = None) -> "PeriodicGrid":
         """Return the grid of nx × ny cells on the same domain (ny keeps the aspect ratio).
 
         Raises ValueError where no whole ny keeps it.
         """
+        nx = whole_number("nx", nx, least=4, even=True)
         if ny is None and nx * self.ny % self.nx:
             raise ValueError(
                 f"nx = {nx} makes ny = {nx * self.ny / self.nx:g} on a domain of {self.nx} x "
                 f"{self.ny} cells: choose an nx that makes it whole, or give ny"
             )
-        ny = ny or nx * self.ny // self.nx
-        return PeriodicGrid(nx, ny, self.length_x, self.length_y)
+        rows = nx * self.ny // self.nx if ny is None else ny
+        rows = whole_number("ny", rows, least=4, even=True)
+        return PeriodicGrid(nx, rows, self.length_x, self.length_y)
 
 
 def derivative_wavenumbers(grid: PeriodicGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from subgrid.errors import ConfigError, ShapeError
 from subgrid.grids.resampling import downscale, upscale
 from subgrid.nn.fixed import Fixed, fixed_field
+from subgrid.numbers import whole_number
 
 Network = Callable[[Array], Array]
 
@@ -54,7 +55,7 @@ class Cascade(eqx.Module):
         scales: ArrayLike | None = None,
     ):
         self.networks = tuple(networks)
-        self.sizes = tuple(int(size) for size in sizes)
+        self.sizes = tuple(whole_number("size", size) for size in sizes)
         _check_sizes(self.sizes, len(self.networks))
         self.in_channels = networks[0].in_channels
         self.out_channels = networks[0].out_channels

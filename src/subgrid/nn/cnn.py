@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from subgrid.errors import ConfigError
 from subgrid.nn.convolution import Conv2d
 from subgrid.nn.separable import SeparableConv2d
+from subgrid.numbers import positive_number
 
 _HIDDEN_CHANNELS = (128, 64, 32, 32, 32, 32, 32)
 _KERNELS = {"sm": (5, 3), "md": (9, 5), "lg": (11, 7), "psm": (3, 3), "pmd": (5, 5), "plg": (7, 7)}
@@ -61,8 +62,8 @@ class ConvNet(eqx.Module):
                 widths[:-1], widths[1:], kernel_sizes, kinds, keys, strict=True
             )
         )
-        self.in_channels = in_channels
-        self.out_channels = out_channels
+        self.in_channels = self.layers[0].in_channels
+        self.out_channels = self.layers[-1].out_channels
 
     def __call__(self, field: Float[Array, "channel y x"]) -> Float[Array, "out y x"]:
         """Return the output of the last layer.
@@ -115,8 +116,7 @@ def _builder(
     def build_stack(
         *, in_channels: int, out_channels: int, key: PRNGKeyArray, width: float = 1.0
     ) -> ConvNet:
-        if not width > 0:
-            raise ConfigError(f"width = {width}: must be positive; 0.5 halves the hidden channels.")
+        width = positive_number("width", width)
         channels = tuple(max(1, round(width * count)) for count in hidden)
         return ConvNet(in_channels, out_channels, channels, kernels, separable, key=key)
 

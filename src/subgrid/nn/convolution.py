@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from subgrid.errors import ConfigError, ShapeError
 from subgrid.nn.correlation import correlate
+from subgrid.numbers import whole_number
 
 
 class Conv2d(eqx.Module):
@@ -32,10 +33,9 @@ class Conv2d(eqx.Module):
     kernel_size: int = eqx.field(static=True)
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, key: PRNGKeyArray):
-        check_sizes(in_channels, out_channels, kernel_size)
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.kernel_size = kernel_size
+        sizes = checked_sizes(in_channels, out_channels, kernel_size)
+        in_channels, out_channels, kernel_size = sizes
+        self.in_channels, self.out_channels, self.kernel_size = sizes
         limit = 1 / math.sqrt(in_channels * kernel_size**2)
         weight_key, bias_key = jax.random.split(key)
         shape = (kernel_size, kernel_size, in_channels, out_channels)
@@ -65,18 +65,25 @@ def draw_weights(key: PRNGKeyArray, shape: tuple[int, ...], limit: float) -> Arr
     return drawn.reshape(shape)
 
 
-def check_sizes(in_channels: int, out_channels: int, kernel_size: int) -> None:
-    """Raise ConfigError for numbers of channels that are not positive or an even kernel size."""
+def checked_sizes(in_channels: int, out_channels: int, kernel_size: int) -> tuple[int, int, int]:
+    """Return these as ints.
+
+    Raises ConfigError for numbers of channels that are not positive or an even kernel size.
+    """
+    in_channels = whole_number("in_channels", in_channels, least=0)
+    out_channels = whole_number("out_channels", out_channels, least=0)
+    kernel_size = whole_number("kernel_size", kernel_size, least=0)
     if in_channels < 1 or out_channels < 1:
         raise ConfigError(
             f"a convolution needs at least one channel in and out, got {in_channels} and "
             f"{out_channels}."
         )
-    if kernel_size < 1 or kernel_size % 2 == 0:
+    if kernel_size % 2 == 0:
         raise ConfigError(
             f"kernel_size = {kernel_size}: must be odd and positive (1, 3, 5, …), so that the "
             "kernel has a centre."
         )
+    return in_channels, out_channels, kernel_size
 
 
 def check_sample(field: Array, channels: int) -> None:

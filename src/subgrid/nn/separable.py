@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from subgrid.nn.convolution import check_sample, check_sizes, draw_weights
+from subgrid.nn.convolution import check_sample, checked_sizes, draw_weights
 
 
 class SeparableConv2d(eqx.Module):
@@ -32,10 +32,9 @@ class SeparableConv2d(eqx.Module):
     kernel_size: int = eqx.field(static=True)
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, key: PRNGKeyArray):
-        check_sizes(in_channels, out_channels, kernel_size)
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.kernel_size = kernel_size
+        sizes = checked_sizes(in_channels, out_channels, kernel_size)
+        in_channels, out_channels, kernel_size = sizes
+        self.in_channels, self.out_channels, self.kernel_size = sizes
         keys, limit = jax.random.split(key, 3), 1 / math.sqrt(in_channels)
         taps = (kernel_size, kernel_size, in_channels)
         self.depthwise = draw_weights(keys[0], taps, 1 / kernel_size)

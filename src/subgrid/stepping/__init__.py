@@ -1,7 +1,14 @@
 """Schemes, models and rollouts: how anything is advanced in time."""
 
 from subgrid.stepping.model import AbstractModel, Carry, Model, check_increment
-from subgrid.stepping.rollout import Trajectory, advance_segment, guarded_step, repeat, rollout
+from subgrid.stepping.rollout import (
+    Trajectory,
+    advance_segment,
+    frames_of,
+    guarded_step,
+    repeat,
+    rollout,
+)
 from subgrid.stepping.schemes import AB3, RK4, SSPRK3, AbstractScheme, Euler
 from subgrid.stepping.simulate import simulate
 from subgrid.stepping.split import (
@@ -36,6 +43,7 @@ __all__ = [
     "Trajectory",
     "advance_segment",
     "check_increment",
+    "frames_of",
     "guarded_step",
     "repeat",
     "rollout",

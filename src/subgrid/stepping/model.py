@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
 
 from subgrid.errors import ShapeError
+from subgrid.numbers import time_step
 from subgrid.stepping.schemes import AbstractScheme
 
 
@@ -57,13 +58,14 @@ class Model(AbstractModel):
     tendency, which it is given if it takes it; a multi-step scheme re-uses its past values. Its
     memory advances once per step.
 
-    `dt`: seconds. `system` must offer what `subgrid.systems.AbstractSystem` does. Raises
-    ConfigError, naming what differs, for a closure that was built for another system.
+    `dt`: seconds. `system` must offer what `subgrid.systems.AbstractSystem` does. Raises ValueError
+    unless `dt` is a positive finite number, ConfigError, naming what differs, for a closure that
+    was built for another system.
     """
 
     system: Any
     scheme: AbstractScheme
-    dt: float = eqx.field(converter=float, static=True)
+    dt: float = eqx.field(converter=time_step, static=True)
     closure: Any = None
 
     def __check_init__(self):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import SupportsIndex
 
 import equinox as eqx
 import jax
@@ -9,6 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from subgrid.computing import lenient
+from subgrid.errors import ConfigError
+from subgrid.numbers import whole_number
 from subgrid.stepping.model import AbstractModel, Carry
 
 
@@ -100,12 +103,25 @@ def advance_segment(
     return jax.lax.scan(frame, carry, folded, length=frames)
 
 
+def frames_of(steps: SupportsIndex, save_every: SupportsIndex) -> tuple[int, int]:
+    """Return how many frames a run has, and `save_every` as an int.
+
+    Raises ConfigError unless `steps` is a positive multiple of `save_every`, both whole numbers.
+    """
+    count, every = whole_number("steps", steps), whole_number("save_every", save_every)
+    if count % every:
+        raise ConfigError(
+            f"steps must be a positive multiple of save_every, got {count} and {every}"
+        )
+    return count // every, every
+
+
 @lenient()
 def rollout(
     model: AbstractModel,
     state: PyTree,
-    steps: int,
-    save_every: int = 1,
+    steps: SupportsIndex,
+    save_every: SupportsIndex = 1,
     forcing: PyTree = None,
     key: PRNGKeyArray | None = None,
     checkpoint: bool = False,
@@ -118,13 +134,9 @@ def rollout(
     members before differentiating, or skip the update.
     Raises ValueError if `steps` is not a positive multiple of `save_every`.
     """
-    if save_every < 1 or steps < 1 or steps % save_every:
-        raise ValueError(
-            f"steps must be a positive multiple of save_every, got {steps} and {save_every}"
-        )
-    frames = steps // save_every
+    frames, every = frames_of(steps, save_every)
     carry, states = advance_segment(
-        model, model.init(state, key=key), frames, save_every, None, forcing, checkpoint
+        model, model.init(state, key=key), frames, every, None, forcing, checkpoint
     )
-    count = jnp.arange(1, frames + 1, dtype=jnp.int32) * save_every
+    count = jnp.arange(1, frames + 1, dtype=jnp.int32) * every
     return Trajectory(states, count, count * model.dt, carry.blew_up_at)

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from subgrid.computing import lenient
 from subgrid.errors import UnstableRunError
 from subgrid.stepping.model import Model
-from subgrid.stepping.rollout import advance_segment
+from subgrid.stepping.rollout import advance_segment, frames_of
 from subgrid.stepping.split import SplitModel
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ SEGMENT_STEPS = 2000
 def simulate(
     model: Model | SplitModel,
     state: PyTree,
-    steps: int,
-    save_every: int = 1,
+    steps: SupportsIndex,
+    save_every: SupportsIndex = 1,
     progress: bool | Callable[[int, int], None] = True,
     key: PRNGKeyArray | None = None,
 ) -> "xarray.Dataset":
@@ -39,26 +39,22 @@ def simulate(
     `save_every`, UnstableRunError if the initial state itself is out of bounds, ShapeError unless
     it is one state of the model's system.
     """
-    if save_every < 1 or steps < 1 or steps % save_every:
-        raise ValueError(
-            f"steps must be a positive multiple of save_every, got {steps} and {save_every}"
-        )
+    frames, every = frames_of(steps, save_every)
     report = _printer() if progress is True else progress or (lambda done, total: None)
     carry = model.init(state, key=key)
     if not bool(model.healthy(carry)):
         raise UnstableRunError("the initial state is not finite or out of its bounds")
-    frames = steps // save_every
-    per_segment = min(frames, max(1, SEGMENT_STEPS // save_every))
+    per_segment = min(frames, max(1, SEGMENT_STEPS // every))
     saved, done = [jax.tree.map(lambda leaf: np.asarray(leaf)[None], state)], 0
     while done < frames and int(carry.blew_up_at) < 0:
         count = min(per_segment, frames - done)
-        carry, states = advance_segment(model, carry, count, save_every)
+        carry, states = advance_segment(model, carry, count, every)
         saved.append(jax.tree.map(np.asarray, states))
         done += count
-        report(done * save_every, steps)
+        report(done * every, frames * every)
     blew_up_at = int(carry.blew_up_at)
-    healthy = 1 + (done if blew_up_at < 0 else (blew_up_at - 1) // save_every)
-    return _dataset(model, saved, healthy, save_every, blew_up_at)
+    healthy = 1 + (done if blew_up_at < 0 else (blew_up_at - 1) // every)
+    return _dataset(model, saved, healthy, every, blew_up_at)
 
 
 def _dataset(

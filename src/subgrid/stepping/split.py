@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
+from subgrid.numbers import time_step
 from subgrid.stepping.model import AbstractModel, Carry, check_home, started_memory
 
 
@@ -65,13 +66,11 @@ class SplitModel(AbstractModel):
     """
 
     system: Any
-    dt: float = eqx.field(converter=float, static=True)
+    dt: float = eqx.field(converter=time_step, static=True)
     closure: Any = None
     coupling: AbstractCoupling = AddAfter()
 
     def __check_init__(self):
-        if not self.dt > 0:
-            raise ValueError(f"dt must be positive, got {self.dt!r}")
         if not hasattr(self.system, "advance"):
             raise TypeError(
                 f"SplitModel steps systems that offer advance(state, dt, forcing); "

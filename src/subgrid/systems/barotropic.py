@@ -1,6 +1,6 @@
 """Barotropic vorticity on a doubly periodic plane, pseudo-spectral."""
 
-from typing import Any
+from typing import Any, SupportsFloat, SupportsIndex
 
 import equinox as eqx
 import jax
@@ -10,11 +10,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Complex, Float, PRNGKeyArray
 
 from subgrid.grids import PeriodicGrid, forward_of_each, inverse_of_each, two_thirds_mask
+from subgrid.numbers import positive_number, true_or_false
 from subgrid.stepping import RK4, AbstractScheme
 from subgrid.systems.base import (
     AbstractSystem,
     check_whole_waves,
     checked_dtype,
+    checked_grid,
     merged_constants,
     plain_number,
     plane_coordinates,
@@ -84,19 +86,19 @@ class BarotropicVorticity(AbstractSystem):
 
     def __init__(
         self,
-        nx: int,
-        ny: int | None = None,
+        nx: SupportsIndex,
+        ny: SupportsIndex | None = None,
         *,
-        length_x: float = 4 * np.pi,
-        length_y: float | None = None,
+        length_x: SupportsFloat = 4 * np.pi,
+        length_y: SupportsFloat | None = None,
         dealias: bool = True,
-        vorticity_bound: float = 1.0e3,
+        vorticity_bound: SupportsFloat = 1.0e3,
         dtype: DTypeLike = jnp.float32,
-        **constants: float,
+        **constants: SupportsFloat,
     ):
-        self.grid = PeriodicGrid(nx, ny or 0, float(length_x), float(length_y or 0.0))
-        self.dealias = bool(dealias)
-        self.vorticity_bound = float(vorticity_bound)
+        self.grid = checked_grid(nx, ny, length_x, length_y)
+        self.dealias = true_or_false("dealias", dealias)
+        self.vorticity_bound = positive_number("vorticity_bound", vorticity_bound)
         self._dtype = checked_dtype(dtype)
         values = merged_constants("BarotropicVorticity", _CONSTANTS, constants)
         refuse_negative(viscosity=values["viscosity"], drag=values["drag"])
@@ -127,7 +129,9 @@ class BarotropicVorticity(AbstractSystem):
             **{name: plain_number(value) for name, value in self.constants.items()},
         }
 
-    def with_grid(self, nx: int, ny: int | None = None, **changes: Any) -> "BarotropicVorticity":
+    def with_grid(
+        self, nx: SupportsIndex, ny: SupportsIndex | None = None, **changes: Any
+    ) -> "BarotropicVorticity":
         """Return the system on another grid of the same domain; `changes` override settings."""
         resized = self.grid.resized(nx, ny)
         sizes = {"nx": resized.nx, "ny": resized.ny}

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, SupportsFloat, SupportsIndex
 
 import equinox as eqx
 import jax
@@ -11,8 +11,9 @@ import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
-from subgrid.errors import ConfigError
+from subgrid.errors import ConfigError, KindError
 from subgrid.grids import PeriodicGrid
+from subgrid.numbers import finite_number, positive_number, shown, time_step, whole_number
 from subgrid.randomness import random_key
 from subgrid.registry import unknown_name_message
 from subgrid.stepping import AbstractScheme, Model
@@ -76,17 +77,18 @@ class AbstractSystem(eqx.Module):
         Of static fields alone: how many values there are is looked up while tracing.
         """
 
-    def model(self, dt: float, closure: Any = None, scheme: AbstractScheme | None = None) -> Model:
+    def model(
+        self, dt: SupportsFloat, closure: Any = None, scheme: AbstractScheme | None = None
+    ) -> Model:
         """Return the model that steps this system by `dt` seconds, with a closure if given.
 
-        Raises ConfigError, naming what differs, for a closure of another system.
+        Raises ValueError unless `dt` is a positive finite number, and ConfigError, naming what
+        differs, for a closure of another system.
         """
-        if not dt > 0:
-            raise ValueError(f"dt must be positive, got {dt!r}")
         return Model(
             system=self,
             scheme=self.default_scheme() if scheme is None else scheme,
-            dt=dt,
+            dt=time_step(dt),
             closure=closure,
         )
 
@@ -157,20 +159,47 @@ def plane_coordinates(
 
 
 def merged_constants(
-    owner: str, defaults: Mapping[str, float], given: Mapping[str, float]
+    owner: str, defaults: Mapping[str, float], given: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Return the defaults with what is given in place; raises ConfigError for unknown names."""
+    """Return the defaults with what is given in place.
+
+    Raises ConfigError for unknown names and for what is no finite number.
+    """
     for name in given:
         if name not in defaults:
             raise ConfigError(unknown_name_message(f"constant of {owner}", name, defaults))
-    return {**defaults, **{name: float(value) for name, value in given.items()}}
+    return {**defaults, **{name: finite_number(name, value) for name, value in given.items()}}
 
 
-def refuse_negative(**values: float) -> None:
-    """Raise ValueError if one of the values is negative."""
-    if min(values.values()) < 0:
-        got = " and ".join(repr(value) for value in values.values())
-        raise ValueError(f"{' and '.join(values)} must not be negative, got {got}")
+def refuse_negative(**values: SupportsFloat) -> None:
+    """Raise ValueError if one of the values is negative or no finite number."""
+    for name, value in values.items():
+        finite_number(name, value, least=0.0)
+
+
+def checked_grid(
+    nx: SupportsIndex,
+    ny: SupportsIndex | None,
+    length_x: SupportsFloat,
+    length_y: SupportsFloat | None = None,
+) -> PeriodicGrid:
+    """Return the grid of a system, with square cells where `ny` or `length_y` is not given.
+
+    Raises ConfigError for what is no size or no length.
+    """
+    columns = whole_number("nx", nx, least=4, even=True)
+    rows = columns if ny is None else whole_number("ny", ny, least=4, even=True)
+    height = 0.0 if length_y is None else positive_number("length_y", length_y)
+    return PeriodicGrid(columns, rows, positive_number("length_x", length_x), height)
+
+
+def known_configuration(name: str, known: Mapping[str, Any]) -> str:
+    """Return the name of a configuration; raises ConfigError unless it is one of `known`."""
+    if not isinstance(name, str):
+        raise KindError(f"configuration must be text, one of {', '.join(known)}, got {shown(name)}")
+    if name not in known:
+        raise ConfigError(unknown_name_message("configuration", name, known))
+    return name
 
 
 def check_whole_waves(forcing_wavenumber: float, grid: PeriodicGrid) -> None:
@@ -185,7 +214,10 @@ def check_whole_waves(forcing_wavenumber: float, grid: PeriodicGrid) -> None:
 
 def checked_dtype(dtype: DTypeLike) -> str:
     """Return the name of a precision; raises ConfigError unless float32 or, enabled, float64."""
-    name = np.dtype(dtype).name
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = shown(dtype)
     if name not in ("float32", "float64"):
         raise ConfigError(f"dtype must be float32 or float64, got {name}")
     if name == "float64" and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]

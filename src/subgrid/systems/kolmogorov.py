@@ -1,6 +1,6 @@
 """Kolmogorov flow: two-dimensional turbulence driven by a steady sine, on a staggered grid."""
 
-from typing import Any
+from typing import Any, SupportsFloat, SupportsIndex
 
 import equinox as eqx
 import jax
@@ -9,7 +9,6 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid, forward_of_each, inverse_of_each
 from subgrid.grids.staggered import (
     laplacian_eigenvalues,
@@ -18,12 +17,14 @@ from subgrid.grids.staggered import (
     staggered_laplacian,
     staggered_vorticity,
 )
-from subgrid.registry import unknown_name_message
+from subgrid.numbers import positive_number, time_step
 from subgrid.stepping import SSPRK3, AbstractScheme, SplitModel
 from subgrid.systems.base import (
     AbstractSystem,
     check_whole_waves,
     checked_dtype,
+    checked_grid,
+    known_configuration,
     merged_constants,
     plain_number,
     plane_coordinates,
@@ -105,20 +106,20 @@ class KolmogorovFlow(AbstractSystem):
 
     def __init__(
         self,
-        nx: int,
-        ny: int | None = None,
+        nx: SupportsIndex,
+        ny: SupportsIndex | None = None,
         configuration: str = "otness2025",
         *,
-        domain_scale: float | int | None = None,
-        velocity_bound: float = 50.0,
+        domain_scale: SupportsFloat | None = None,
+        velocity_bound: SupportsFloat = 50.0,
         dtype: DTypeLike = jnp.float32,
-        **constants: float,
+        **constants: SupportsFloat,
     ):
         values = _checked_constants(configuration, constants, domain_scale)
         self.domain_scale = values.pop("domain_scale")
-        self.grid = PeriodicGrid(nx, ny or 0, 2 * np.pi * self.domain_scale)
+        self.grid = checked_grid(nx, ny, 2 * np.pi * self.domain_scale)
         self.configuration = configuration
-        self.velocity_bound = float(velocity_bound)
+        self.velocity_bound = positive_number("velocity_bound", velocity_bound)
         self._dtype = checked_dtype(dtype)
         check_whole_waves(values["forcing_wavenumber"], self.grid)
         as_array = lambda value: jnp.asarray(np.asarray(value, np.float64), self._dtype)  # noqa: E731
@@ -152,7 +153,9 @@ class KolmogorovFlow(AbstractSystem):
             **{name: plain_number(c) for name, c in self.constants.items()},
         }
 
-    def with_grid(self, nx: int, ny: int | None = None, **changes: Any) -> "KolmogorovFlow":
+    def with_grid(
+        self, nx: SupportsIndex, ny: SupportsIndex | None = None, **changes: Any
+    ) -> "KolmogorovFlow":
         """Return the system on another grid of the same domain; `changes` override settings."""
         resized = self.grid.resized(nx, ny)
         if abs(resized.dx - resized.dy) > 1e-9 * resized.dx:
@@ -166,7 +169,9 @@ class KolmogorovFlow(AbstractSystem):
         """Return the scheme for `tendency` where one is wanted: SSPRK3, which suits a limiter."""
         return SSPRK3()
 
-    def model(self, dt: float, closure: Any = None, scheme: AbstractScheme | None = None) -> Any:
+    def model(
+        self, dt: SupportsFloat, closure: Any = None, scheme: AbstractScheme | None = None
+    ) -> Any:
         """Return the model that takes steps of `advance`; with a scheme, one that uses `tendency`.
 
         The increment of a closure is added after the step as published, dt · S(state before it);
@@ -174,7 +179,7 @@ class KolmogorovFlow(AbstractSystem):
         """
         if scheme is not None:
             return super().model(dt, closure, scheme)
-        return SplitModel(system=self, dt=dt, closure=closure)
+        return SplitModel(system=self, dt=time_step(dt), closure=closure)
 
     def coordinates(self) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
         """Return cell centres with their CF attributes; velocities sit on faces, half a cell on."""
@@ -276,16 +281,13 @@ class KolmogorovFlow(AbstractSystem):
 
 
 def _checked_constants(
-    configuration: str, given: dict[str, float], domain_scale: float | int | None
+    configuration: str, given: dict[str, Any], domain_scale: SupportsFloat | None
 ) -> dict[str, float]:
-    if configuration not in CONFIGURATIONS:
-        raise ConfigError(unknown_name_message("configuration", configuration, CONFIGURATIONS))
+    known_configuration(configuration, CONFIGURATIONS)
     if domain_scale is not None:
-        given = {**given, "domain_scale": float(domain_scale)}
+        given = {**given, "domain_scale": positive_number("domain_scale", domain_scale)}
     defaults = {**_COMMON, **CONFIGURATIONS[configuration]}
     values = merged_constants("KolmogorovFlow", defaults, given)
-    if not values["domain_scale"] > 0:
-        raise ValueError(f"domain_scale must be positive, got {values['domain_scale']!r}")
     refuse_negative(viscosity=values["viscosity"], drag=values["drag"])
     return values
 

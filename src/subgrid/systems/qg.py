@@ -1,7 +1,7 @@
 """Two-layer quasi-geostrophic flow on a doubly periodic β-plane with a mean vertical shear."""
 
 import dataclasses
-from typing import Any
+from typing import Any, SupportsFloat, SupportsIndex
 
 import equinox as eqx
 import jax
@@ -10,7 +10,6 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from subgrid.errors import ConfigError
 from subgrid.grids import (
     PeriodicGrid,
     derivative_wavenumbers,
@@ -18,11 +17,13 @@ from subgrid.grids import (
     inverse_of_each,
     two_thirds_mask,
 )
-from subgrid.registry import unknown_name_message
+from subgrid.numbers import finite_number, positive_number, true_or_false
 from subgrid.stepping import AB3, AbstractScheme
 from subgrid.systems.base import (
     AbstractSystem,
     checked_dtype,
+    checked_grid,
+    known_configuration,
     merged_constants,
     plain_number,
     plane_coordinates,
@@ -118,24 +119,25 @@ class TwoLayerQG(AbstractSystem):
 
     def __init__(
         self,
-        nx: int,
-        ny: int | None = None,
+        nx: SupportsIndex,
+        ny: SupportsIndex | None = None,
         configuration: str = "eddy",
         *,
-        length_x: float = 1.0e6,
-        length_y: float | None = None,
-        filter_sharpness: float = 1.0,
+        length_x: SupportsFloat = 1.0e6,
+        length_y: SupportsFloat | None = None,
+        filter_sharpness: SupportsFloat = 1.0,
         dealias: bool = False,
-        pv_bound: float = 1.0e-3,
+        pv_bound: SupportsFloat = 1.0e-3,
         dtype: DTypeLike = jnp.float32,
-        **constants: float,
+        **constants: SupportsFloat,
     ):
-        self.grid = PeriodicGrid(nx, ny or 0, float(length_x), float(length_y or 0.0))
-        self.configuration = configuration
-        self.dealias = bool(dealias)
-        self.pv_bound = float(pv_bound)
+        self.grid = checked_grid(nx, ny, length_x, length_y)
+        self.configuration = known_configuration(configuration, CONFIGURATIONS)
+        self.dealias = true_or_false("dealias", dealias)
+        self.pv_bound = positive_number("pv_bound", pv_bound)
         self._dtype = checked_dtype(dtype)
-        values = _checked_constants(configuration, constants, filter_sharpness)
+        filter_sharpness = finite_number("filter_sharpness", filter_sharpness, least=0.0)
+        values = _checked_constants(configuration, constants)
         self.upper_thickness = values.pop("upper_thickness")
         as_array = lambda value: jnp.asarray(np.asarray(value, np.float64), self._dtype)  # noqa: E731
         self.constants = {name: as_array(value) for name, value in values.items()}
@@ -207,7 +209,9 @@ class TwoLayerQG(AbstractSystem):
             **{name: plain_number(value) for name, value in self.constants.items()},
         }
 
-    def with_grid(self, nx: int, ny: int | None = None, **changes: Any) -> "TwoLayerQG":
+    def with_grid(
+        self, nx: SupportsIndex, ny: SupportsIndex | None = None, **changes: Any
+    ) -> "TwoLayerQG":
         """Return the system on another grid of the same domain; `changes` override settings."""
         resized = self.grid.resized(nx, ny)
         return TwoLayerQG(**{**self.settings(), "nx": resized.nx, "ny": resized.ny, **changes})
@@ -383,15 +387,10 @@ def _split(hat: Array) -> QGSpectrum:
     return QGSpectrum(hat.real, hat.imag)
 
 
-def _checked_constants(
-    configuration: str, given: dict[str, float], sharpness: float
-) -> dict[str, float]:
-    if configuration not in CONFIGURATIONS:
-        raise ConfigError(unknown_name_message("configuration", configuration, CONFIGURATIONS))
+def _checked_constants(configuration: str, given: dict[str, Any]) -> dict[str, float]:
     defaults = {**_COMMON, **CONFIGURATIONS[configuration]}
     values = merged_constants("TwoLayerQG", defaults, given)
     for name in ("deformation_radius", "thickness_ratio", "upper_thickness"):
-        if not values[name] > 0:
-            raise ValueError(f"{name} must be positive, got {values[name]!r}")
-    refuse_negative(bottom_drag=values["bottom_drag"], filter_sharpness=sharpness)
+        positive_number(name, values[name])
+    refuse_negative(bottom_drag=values["bottom_drag"])
     return values

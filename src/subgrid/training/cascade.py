@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ def train_cascade(
     plan: Plan | Sequence[Plan],
     *,
     folder: str | Path,
-    seed: int,
+    seed: SupportsIndex,
     zero_mean: bool = False,
     flux_form: bool = False,
     grid: PeriodicGrid | None = None,
@@ -64,7 +64,7 @@ def train_cascade(
     "`label` stage_j". A single-scale baseline gets the same budget with `updates` of the result.
     Raises ConfigError for plans or samples that do not fit or a cut without `grid`; see also `fit`.
     """
-    require_seed(seed)
+    seed = require_seed(seed)
     plans = _plans(plan, cascade, samples_train)
     scales = standardisation(samples_train)
     sources = Sources(samples_train, samples_validation, scales, inputs and inputs.count)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ def fit(
     batches: Callable[[int], Any],
     validate: Callable[[Any], Mapping[str, float]],
     folder: str | Path,
-    seed: int,
+    seed: SupportsIndex,
     settings: Mapping[str, Any] | None = None,
     where: Callable[[Any], Any] | None = None,
     callbacks: Sequence[Callback] = (),
@@ -53,7 +53,7 @@ def fit(
     validation loss is finite, and NothingLearnedError if no update took effect. `best_update` 0
     says that no update was better than what was given: no error, but see `training_remarks`.
     """
-    require_seed(seed)
+    seed = require_seed(seed)
     folder, mesh = Path(folder), data_mesh()
     folder.mkdir(parents=True, exist_ok=True)
     deciding = {

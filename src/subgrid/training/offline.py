@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import SupportsIndex
 
 from jaxtyping import Array
 
@@ -63,7 +64,7 @@ def train_offline(
     plan: Plan,
     *,
     folder: str | Path,
-    seed: int,
+    seed: SupportsIndex,
     zero_mean: bool = False,
     flux_form: bool = False,
     grid: PeriodicGrid | None = None,
@@ -88,7 +89,7 @@ def train_offline(
     loss, without noise, on a fixed subset of the validation split are kept. Resumes in `folder`;
     errors are those of `fit`.
     """
-    require_seed(seed)
+    seed = require_seed(seed)
     scales = standardisation(samples_train)
     unit = target_unit(samples_train, scales, seed, target_cut)
     form = zero_mean, flux_form, grid, inputs, target_cut, unit, divergence_free

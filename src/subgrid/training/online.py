@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import equinox as eqx
 import jax
@@ -14,8 +14,9 @@ from jaxtyping import Array, Float, Key, PyTree
 from subgrid.closures import state_to_channels
 from subgrid.data import Windows, statistics
 from subgrid.errors import ConfigError, ShapeError
+from subgrid.numbers import whole_number
 from subgrid.provenance import structure_text
-from subgrid.randomness import Stream, random_key
+from subgrid.randomness import Stream, random_key, require_seed
 from subgrid.stepping import AbstractModel, repeat
 from subgrid.training.checkpoint import tree_hash
 from subgrid.training.loop import fit
@@ -41,8 +42,8 @@ def train_online(
     plan: Plan,
     *,
     folder: str | Path,
-    seed: int,
-    steps_per_frame: int,
+    seed: SupportsIndex,
+    steps_per_frame: SupportsIndex,
     callbacks: Sequence[Callback] = (),
     label: str = "",
 ) -> OnlineResult:
@@ -71,7 +72,9 @@ def train_online(
     doi:10.1073/pnas.2101784118; a posteriori learning, Frezat et al. 2022,
     doi:10.1029/2022MS003124.
     """
-    _check_plan(plan, steps_per_frame)
+    _check_plan(plan)
+    seed = require_seed(seed)
+    steps_per_frame = whole_number("steps_per_frame", steps_per_frame)
     task = unrolled(closure, model_with, windows_train, steps_per_frame)
     model = model_with(closure)
     for windows in (windows_train, windows_validation):
@@ -216,15 +219,10 @@ def _settings(
     }
 
 
-def _check_plan(plan: Plan, steps_per_frame: int) -> None:
+def _check_plan(plan: Plan) -> None:
     if plan.noise.level > 0:
         raise ConfigError(
             f"noise level is {plan.noise.level!r}; online training draws none: leave it at 0."
-        )
-    whole = isinstance(steps_per_frame, int) and not isinstance(steps_per_frame, bool)
-    if not whole or steps_per_frame < 1:
-        raise ConfigError(
-            f"steps_per_frame is {steps_per_frame!r}; it must be a whole number of at least 1."
         )
 
 

@@ -8,8 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 import optax
 
 from subgrid.errors import ConfigError, UnknownNameError
+from subgrid.numbers import finite_number, positive_number
 from subgrid.registry import Registry, unknown_name_message
-from subgrid.training.schedules import Schedule, require_positive
+from subgrid.training.schedules import Schedule
 
 CLIPS = ("norm", "legacy")
 
@@ -84,7 +85,7 @@ class AdamW:
 
     def __post_init__(self):
         _check(self)
-        if not 0 <= self.weight_decay < 1:
+        if not 0 <= finite_number("weight_decay", self.weight_decay) < 1:
             raise ConfigError(f"weight_decay is {self.weight_decay!r}; it must lie in [0, 1).")
 
     def transformation(self) -> optax.GradientTransformation:
@@ -113,10 +114,10 @@ def _clipping(clip: str | None, limit: float) -> optax.GradientTransformation:
 def _check(optimiser: Adam | AdamW) -> None:
     for name in ("b1", "b2"):
         value = getattr(optimiser, name)
-        if not 0 <= value < 1:
+        if not 0 <= finite_number(name, value) < 1:
             raise ConfigError(f"{name} is {value!r}; it must lie in [0, 1).")
-    require_positive("epsilon", optimiser.epsilon)
-    require_positive("clip_at", optimiser.clip_at)
+    positive_number("epsilon", optimiser.epsilon)
+    positive_number("clip_at", optimiser.clip_at)
     if optimiser.clip is not None and optimiser.clip not in CLIPS:
         raise UnknownNameError(unknown_name_message("clip", str(optimiser.clip), CLIPS))
 

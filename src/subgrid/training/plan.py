@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from subgrid.errors import ConfigError
+from subgrid.numbers import finite_number, whole_number
 from subgrid.randomness import Stream, generator
 from subgrid.training.optimisers import Optimiser
 
@@ -38,16 +39,13 @@ class Noise:
     from_update: int = 0
 
     def __post_init__(self):
-        if not 0 <= self.level < float("inf"):
-            raise ConfigError(f"noise level is {self.level!r}; it must be a number of at least 0.")
-        if not 0 <= self.clean_fraction <= 1:
+        finite_number("noise level", self.level, least=0.0)
+        if not 0 <= finite_number("noise clean_fraction", self.clean_fraction) <= 1:
             raise ConfigError(
                 f"noise clean_fraction is {self.clean_fraction!r}; it must lie between 0 and 1."
             )
-        if self.from_update < 0:
-            raise ConfigError(
-                f"noise from_update is {self.from_update!r}; it must not be negative."
-            )
+        start = whole_number("noise from_update", self.from_update, least=0)
+        object.__setattr__(self, "from_update", start)
 
     def draw(
         self, shape: tuple[int, ...], *, seed: int, update: int
@@ -99,9 +97,8 @@ class Plan:
             value = getattr(self, name)
             if name == "chunk" and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"{name} is {value!r}; it must be a whole number of at least 1.")
-        if self.ema is not None and not 0 < self.ema < 1:
+            object.__setattr__(self, name, whole_number(name, value))
+        if self.ema is not None and not 0 < finite_number("ema", self.ema) < 1:
             raise ConfigError(
                 f"ema is {self.ema!r}; it must lie between 0 and 1, for example 0.999."
             )

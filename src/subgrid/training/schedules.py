@@ -1,6 +1,5 @@
 """Learning rates as functions of the number of updates made so far."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from subgrid.errors import ConfigError
+from subgrid.numbers import finite_number, positive_number, whole_number
 from subgrid.registry import Registry
 
 Schedule = Callable[[Any], Any]
@@ -25,7 +25,7 @@ class Constant:
     peak: float
 
     def __post_init__(self):
-        require_positive("peak learning rate", self.peak)
+        positive_number("peak learning rate", self.peak)
 
     def __call__(self, update: Any) -> Float[Array, ""]:
         """Return `peak`, whatever the update."""
@@ -50,8 +50,10 @@ class WarmupCosine:
     end: float = 0.0
 
     def __post_init__(self):
-        require_positive("peak learning rate", self.peak)
-        if not 0 <= self.end <= self.peak:
+        positive_number("peak learning rate", self.peak)
+        for name in ("updates", "warmup"):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), least=0))
+        if not 0 <= finite_number("end learning rate", self.end) <= self.peak:
             raise ConfigError(
                 f"end learning rate {self.end!r} must lie between 0 and the peak {self.peak!r}."
             )
@@ -71,9 +73,3 @@ class WarmupCosine:
 
 
 SCHEDULES = Registry("schedule", {"constant": Constant, "cosine": WarmupCosine})
-
-
-def require_positive(what: str, value: float) -> None:
-    """Raise ConfigError, naming the setting, unless `value` is a positive finite number."""
-    if not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
-        raise ConfigError(f"{what} is {value!r}; it must be a positive finite number.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 from jaxtyping import Array
 
@@ -24,7 +24,7 @@ def train_separated(
     task: str,
     low: int,
     folder: str | Path,
-    seed: int,
+    seed: SupportsIndex,
     callbacks: Sequence[Callback] = (),
     label: str = "",
 ) -> FitResult:
@@ -36,7 +36,7 @@ def train_separated(
     forcing at the size of the samples. `network` maps the state's channels, for "buildup" and the
     forcing's, to those of the forcing. Resumes in `folder`; errors are those of `fit`.
     """
-    require_seed(seed)
+    seed = require_seed(seed)
     scales = standardisation(samples_train)
     whole = SeparatedNetwork(network, scales.inputs, scales.targets, task, low)
 
