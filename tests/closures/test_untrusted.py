@@ -9,7 +9,11 @@ from subgrid.closures import LearnedClosure, load_closure, save_closure
 from subgrid.errors import ConfigError, CorruptFileError, UntrustedCodeError
 
 RUN = {"object": "cProfile:run"}
-PARTIAL = {"func": RUN, "args": ["import pathlib; pathlib.Path('ran').touch()"], "keywords": {"dict": {}}}
+PARTIAL = {
+    "func": RUN,
+    "args": ["import pathlib; pathlib.Path('ran').touch()"],
+    "keywords": {"dict": {}},
+}
 MODULE = """
 open("ran", "w").close()
 import equinox as eqx

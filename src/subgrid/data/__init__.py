@@ -1,7 +1,7 @@
 """Datasets of coarse states and subgrid forcings: made from a truth, stored, described, read."""
 
-from subgrid.data.generation import GenerationSummary, Split, generate, generate_all
 from subgrid.data.decoding import check_decoded_size
+from subgrid.data.generation import GenerationSummary, Split, generate, generate_all
 from subgrid.data.loader import Samples, describe_left_out, fits_in_memory
 from subgrid.data.mapping import dask_map, process_map
 from subgrid.data.observing import Observer
@@ -25,10 +25,10 @@ __all__ = [
     "Truth",
     "VariableStatistics",
     "Windows",
+    "check_decoded_size",
     "choose_starts",
     "dask_map",
     "describe_left_out",
-    "check_decoded_size",
     "fits_in_memory",
     "generate",
     "generate_all",

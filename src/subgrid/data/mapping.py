@@ -44,12 +44,6 @@ def process_map(workers: int) -> Iterator[Map]:
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
     before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(_jax_settings(),),
-    )
 
     def over_processes(function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
         try:
@@ -60,7 +54,13 @@ def process_map(workers: int) -> Iterator[Map]:
                 "run the same again, with fewer workers if memory was short"
             ) from error
 
-    with _environment(_OF_WORKERS):
+    with _environment(_OF_WORKERS):  # the pool starts a process of its own at once
+        pool = ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(_jax_settings(),),
+        )
         try:
             yield over_processes
         except BaseException:
