@@ -1,6 +1,7 @@
 """What a file may name: known classes and activations, and whatever its reader trusts."""
 
 import logging
+import sys
 
 import jax
 import pytest
@@ -85,3 +86,19 @@ def test_what_is_trusted_is_named_once(caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "once/model.json names code of its own, which runs since you trust it: a:B"
     ]
+
+
+def test_the_current_folder_is_searched_last_and_for_typed_names_only(tmp_path, monkeypatch):
+    (tmp_path / "typed_by_me.py").write_text("class Closure: pass\n")
+    (tmp_path / "equinox.py").write_text("raise SystemExit('stands in for the package')\n")
+    elsewhere = [path for path in sys.path if path]
+    monkeypatch.setattr(sys, "path", list(elsewhere))
+    monkeypatch.chdir(tmp_path)
+    CLOSURES.get("smagorinsky")
+    assert sys.path == elsewhere
+    assert CLOSURES.get("typed_by_me:Closure").__name__ == "Closure"
+    assert sys.path == [*elsewhere, str(tmp_path)]
+    assert CLOSURES.get("equinox:Module").__name__ == "Module"
+    CLOSURES.get("typed_by_me:Closure")
+    assert sys.path == [*elsewhere, str(tmp_path)]
+    del sys.modules["typed_by_me"]

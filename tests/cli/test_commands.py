@@ -27,6 +27,24 @@ def test_help_imports_no_jax():
     assert "--dry-run" in done.stdout
 
 
+def test_what_lies_in_the_current_folder_is_not_run(tmp_path):
+    for name in ("equinox", "rich", "tomllib"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('this is not the package')\n")
+    # -P: as the program `subgrid`, which Python starts without the current folder on its path
+    code = "import sys; from subgrid.cli import main; sys.exit(main(['list']))"
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "smagorinsky" in done.stdout
+
+
+def test_messages_do_not_steer_the_terminal(cli):
+    code, _, err = cli("run", "a\x1b[2Jb.toml")
+    assert code == 2
+    assert "\x1b" not in err
+    assert "x1b[2Jb.toml" in err
+
+
 def test_version(cli):
     import subgrid
 

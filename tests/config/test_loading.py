@@ -268,3 +268,49 @@ def test_a_pretrained_model_has_its_own_keys():
     assert config_from_dict(tomllib.loads(config_to_toml(config))) == config
     with pytest.raises(ConfigError, match=r"models\.ready\.bundel: unknown key.*'bundle'"):
         config_from_dict({**tables, "models": [*tables["models"], {**ready, "bundel": "x"}]})
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "/etc", "a\\b", "", ".hidden", "a b"])
+@pytest.mark.parametrize("key", ["name", "profile"])
+def test_what_names_a_folder_leads_nowhere_else(key, name):
+    tables = load_config(SMALLEST).to_dict()
+    with pytest.raises(
+        ConfigError, match=f"{key}: got {name!r}; must be letters".replace("\\", ".+")
+    ):
+        config_from_dict(tables | {key: name})
+
+
+def test_a_profile_that_names_another_folder_is_refused(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(SMALLEST.read_text() + '\n[profiles."../../up"]\nseed = 1\n')
+    with pytest.raises(ConfigError, match=r"profile: got '\.\./\.\./up'"):
+        load_config(file, "../../up")
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"description": "a\x1b]0;title\x07b"}, "description"),
+        ({"description": "a\u202eb"}, "description"),
+        ({"name": "a\x00b"}, "name"),
+        ({"truth": {"system": "qg\x1b[2J"}}, "truth.system"),
+        ({"truth": {"constants": {"beta\r": 1.0}}}, r"truth.constants.beta"),
+        ({"models": [{"name": "none", "kind": "none", "note": ["\x9b"]}]}, "models.note"),
+    ],
+)
+def test_characters_that_steer_a_terminal_are_refused(changes, key):
+    with pytest.raises(ConfigError, match="steer a terminal") as caught:
+        config_from_dict(changes)
+    assert key in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_a_description_may_have_lines_and_letters_of_any_language():
+    tables = load_config(SMALLEST).to_dict()
+    text = "Größe, κ², ночь, 海氷, رياح\n\tsecond line"
+    assert config_from_dict(tables | {"description": text}).description == text
+
+
+def test_a_config_file_of_your_own_may_be_a_link(tmp_path):
+    (tmp_path / "mine.toml").symlink_to(SMALLEST)
+    assert load_config(tmp_path / "mine.toml") == load_config(SMALLEST)

@@ -50,6 +50,13 @@ def test_worker_that_dies_is_explained():
         list(over_processes(os._exit, [3]))
 
 
+def test_a_worker_runs_nothing_that_lies_in_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "pickle.py").write_text("import os\nos._exit(9)\n")
+    monkeypatch.chdir(tmp_path)
+    with process_map(1) as over_processes:
+        assert list(over_processes(abs, [-3])) == [3]
+
+
 def test_process_map_leaves_the_environment_alone():
     before = dict(os.environ)
     with process_map(1) as over_processes:

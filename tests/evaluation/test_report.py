@@ -1,5 +1,6 @@
 """The report: whole, self-contained, and honest about what is missing."""
 
+import dataclasses
 import re
 
 import subgrid
@@ -17,6 +18,7 @@ from subgrid.evaluation import (
     write_markdown,
     write_report,
 )
+from subgrid.evaluation.report import ReportImage, plain_markdown
 from subgrid.evaluation.style import BASELINE, TRUTH, looks
 
 
@@ -30,6 +32,59 @@ def test_the_page_needs_nothing_else(data):
     assert "A &lt;small&gt; run" in page
     assert page.count("<img") == sum(len(figure.images) for figure in data.figures)
     assert all(image.alt for figure in data.figures for image in figure.images)
+
+
+HOSTILE = (
+    "<script>alert(1)</script> [x](javascript:alert(1)) a|b &lt;i&gt;\n# head\n\n[x]: http://x"
+)
+
+
+def hostile(value):
+    """Return report data with a hostile text in place of every text but images."""
+    if isinstance(value, ReportImage):
+        return dataclasses.replace(value, alt=HOSTILE)
+    if dataclasses.is_dataclass(value):
+        kept = {"outcome": "better"} if hasattr(value, "outcome") else {}
+        found = {f.name: hostile(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return dataclasses.replace(value, **{**found, **kept})
+    if isinstance(value, tuple):
+        return tuple(map(hostile, value))
+    return HOSTILE if isinstance(value, str) else value
+
+
+def test_texts_of_users_are_shown_and_do_nothing(data):
+    """Names and descriptions end up in reports that others open, or convert to HTML."""
+    made = hostile(data)
+    page = render_html(made)
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    images = {image.name: "p.png" for figure in made.figures for image in figure.images}
+    text = render_markdown(made, images)
+    lines = text.split("\n")
+    code = lines.index("```"), len(lines) - lines[::-1].index("```") - 1
+    shown = "\n".join([*lines[: code[0]], *lines[code[1] + 1 :]])
+    assert "<script" not in shown
+    assert "](javascript" not in shown
+    assert "&amp;lt;i&amp;gt;" in shown  # as it was written
+
+    assert not [line for line in lines if line.startswith(("# head", "[x]:"))]
+    rows = [line for line in lines if line.startswith("| ")]
+    widths = {len(table.columns) for table in made.tables} | {len(made.overview.columns)}
+    assert {row.count("|") - 1 for row in rows} == widths
+
+
+def test_our_own_texts_are_left_as_they_are():
+    for text in ("Otness, Zanna & Bruna", "p < 0.05", "0.7 [0.6, 0.8]", "q_forcing", "a*b", "#1"):
+        assert plain_markdown(text) == text
+
+
+def test_the_page_lets_no_script_run_and_loads_nothing(data):
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', render_html(data))
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.group(1).split(";"))
+    assert rules["default-src"] == "'none'"  # scripts, frames, connections, fonts
+    assert rules["img-src"] == "data:"
+    assert rules["style-src"] == "'unsafe-inline'"
+    assert {"base-uri", "form-action"} <= set(rules)
 
 
 def test_the_page_says_what_happened(data):

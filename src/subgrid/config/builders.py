@@ -104,9 +104,9 @@ def _check_code_of_network(
 ) -> None:
     """Raise UntrustedCodeError for a network of other packages than the config names.
 
-    It would be trained for hours, saved, and then not read again. `network`: traced.
+    It would be trained for hours, saved, and then not read again; so would one that cannot be saved
+    (ConfigError). `network`: traced.
     """
-    import equinox as eqx
     import jax
     import numpy as np
 
@@ -115,9 +115,10 @@ def _check_code_of_network(
     untraced = jax.tree.map(
         lambda leaf: np.empty(0) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf, network
     )
-    if isinstance(network, eqx.Module):  # others cannot be saved, which is said where they are
-        names = {name: name for name in code_named_by(untraced)}
-        require_trust(f"the network of {model.name!r}", names, trust or own_packages(config))
+    with _naming(f"the network of {model.name}"):
+        named = code_named_by(untraced)
+    names = {name: name for name in named}
+    require_trust(f"the network of {model.name!r}", names, trust or own_packages(config))
 
 
 def build_system(config: Config) -> Any:

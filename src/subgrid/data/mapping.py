@@ -43,14 +43,6 @@ def process_map(workers: int) -> Iterator[Map]:
     """
     workers = whole_number("workers", workers)
     before = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    started = context.Event()
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=context,
-        initializer=_start_worker,
-        initargs=(computing.for_workers(), started),
-    )
 
     def over_processes(function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
         try:
@@ -68,7 +60,15 @@ def process_map(workers: int) -> Iterator[Map]:
                 "run the same again, with fewer workers if memory was short"
             ) from error
 
-    with _environment(_OF_WORKERS):
+    with _environment(_OF_WORKERS):  # the pool starts a process of its own at once
+        context = multiprocessing.get_context("spawn")
+        started = context.Event()
+        pool = ProcessPoolExecutor(
+            workers,
+            mp_context=context,
+            initializer=_start_worker,
+            initargs=(computing.for_workers(), started),
+        )
         try:
             yield over_processes
         except BaseException:

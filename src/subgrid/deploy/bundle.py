@@ -97,7 +97,7 @@ class Bundle:
         """
         valid, file = self.metadata["valid_for"], self.folder / MODEL_FILE
         name, settings = valid["system"], {**valid["settings"], **valid["online"]}
-        if name not in SYSTEMS.names():
+        if ":" in name:  # other names are those of registries
             require_trust(file, {f"valid_for.system = {name!r}": name}, self.trust)
         build = SYSTEMS.get(name)
         try:
