@@ -191,7 +191,7 @@ def _hash_of(array: NDArray) -> str:
 
 
 def _save(path: Path, sums: RunSums, carry: Carry, mark: str) -> None:
-    """Write all that a run needs to go on, as arrays: only these are under the checksum."""
+    """Write all that a run needs to go on."""
     arrays = {f"sums/{name}": value for name, value in sums.to_arrays().items()}
     for index, leaf in enumerate(jax.tree.leaves(carry)):
         arrays[f"carry/{index:03d}"] = _plain(leaf)
