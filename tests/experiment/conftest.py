@@ -9,7 +9,7 @@ import pytest
 
 from subgrid.config import load_config
 from subgrid.evaluation import report
-from subgrid.experiment import run_experiment
+from subgrid.experiment import markdown, run_experiment
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -40,3 +40,16 @@ def finished(tmp_path_factory, worker_id):
 def a_copy(finished, tmp_path):
     """A copy of the finished run."""
     return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+@pytest.fixture
+def pages(monkeypatch):
+    """Stands for the report's content, which takes long to draw; the test may change it."""
+    pages = {"text": b"one"}
+    monkeypatch.setattr(markdown, "report_data", lambda folder: None)
+
+    def files(data, path):
+        return {path.parent / "figures" / "run-a.png": b"image", path: pages["text"]}
+
+    monkeypatch.setattr(markdown, "markdown_files", files)
+    return pages

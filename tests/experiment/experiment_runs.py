@@ -8,6 +8,8 @@ import sys
 import threading
 from pathlib import Path
 
+from subgrid.experiment import Progress
+
 SMALLEST = Path(__file__).with_name("smallest.toml")
 PIXEL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB"
@@ -16,6 +18,16 @@ PIXEL = (
 # never the same twice, as is the checksum of a line with one of them
 _TIMES = ("seconds", "update_seconds", "cost", "verdict", "checksum")
 _DIFFERING = ("costs.json", "costs.sha256", "card.md", "data_from.json", "files.sha256")
+
+
+class Notes(Progress):
+    """Keeps every line of news."""
+
+    def __init__(self):
+        self.lines = []
+
+    def note(self, text):
+        self.lines.append(text)
 
 
 def start(*arguments, cwd=None):

@@ -29,7 +29,7 @@ def test_a_folder_opens_again_with_the_same_config(tmp_path):
 
 
 def test_another_config_is_refused_and_the_difference_named(tmp_path):
-    RunFolder.create(tmp_path, TINY)
+    RunFolder.create(tmp_path, TINY).mark_done("simulate", 1.0, [])
     with pytest.raises(RunFolderError, match=r"training\.updates: there 6, here 13"):
         RunFolder.create(tmp_path, with_set("training.updates=13"))
     with pytest.raises(RunFolderError, match=r"models\.cascade\.width"):

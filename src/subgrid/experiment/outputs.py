@@ -24,7 +24,7 @@ OUTPUTS = {
 
 _SPLIT = rf"data/({'|'.join(SPLITS)})"
 _ASIDE = r"\.[^/]+\.(subgrid-[0-9a-f]{8}|unfinished|\d+)"  # the latter of earlier versions
-_MODEL = r"models/(?P<model>[^/]+)/(seed_\d+/)?"
+_MODEL = r"models/[^/]+/(seed_\d+/)?"
 _LIST = r"evaluation/(costs|(calibration/)?(reference|(online|offline)/.+)|separated/.+)\.sha256"
 _RESULTS = {
     "simulate": rf"{_SPLIT}\.(zarr/(\w+/)*(zarr\.json|c(/\d+)*)|records/\d+\.json|statistics\.json)"
@@ -125,10 +125,10 @@ def _name(folder: RunFolder, file: Path) -> str:
 
 
 def _counts(folder: RunFolder, stage: str, file: Path) -> bool:
-    found = re.fullmatch(_RESULTS[stage], _name(folder, file))
-    if found is None or not file.is_file():
+    name = _name(folder, file)
+    if not re.fullmatch(_RESULTS[stage], name) or not file.is_file():
         return False
-    return stage != "train" or found["model"] in _model_names(folder.config)
+    return stage != "train" or name.split("/")[1] in _model_names(folder.config)
 
 
 def _is_leftover(folder: RunFolder, stage: str, file: Path) -> bool:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import xarray
 
 
+_OF_A_STORE = re.compile(r"(\w+/)*(zarr\.json|c(/\d+)*)")
 CALIBRATION = "calibration"  # where, in its folder, the evaluation keeps that of the noise
 
 
@@ -193,7 +194,8 @@ def _hash_of_all(path: Path) -> str:
     if path.is_file():
         return file_hash(path)
     found = {file.relative_to(path).as_posix(): file for file in files_below(path)}
-    lines = "".join(f"{file_hash(found[name])}  {name}\n" for name in sorted(found))
+    names = [name for name in sorted(found) if _OF_A_STORE.fullmatch(name)]
+    lines = "".join(f"{file_hash(found[name])}  {name}\n" for name in names)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 

@@ -186,10 +186,11 @@ def _look_at(folder: RunFolder, wanted: Sequence[str], force: bool, progress: Pr
     Raises RunFolderError if one of them, or one before them, is not, or is to be made again.
     """
     for stage in STAGES[: STAGES.index(wanted[-1]) + 1]:
-        if force or not folder.is_done(stage):
+        again = force and stage in wanted
+        if again or not folder.is_done(stage):
             raise RunFolderError(
                 f"{folder.path} cannot be written to, and {stage!r} "
-                f"{'would be made again (--force)' if force else 'is not finished'}. Copy the "
+                f"{'would be made again (--force)' if again else 'is not finished'}. Copy the "
                 "folder to where you may write, or ask for leave to write there."
             )
     for stage in wanted:
