@@ -10,7 +10,7 @@ from pyqg_jax import qg_model
 
 import subgrid
 from subgrid import nn
-from subgrid.closures import LearnedClosure, holds_closure, save_closure
+from subgrid.closures import Inputs, LearnedClosure, holds_closure, save_closure
 from subgrid.deploy import bundle as module
 from subgrid.deploy import (
     bundles,
@@ -65,6 +65,24 @@ def test_a_bundle_builds_the_system_it_was_tested_in(tmp_path):
     bundle = load_bundle(write(tmp_path / "b", online))
     assert bundle.system().settings() == online.settings()
     assert bundle.system(nx=32, ny=32).grid.nx == 32
+
+
+def test_its_closure_runs_in_the_system_it_was_tested_in(tmp_path):
+    """Where the free runs have another filter than the data, inputs are formed by their system."""
+    online, seen = SYSTEM.with_grid(16, filter_sharpness=4.0), Inputs(SYSTEM, ("q", "tendency"))
+    trained = LearnedClosure(
+        nn.build("4x3-x3", in_channels=4, out_channels=2, key=jax.random.key(0)),
+        nn.Scaler.identity(4),
+        nn.Scaler.identity(2),
+        inputs=seen,
+    )
+    metadata = {"valid_for": validity("qg", SYSTEM, online, "operator1"), "dt": 3600.0}
+    write_bundle(trained, tmp_path / "b", metadata=metadata, card=CARD)
+    bundle = load_bundle(tmp_path / "b")
+    model = bundle.system().model(bundle.metadata["dt"], bundle.closure)
+    assert float(model.closure.inputs.system.filter_sharpness) == 4.0
+    with pytest.raises(ConfigError, match=r"beta = 2e-11 \(closure\), 1e-11 \(model\)"):
+        bundle.system(beta=1e-11).model(3600.0, bundle.closure)
 
 
 def test_a_bundle_goes_into_pyqg_jax(tmp_path):

@@ -1,6 +1,7 @@
 """What a closure is, and the check that finds a wrong one before a run compiles it."""
 
 import abc
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -91,7 +92,7 @@ class AbstractClosure(eqx.Module):
         differing = self.differences(system)
         if not self.moves(differing):
             self.check_system(system)
-        return eqx.tree_at(lambda c: c.system, self, system) if differing else self
+        return _with_system(self, system) if differing else self
 
     @property
     def takes_tendency(self) -> bool:
@@ -120,6 +121,20 @@ def in_system(closure: Any, system: AbstractSystem) -> Any:
     `AbstractClosure`, come back as they are.
     """
     return closure.in_system(system) if isinstance(closure, AbstractClosure) else closure
+
+
+def _with_system(closure: AbstractClosure, system: AbstractSystem) -> AbstractClosure:
+    """Return a closure with `system` in the field that holds its own, bare or as a `value`."""
+    for field in dataclasses.fields(closure):
+        held = getattr(closure, field.name)
+        if isinstance(held, AbstractSystem):
+            new = system
+        elif isinstance(getattr(held, "value", None), AbstractSystem):
+            new = type(held)(system)  # a holder that keeps it from being trained
+        else:
+            continue
+        return eqx.tree_at(lambda c, name=field.name: getattr(c, name), closure, new)
+    return closure
 
 
 def check_closure(closure: Any, system: Any, state: PyTree = None) -> None:

@@ -40,8 +40,9 @@ def in_pyqg_jax(
     pyqg-jax model, for example in `SteppedModel(..., AB3Stepper(dt))`. The closure's memory is the
     host's `param_aux`; `key` is the random key of a stochastic closure.
 
-    Raises ConfigError if the host is another model than `system`, TypeError or ShapeError for a
-    closure that does not fit, and ImportError without pyqg-jax.
+    Raises ConfigError if the host is another model than `system` or the closure was built for
+    another flow than that (see `subgrid.closures.in_system`), TypeError or ShapeError for a closure
+    that does not fit, and ImportError without pyqg-jax.
     """
     from pyqg_jax.parameterizations import ParameterizedModel, q_parameterization
 
@@ -76,8 +77,8 @@ class PyqgParameterization:
     is compiled once and runs in the precision of `system`. `key`: random key of a stochastic
     closure. Its memory begins anew with every object, so each host model needs its own.
 
-    Raises TypeError or ShapeError for a closure that does not fit `system`; a call raises
-    ConfigError if the host is another model than `system`.
+    Raises TypeError or ShapeError for a closure that does not fit `system`, ConfigError for one of
+    another flow; a call raises ConfigError if the host is another model than `system`.
     """
 
     def __init__(

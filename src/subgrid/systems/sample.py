@@ -23,12 +23,12 @@ def check_sample(system: Any, value: Any, name: str) -> None:
     """
     if isinstance(value, system.State):
         wanted = _state_shapes(system)
-        if [shape for _, shape in _shapes(value)] != list(wanted.values()):
+        if _shapes(value) != list(wanted.values()):
             _refuse(value, ", ".join(f"{n} {shape}" for n, shape in wanted.items()), name)
     elif system.Evolved is not None and isinstance(value, system.Evolved):
         columns = system.grid.spectral_shape
         halves = {(*shape[:-2], *columns) for shape in _state_shapes(system).values()}
-        if any(shape not in halves for _, shape in _shapes(value)):
+        if any(shape not in halves for shape in _shapes(value)):
             _refuse(value, " or ".join(map(str, sorted(halves))), name)
 
 
@@ -69,16 +69,18 @@ def _state_shapes(system: Any) -> dict[str, tuple[int, ...]]:
         ) from None
 
 
-def _shapes(value: Any) -> list[tuple[str, tuple[int, ...]]]:
-    """Return the path and the shape of each array; shapes stand for arrays while tracing."""
+def _shapes(value: Any) -> list[tuple[int, ...]]:
+    """Return the shape of each array; while shapes are traced, structs stand for arrays."""
     return [
-        (jax.tree_util.keystr(path).lstrip("."), tuple(getattr(leaf, "shape", np.shape(leaf))))
-        for path, leaf in jax.tree_util.tree_leaves_with_path(value)
+        tuple(leaf.shape) if hasattr(leaf, "shape") else np.shape(leaf)
+        for leaf in jax.tree.leaves(value)
     ]
 
 
 def _refuse(value: Any, wanted: str, name: str) -> None:
-    got = ", ".join(f"{path} {shape}" for path, shape in _shapes(value))
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(value)]
+    names = [jax.tree_util.keystr(path).lstrip(".") for path in paths]
+    got = ", ".join(f"{n} {shape}" for n, shape in zip(names, _shapes(value), strict=True))
     raise ShapeError(
         f"{name} takes one sample, a {type(value).__name__} of {wanted}, but got {got}. For "
         "several, use jax.vmap; for another grid, the system of that grid."
