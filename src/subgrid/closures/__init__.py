@@ -2,7 +2,7 @@
 
 from subgrid.closures._channels import channels_to_state, state_to_channels
 from subgrid.closures.backscatter import BackscatterBiharmonic
-from subgrid.closures.base import AbstractClosure, check_closure
+from subgrid.closures.base import CLAIMS, AbstractClosure, check_closure
 from subgrid.closures.hybrid_symbolic import HybridSymbolic
 from subgrid.closures.inputs import TENDENCY, Inputs
 from subgrid.closures.learned import LearnedClosure, in_system, with_energy_limit
@@ -36,6 +36,7 @@ CLOSURES = Registry(
 )
 
 __all__ = [
+    "CLAIMS",
     "CLOSURES",
     "MODEL_FILE",
     "TENDENCY",

@@ -46,6 +46,11 @@ class BackscatterBiharmonic(AbstractClosure):
         self.backscatter_constant = as_parameter(backscatter_constant, self.system)
 
     @property
+    def claims(self) -> tuple[str, ...]:
+        """Return what holds of every increment."""
+        return ("conserves mean", "translation invariant", "mirror symmetric")
+
+    @property
     def system(self) -> TwoLayerQG:
         """The system that the closure was made for; its numbers are fixed."""
         return self._system.value

@@ -9,6 +9,17 @@ from jaxtyping import PyTree
 
 from subgrid.errors import ShapeError
 
+# what a class may claim of its increments, for `subgrid check` to test
+CLAIMS = (
+    "conserves mean",
+    "dissipates energy",
+    "conserves energy",
+    "dissipates enstrophy",
+    "conserves enstrophy",
+    "translation invariant",
+    "mirror symmetric",
+)
+
 
 class AbstractClosure(eqx.Module):
     """Maps a resolved state to what the unresolved scales add to its tendency.
@@ -22,9 +33,19 @@ class AbstractClosure(eqx.Module):
     already, sets `takes_tendency` and accepts it as the keyword `tendency`: like the state, per
     second, without the increment; None where no model calls it or where `forcing` is given.
 
+    What a class guarantees of every increment it names in `claims`, some of `CLAIMS`: `subgrid
+    check` fails where that does not hold, and only reports the rest. Means are those of each array
+    and level; energy is kinetic and available potential, as the system's diagnostics have them;
+    shifts are by whole cells; "mirror symmetric" where the system is.
+
     A user's own closure subclasses this, is built as `Class(system, **arguments)`, and is named
     "module:Class" wherever a closure is chosen by name.
     """
+
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """Return what holds of every increment, in the words of `CLAIMS`; nothing by default."""
+        return ()
 
     @property
     def takes_tendency(self) -> bool:

@@ -52,6 +52,11 @@ class HybridSymbolic(AbstractClosure):
             raise ValueError(f"weights must be [7, 2] (term, level), got {self.weights.shape}")
 
     @property
+    def claims(self) -> tuple[str, ...]:
+        """Return what holds of every increment."""
+        return ("conserves mean", "translation invariant", "mirror symmetric")
+
+    @property
     def system(self) -> TwoLayerQG:
         """The system that the closure was made for; its numbers are fixed."""
         return self._system.value

@@ -109,6 +109,12 @@ class LearnedClosure(AbstractClosure):
         self.energy_limit = None if energy_limit is None else float(energy_limit)
 
     @property
+    def claims(self) -> tuple[str, ...]:
+        """Return what the options guarantee: the mean, unless a limit takes some flow off."""
+        kept = self.zero_mean or self.flux_form or self.divergence_free
+        return ("conserves mean",) if kept and self.energy_limit is None else ()
+
+    @property
     def takes_tendency(self) -> bool:
         """Return whether the network sees the resolved tendency."""
         return self.inputs is not None and TENDENCY in self.inputs.names
