@@ -37,8 +37,7 @@ class Raising(Drag):
 
 
 class AntiDiffusion(Drag):
-    """Amplifies what diffusion would damp, and adds to the mean."""
-
+    # amplifies what diffusion would damp, and adds to the mean
     def __call__(self, state, memory=None, forcing=None):
         moved = [jnp.roll(state.q, step, axis) for step in (1, -1) for axis in (-2, -1)]
         return type(state)(-1e-6 * (sum(moved) - 4 * state.q) + 1e-12), memory

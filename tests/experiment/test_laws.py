@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from subgrid.closures import CLAIMS, CLOSURES, LearnedClosure
@@ -20,8 +21,8 @@ def flows():
 
     def smooth(key, shape):
         noise = jnp.fft.rfft2(jax.random.normal(key, shape))
-        kept = (abs(jnp.fft.fftfreq(16)) < 0.2)[:, None] & (jnp.fft.rfftfreq(16) < 0.2)
-        field = jnp.fft.irfft2(noise * kept, s=(16, 16))
+        kept = np.outer(abs(np.fft.fftfreq(16)) < 0.2, np.fft.rfftfreq(16) < 0.2)
+        field = jnp.fft.irfft2(noise * np.broadcast_to(kept, noise.shape), s=(16, 16))
         return field - jnp.mean(field, axis=(-2, -1), keepdims=True)
 
     keys = jax.random.split(jax.random.key(7), 4)
@@ -67,7 +68,7 @@ class Local(eqx.Module):
     """A network that looks at where it is: it breaks the shift along x, and the mean."""
 
     def __call__(self, fields):
-        return fields * jnp.arange(fields.shape[-1]) + 1
+        return fields * jnp.arange(fields.shape[-1])[None, None] + 1
 
 
 def test_options_of_a_learned_closure_are_what_it_claims(flows):
