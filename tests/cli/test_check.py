@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from subgrid.experiment.laws import _difference
+from subgrid.experiment.law import difference
 
 CLOSURES = """
 import equinox as eqx
@@ -34,6 +34,17 @@ class Undefined(Drag):
 class Raising(Drag):
     def __call__(self, state, memory=None, forcing=None):
         raise RuntimeError("no coefficients were fitted")
+
+
+class AntiDiffusion(Drag):
+    # amplifies what diffusion would damp, and adds to the mean
+    def __call__(self, state, memory=None, forcing=None):
+        moved = [jnp.roll(state.q, step, axis) for step in (1, -1) for axis in (-2, -1)]
+        return type(state)(-1e-6 * (sum(moved) - 4 * state.q) + 1e-12), memory
+
+
+class Claiming(AntiDiffusion):
+    claims = ("conserves mean", "dissipates enstrophy", "translation invariant", "is fast")
 
 
 class Unshifted(Drag):
@@ -71,6 +82,27 @@ def test_a_symmetry_that_is_not_required_is_only_reported(cli, mine):
     assert "does not shift with the state" in out
 
 
+def test_energy_enstrophy_and_the_mean_are_reported(cli, mine):
+    """Anti-diffusion with a source of the mean: no interface is broken, but physics is."""
+    code, out, err = cli("check", "my_closures:AntiDiffusion", "--nx", "16")
+    assert code == 0, out + err
+    lines = {line[10:30].strip(): line for line in out.splitlines()}
+    assert "is a source of the mean of q" in lines["zero mean"]
+    assert "gives energy" in lines["work on energy"]
+    assert "gives enstrophy" in lines["work on enstrophy"]
+    assert "note" in lines["work on enstrophy"]
+    assert "a note is not judged" in out
+
+
+def test_a_claim_that_does_not_hold_is_broken(cli, mine):
+    code, out, _ = cli("check", "my_closures:Claiming", "--nx", "16")
+    assert code == 1
+    broken = [line for line in out.splitlines() if "BROKEN" in line]
+    assert [line[10:30].strip() for line in broken] == ["zero mean", "work on enstrophy", "claims"]
+    assert "'is fast' is none; known: conserves mean, dissipates energy" in broken[-1]
+    assert any("holds" in line and "translation invariant" in line for line in out.splitlines())
+
+
 def test_a_shipped_system_passes(cli):
     code, out, err = cli("check", "qg", "--nx", "64")
     assert code == 0, out + err
@@ -89,5 +121,5 @@ def test_what_cannot_be_imported_is_named(cli, mine, reference, message):
 
 def test_a_difference_that_is_not_a_number_is_not_forgotten():
     one, nan = np.ones(2), np.array([1.0, np.nan])
-    assert _difference([one, one], [one, one]) == 0.0
-    assert np.isnan(_difference([one, nan], [one, one]))
+    assert difference([one, one], [one, one]) == 0.0
+    assert np.isnan(difference([one, nan], [one, one]))

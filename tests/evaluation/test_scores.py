@@ -154,6 +154,21 @@ def test_the_verdict_of_an_unstable_model_says_so_first():
     assert outcome(unstable) == "unstable"
 
 
+def test_what_is_to_be_said_of_a_training_follows_every_verdict():
+    said = "seed 0: its weights are those it began with"
+    dead = (BlowUp(0, 3, 5000, 212.4),)
+    for lost in ((), dead):
+        one = _score((0.43, 0.30, 0.52), (0.2, 0.1, 0.3), lost)
+        remarked = dataclasses.replace(one, remark=said)
+        assert verdict(remarked) == f"{verdict(one)} Training: {said}."
+        assert score_record(remarked) == {
+            **score_record(one),
+            "verdict": verdict(remarked),
+            "training": said,
+        }
+        assert "training" not in score_record(one)
+
+
 def test_the_verdict_names_the_level_of_its_intervals():
     low = _score((0.43, 0.30, 0.52, 0.683), (0.2, 0.1, 0.3, 0.683))
     assert "by 43 % (68.3 % interval 30 to 52 %)" in verdict(low)

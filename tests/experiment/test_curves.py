@@ -7,7 +7,7 @@ import pytest
 
 from subgrid.config import load_config
 from subgrid.experiment import RunFolder
-from subgrid.experiment.curves import unlearned
+from subgrid.experiment.curves import remarks, unlearned
 
 SMALLEST = Path(__file__).with_name("smallest.toml")
 
@@ -57,3 +57,21 @@ def test_a_training_that_ends_as_a_constant_is_named(tmp_path, last, named):
         "may have died."
     ]
     assert unlearned(folder) == wanted * named
+
+
+def finish(path, **last):
+    path.mkdir(parents=True)
+    line = {"update": 100, "validation": {"loss": 0.5}, "best_update": 100, "skipped": 0, **last}
+    (path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+
+
+def test_every_network_and_scale_of_a_model_is_looked_at(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", load_config(SMALLEST))
+    finish(folder.model("cascade", 0) / "stage_0", best_update=0)
+    finish(folder.model("cascade", 0) / "stage_1", skipped=30)
+    finish(folder.model("stacked", 0))
+    (said,) = remarks(folder).values()
+    assert list(remarks(folder)) == ["cascade"]
+    first, second = said.split("; ")
+    assert first.startswith("seed 0, stage_0: its weights are those it began with")
+    assert second.startswith("seed 0, stage_1: 30 of its 100 updates were skipped")

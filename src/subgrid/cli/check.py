@@ -32,6 +32,8 @@ def command(reference: str, /, *, system: str = "qg", nx: WholeNumber = 32) -> i
     for law in laws:
         mark = {True: "holds ", False: "BROKEN", None: "note  "}[law.holds]
         print(f"  {mark}  {law.name:<20} {law.detail}")
+    if any(law.holds is None for law in laws):
+        print("  a note is not judged: a closure fails on it where its class claims it (`claims`)")
     broken = sum(law.holds is False for law in laws)
     print("every law holds" if broken == 0 else f"{broken} of {len(laws)} laws broken")
     return 1 if broken else 0

@@ -3,7 +3,7 @@
 from subgrid.closures._channels import channels_to_state, state_to_channels
 from subgrid.closures._structure import code_named_by
 from subgrid.closures.backscatter import BackscatterBiharmonic
-from subgrid.closures.base import AbstractClosure, check_closure, in_system
+from subgrid.closures.base import CLAIMS, AbstractClosure, check_closure, in_system
 from subgrid.closures.hybrid_symbolic import HybridSymbolic
 from subgrid.closures.inputs import TENDENCY, Inputs
 from subgrid.closures.learned import LearnedClosure, with_energy_limit
@@ -37,6 +37,7 @@ CLOSURES = Registry(
 )
 
 __all__ = [
+    "CLAIMS",
     "CLOSURES",
     "MODEL_FILE",
     "TENDENCY",

@@ -51,6 +51,11 @@ class BackscatterBiharmonic(AbstractClosure):
             setattr(self, name, as_parameter(name, value, self.system))
 
     @property
+    def claims(self) -> tuple[str, ...]:
+        """Return what holds of every increment."""
+        return ("conserves mean", "translation invariant", "mirror symmetric")
+
+    @property
     def system(self) -> TwoLayerQG:
         """The system that the closure was made for; its numbers are fixed."""
         return self._system.value

@@ -21,6 +21,17 @@ from subgrid.systems.comparison import (
 )
 from subgrid.systems.sample import guard_methods
 
+# what a class may claim of its increments, for `subgrid check` to test
+CLAIMS = (
+    "conserves mean",
+    "dissipates energy",
+    "conserves energy",
+    "dissipates enstrophy",
+    "conserves enstrophy",
+    "translation invariant",
+    "mirror symmetric",
+)
+
 
 class AbstractClosure(eqx.Module):
     """Maps a resolved state to what the unresolved scales add to its tendency.
@@ -33,6 +44,11 @@ class AbstractClosure(eqx.Module):
     and passes on the memory it got. One that needs the resolved tendency, which a model has formed
     already, sets `takes_tendency` and accepts it as the keyword `tendency`: like the state, per
     second, without the increment; None where no model calls it or where `forcing` is given.
+
+    What a class guarantees of every increment it names in `claims`, some of `CLAIMS`: `subgrid
+    check` fails where that does not hold, and only reports the rest. Means are those of each array
+    and level; energy is kinetic and available potential, as the system's diagnostics have them;
+    shifts are by whole cells; "mirror symmetric" where the system is.
 
     A user's own closure subclasses this, is built as `Class(system, **arguments)`, and is named
     "module:Class" wherever a closure is chosen by name. One that keeps the system as its field
@@ -93,6 +109,11 @@ class AbstractClosure(eqx.Module):
         if not self.moves(differing):
             self.check_system(system)
         return _with_system(self, system) if differing else self
+
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """Return what holds of every increment, in the words of `CLAIMS`; nothing by default."""
+        return ()
 
     @property
     def takes_tendency(self) -> bool:

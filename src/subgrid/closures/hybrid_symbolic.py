@@ -51,6 +51,11 @@ class HybridSymbolic(AbstractClosure):
         self.weights = as_parameter("weights", weights, self.system, (7, 2))
 
     @property
+    def claims(self) -> tuple[str, ...]:
+        """Return what holds of every increment."""
+        return ("conserves mean", "translation invariant", "mirror symmetric")
+
+    @property
     def system(self) -> TwoLayerQG:
         """The system that the closure was made for; its numbers are fixed."""
         return self._system.value

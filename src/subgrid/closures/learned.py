@@ -133,6 +133,12 @@ class LearnedClosure(AbstractClosure):
         return eqx.tree_at(lambda c: c.inputs, self, Inputs(system, self.inputs.names))
 
     @property
+    def claims(self) -> tuple[str, ...]:
+        """Return what the options guarantee: the mean, unless a limit takes some flow off."""
+        kept = self.zero_mean or self.flux_form or self.divergence_free
+        return ("conserves mean",) if kept and self.energy_limit is None else ()
+
+    @property
     def takes_tendency(self) -> bool:
         """Return whether the network sees the resolved tendency."""
         return self.inputs is not None and TENDENCY in self.inputs.names

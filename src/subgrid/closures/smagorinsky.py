@@ -37,6 +37,11 @@ class Smagorinsky(AbstractClosure):
         self.constant = as_parameter("constant", constant, self.system)
 
     @property
+    def claims(self) -> tuple[str, ...]:
+        """Return what holds of every increment."""
+        return ("conserves mean", "dissipates energy", "translation invariant", "mirror symmetric")
+
+    @property
     def system(self) -> TwoLayerQG:
         """The system that the closure was made for; its numbers are fixed."""
         return self._system.value

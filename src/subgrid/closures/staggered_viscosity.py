@@ -58,6 +58,11 @@ class _AbstractViscosity(AbstractClosure):
     dynamic: eqx.AbstractVar[bool]
 
     @property
+    def claims(self) -> tuple[str, ...]:
+        """Return what holds of every increment."""
+        return ("conserves mean", "dissipates energy", "translation invariant", "mirror symmetric")
+
+    @property
     def system(self) -> KolmogorovFlow:
         """The system that the closure was made for; its numbers are fixed."""
         return self._system.value

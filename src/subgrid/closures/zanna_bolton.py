@@ -41,6 +41,11 @@ class ZannaBolton2020(AbstractClosure):
         self.kappa = as_parameter("kappa", kappa, self.system)
 
     @property
+    def claims(self) -> tuple[str, ...]:
+        """Return what holds of every increment."""
+        return ("conserves mean", "translation invariant", "mirror symmetric")
+
+    @property
     def system(self) -> TwoLayerQG:
         """The system that the closure was made for; its numbers are fixed."""
         return self._system.value

@@ -1,7 +1,6 @@
 """The laws that a closure or a system must obey, run on a user's own class."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
@@ -10,49 +9,52 @@ import jax.numpy as jnp
 import numpy as np
 
 from subgrid.closures import check_closure
+from subgrid.experiment.law import Law, difference, guard, tolerance
+from subgrid.experiment.physics import physics_laws
 from subgrid.randomness import random_key
 from subgrid.systems import AbstractSystem, largest_safe_dt
 from subgrid.types import Variable
-
-
-@dataclass(frozen=True)
-class Law:
-    """The outcome of one law: `holds` is True or False, or None where it is only reported."""
-
-    name: str
-    holds: bool | None
-    detail: str
 
 
 def closure_laws(closure: Any, system: AbstractSystem, state: Any = None) -> list[Law]:
     """Return the outcome of every law for a closure on a system.
 
     Required: an increment shaped like the state with its dtype, finite values, the same values
-    under jit (to rounding), vmap over states equal to single calls, a finite gradient, unchanged
-    memory structure. Reported: equivariance under a shift along x, and the mean of the increment.
-    `state` defaults to one that has left its initial condition by 50 steps.
+    under jit (to rounding) and bits when called again with the same key, vmap over states equal to
+    single calls, a finite gradient, unchanged memory structure. Reported, and required where the
+    class claims it (see `AbstractClosure.claims`): the mean of the increment, its work on energy
+    and enstrophy, shifts and mirror images. `state` defaults to two that have left their initial
+    conditions by 50 steps.
     """
     try:
         check_closure(closure, system)
     except Exception as error:
         return [Law("interface", False, f"{type(error).__name__}: {error}")]
-    state = _developed_state(system) if state is None else state
+    states = _developed_states(system) if state is None else [state]
+    state = states[0]
     memory = closure.init(state, key=random_key(0))
 
     def call(x: Any) -> Any:
         return closure(x, memory, None)[0]
 
+    compiled = eqx.filter_jit(lambda x, m: closure(x, m, None))  # once, for all that follows
+
+    def fast(x: Any) -> Any:
+        return compiled(x, memory)[0]
+
     laws = [Law("interface", True, "an increment like the state, and a memory like the one given")]
     checks: tuple[tuple[str, Callable[[], Law]], ...] = (
-        ("finite", lambda: _finite("finite", call(state))),
-        ("jit", lambda: _same("jit", eqx.filter_jit(call)(state), call(state))),
+        ("finite", lambda: _finite("finite", [fast(one) for one in states])),
+        ("jit", lambda: _same("jit", fast(state), call(state))),
+        ("same again", lambda: _again(closure, compiled, state)),
         ("vmap", lambda: _vmap(call, state)),
         ("gradient", lambda: _gradient(call, state)),
-        ("shift along x", lambda: _shift(call, state)),
-        ("zero mean", lambda: _zero_mean(call, state)),
         ("model step", lambda: _steps(system, closure, state)),
     )
-    return [*laws, *(_guard(name, check) for name, check in checks)]
+    laws += [guard(name, check) for name, check in checks]
+    if any(law.name == "finite" and not law.holds for law in laws):
+        return laws  # of NaN nothing more can be measured
+    return [*laws, *physics_laws(closure, fast, system, states)]
 
 
 def system_laws(system: AbstractSystem) -> list[Law]:
@@ -80,23 +82,18 @@ def system_laws(system: AbstractSystem) -> list[Law]:
         ("model step", lambda: _steps(system, None, state)),
         ("largest safe dt", lambda: _time_step(system)),
     )
-    return [_guard(name, check) for name, check in checks]
+    return [guard(name, check) for name, check in checks]
 
 
-def _guard(name: str, check: Callable[[], Law]) -> Law:
-    try:
-        return check()
-    except Exception as error:
-        return Law(name, False, f"{type(error).__name__}: {error}")
-
-
-def _developed_state(system: Any) -> Any:
+def _developed_states(system: Any) -> list[Any]:
     model = system.model(_small_dt(system))
-    carry = model.init(system.initial_state(key=random_key(0)))
-    step = eqx.filter_jit(model.step)
-    for _ in range(50):
-        carry = step(carry)
-    return model.state(carry)
+    step, states = eqx.filter_jit(model.step), []
+    for seed in range(2):
+        carry = model.init(system.initial_state(key=random_key(seed)))
+        for _ in range(50):
+            carry = step(carry)
+        states.append(model.state(carry))
+    return states
 
 
 def _small_dt(system: Any) -> float:
@@ -105,29 +102,32 @@ def _small_dt(system: Any) -> float:
     return 0.1 * float(system.max_stable_dt(system.initial_state(key=random_key(0))))
 
 
-def _difference(got: Any, wanted: Any) -> float:
-    """Return the largest difference of two PyTrees relative to the largest value."""
-    pairs = list(zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True))
-    # np.max, for Python's max forgets a NaN that does not come first
-    scale = float(np.max([float(jnp.max(jnp.abs(b))) for _, b in pairs], initial=0.0))
-    error = float(np.max([float(jnp.max(jnp.abs(a - b))) for a, b in pairs], initial=0.0))
-    return error / scale if scale > 0 else error
-
-
-def _tolerance(tree: Any) -> float:
-    # fusion under jit reorders sums of up to a few thousand terms: some hundred roundings
-    return 500 * max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(tree))
-
-
 def _same(name: str, got: Any, wanted: Any) -> Law:
-    error = _difference(got, wanted)
-    limit = _tolerance(wanted)
+    error = difference(got, wanted)
+    limit = tolerance(wanted)
     return Law(name, error <= limit, f"relative difference {error:.1e}, allowed {limit:.1e}")
 
 
 def _finite(name: str, tree: Any) -> Law:
     bad = sum(int(np.sum(~np.isfinite(np.asarray(leaf)))) for leaf in jax.tree.leaves(tree))
     return Law(name, bad == 0, "every value is finite" if bad == 0 else f"{bad} values are not")
+
+
+def _again(closure: Any, compiled: Callable, state: Any) -> Law:
+    """Check that a run can be repeated: the same key gives the same bits, in two calls in a row."""
+
+    def two(seed: int) -> list[Any]:
+        memory, found = closure.init(state, key=jax.random.key(seed)), []
+        for _ in range(2):
+            increment, memory = compiled(state, memory)
+            found += jax.tree.leaves(increment)
+        return found
+
+    first, same, other = two(0), two(0), two(1)
+    equal = all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, same, strict=True))
+    random = any(not np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+    words = "the same bits" if equal else "other bits"
+    return Law("same again", equal, f"{words} with the same key{', random' if random else ''}")
 
 
 def _like(name: str, got: Any, wanted: Any) -> Law:
@@ -155,27 +155,6 @@ def _gradient(call: Callable, state: Any) -> Law:
         return sum(jnp.mean((leaf / unit) ** 2) for leaf, unit in zip(leaves, units, strict=True))
 
     return _finite("gradient", jax.grad(loss)(state))
-
-
-def _shift(call: Callable, state: Any) -> Law:
-    def shift(tree: Any) -> Any:
-        return jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=-1), tree)
-
-    error = _difference(call(shift(state)), shift(call(state)))
-    limit = _tolerance(state)
-    words = "shifts with the state" if error <= limit else "does not shift with the state"
-    return Law("shift along x", None, f"{words} (relative difference {error:.1e})")
-
-
-def _zero_mean(call: Callable, state: Any) -> Law:
-    largest = 0.0
-    for leaf in jax.tree.leaves(call(state)):
-        values = np.asarray(leaf, np.float64)
-        size = np.sqrt(np.mean(values**2, axis=(-2, -1)))
-        mean = np.abs(values.mean(axis=(-2, -1)))
-        largest = max(largest, float(np.max(mean / np.where(size > 0, size, 1))))
-    words = "conserves the domain mean" if largest < 1e-4 else "changes the domain mean"
-    return Law("zero mean", None, f"{words} (|mean|/rms at most {largest:.1e})")
 
 
 def _variables(variables: tuple[Variable, ...], state: Any) -> Law:
