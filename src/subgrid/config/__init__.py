@@ -15,8 +15,10 @@ from subgrid.config.builders import (
     build_pretrained,
     build_separated_network,
     build_system,
+    channels_of,
     check_builds,
     check_names,
+    separated_channels,
     validity_of,
 )
 from subgrid.config.loading import (
@@ -79,6 +81,7 @@ __all__ = [
     "build_pretrained",
     "build_separated_network",
     "build_system",
+    "channels_of",
     "check_builds",
     "check_names",
     "config_from_dict",
@@ -87,5 +90,6 @@ __all__ = [
     "preset_names",
     "preset_text",
     "profile_names",
+    "separated_channels",
     "validity_of",
 ]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from subgrid.closures import check_closure
-from subgrid.systems import AbstractSystem, largest_safe_dt
+from subgrid.systems import AbstractSystem, check_table, largest_safe_dt
 from subgrid.types import Variable
 
 
@@ -33,7 +33,7 @@ def closure_laws(closure: Any, system: AbstractSystem, state: Any = None) -> lis
     """
     try:
         check_closure(closure, system)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return [Law("interface", False, f"{type(error).__name__}: {error}")]
     state = _developed_state(system) if state is None else state
     memory = closure.init(state, key=jax.random.key(0))
@@ -57,11 +57,16 @@ def closure_laws(closure: Any, system: AbstractSystem, state: Any = None) -> lis
 def system_laws(system: AbstractSystem) -> list[Law]:
     """Return the outcome of every law for a system.
 
-    Required: one variable per array of the state, the tendency shaped like the state and finite,
+    Required: states and tendencies of the shapes and dtype that the system says, which is looked at
+    first, one variable per array of the state, the tendency shaped like the state and finite,
     the same under jit, vmap equal to single calls, a finite gradient, to_state(to_evolved(x)) = x
     (to rounding), 20 healthy steps of a small dt, finite diagnostics. Reported: the largest safe
     dt.
     """
+    try:
+        check_table(system)
+    except (Exception, SystemExit) as error:
+        return [Law("interface", False, f"{type(error).__name__}: {error}")]
     state = system.initial_state(key=jax.random.key(0))
     call = system.tendency
     checks: tuple[tuple[str, Callable[[], Law]], ...] = (
@@ -85,7 +90,7 @@ def system_laws(system: AbstractSystem) -> list[Law]:
 def _guard(name: str, check: Callable[[], Law]) -> Law:
     try:
         return check()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Law(name, False, f"{type(error).__name__}: {error}")
 
 
