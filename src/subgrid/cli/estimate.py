@@ -1,5 +1,6 @@
 """Prints what a run would take."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def print_plan(
     print(f"\n{'stage':<10} {'GFLOP':>10} {'memory':>10} {'disk':>10} {'time':>12}  work")
     for plan in plans:
         print(
-            f"{plan.stage:<10} {plan.operations / 1e9:>10.3g} {_bytes(plan.memory):>10} "
+            f"{plan.stage:<10} {_gflop(plan.operations):>10} {_bytes(plan.memory):>10} "
             f"{_bytes(plan.disk):>10} {duration(plan.seconds):>12}  {plan.work}"
         )
     total = sum(plan.seconds for plan in plans)
@@ -56,6 +57,11 @@ def print_plan(
     free = shutil.disk_usage(folder).free
     if disk > free:
         print(f"the disk has only {_bytes(free)} free")
+
+
+def _gflop(operations: float) -> str:
+    """Return a count for the table; a network that does not say its own makes it unknown."""
+    return f"{operations / 1e9:.3g}" if math.isfinite(operations) else "unknown"
 
 
 def _bytes(count: float | int) -> str:

@@ -12,6 +12,7 @@ from jaxtyping import PyTree
 from subgrid.errors import ConfigError, ShapeError
 from subgrid.grids import PeriodicGrid
 from subgrid.randomness import random_key
+from subgrid.stepping import require_closure
 from subgrid.systems import AbstractSystem
 from subgrid.systems.comparison import (
     as_text,
@@ -164,19 +165,21 @@ def check_closure(closure: Any, system: Any, state: PyTree = None) -> None:
     The closure is traced, not run, so this costs no time steps, and values (NaN included) are not
     looked at: a run masks those. `state` defaults to an initial state of `system`.
 
-    Raises TypeError if the closure returns no (increment, memory) pair, an increment of another
-    class, structure or dtype than the state, or a memory of changing structure, shape or dtype;
-    ShapeError if a field of the increment has another shape than the state's; ConfigError for a
-    closure of another system. An error that the closure raises itself goes through with a note that
+    Raises TypeError if the closure is none (see `subgrid.stepping.require_closure`), returns no
+    (increment, memory) pair, an increment of another class, structure or dtype than the state, or a
+    memory of changing structure, shape or dtype; ShapeError if a field of the increment has another
+    shape than the state's; ConfigError for a closure of another system. An error that the closure
+    raises itself goes through with a note that
     says where it came from.
     """
+    require_closure(closure)
     name = f"closure {type(closure).__name__}"
     if state is None:
         state = eqx.filter_eval_shape(lambda key: system.initial_state(key=key), random_key(0))
     try:
         memory = eqx.filter_eval_shape(lambda x: closure.init(x, key=random_key(0)), state)
         result = eqx.filter_eval_shape(lambda x, m: closure(x, m, None), state, memory)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         error.add_note(
             f"raised by {name} on a state of {type(system).__name__}: {_describe(state)}"
         )

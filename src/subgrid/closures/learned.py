@@ -172,8 +172,9 @@ class LearnedClosure(AbstractClosure):
     ) -> Float[Array, "channel y x"]:
         """Return the increment of a state's channels, before any limit; arguments as `seen`."""
         seen = self.seen(fields, tendency, noise)
-        output = self.network(seen.astype(_precision(self.network, fields.dtype)))
-        self._check_output(output, fields)
+        seen = seen.astype(_precision(self.network, fields.dtype))
+        output = self.network(seen)
+        self._check_output(output, fields, seen.dtype)
         return self.increment_of(output.astype(fields.dtype), self.grid)
 
     def seen(
@@ -246,7 +247,9 @@ class LearnedClosure(AbstractClosure):
                 f"state has {fields.shape[0]}"
             )
 
-    def _check_output(self, output: Array, fields: Float[Array, "channel y x"]) -> None:
+    def _check_output(
+        self, output: Array, fields: Float[Array, "channel y x"], precision: Any
+    ) -> None:
         channels = 1 if self.divergence_free else fields.shape[0] * (2 if self.flux_form else 1)
         wanted = (channels, *fields.shape[1:])
         if output.shape != wanted:
@@ -255,6 +258,11 @@ class LearnedClosure(AbstractClosure):
                 f"{' (two fluxes per channel)' if self.flux_form else ''}"
                 f"{' (a streamfunction)' if self.divergence_free else ''}, but returned "
                 f"{output.shape}"
+            )
+        if output.dtype != precision:
+            raise TypeError(
+                f"the network {type(self.network).__name__} must return {precision}, the precision "
+                f"of its weights, which it was given, but returned {output.dtype}"
             )
 
 

@@ -15,7 +15,9 @@ from subgrid.config.builders import (
     build_pretrained,
     build_separated_network,
     build_system,
+    channels_of,
     check_builds,
+    separated_channels,
     validity_of,
 )
 from subgrid.config.loading import (
@@ -83,6 +85,7 @@ __all__ = [
     "build_pretrained",
     "build_separated_network",
     "build_system",
+    "channels_of",
     "check_builds",
     "check_names",
     "config_from_dict",
@@ -97,5 +100,6 @@ __all__ = [
     "read_source",
     "read_toml",
     "require_trusted_names",
+    "separated_channels",
     "validity_of",
 ]

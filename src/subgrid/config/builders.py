@@ -35,6 +35,7 @@ def check_builds(
     """
     import equinox as eqx
 
+    from subgrid.config.fits import check_fits
     from subgrid.systems import TwoLayerQG
 
     system = build_system(config)
@@ -57,7 +58,8 @@ def check_builds(
         if isinstance(model, PretrainedConfig):
             build_pretrained(config, model, coarse[0], (copies or {}).get(model.name), trust)
         if isinstance(model, GridConfig):
-            build_finer_system(config, model, coarse[0])
+            for variant in (None, *config.evaluation.variants):
+                build_finer_system(config, model, coarse[0], variant)
     alike = (model for model in config.searched() if len(set(model.networks)) == 1)
     tried = () if config.calibration is None else config.calibration.models
     key = random_key(0)
@@ -72,6 +74,7 @@ def check_builds(
                 lambda key, e=entry: build_separated_network(e, "buildup", coarse[0], key), key
             )
         _check_code_of_network(config, entry, network, trust)
+    check_fits(config, system, coarse)
 
 
 def _check_learning(config: Config, system: Any, coarse: tuple[Any, ...]) -> None:
@@ -182,7 +185,15 @@ def build_online_system(
                 f"{name!r} decides which flow a state is: truth and scores would speak of another "
                 "than the free runs. Set it in [truth.constants]."
             )
-        return coarse_system.with_grid(grid.nx, grid.ny, **changes)
+        changed = coarse_system.with_grid(grid.nx, grid.ny, **changes)
+        was, now = coarse_system.settings(), changed.settings()
+        for name in ("nx", "ny", "length_x", "length_y", "domain_scale", "configuration", "dtype"):
+            if was.get(name) != now.get(name):
+                raise ConfigError(
+                    f"{name!r} is what the data were made with: free runs start from them. Set it "
+                    "in [truth] or [truth.constants]."
+                )
+        return changed
 
 
 def build_finer_system(
@@ -219,7 +230,8 @@ def build_closure(model: ClosureConfig, coarse_system: Any) -> Any:
 
     with _naming(f"models.{model.name}"):
         closure = CLOSURES.get(model.closure)(coarse_system, **model.arguments)
-    check_closure(closure, coarse_system)
+    with keyed(f"models.{model.name}.closure"):
+        check_closure(closure, coarse_system)
     return closure
 
 
@@ -270,6 +282,15 @@ def build_inputs(model: LearnedConfig, coarse_system: Any) -> Any:
         return Inputs(coarse_system, model.inputs)
 
 
+def channels_of(model: LearnedConfig, coarse_system: Any) -> tuple[int, int]:
+    """Return how many channels the networks of a model see, and how many they are to return."""
+    channels = _state_channels(coarse_system)
+    inputs = build_inputs(model, coarse_system)
+    seen = channels if inputs is None else inputs.count
+    out = 2 * channels if model.flux_form else channels
+    return seen, 1 if model.divergence_free else out
+
+
 def build_network(config: Config, model: LearnedConfig, coarse_system: Any, key: Any) -> Any:
     """Return the untrained network of a learned model: a named one, a `Stacked` or a `Cascade`.
 
@@ -280,11 +301,7 @@ def build_network(config: Config, model: LearnedConfig, coarse_system: Any, key:
 
     from subgrid.nn import Stacked, build, build_cascade
 
-    channels = _state_channels(coarse_system)
-    inputs = build_inputs(model, coarse_system)
-    seen = channels if inputs is None else inputs.count
-    out = 2 * channels if model.flux_form else channels
-    out = 1 if model.divergence_free else out
+    seen, out = channels_of(model, coarse_system)
     with _naming(f"models.{model.name}"):
         if model.arrangement == "multiscale":
             return build_cascade(
@@ -309,11 +326,14 @@ def build_separated_network(entry: SeparatedConfig, task: str, coarse_system: An
     """Return the untrained network of a separated experiment; "buildup" sees forcings as well."""
     from subgrid.nn import build
 
+    seen, out = separated_channels(task, coarse_system)
+    return build(entry.network, in_channels=seen, out_channels=out, key=key, width=entry.width)
+
+
+def separated_channels(task: str, coarse_system: Any) -> tuple[int, int]:
+    """Return how many channels a network of a separated experiment sees and returns."""
     channels = _state_channels(coarse_system)
-    inputs = 2 * channels if task == "buildup" else channels
-    return build(
-        entry.network, in_channels=inputs, out_channels=channels, key=key, width=entry.width
-    )
+    return 2 * channels if task == "buildup" else channels, channels
 
 
 def _state_channels(system: Any) -> int:
@@ -383,6 +403,23 @@ def validity_of(config: Config) -> dict[str, Any]:
     if config.coarse.forcing == "step":  # it is right for that step alone
         forcing = f"what a step of {config.coarse_dt:g} misses"
     return validity(config.truth.system, coarse, online, config.coarse.operator, forcing)
+
+
+class keyed:
+    """Puts the key of the config before the message of an error, which stays of its kind.
+
+    For what a class of the user's does wrong, rather than a setting.
+    """
+
+    def __init__(self, key: str):
+        self.key = key
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if isinstance(error, Exception) and error.args and isinstance(error.args[0], str):
+            error.args = (f"{self.key}: {error.args[0]}", *error.args[1:])
 
 
 class _naming:

@@ -22,7 +22,7 @@ def guard(name: str, check: Callable[[], Law]) -> Law:
     """Return the outcome of a check, an error that it raises being a broken law."""
     try:
         return check()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Law(name, False, f"{type(error).__name__}: {error}")
 
 

@@ -12,7 +12,7 @@ from subgrid.closures import check_closure
 from subgrid.experiment.law import Law, difference, guard, tolerance
 from subgrid.experiment.physics import physics_laws
 from subgrid.randomness import random_key
-from subgrid.systems import AbstractSystem, largest_safe_dt
+from subgrid.systems import AbstractSystem, check_table, largest_safe_dt
 from subgrid.types import Variable
 
 
@@ -28,7 +28,7 @@ def closure_laws(closure: Any, system: AbstractSystem, state: Any = None) -> lis
     """
     try:
         check_closure(closure, system)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return [Law("interface", False, f"{type(error).__name__}: {error}")]
     states = _developed_states(system) if state is None else [state]
     state = states[0]
@@ -60,11 +60,16 @@ def closure_laws(closure: Any, system: AbstractSystem, state: Any = None) -> lis
 def system_laws(system: AbstractSystem) -> list[Law]:
     """Return the outcome of every law for a system.
 
-    Required: one variable per array of the state, the tendency shaped like the state and finite,
+    Required: states and tendencies of the shapes and dtype that the system says, which is looked at
+    first, one variable per array of the state, the tendency shaped like the state and finite,
     the same under jit, vmap equal to single calls, a finite gradient, to_state(to_evolved(x)) = x
     (to rounding), 20 healthy steps of a small dt, finite diagnostics. Reported: the largest safe
     dt.
     """
+    try:
+        check_table(system)
+    except (Exception, SystemExit) as error:
+        return [Law("interface", False, f"{type(error).__name__}: {error}")]
     state = system.initial_state(key=random_key(0))
     call = system.tendency
     checks: tuple[tuple[str, Callable[[], Law]], ...] = (
@@ -117,7 +122,7 @@ def _again(closure: Any, compiled: Callable, state: Any) -> Law:
     """Check that a run can be repeated: the same key gives the same bits, in two calls in a row."""
 
     def two(seed: int) -> list[Any]:
-        memory, found = closure.init(state, key=jax.random.key(seed)), []
+        memory, found = closure.init(state, key=random_key(seed)), []
         for _ in range(2):
             increment, memory = compiled(state, memory)
             found += jax.tree.leaves(increment)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from subgrid.config import Config, LearnedConfig
+from subgrid.config import Config, LearnedConfig, config_from_dict
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.keys import stage_parts
@@ -57,7 +57,8 @@ def with_chosen_noise(config: Config, run: str | Path) -> Config:
         else model
         for model in config.models
     ]
-    return config.model_copy(update={"models": tuple(taken), "noise_chosen_by": told})
+    changed = config.model_copy(update={"models": tuple(taken), "noise_chosen_by": told})
+    return config_from_dict(changed.to_dict(), f"--noise-from {run}")  # the noise is to fit, too
 
 
 def _check_same_flow(config: Config, folder: RunFolder, run: str | Path) -> None:

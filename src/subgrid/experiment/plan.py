@@ -28,12 +28,14 @@ from subgrid.config import (
     build_pretrained,
     build_separated_network,
     build_system,
+    channels_of,
+    separated_channels,
 )
 from subgrid.data import fits_in_memory
 from subgrid.experiment.progress import duration
 from subgrid.experiment.separated import cases
 from subgrid.machine import usable_cpus
-from subgrid.nn import parameter_count
+from subgrid.nn import flops, parameter_count
 from subgrid.randomness import random_key
 from subgrid.stepping import advance_segment
 from subgrid.systems import state_shapes
@@ -46,8 +48,9 @@ _FLOATS = 4  # bytes
 class StagePlan:
     """What a stage takes.
 
-    `work`: in words; `operations`: floating-point, counted; `memory`, `disk`: bytes; `seconds`:
-    operations of each kind times what one was measured to take on this machine.
+    `work`: in words; `operations`: floating-point, counted, NaN where a network of the user's does
+    not say its own; `memory`, `disk`: bytes; `seconds`: operations of each kind times what one was
+    measured to take on this machine.
     """
 
     stage: str
@@ -124,29 +127,29 @@ def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
 
 def _plan_training(config: Config, systems: Sequence[Any], workers: int) -> StagePlan:
     operations, seconds, updates, memory, disk = 0.0, 0.0, 0, 0.0, 0.0
-    known: dict[Any, tuple[float, float, float]] = {}
+    known: dict[Any, tuple[float, float, float, float]] = {}
     searched = {model.name for model in config.searched()}
     separated = sum(1 for _ in cases(config))
     trained = (config.learned(), config.searched(), config.calibrated())
     at_once = _at_once(workers, _count(*trained) + separated)
-    for network, system, entry, rounds in _networks(config, systems):
+    for network, seen, system, entry, rounds in _networks(config, systems):
         shape = system.grid.shape
         stages = [config.training_of(entry, stage) for stage in range(rounds)]
         training = stages[0]
         samples = sum(stage.updates * stage.batch_size for stage in stages) // rounds
-        work = network.flops(*shape)
+        work = _operations(network, shape)
         formed = step_operations(system) if _sees_tendency(entry) else 0.0  # as much as a step
         operations += samples * (3 * work + rounds * formed)
         # one network of each make is timed; the others take as much per operation
         kind = "search" if entry.name in searched else (_make(entry), training.chunk)
         if kind not in known:
-            per_sample, needed = _gradient_cost(network, shape, training.chunk, at_once)
+            per_sample, needed = _gradient_cost(network, (seen, *shape), training.chunk, at_once)
             forming = 0.0
             if _sees_tendency(entry):
                 forming = _seconds_per_step(system, config.coarse_dt, None, at_once)
-            known[kind] = per_sample / work, needed, forming
-        per_operation, needed, forming = known[kind]
-        seconds += samples * (work * per_operation + rounds * forming)
+            known[kind] = per_sample, work, needed, forming
+        per_sample, timed_work, needed, forming = known[kind]
+        seconds += samples * (per_sample * _share(work, timed_work) + rounds * forming)
         updates += sum(stage.updates for stage in stages)
         memory = max(memory, needed)
         # the closure, the best weights, and a checkpoint with two moments
@@ -179,25 +182,41 @@ def _fine_tuning(
     if tune is None:
         return 0.0, 0.0, 0
     network = build_network(config, base, system, random_key(0))
-    one = step_operations(system) + network.flops(*system.grid.shape)
+    one = step_operations(system) + _operations(network, system.grid.shape)
     per_step = _seconds_per_step(system, config.coarse_dt, None, at_once)
-    per_step += _seconds_per_forward(network, system.grid.shape, at_once)
+    seen = channels_of(base, system)[0]
+    per_step += _seconds_per_forward(network, (seen, *system.grid.shape), at_once)
     updates = base.seeds * tune.updates
     steps = 4 * updates * tune.batch_size * tune.frames * config.steps_per_frame
     return steps * one, steps * per_step, updates
 
 
-def _networks(config: Config, systems: Sequence[Any]) -> Iterator[tuple[Any, Any, Any, int]]:
-    """Yield each network to be trained with its system, its entry and how often it is trained."""
+def _networks(config: Config, systems: Sequence[Any]) -> Iterator[tuple[Any, int, Any, Any, int]]:
+    """Yield each network to be trained, and its channels, system, entry and number of trainings."""
     key = random_key(0)
     for model in (*config.learned(), *config.searched(), *config.calibrated()):
         network = build_network(config, model, systems[0], key)
         # a cascade trains one network after another: the whole is an upper bound for each
         rounds = len(config.updates_of(model))
-        yield from [(network, systems[0], model, rounds)] * model.seeds
+        seen = channels_of(model, systems[0])[0]
+        yield from [(network, seen, systems[0], model, rounds)] * model.seeds
     for case in cases(config):
         system = systems[config.coarse.sizes.index(case.high)]
-        yield build_separated_network(case.entry, case.task, system, key), system, case.entry, 1
+        network = build_separated_network(case.entry, case.task, system, key)
+        yield network, separated_channels(case.task, system)[0], system, case.entry, 1
+
+
+def _operations(network: Any, shape: tuple[int, int]) -> float:
+    """Return the operations of a forward pass, NaN if a part of a network does not say its own."""
+    try:
+        return flops(network, *shape)
+    except (TypeError, AttributeError):  # the latter where a part is asked directly
+        return math.nan
+
+
+def _share(work: float, of: float) -> float:
+    """Return the quotient of two counts of operations, 1 where one is not known."""
+    return work / of if work > 0 and of > 0 else 1.0
 
 
 def _plan_evaluation(
@@ -231,10 +250,11 @@ def _plan_evaluation(
         seconds += steps * _seconds_per_step(stepped, dt, closure, at_once)
         if isinstance(base, LearnedConfig):
             network = build_network(config, base, system, random_key(0))
-            operations += steps * network.flops(*system.grid.shape)
-            make = _make(base)
+            operations += steps * _operations(network, system.grid.shape)
+            make, seen = _make(base), channels_of(base, system)[0]
             if make not in forwards:
-                forwards[make] = _seconds_per_forward(network, system.grid.shape, at_once)
+                sample = (seen, *system.grid.shape)
+                forwards[make] = _seconds_per_forward(network, sample, at_once)
             seconds += steps * forwards[make]
         runs += members * networks
     added = _plan_search(config, system, at_once)
@@ -256,18 +276,22 @@ def _plan_search(config: Config, system: Any, at_once: int) -> tuple[float, floa
     if not searched:
         return 0.0, 0.0, 0
     networks = [build_network(config, model, system, random_key(0)) for model in searched]
-    works = [network.flops(*shape) for network in networks]
+    samples = [(channels_of(model, system)[0], *shape) for model in searched]
+    works = [_operations(network, shape) for network in networks]
     # two are timed, for a small network takes more per operation; the others lie between
     extremes = {works.index(extreme(works)) for extreme in (min, max)}
-    rates = [_seconds_per_forward(networks[i], shape, at_once) / works[i] for i in extremes]
-    rate = sum(rates) / len(rates)
+    times = [(_seconds_per_forward(networks[i], samples[i], at_once), works[i]) for i in extremes]
+    per_pass = [
+        sum(seconds * _share(work, timed) for seconds, timed in times) / len(times)
+        for work in works
+    ]
     alone = _seconds_per_step(system, config.coarse_dt, None, at_once)
     runs = [settings.members * model.seeds for model in searched]
     steps = [settings.steps * count for count in runs]
     operations = sum(
         n * (step_operations(system) + work) for n, work in zip(steps, works, strict=True)
     )
-    seconds = sum(n * (alone + work * rate) for n, work in zip(steps, works, strict=True))
+    seconds = sum(n * (alone + one) for n, one in zip(steps, per_pass, strict=True))
     return operations, seconds, sum(runs)
 
 
@@ -294,10 +318,10 @@ def _seconds_per_step(system: Any, dt: float, closure: Any, at_once: int = 1) ->
 
 
 def _gradient_cost(
-    network: Any, shape: tuple[int, int], chunk: int, at_once: int
+    network: Any, sample: tuple[int, ...], chunk: int, at_once: int
 ) -> tuple[float, float]:
     """Return seconds per sample of a gradient over `chunk` samples, and its working memory."""
-    batch = jnp.ones((chunk, network.in_channels, *shape), jnp.float32)
+    batch = jnp.ones((chunk, *sample), jnp.float32)
     weights, rest = eqx.partition(network, eqx.is_inexact_array)
 
     @jax.grad
@@ -310,8 +334,8 @@ def _gradient_cost(
     return timed(lambda: compiled(weights, batch), at_once) / chunk, memory
 
 
-def _seconds_per_forward(network: Any, shape: tuple[int, int], at_once: int) -> float:
-    field = jnp.ones((network.in_channels, *shape), jnp.float32)
+def _seconds_per_forward(network: Any, sample: tuple[int, ...], at_once: int) -> float:
+    field = jnp.ones(sample, jnp.float32)
     apply = eqx.filter_jit(network)
     return timed(lambda: apply(field), at_once)
 

@@ -1,9 +1,9 @@
 """Networks on periodic grids: convolutions, stacks by name, the multiscale cascade, scaling."""
 
-from subgrid.nn.cascade import Cascade, Stacked, build_cascade
+from subgrid.nn.cascade import Cascade, Stacked, build_cascade, flops
 from subgrid.nn.cnn import ConvNet, named_builder
 from subgrid.nn.convolution import Conv2d
-from subgrid.nn.counting import flops, parameter_count, trainable
+from subgrid.nn.counting import parameter_count, trainable
 from subgrid.nn.fixed import Fixed, fixed_field
 from subgrid.nn.registry import NETWORKS, build
 from subgrid.nn.scaling import Scaler

@@ -1,4 +1,4 @@
-"""Which arrays of a network are weights, how many numbers they hold and what a call costs."""
+"""Which arrays of a network are weights, and how many numbers they hold."""
 
 from typing import Any
 
@@ -29,17 +29,3 @@ def parameter_count(network: PyTree) -> int:
     """Return the number of weights, biases included, constants not."""
     weights = eqx.filter(network, trainable(network))
     return sum(leaf.size for leaf in jax.tree.leaves(weights))
-
-
-def flops(network: Any, ny: int, nx: int) -> int:
-    """Return the floating-point operations of one forward pass of one ny × nx sample.
-
-    Two per multiply-add of the convolutions; activations and resampling are not counted. A gradient
-    costs about three times as much. Raises TypeError for a network that does not say its cost.
-    """
-    if not hasattr(network, "flops"):
-        raise TypeError(
-            f"{type(network).__name__} does not say what it costs: give it a method "
-            "flops(ny, nx) that returns the operations of one sample."
-        )
-    return network.flops(ny, nx)

@@ -1,6 +1,6 @@
 """Schemes, models and rollouts: how anything is advanced in time."""
 
-from subgrid.stepping.model import AbstractModel, Carry, Model, check_increment
+from subgrid.stepping.model import AbstractModel, Carry, Model, check_increment, require_closure
 from subgrid.stepping.rollout import (
     Trajectory,
     advance_segment,
@@ -46,6 +46,7 @@ __all__ = [
     "frames_of",
     "guarded_step",
     "repeat",
+    "require_closure",
     "rollout",
     "simulate",
 ]

@@ -135,10 +135,26 @@ def started_memory(system: Any, closure: Any, state: PyTree, key: PRNGKeyArray |
     system.check_state(state)
     if closure is None:
         return None
+    require_closure(closure)
     memory = closure.init(state, key=key)
     increment, _ = jax.eval_shape(closure, state, memory)
     check_increment(increment, state, type(closure).__name__)
     return memory
+
+
+def require_closure(closure: Any) -> None:
+    """Raise TypeError unless an object offers what a model asks of a closure: `init` and a call."""
+    if isinstance(closure, type):
+        raise TypeError(
+            f"closure {closure.__name__} is a class: build it first, as in "
+            f"{closure.__name__}(system)"
+        )
+    lacking = "init(state, *, key)" if callable(closure) else "__call__(state, memory, forcing)"
+    if not callable(closure) or not callable(getattr(closure, "init", None)):
+        raise TypeError(
+            f"closure {type(closure).__name__} has no {lacking}: let its class derive from "
+            "subgrid.closures.AbstractClosure and define __call__"
+        )
 
 
 def check_increment(increment: PyTree, state: PyTree, name: str) -> None:

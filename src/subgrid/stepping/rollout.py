@@ -108,8 +108,11 @@ def frames_of(steps: SupportsIndex, save_every: SupportsIndex) -> tuple[int, int
 
     Raises ConfigError unless `steps` is a positive multiple of `save_every`, both whole numbers.
     """
-    count, every = whole_number("steps", steps), whole_number("save_every", save_every)
-    if count % every:
+    count, every = (
+        whole_number(name, value, least=0)
+        for name, value in (("steps", steps), ("save_every", save_every))
+    )
+    if count < 1 or every < 1 or count % every:
         raise ConfigError(
             f"steps must be a positive multiple of save_every, got {count} and {every}"
         )

@@ -6,7 +6,7 @@ from subgrid.systems.barotropic import (
     BarotropicState,
     BarotropicVorticity,
 )
-from subgrid.systems.base import AbstractSystem, state_shapes
+from subgrid.systems.base import AbstractSystem, check_table, state_shapes
 from subgrid.systems.comparison import system_differences
 from subgrid.systems.kolmogorov import KolmogorovFlow, KolmogorovState
 from subgrid.systems.qg import QGSpectrum, QGState, TwoLayerQG
@@ -32,6 +32,7 @@ __all__ = [
     "QGState",
     "StepLimit",
     "TwoLayerQG",
+    "check_table",
     "dt_after_blow_up",
     "failing_dt",
     "largest_safe_dt",

@@ -11,7 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
-from subgrid.errors import ConfigError, KindError
+from subgrid.errors import ConfigError, KindError, ShapeError
 from subgrid.grids import PeriodicGrid
 from subgrid.numbers import finite_number, positive_number, shown, time_step, whole_number
 from subgrid.randomness import random_key
@@ -146,6 +146,35 @@ class AbstractSystem(eqx.Module):
 def state_shapes(system: Any) -> PyTree:
     """Return the shapes and dtypes of a system's state, computing nothing."""
     return jax.eval_shape(lambda key: system.initial_state(key=key), random_key(0))
+
+
+def check_table(system: Any) -> None:
+    """Raise ShapeError or TypeError unless states and tendencies are what the system says of them.
+
+    Shapes are those of its variables along its coordinates, the dtype is `dtype`, if it has one.
+    """
+    name = type(system).__name__
+    lengths = {dim: len(values) for dim, (values, _) in system.coordinates().items()}
+    shapes = [tuple(lengths[dim] for dim in variable.dims) for variable in system.variables]
+    state = state_shapes(system)
+    leaves = jax.tree.leaves(state)
+    dtype = getattr(system, "dtype", leaves[0].dtype)
+    rate = jax.eval_shape(system.tendency, state)
+    if jax.tree.structure(rate) != jax.tree.structure(state):
+        raise TypeError(
+            f"{name}.tendency must return a {type(state).__name__}, like the state, but returned a "
+            f"{type(rate).__name__}"
+        )
+    for what, tree in ((f"{name}.initial_state", state), (f"{name}.tendency", rate)):
+        found = [leaf.shape for leaf in jax.tree.leaves(tree)]
+        if found != shapes:
+            raise ShapeError(
+                f"{what} must return arrays of the shapes {shapes}, as its variables and "
+                f"coordinates say, but returned {found}"
+            )
+        for leaf in jax.tree.leaves(tree):
+            if leaf.dtype != dtype:
+                raise TypeError(f"{what} must return {dtype}, but returned {leaf.dtype}")
 
 
 def plane_coordinates(
