@@ -12,6 +12,8 @@ import subgrid
 from subgrid import computing
 from subgrid.provenance import environment, maker
 from subgrid.randomness import LARGEST_SEED, random_key
+from subgrid.stepping import rollout
+from subgrid.systems import TwoLayerQG
 
 UNUSUAL = {
     "jax_default_prng_impl": "rbg",
@@ -74,3 +76,14 @@ def test_strictness_of_jax_does_not_reach_our_own_code():
             jnp.log(jnp.float32(-1.0))
         with computing.lenient():
             assert np.isnan(jnp.log(jnp.float32(-1.0)) * jnp.int32(2))
+
+
+def test_a_rollout_that_blows_up_survives_strict_rules_of_jax():
+    system = TwoLayerQG(16)
+    state = system.initial_state(key=random_key(0))
+    usual = rollout(system.model(1e7), state, 6, 3)
+    with jax.numpy_dtype_promotion("strict"), jax.debug_nans(True):
+        strict = rollout(system.model(1e7), state, 6, 3)
+    assert int(usual.blew_up_at) > 0
+    for ours, theirs in zip(jax.tree.leaves(strict), jax.tree.leaves(usual), strict=True):
+        np.testing.assert_array_equal(ours, theirs)

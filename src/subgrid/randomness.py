@@ -42,8 +42,11 @@ def random_key(seed: int) -> Any:
     It is that of `jax.random.key` where nobody has changed the settings of JAX.
     """
     import jax  # a config needs no JAX, but the seed's range from here
+    import jax.numpy as jnp
 
-    return jax.random.wrap_key_data(np.array([0, seed], np.uint32), impl="threefry2x32")
+    return jax.random.wrap_key_data(
+        jnp.asarray(np.array([0, seed], np.uint32)), impl="threefry2x32"
+    )
 
 
 def generator(stream: Stream, seed: int, number: int = 0) -> np.random.Generator:

@@ -107,7 +107,7 @@ def test_figures_need_no_backend_of_a_notebook():
         "from subgrid.evaluation.style import data_uri, new_panel\n"
         "print(data_uri(new_panel()[0])[:22])"
     )
-    backend = {"MPLBACKEND": "module://a_notebook_that_is_not_here"}
+    backend = {"MPLBACKEND": "a-notebook-that-is-not-here"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | backend, capture_output=True, text=True
     )

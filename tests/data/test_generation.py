@@ -312,7 +312,7 @@ def test_going_on_under_other_versions_is_recorded_and_told(plain, tmp_path, mon
 def test_other_versions_of_what_decides_no_number_are_not_told(tmp_path, monkeypatch, caplog):
     path = tmp_path / "train.zarr"
     with monkeypatch.context() as patch:
-        patch.setattr(attributes, "versions", lambda: versions() | {"xarray": "0.0.1"})
+        patch.setattr(attributes, "maker", lambda: maker() | {"xarray": "0.0.1"})
         generate(path, **settings(trajectories=1))
     generate(path, **settings(trajectories=2))
     assert not caplog.records

@@ -144,7 +144,7 @@ def test_a_stage_that_goes_on_under_another_setting_of_jax_is_refused(
     with pytest.raises(InterruptedError):
         run_experiment(config, tmp_path)
     use(monkeypatch, computing({"jax_enable_x64": True}))
-    with pytest.raises(RunFolderError, match=r"simulate would run under .*True; it was begun under"):
+    with pytest.raises(RunFolderError, match=r"run under .* = True; it was begun under .* = False"):
         run_experiment(config, tmp_path)
     # a manifest of before they were recorded says nothing of them
     made = RunFolder.open(tmp_path)

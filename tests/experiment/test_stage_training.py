@@ -7,7 +7,7 @@ from experiment_runs import SMALLEST
 
 from subgrid.config import config_from_dict, load_config
 from subgrid.errors import ConfigError
-from subgrid.experiment import run_experiment
+from subgrid.experiment import Progress, RunFolder, run_experiment, train
 
 
 def cascade_with(stages, **model):
@@ -52,3 +52,26 @@ def test_a_config_without_it_keeps_its_keys():
 def test_problems_are_named(stages, changes, message):
     with pytest.raises(ConfigError, match=message):
         config_from_dict(cascade_with(stages, **changes))
+
+
+def test_samples_are_held_in_memory_as_the_config_says(tmp_path, monkeypatch):
+    asked = []
+
+    class Asked(Exception):
+        pass
+
+    def trainer(*_, **__):
+        raise Asked
+
+    monkeypatch.setattr(train, "pairs", lambda *given: asked.append(given[3:]))
+    monkeypatch.setattr(train, "train_cascade", trainer)
+    for value, override in (("auto", ()), (False, ("training.in_memory=false",))):
+        config = load_config(SMALLEST, overrides=override)
+        # unless asked for it is not in the config, whose hash stays
+        assert config.to_dict()["training"].get("in_memory", "auto") == value
+        folder = RunFolder(tmp_path, config)
+        with pytest.raises(Asked):
+            train._train_one(folder, config.learned()[0], 0, Progress())
+        assert asked == [(value,), (value,)]
+        asked.clear()
+    assert "in_memory" not in load_config(SMALLEST).to_dict()["training"]

@@ -101,7 +101,9 @@ class TrainingConfig(Section):
     is the standard deviation of the Gaussian noise added to the standardised inputs from update
     `noise_from` on, and `clean_fraction` the share of samples that stay without it. `ema` is the
     decay of the running mean of the weights. `chunk` is the number of samples whose gradient is
-    computed at once (large batches fall out of the CPU cache).
+    computed at once (large batches fall out of the CPU cache). `in_memory`: whether the samples are
+    held in memory or read as they are needed, to the same bits; "auto" holds them if they take less
+    than half of what is free, limits of a job or container included.
     """
 
     updates: Count
@@ -123,6 +125,7 @@ class TrainingConfig(Section):
     validation_samples: Count = 256
     checkpoint_every: Count = 200
     chunk: Count = 8
+    in_memory: StrictBool | Literal["auto"] = "auto"
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> "TrainingConfig":

@@ -183,6 +183,7 @@ class Config(Section):
         for section, key, usual in (
             (tables["coarse"], "forcing", "tendency"),
             (tables["evaluation"], "starts", "first"),
+            (tables["training"], "in_memory", "auto"),
         ):
             if section[key] == usual:
                 del section[key]

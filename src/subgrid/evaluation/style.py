@@ -5,9 +5,11 @@ side by side or, on a telephone, one below the other, with letters that stay leg
 """
 
 import base64
+import contextlib
 import functools
 import io
 import os
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
@@ -100,14 +102,18 @@ def looks(names: Iterable[str], labels: dict[str, str] | None = None) -> dict[st
 def _matplotlib() -> Any:
     """Return matplotlib, whatever backend the environment asks for: figures are drawn without one.
 
-    Matplotlib refuses to be imported where MPLBACKEND names one that is not there, as in a process
-    that a notebook started under another Python.
+    Matplotlib cannot be imported where MPLBACKEND names one that is not there, as in a process that
+    a notebook started under another Python. One that is there is left to the user's own figures.
     """
-    try:
+    if "matplotlib" not in sys.modules and "MPLBACKEND" in os.environ:
+        asked = os.environ.pop("MPLBACKEND")
         import matplotlib
-    except ValueError:
-        os.environ.pop("MPLBACKEND", None)
-        import matplotlib
+
+        os.environ["MPLBACKEND"] = asked
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = asked
+    import matplotlib
+
     return matplotlib
 
 

@@ -158,7 +158,9 @@ def _plan_training(config: Config, systems: Sequence[Any], workers: int) -> Stag
     frame_bytes = 2 * 2 * systems[0].grid.size * _FLOATS  # state and forcing, two layers
     splits = [n * config.truth.frames * frame_bytes for n in (counts.train, counts.validation)]
     memory *= at_once
-    memory += sum(split for split in splits if fits_in_memory(split))  # others are streamed
+    hold = config.training.in_memory
+    # others are streamed
+    memory += sum(split for split in splits if (fits_in_memory(split) if hold == "auto" else hold))
     also = f" and {separated} separated networks" if separated else ""
     for adapted in config.adapted():
         took = _fine_tuning(config, adapted, systems[0], at_once)

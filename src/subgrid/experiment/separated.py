@@ -73,10 +73,11 @@ def train_case(folder: RunFolder, case: Case, progress: Progress) -> dict[str, A
     def fit(target: Path, seed: int, watch: Watch) -> SeparatedNetwork:
         coarse = _systems(config)[case.high]
         key = random_key(seed)
+        in_memory = config.training_of(case.entry).in_memory
         return train_separated(
             build_separated_network(case.entry, case.task, coarse, key),
-            pairs(folder, "train", coarse),
-            pairs(folder, "validation", coarse),
+            pairs(folder, "train", coarse, in_memory),
+            pairs(folder, "validation", coarse, in_memory),
             build_plan(config, case.entry),
             task=case.task,
             low=case.low,

@@ -82,12 +82,13 @@ def _train_one(
     def fit(target: Path, seed: int, watch: Watch) -> LearnedClosure:
         coarse = build_coarse_systems(config, build_system(config))[0]
         cascade = model.arrangement == "multiscale"
+        in_memory = config.training_of(model).in_memory
         plans = [build_plan(config, model, stage) for stage in range(len(model.networks))]
         trainer: Callable[..., Any] = train_cascade if cascade else train_offline
         result = trainer(
             build_network(config, model, coarse, random_key(seed)),
-            pairs(folder, "train", coarse),
-            pairs(folder, "validation", coarse),
+            pairs(folder, "train", coarse, in_memory),
+            pairs(folder, "validation", coarse, in_memory),
             plans if cascade else plans[0],
             folder=target,
             seed=seed,
@@ -116,9 +117,10 @@ def _adapt_one(
     def fit(target: Path, seed: int, watch: Watch) -> LearnedClosure:
         closure = folder.load_model(base.name, number)
         if (tune := model.fine_tune) is not None:
+            in_memory = config.training_of(base).in_memory
             names, coupling = [v.name for v in coarse.variables], config.coupling_of(model)
             training, validation = (
-                Windows(folder.split(split), coarse.grid.nx, names, tune.frames)
+                Windows(folder.split(split), coarse.grid.nx, names, tune.frames, in_memory)
                 for split in ("train", "validation")
             )
             closure = train_online(
