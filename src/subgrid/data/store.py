@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from subgrid.data.decoding import check_decoded_size
 from subgrid.data.observing import ScaleLayout
 from subgrid.data.shards import FRAMES_PER_SHARD, ShardReader, frame_codecs
 from subgrid.errors import ConfigError, CorruptFileError, RunFolderError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _AXES = ("trajectory", "time")
 _MOST_TRAJECTORIES = 10**6
+_LARGEST_COORDINATES = 2**28  # bytes, of those of a scale together
 # global attributes that decide what is read: absent, or of this kind
 _ATTRIBUTES = {
     "trajectories": lambda value: type(value) is int and 0 <= value <= _MOST_TRAJECTORIES,
@@ -135,8 +137,9 @@ def open_dataset(path: str | Path, scale: int) -> "xarray.Dataset":
     import xarray
 
     path = Path(path)
-    require_regular(path)  # xarray opens coordinates by itself
     check_scale(path, scale)
+    require_regular(path)
+    check_decoded_size(path / group_name(scale), _LARGEST_COORDINATES.__ge__, shards=True)
     plain = xarray.open_zarr(path, group=group_name(scale), consolidated=False, chunks=None)
     missing = _may_be_missing(attributes_of(path))
     for name, variable in plain.data_vars.items():

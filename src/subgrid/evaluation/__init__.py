@@ -46,6 +46,7 @@ from subgrid.evaluation.published import SCORECARD_SETTING, scorecard
 from subgrid.evaluation.ranking import Ranked, ranking
 from subgrid.evaluation.report import (
     ReportData,
+    plain_markdown,
     render_html,
     render_markdown,
     write_markdown,
@@ -156,6 +157,7 @@ __all__ = [
     "observables_of",
     "offline_scores",
     "outcome",
+    "plain_markdown",
     "predictability_record",
     "ranking",
     "reference_statistics",
