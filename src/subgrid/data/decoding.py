@@ -52,7 +52,7 @@ def check_decoded_size(
     arrays = dict(zarr.open_group(store, mode="r").arrays())
     if shards:
         arrays = {name: array for name, array in arrays.items() if array.shards is None}
-    total = sum(array.nbytes for array in arrays.values())
+    total = sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays.values())
     if not fits(total):
         raise CorruptFileError(
             f"{store} holds {total / 1e9:.3g} GB by what it says, more than the memory allows"
