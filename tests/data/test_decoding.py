@@ -154,3 +154,12 @@ def test_odd_files_in_a_store_are_refused(kind, copy, tmp_path):
         with pytest.raises(CorruptFileError, match=r"is a (symbolic link|pipe)"):
             read()
     assert (tmp_path / "elsewhere").read_bytes() == before
+
+
+def test_a_coordinate_that_decodes_to_more_than_it_says_is_not_decoded(copy):
+    assert open_dataset(copy, 8).sizes["time"] == 6
+    chunk = copy / "scale_8/time/c/0"
+    chunk.write_bytes(Zstd(level=1).encode(bytes(BOMB)))
+    used, message = peak(lambda: open_dataset(copy, 8))
+    assert f"time/c/0 would decode to {BOMB} bytes" in message
+    assert used < BOMB / 16

@@ -179,7 +179,7 @@ class ShardReader:
         return out
 
     def _check_sizes(self) -> None:
-        """Raise CorruptFileError for an array that no store of ours has: it is allocated next."""
+        """Raise CorruptFileError for an array that no store has, before it is allocated."""
         sizes = (*self.shape, self._shard_frames)
         fits = all(type(size) is int and size > 0 for size in sizes)
         if not fits or len(self.shape) != len(self.dims) or self._frame_bytes > _LARGEST_FRAME:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from subgrid.checksums import hashes, signed, unsigned
+from subgrid.data.decoding import check_decoded_size
 from subgrid.data.metadata import consolidate, read_metadata
 from subgrid.data.observing import ScaleLayout
 from subgrid.data.shards import FRAMES_PER_SHARD, ShardReader, frame_codecs
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _AXES = ("trajectory", "time")
 _MOST_TRAJECTORIES = 10**6
+_LARGEST_COORDINATES = 2**28  # bytes, of those of a scale together
 # global attributes that decide what is read: absent, or of this kind
 _ATTRIBUTES = {
     "trajectories": lambda value: type(value) is int and 0 <= value <= _MOST_TRAJECTORIES,
@@ -195,8 +197,9 @@ def open_dataset(
     from subgrid.data.opening import Frames
 
     path, group = Path(path).absolute(), group_name(scale)
-    require_regular(path)  # xarray opens coordinates by itself
     check_scale(path, scale)
+    require_regular(path)  # xarray opens coordinates by itself
+    check_decoded_size(path / group, _LARGEST_COORDINATES.__ge__, shards=True)
     found = xarray.open_zarr(path, group=group, consolidated=False, chunks=None)
     missing, part = _may_be_missing(attributes_of(path)), {}
     for name, variable in found.data_vars.items():

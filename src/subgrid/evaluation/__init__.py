@@ -47,6 +47,7 @@ from subgrid.evaluation.ranking import Ranked, ranking
 from subgrid.evaluation.report import (
     ReportData,
     markdown_files,
+    plain_markdown,
     render_html,
     render_markdown,
     write_markdown,
@@ -159,6 +160,7 @@ __all__ = [
     "observables_of",
     "offline_scores",
     "outcome",
+    "plain_markdown",
     "predictability_record",
     "ranking",
     "reference_statistics",

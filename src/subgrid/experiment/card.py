@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from subgrid.config import AdaptedConfig, LearnedConfig, build_forcing, build_system, validity_of
-from subgrid.evaluation import LEVEL_NAMES, time_unit
+from subgrid.evaluation import LEVEL_NAMES, plain_markdown, time_unit
 from subgrid.experiment.curves import best_record, learning_records
 from subgrid.experiment.folder import RunFolder
 from subgrid.training import training_remarks
@@ -209,7 +209,10 @@ def _by_layer(offline: Mapping[str, Any], score: str) -> str:
 
 
 def _listed(constants: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in constants.items()) or "none"
+    return (
+        plain_markdown(", ".join(f"{name} = {value}" for name, value in constants.items()))
+        or "none"
+    )
 
 
 def _number(value: float | None) -> str:
