@@ -112,6 +112,12 @@ def test_every_bit_comes_back(dtype, float64):
     assert not jax.tree.leaves(eqx.filter(Fixed(tree), eqx.is_inexact_array))
 
 
+def test_a_cast_of_the_bits_is_an_error(float64):
+    cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), TWO)
+    with pytest.raises(TypeError, match="were cast to float64; change only the leaves"):
+        cast.normalise(jnp.ones((2, 4, 4)))
+
+
 def test_other_numbers_compile_nothing():
     count = 0
 

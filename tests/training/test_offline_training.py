@@ -161,7 +161,8 @@ def test_constants_inside_a_network_are_not_trained(data, tmp_path):
     result = train_offline(network, *data, plan(updates=5), folder=tmp_path, seed=1)
     kept = jax.tree.leaves(eqx.partition(result.closure, trainable(result.closure))[1])
     scales = standardisation(data[0])
-    constants = network.before, network.cascade.scales, network.after, scales.inputs, scales.targets
+    held = network.before, network.cascade._scales, network.after
+    constants = *held, scales.inputs, scales.targets
     wanted = jax.tree.leaves(constants)
     assert len(kept) == len(wanted) == 9
     for ours, theirs in zip(kept, wanted, strict=True):

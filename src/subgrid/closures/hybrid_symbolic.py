@@ -53,7 +53,7 @@ class HybridSymbolic(AbstractClosure):
     @property
     def claims(self) -> tuple[str, ...]:
         """Return what holds of every increment."""
-        return ("conserves mean", "translation invariant", "mirror symmetric")
+        return ("conserves mean", "translation invariant")
 
     @property
     def system(self) -> TwoLayerQG:

@@ -39,7 +39,7 @@ class Smagorinsky(AbstractClosure):
     @property
     def claims(self) -> tuple[str, ...]:
         """Return what holds of every increment."""
-        return ("conserves mean", "dissipates energy", "translation invariant", "mirror symmetric")
+        return ("conserves mean", "dissipates energy", "translation invariant")
 
     @property
     def system(self) -> TwoLayerQG:

@@ -43,7 +43,7 @@ class ZannaBolton2020(AbstractClosure):
     @property
     def claims(self) -> tuple[str, ...]:
         """Return what holds of every increment."""
-        return ("conserves mean", "translation invariant", "mirror symmetric")
+        return ("conserves mean", "translation invariant")
 
     @property
     def system(self) -> TwoLayerQG:

@@ -39,7 +39,10 @@ class Fixed(eqx.Module, Generic[Held]):
 
     @property
     def value(self) -> Held:
-        """The value, with the same bits in every array; None where a filter left an array out."""
+        """The value, with the same bits in every array; None where a filter left an array out.
+
+        Raises TypeError if a cast of every leaf made something else of the bits.
+        """
         leaves = [
             leaf if dtype is None or leaf is None else _from_words(leaf, dtype)
             for leaf, dtype in zip(self._leaves, self._dtypes, strict=True)
@@ -65,6 +68,11 @@ def _to_words(array: Array) -> Array:
 
 
 def _from_words(words: Array, dtype: str) -> Array:
+    if not jnp.issubdtype(words.dtype, jnp.integer):
+        raise TypeError(
+            f"numbers that are fixed were cast to {words.dtype}; change only the leaves of a "
+            "module that eqx.is_inexact_array finds."
+        )
     if jnp.issubdtype(dtype, jnp.complexfloating):
         real, imag = jax.lax.bitcast_convert_type(words, jnp.finfo(dtype).dtype)
         return jax.lax.complex(real, imag)
