@@ -1,4 +1,5 @@
-# Needs python3 (3.11 or newer) with venv and pip; everything else goes into .venv.
+# Needs python3 (3.11 or newer) with venv and pip; everything else goes into .venv. `make floors` and
+# `make newest` have environments of their own, .venv-floors and .venv-newest.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
