@@ -25,3 +25,13 @@ def float64():
     """Enable float64 for one test."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def untyped():
+    """Switch the type checks of this suite off, to meet our own as a user does."""
+    import jaxtyping
+
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
