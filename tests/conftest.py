@@ -49,3 +49,13 @@ def forge():
         file.write_text(json.dumps(document))
 
     return forge
+
+
+@pytest.fixture
+def untyped():
+    """Switch the type checks of this suite off, to meet our own as a user does."""
+    import jaxtyping
+
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

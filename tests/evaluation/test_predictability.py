@@ -214,7 +214,7 @@ def test_settings_are_ranked_by_blow_ups_first():
         data = run(
             lasting(frames, frames), np.full((2, 8), energy), [16] * dead + [-1] * (2 - dead)
         )
-        return score_predictability({"none": [data]}, truth, samples=10)["none"].rank_key()
+        return score_predictability({"none": [data]}, truth, samples=40)["none"].rank_key()
 
     order = [key(2, 1.1), key(7, 1.5), key(5, 9.0, 1), key(3, 1.1, 1), key(7, 1.1, 2)]
     assert order == sorted(order)
@@ -231,7 +231,7 @@ def test_time_of_a_dimensional_flow_is_counted_in_days():
     data = run(lasting(1, 2))
     hours = data["time"].values / (DT * EVERY) * 43200.0
     data = data.assign_coords(time=("time", hours, {"units": "s"})).assign_attrs(dt=21600.0)
-    one = score_predictability({"none": [data]}, data, samples=10)["none"]
+    one = score_predictability({"none": [data]}, data, samples=40)["none"]
     np.testing.assert_allclose(one.times, [[1.0, 1.5]])
     assert one.units == "days"
 
@@ -358,7 +358,7 @@ def test_a_model_that_blew_up_altogether_is_named_and_not_drawn():
     dead = run(np.full((2, 4), NAN), np.full((2, 4), NAN), [1, 1], spectrum=NAN)
     runs = {"none": [truth], "gone": [dead]}
     styles = looks(runs)
-    found = score_predictability(runs, truth, samples=20)
+    found = score_predictability(runs, truth, samples=40)
     figures = predictability_figures(found, truth, runs, styles)
     assert [len(figure.images) for figure in figures] == [2, 1, 1]
     panels = plot_correlation(runs, styles) + plot_energy_deviation(truth, runs, styles)

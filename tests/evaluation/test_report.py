@@ -124,7 +124,7 @@ def test_skill_against_cost_comes_first_where_finer_grids_are_rivals(data, runs,
     assert titles.index("Skill against cost") == titles.index("Similarity to the truth") + 1
     cut = two_thirds_cut(coarse.grid)
     costs = {name: StepCost(1e-3, 1.0) for name in runs}
-    scores = score_online(runs, truth, coarse, cut=cut, costs=costs, samples=5)
+    scores = score_online(runs, truth, coarse, cut=cut, costs=costs, samples=40)
     info = RunInfo(title="Grids", facts={}, commands=[])
     timing = Timing(7200.0, "a test machine", finer_grids=True)
     report = assemble_report(info, Findings(coarse, truth, runs, scores, cut, timing=timing))
@@ -159,7 +159,7 @@ def test_the_page_names_the_version_and_commit(data, runs, truth, coarse, monkey
     assert f"Written by subgrid {subgrid.__version__}" in render_html(data)
     assert f"Written by subgrid {subgrid.__version__}" in render_markdown(data)
     cut = two_thirds_cut(coarse.grid)
-    scores = score_online({"none": runs["none"]}, truth, coarse, cut=cut, samples=5)
+    scores = score_online({"none": runs["none"]}, truth, coarse, cut=cut, samples=40)
     info = RunInfo(title="Empty", facts={}, commands=[], footer="In a folder.")
     for commit, text in (
         ("abc123-dirty", f"Written by subgrid {subgrid.__version__}, commit abc123-dirty. In a"),

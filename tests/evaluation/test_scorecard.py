@@ -12,7 +12,7 @@ SUMS = {"eddy": [-15.41, 13.54, 12.86, 13.08], "jet": [-13.24, 1.77, 7.32, -88.6
 
 @pytest.fixture(scope="module")
 def scores(runs, truth, coarse):
-    return score_online(runs, truth, coarse, cut=two_thirds_cut(coarse.grid), samples=20)
+    return score_online(runs, truth, coarse, cut=two_thirds_cut(coarse.grid), samples=40)
 
 
 def test_the_published_quantities_are_those_that_are_measured(runs, truth, coarse):

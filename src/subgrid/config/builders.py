@@ -21,6 +21,9 @@ from subgrid.errors import ConfigError, CorruptFileError, SubgridError
 from subgrid.randomness import random_key
 from subgrid.trust import require_trust
 
+# arguments of systems that decide what a state is an array of; free runs cannot have others
+_OF_THE_DATA = ("nx", "ny", "length_x", "length_y", "domain_scale", "configuration", "dtype")
+
 
 def check_builds(
     config: Config, copies: Mapping[str, Path] | None = None, trust: bool = False
@@ -185,15 +188,12 @@ def build_online_system(
                 f"{name!r} decides which flow a state is: truth and scores would speak of another "
                 "than the free runs. Set it in [truth.constants]."
             )
-        changed = coarse_system.with_grid(grid.nx, grid.ny, **changes)
-        was, now = coarse_system.settings(), changed.settings()
-        for name in ("nx", "ny", "length_x", "length_y", "domain_scale", "configuration", "dtype"):
-            if was.get(name) != now.get(name):
-                raise ConfigError(
-                    f"{name!r} is what the data were made with: free runs start from them. Set it "
-                    "in [truth] or [truth.constants]."
-                )
-        return changed
+        if name := next((name for name in changes if name in _OF_THE_DATA), None):
+            raise ConfigError(
+                f"{name!r} is what the data were made with, and free runs start from them. Set it "
+                "in [truth] or [truth.constants]."
+            )
+        return coarse_system.with_grid(grid.nx, grid.ny, **changes)
 
 
 def build_finer_system(
@@ -418,12 +418,11 @@ class keyed:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        if isinstance(error, Exception) and error.args and isinstance(error.args[0], str):
-            error.args = (f"{self.key}: {error.args[0]}", *error.args[1:])
+        _put_before(error, self.key)
 
 
 class _naming:
-    """Adds the key of the config to an error that a constructor raises.
+    """Adds the key of the config to an error that a constructor raises; one of a value is ours.
 
     A damaged file is no wrong setting: CorruptFileError, which names it, passes.
     """
@@ -439,3 +438,10 @@ class _naming:
             return
         if isinstance(error, TypeError | ValueError | SubgridError):
             raise ConfigError(f"{self.key}: {error}") from error
+        _put_before(error, self.key)
+
+
+def _put_before(error: BaseException | None, key: str) -> None:
+    """Put a key before the message of an error."""
+    if isinstance(error, Exception) and error.args and isinstance(error.args[0], str):
+        error.args = (f"{key}: {error.args[0]}", *error.args[1:])

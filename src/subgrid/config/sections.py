@@ -450,7 +450,7 @@ class EvaluationConfig(Section):
     snapshots: Count = 10
     samples: Count = 256
     cut: Annotated[float, Field(gt=0.0, le=1.0)] = 2.0 / 3.0
-    bootstrap: Count = 1000
+    bootstrap: Annotated[Count, Field(le=1_000_000)] = 1000
     level: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.95
     constants: dict[str, Constant] = {}
     variants: Annotated[tuple[VariantConfig, ...], Strict(False)] = ()

@@ -9,7 +9,7 @@ from subgrid.numbers import LARGEST_COUNT, range_problem, shown
 from subgrid.randomness import LARGEST_SEED
 
 
-def _in_range(value: float) -> float:
+def _in_range(value: float | int) -> float | int:
     """Return a number; raises ValueError for one that single precision does not hold."""
     if problem := range_problem(value):
         raise ValueError(f"got {shown(value)}; {problem}")
@@ -38,7 +38,7 @@ def _numbers_in_range(table: dict[str, Any]) -> dict[str, Any]:
     return table
 
 
-def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, float]]:
+def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, float | int]]:
     """Yield the key and the value of every number in tables and lists."""
     if isinstance(value, dict | list):
         entries = value.items() if isinstance(value, dict) else enumerate(value)

@@ -211,7 +211,7 @@ def _networks(config: Config, systems: Sequence[Any]) -> Iterator[tuple[Any, int
 def _operations(network: Any, shape: tuple[int, int]) -> float:
     """Return the operations of a forward pass, NaN if a part of a network does not say its own."""
     try:
-        return flops(network, *shape)
+        return float(flops(network, *shape))
     except (TypeError, AttributeError):  # the latter where a part is asked directly
         return math.nan
 

@@ -71,8 +71,7 @@ class Cascade(eqx.Module):
         self.networks = tuple(networks)
         self.sizes = tuple(whole_number("size", size) for size in sizes)
         _check_sizes(self.sizes, len(self.networks))
-        self.in_channels = networks[0].in_channels
-        self.out_channels = networks[0].out_channels
+        self.in_channels, self.out_channels = _channels_of(networks[0])
         _check_channels(self.networks, self.in_channels, self.out_channels)
         levels = len(self.sizes)
         self._scales = Fixed(jnp.ones(levels) if scales is None else jnp.asarray(scales))
@@ -121,7 +120,7 @@ class Cascade(eqx.Module):
 
         In the units of the stage, without its scale: what is compared with `stage_target`.
         """
-        output = self.networks[level](self.stage_input(state, level))
+        output = _applied(self.networks[level], self.stage_input(state, level), self.out_channels)
         return downscale(output, *self._shape(state, level))
 
     def stage_target(
@@ -155,7 +154,8 @@ class Cascade(eqx.Module):
         predictions: list[Array] = []
         for level in range(count):
             shape = self._shape(state, level)
-            output = self.networks[level](self._inputs(state, predictions, level))
+            seen = self._inputs(state, predictions, level)
+            output = _applied(self.networks[level], seen, self.out_channels)
             prediction = downscale(output * self.scales[level].astype(output.dtype), *shape)
             if predictions:
                 prediction = prediction + upscale(predictions[-1], *shape)
@@ -202,13 +202,14 @@ class Stacked(eqx.Module):
 
     def __init__(self, first: Any, second: Any):
         self.first, self.second = first, second
-        self.in_channels, self.out_channels = first.in_channels, first.out_channels
+        self.in_channels, self.out_channels = _channels_of(first)
         _check_channels((first, second), self.in_channels, self.out_channels)
 
     def __call__(self, state: Float[Array, "channel y x"]) -> Float[Array, "out y x"]:
         """Return the corrected output of the first network."""
-        guess = self.first(state)
-        return self.second(jnp.concatenate([state, guess])) + guess
+        guess = _applied(self.first, state, self.out_channels)
+        seen = jnp.concatenate([state, guess])
+        return _applied(self.second, seen, self.out_channels) + guess
 
     def flops(self, ny: int, nx: int) -> int:
         """Return the floating-point operations of both networks for one sample."""
@@ -253,12 +254,35 @@ def _check_sizes(sizes: tuple[int, ...], count: int) -> None:
         raise ConfigError(f"sizes {sizes}: must be even and fall, finest first, as (64, 48, 32).")
 
 
+def _applied(network: Network, field: Array, channels: int) -> Array:
+    """Return a network's output; raises ShapeError for another shape, which might broadcast."""
+    output, wanted = network(field), (channels, *field.shape[-2:])
+    if output.shape != wanted:
+        raise ShapeError(
+            f"{type(network).__name__} must map {field.shape} to {wanted}, but returned "
+            f"{output.shape}"
+        )
+    return output
+
+
+def _channels_of(network: Any) -> tuple[int, int]:
+    """Return how many channels a network takes and returns; raises TypeError if it does not say."""
+    try:
+        return network.in_channels, network.out_channels
+    except AttributeError:
+        raise TypeError(
+            f"{type(network).__name__} does not say its channels: give it the fields in_channels "
+            "and out_channels, as a network among several needs"
+        ) from None
+
+
 def _check_channels(networks: Sequence[Any], state_channels: int, out_channels: int) -> None:
     for level, network in enumerate(networks):
         wanted = (state_channels + level * out_channels, out_channels)
-        if (network.in_channels, network.out_channels) != wanted:
+        seen, returned = _channels_of(network)
+        if (seen, returned) != wanted:
             raise ConfigError(
-                f"network {level} maps {network.in_channels} to {network.out_channels} channels, "
+                f"network {level} maps {seen} to {returned} channels, "
                 f"but here it must map {wanted[0]} to {wanted[1]}: the state's {state_channels} "
                 f"and {out_channels} of each earlier network."
             )

@@ -153,28 +153,31 @@ def check_table(system: Any) -> None:
 
     Shapes are those of its variables along its coordinates, the dtype is `dtype`, if it has one.
     """
-    name = type(system).__name__
-    lengths = {dim: len(values) for dim, (values, _) in system.coordinates().items()}
-    shapes = [tuple(lengths[dim] for dim in variable.dims) for variable in system.variables]
     state = state_shapes(system)
-    leaves = jax.tree.leaves(state)
-    dtype = getattr(system, "dtype", leaves[0].dtype)
+    _check_arrays(system, "initial_state", state)
     rate = jax.eval_shape(system.tendency, state)
     if jax.tree.structure(rate) != jax.tree.structure(state):
         raise TypeError(
-            f"{name}.tendency must return a {type(state).__name__}, like the state, but returned a "
-            f"{type(rate).__name__}"
+            f"{type(system).__name__}.tendency must return a {type(state).__name__}, like the "
+            f"state, but returned a {type(rate).__name__}"
         )
-    for what, tree in ((f"{name}.initial_state", state), (f"{name}.tendency", rate)):
-        found = [leaf.shape for leaf in jax.tree.leaves(tree)]
-        if found != shapes:
-            raise ShapeError(
-                f"{what} must return arrays of the shapes {shapes}, as its variables and "
-                f"coordinates say, but returned {found}"
-            )
-        for leaf in jax.tree.leaves(tree):
-            if leaf.dtype != dtype:
-                raise TypeError(f"{what} must return {dtype}, but returned {leaf.dtype}")
+    _check_arrays(system, "tendency", rate)
+
+
+def _check_arrays(system: Any, method: str, tree: PyTree) -> None:
+    """Raise unless the arrays that a method returns have the shapes and dtype of a system."""
+    what, leaves = f"{type(system).__name__}.{method}", jax.tree.leaves(tree)
+    lengths = {dim: len(values) for dim, (values, _) in system.coordinates().items()}
+    shapes = [tuple(lengths[dim] for dim in variable.dims) for variable in system.variables]
+    found = [leaf.shape for leaf in leaves]
+    if found != shapes:
+        raise ShapeError(
+            f"{what} must return arrays of the shapes {shapes}, as its variables and coordinates "
+            f"say, but returned {found}"
+        )
+    for leaf in leaves:
+        if leaf.dtype != (dtype := getattr(system, "dtype", leaves[0].dtype)):
+            raise TypeError(f"{what} must return {dtype}, but returned {leaf.dtype}")
 
 
 def plane_coordinates(
