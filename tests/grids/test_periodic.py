@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from subgrid.grids import PeriodicGrid
+from subgrid.grids import PeriodicGrid, derivative_wavenumbers
 
 
 def test_defaults_and_shapes():
@@ -67,3 +67,19 @@ def test_odd_or_tiny_sizes_are_refused(sizes, name, got):
 def test_lengths_must_be_positive():
     with pytest.raises(ValueError, match="length_x must be positive"):
         PeriodicGrid(64, length_x=-1.0, length_y=1.0)
+
+
+def test_first_derivatives_of_real_fields_are_real():
+    grid = PeriodicGrid(16, 12)
+    hat = np.fft.rfft2(np.random.default_rng(0).standard_normal(grid.shape))
+    for wavenumber, plain in zip(
+        derivative_wavenumbers(grid), (grid.k[None, :], grid.l[:, None]), strict=True
+    ):
+        # and nothing that a real field has is lost
+        kept, whole = (np.fft.irfft2(1j * w * hat, s=grid.shape) for w in (wavenumber, plain))
+        np.testing.assert_allclose(kept, whole, rtol=0, atol=1e-14 * np.abs(whole).max())
+        largest = np.abs(plain * hat).max()
+        np.testing.assert_allclose(
+            np.fft.rfft2(kept), 1j * wavenumber * hat, rtol=0, atol=1e-13 * largest
+        )
+        assert np.abs(np.fft.rfft2(kept) - 1j * plain * hat).max() > 0.01 * largest

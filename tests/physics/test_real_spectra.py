@@ -2,11 +2,9 @@
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from subgrid.grids import PeriodicGrid, derivative_wavenumbers
 from subgrid.stepping import repeat
 from subgrid.systems import BarotropicVorticity, TwoLayerQG
 
@@ -19,34 +17,21 @@ def not_real(hat: np.ndarray, shape: tuple[int, int]) -> float:
 
 
 @pytest.mark.parametrize("dealias", [False, True])
-@pytest.mark.parametrize("shape", [(16, 16), (24, 16)])
 @pytest.mark.parametrize("cls", [TwoLayerQG, BarotropicVorticity])
-def test_a_stepped_spectrum_without_a_filter_is_that_of_its_field(cls, shape, dealias):
+def test_a_stepped_spectrum_without_a_filter_is_that_of_its_field(cls, dealias):
     quasigeostrophic = cls is TwoLayerQG
     options = {"filter_sharpness": 0.0} if quasigeostrophic else {"beta": 0.5}
-    system = cls(shape[1], shape[0], dealias=dealias, **options)
+    system = cls(16, 12, dealias=dealias, **options)
     model = system.model(3600.0 if quasigeostrophic else 1e-3)
     like = system.initial_state(key=jax.random.key(0))
     state = jax.tree.map(
-        lambda leaf: (1e-5 if quasigeostrophic else 1.0)
-        * jax.random.normal(jax.random.key(1), leaf.shape),
+        lambda leaf: (
+            (1e-5 if quasigeostrophic else 1.0) * jax.random.normal(jax.random.key(1), leaf.shape)
+        ),
         like,
     )
     run = eqx.filter_jit(lambda carry: repeat(lambda c, _: model.step(c), carry, 200))
     evolved = run(model.init(state)).evolved
     hat = evolved.real + 1j * evolved.imag if quasigeostrophic else evolved.vorticity
     # each of 200 forward transforms leaves 1e-7 of its small increment
-    assert not_real(hat, shape) < 3e-7
-
-
-def test_first_derivatives_of_real_fields_are_real():
-    grid = PeriodicGrid(16, 12)
-    hat = np.fft.rfft2(np.random.default_rng(0).standard_normal(grid.shape))
-    for wavenumber, plain in zip(
-        derivative_wavenumbers(grid), (grid.k[None, :], grid.l[:, None]), strict=True
-    ):
-        assert not_real(1j * wavenumber * hat, grid.shape) < 1e-14
-        assert not_real(1j * plain * hat, grid.shape) > 0.1
-        # and nothing that a real field has is lost
-        kept, whole = (np.fft.irfft2(1j * w * hat, s=grid.shape) for w in (wavenumber, plain))
-        np.testing.assert_allclose(kept, whole, rtol=0, atol=1e-14 * np.abs(whole).max())
+    assert not_real(hat, system.grid.shape) < 3e-7

@@ -7,7 +7,7 @@ from subgrid.grids.filters import (
     scaled_wavenumber,
     two_thirds_mask,
 )
-from subgrid.grids.periodic import PeriodicGrid, derivative_wavenumbers
+from subgrid.grids.periodic import PeriodicGrid, derivative_wavenumbers, own_conjugates
 from subgrid.grids.resampling import downscale, interpolate, low_pass, truncate_spectrum, upscale
 from subgrid.grids.spectra import isotropic_spectrum, ring_edges
 from subgrid.grids.staggered import (
@@ -29,6 +29,7 @@ __all__ = [
     "inverse_of_each",
     "isotropic_spectrum",
     "low_pass",
+    "own_conjugates",
     "ring_edges",
     "scaled_wavenumber",
     "staggered_divergence",

@@ -136,5 +136,12 @@ def derivative_wavenumbers(grid: PeriodicGrid) -> tuple[NDArray[np.float64], NDA
     """
     k, l = (np.array(w) for w in np.broadcast_arrays(grid.k[None, :], grid.l[:, None]))
     k[:, -1] = 0.0
-    l[grid.ny // 2, [0, -1]] = 0.0
+    l[own_conjugates(grid)] = 0.0
     return k, l
+
+
+def own_conjugates(grid: PeriodicGrid) -> NDArray[np.bool_]:
+    """Return where [ny, nx//2+1] a wave is its own conjugate: a real field's hat is real there."""
+    mask = np.zeros(grid.spectral_shape, bool)
+    mask[np.ix_([0, grid.ny // 2], [0, -1])] = True
+    return mask

@@ -15,6 +15,7 @@ from subgrid.grids import (
     derivative_wavenumbers,
     forward_of_each,
     inverse_of_each,
+    own_conjugates,
     two_thirds_mask,
 )
 from subgrid.numbers import finite_number, positive_number, true_or_false
@@ -259,7 +260,9 @@ class TwoLayerQG(AbstractSystem):
         along = k * east.imag + l * north.imag + c.pv_gradient_k * psi.imag
         across = k * east.real + l * north.real + c.pv_gradient_k * psi.real
         bottom = jnp.array([0.0, 1.0], self.dtype)[:, None, None] * c.drag
-        rate = QGSpectrum(along + bottom * psi.real, bottom * psi.imag - across)
+        # i l would make the Nyquist wave of a real field imaginary, where it is its own conjugate
+        imag = jnp.where(own_conjugates(self.grid)[None], 0, bottom * psi.imag - across)
+        rate = QGSpectrum(along + bottom * psi.real, imag)
         if forcing is None:
             return rate
         return jax.tree.map(jnp.add, rate, self.to_evolved(forcing))
@@ -341,10 +344,12 @@ class TwoLayerQG(AbstractSystem):
         return followed(self.grid, self.dealias, self._built, self._built_for, constants)
 
     @property
-    def _wavenumbers(self) -> tuple[Float[Array, "1 1 k"], Float[Array, "1 l k"]]:
-        """Return k and l for first derivatives, rad/m."""
-        k, l = (jnp.asarray(w, self.dtype)[None] for w in derivative_wavenumbers(self.grid))
-        return k[:, :1], l
+    def _wavenumbers(self) -> tuple[Float[Array, "1 1 k"], Float[Array, "1 l 1"]]:
+        """Return k, 0 at the Nyquist wave as for first derivatives, and l, rad/m."""
+        k, _ = derivative_wavenumbers(self.grid)
+        return jnp.asarray(k[None, :1], self.dtype), jnp.asarray(
+            self.grid.l[None, :, None], self.dtype
+        )
 
     def _pv_flux(self, q: QGSpectrum, psi: QGSpectrum) -> tuple[Array, Array]:
         """Return the spectra of (u+U) q and v q, complex [level, l, k] each."""
