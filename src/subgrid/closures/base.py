@@ -169,8 +169,7 @@ def check_closure(closure: Any, system: Any, state: PyTree = None) -> None:
     (increment, memory) pair, an increment of another class, structure or dtype than the state, or a
     memory of changing structure, shape or dtype; ShapeError if a field of the increment has another
     shape than the state's; ConfigError for a closure of another system. An error that the closure
-    raises itself goes through with a note that
-    says where it came from.
+    raises itself goes through with a note that says where it came from.
     """
     require_closure(closure)
     name = f"closure {type(closure).__name__}"

@@ -119,7 +119,10 @@ def _check_code_of_network(
     from subgrid.closures import code_named_by
 
     untraced = jax.tree.map(
-        lambda leaf: np.empty(0) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf, network
+        lambda leaf: np.zeros(leaf.shape, leaf.dtype)
+        if isinstance(leaf, jax.ShapeDtypeStruct)
+        else leaf,
+        network,
     )
     with _naming(f"the network of {model.name}"):
         named = code_named_by(untraced)
