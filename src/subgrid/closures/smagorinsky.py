@@ -1,5 +1,6 @@
 """Smagorinsky's eddy viscosity."""
 
+import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float, PyTree
@@ -8,7 +9,7 @@ from subgrid.closures._quasigeostrophic import as_parameter, checked_system, str
 from subgrid.closures._spectral import curl_of_stress, derivative_wavenumbers, times, to_real
 from subgrid.closures.base import AbstractClosure
 from subgrid.grids import PeriodicGrid
-from subgrid.nn import Fixed, fixed_field
+from subgrid.nn import Fixed, fixed_as
 from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
@@ -28,7 +29,7 @@ class Smagorinsky(AbstractClosure):
     Source: Smagorinsky 1963, Mon. Weather Rev. 91, 99. Raises TypeError for another system.
     """
 
-    _system: Fixed[TwoLayerQG] = fixed_field("system")
+    _system: Fixed[TwoLayerQG] = eqx.field(metadata=fixed_as("system"))
     constant: Float[Array, ""]
 
     def __init__(self, system: AbstractSystem, constant: ArrayLike = 0.15):

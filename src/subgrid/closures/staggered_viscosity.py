@@ -34,7 +34,7 @@ from subgrid.closures.base import AbstractClosure
 from subgrid.closures.smagorinsky import root
 from subgrid.grids import PeriodicGrid
 from subgrid.grids.staggered import X, Y, ahead, behind, staggered_vorticity
-from subgrid.nn import Fixed, fixed_field
+from subgrid.nn import Fixed, fixed_as
 from subgrid.systems import KolmogorovFlow, KolmogorovState
 
 _TEST_WIDTH = 6.0**0.5  # of the test filter, in cells
@@ -124,7 +124,7 @@ class StaggeredSmagorinsky(_AbstractViscosity):
     See the module's description. Raises TypeError for another system.
     """
 
-    _system: Fixed[KolmogorovFlow] = fixed_field("system")
+    _system: Fixed[KolmogorovFlow] = eqx.field(metadata=fixed_as("system"))
     constant: Float[Array, ""]
     dynamic: bool = eqx.field(static=True)
 
@@ -146,7 +146,7 @@ class StaggeredLeith(_AbstractViscosity):
     See the module's description. Raises TypeError for another system.
     """
 
-    _system: Fixed[KolmogorovFlow] = fixed_field("system")
+    _system: Fixed[KolmogorovFlow] = eqx.field(metadata=fixed_as("system"))
     constant: Float[Array, ""]
     dynamic: bool = eqx.field(static=True)
 
