@@ -40,7 +40,7 @@ class AntiDiffusion(Drag):
     # amplifies what diffusion would damp, and adds to the mean
     def __call__(self, state, memory=None, forcing=None):
         moved = [jnp.roll(state.q, step, axis) for step in (1, -1) for axis in (-2, -1)]
-        return type(state)(-1e-6 * (sum(moved) - 4 * state.q) + 1e-12), memory
+        return type(state)(-1e-10 * (sum(moved) - 4 * state.q) + 1e-16), memory
 
 
 class Claiming(AntiDiffusion):

@@ -1,5 +1,6 @@
 """Biharmonic dissipation that gives part of its energy back at large scales."""
 
+import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
@@ -9,7 +10,7 @@ from subgrid.closures._quasigeostrophic import checked_system, streamfunction_ha
 from subgrid.closures._spectral import mean_product, times, to_real
 from subgrid.closures.base import AbstractClosure
 from subgrid.closures.smagorinsky import eddy_viscosity, half_strain
-from subgrid.nn import Fixed, fixed_field
+from subgrid.nn import Fixed, fixed_as
 from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
@@ -32,7 +33,7 @@ class BackscatterBiharmonic(AbstractClosure):
     2015, Ocean Modelling 94, doi:10.1016/j.ocemod.2015.05.007. Raises TypeError for another system.
     """
 
-    _system: Fixed[TwoLayerQG] = fixed_field("system")
+    _system: Fixed[TwoLayerQG] = eqx.field(metadata=fixed_as("system"))
     smagorinsky_constant: Float[Array, ""]
     backscatter_constant: Float[Array, ""]
 

@@ -1,5 +1,6 @@
 """The closure found by symbolic regression and fitted by least squares in Ross et al. (2023)."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
@@ -9,7 +10,7 @@ from subgrid.closures._parameters import as_parameter
 from subgrid.closures._quasigeostrophic import checked_system, streamfunction_hat
 from subgrid.closures._spectral import times, times_i, to_real, wavenumbers
 from subgrid.closures.base import AbstractClosure
-from subgrid.nn import Fixed, fixed_field
+from subgrid.nn import Fixed, fixed_as
 from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
@@ -43,7 +44,7 @@ class HybridSymbolic(AbstractClosure):
     for another system.
     """
 
-    _system: Fixed[TwoLayerQG] = fixed_field("system")
+    _system: Fixed[TwoLayerQG] = eqx.field(metadata=fixed_as("system"))
     weights: Float[Array, "7 level"]
 
     def __init__(self, system: AbstractSystem, weights: ArrayLike = PUBLISHED_WEIGHTS):

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from subgrid.closures._channels import channels_to_state, state_to_channels
 from subgrid.errors import ShapeError, UnknownNameError
-from subgrid.nn import Fixed, fixed_field
+from subgrid.nn import Fixed, fixed_as
 from subgrid.registry import unknown_name_message
 from subgrid.systems import AbstractSystem, state_shapes
 
@@ -34,7 +34,7 @@ class Inputs(eqx.Module):
     tendency. Raises UnknownNameError for another name, ValueError for none or one given twice.
     """
 
-    _system: Fixed[AbstractSystem] = fixed_field("system")
+    _system: Fixed[AbstractSystem] = eqx.field(metadata=fixed_as("system"))
     names: tuple[str, ...] = eqx.field(static=True)
 
     def __init__(self, system: AbstractSystem, names: Sequence[str]):

@@ -1,5 +1,6 @@
 """Smagorinsky's eddy viscosity."""
 
+import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float, PyTree
@@ -9,7 +10,7 @@ from subgrid.closures._quasigeostrophic import checked_system, streamfunction_ha
 from subgrid.closures._spectral import curl_of_stress, times, to_real
 from subgrid.closures.base import AbstractClosure
 from subgrid.grids import PeriodicGrid, derivative_wavenumbers
-from subgrid.nn import Fixed, fixed_field
+from subgrid.nn import Fixed, fixed_as
 from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
@@ -29,7 +30,7 @@ class Smagorinsky(AbstractClosure):
     Source: Smagorinsky 1963, Mon. Weather Rev. 91, 99. Raises TypeError for another system.
     """
 
-    _system: Fixed[TwoLayerQG] = fixed_field("system")
+    _system: Fixed[TwoLayerQG] = eqx.field(metadata=fixed_as("system"))
     constant: Float[Array, ""]
 
     def __init__(self, system: AbstractSystem, constant: ArrayLike = 0.15):

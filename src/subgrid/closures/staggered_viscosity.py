@@ -35,7 +35,7 @@ from subgrid.closures.base import AbstractClosure
 from subgrid.closures.smagorinsky import root
 from subgrid.grids import PeriodicGrid
 from subgrid.grids.staggered import X, Y, ahead, behind, staggered_vorticity
-from subgrid.nn import Fixed, fixed_field
+from subgrid.nn import Fixed, fixed_as
 from subgrid.numbers import true_or_false
 from subgrid.systems import KolmogorovFlow, KolmogorovState
 
@@ -126,7 +126,7 @@ class StaggeredSmagorinsky(_AbstractViscosity):
     See the module's description. Raises TypeError for another system.
     """
 
-    _system: Fixed[KolmogorovFlow] = fixed_field("system")
+    _system: Fixed[KolmogorovFlow] = eqx.field(metadata=fixed_as("system"))
     constant: Float[Array, ""]
     dynamic: bool = eqx.field(static=True)
 
@@ -148,7 +148,7 @@ class StaggeredLeith(_AbstractViscosity):
     See the module's description. Raises TypeError for another system.
     """
 
-    _system: Fixed[KolmogorovFlow] = fixed_field("system")
+    _system: Fixed[KolmogorovFlow] = eqx.field(metadata=fixed_as("system"))
     constant: Float[Array, ""]
     dynamic: bool = eqx.field(static=True)
 

@@ -1,5 +1,6 @@
 """Zanna & Bolton's equation-discovery closure."""
 
+import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
@@ -9,7 +10,7 @@ from subgrid.closures._quasigeostrophic import checked_system, streamfunction_ha
 from subgrid.closures._spectral import curl_of_stress, times, to_real
 from subgrid.closures.base import AbstractClosure
 from subgrid.grids import derivative_wavenumbers
-from subgrid.nn import Fixed, fixed_field
+from subgrid.nn import Fixed, fixed_as
 from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
@@ -33,7 +34,7 @@ class ZannaBolton2020(AbstractClosure):
     for another system.
     """
 
-    _system: Fixed[TwoLayerQG] = fixed_field("system")
+    _system: Fixed[TwoLayerQG] = eqx.field(metadata=fixed_as("system"))
     kappa: Float[Array, ""]
 
     def __init__(self, system: AbstractSystem, kappa: ArrayLike = -46761284.0):

@@ -4,7 +4,7 @@ from subgrid.nn.cascade import Cascade, Stacked, build_cascade, flops
 from subgrid.nn.cnn import ConvNet, named_builder
 from subgrid.nn.convolution import Conv2d
 from subgrid.nn.counting import parameter_count, trainable
-from subgrid.nn.fixed import Fixed, fixed_field
+from subgrid.nn.fixed import Fixed, fixed_as
 from subgrid.nn.registry import NETWORKS, build
 from subgrid.nn.scaling import Scaler
 from subgrid.nn.separable import SeparableConv2d
@@ -23,7 +23,7 @@ __all__ = [
     "Stacked",
     "build",
     "build_cascade",
-    "fixed_field",
+    "fixed_as",
     "flops",
     "named_builder",
     "parameter_count",

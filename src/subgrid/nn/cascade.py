@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from subgrid.errors import ConfigError, ShapeError
 from subgrid.grids.resampling import downscale, upscale
-from subgrid.nn.fixed import Fixed, fixed_field
+from subgrid.nn.fixed import Fixed, fixed_as
 from subgrid.numbers import whole_number
 
 Network = Callable[[Array], Array]
@@ -57,7 +57,7 @@ class Cascade(eqx.Module):
     """
 
     networks: tuple[Network, ...]
-    _scales: Fixed[Float[Array, " level"]] = fixed_field("scales")
+    _scales: Fixed[Float[Array, " level"]] = eqx.field(metadata=fixed_as("scales"))
     sizes: tuple[int, ...] = eqx.field(static=True)
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)

@@ -50,13 +50,16 @@ class Fixed(eqx.Module, Generic[Held]):
         return jax.tree.unflatten(self._structure, leaves)
 
 
-def fixed_field(name: str) -> Any:
-    """Return the field for a `Fixed` that the property `name` reads; files call it `name`."""
-    return eqx.field(metadata={_WRITTEN_AS: name})
+def fixed_as(name: str) -> dict[str, str]:
+    """Return the metadata of a field with a `Fixed` that the property `name` reads.
+
+    Files hold the value under that name, as if it were no `Fixed`.
+    """
+    return {_WRITTEN_AS: name}
 
 
 def written_name(field: Any) -> str | None:
-    """Return the name in files of a field made by `fixed_field`, None of another field."""
+    """Return the name in files of a field with the metadata `fixed_as`, None of another field."""
     return field.metadata.get(_WRITTEN_AS)
 
 

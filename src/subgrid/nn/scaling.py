@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from subgrid.errors import ConfigError, ShapeError
-from subgrid.nn.fixed import Fixed, fixed_field
+from subgrid.nn.fixed import Fixed, fixed_as
 
 
 class Scaler(eqx.Module):
@@ -20,8 +20,8 @@ class Scaler(eqx.Module):
     two differ in length and ConfigError if a number is not finite or a scale not positive.
     """
 
-    _mean: Fixed[Float[Array, " channel"]] = fixed_field("mean")
-    _scale: Fixed[Float[Array, " channel"]] = fixed_field("scale")
+    _mean: Fixed[Float[Array, " channel"]] = eqx.field(metadata=fixed_as("mean"))
+    _scale: Fixed[Float[Array, " channel"]] = eqx.field(metadata=fixed_as("scale"))
 
     def __init__(self, mean: ArrayLike, scale: ArrayLike):
         self._mean, self._scale = (Fixed(jnp.asarray(given, float)) for given in (mean, scale))
