@@ -1,5 +1,6 @@
 """The shipped bundles: small, whole, and ready for the model that they name."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,7 @@ from subgrid.closures import check_closure
 from subgrid.config import load_config
 from subgrid.deploy import bundles, load_bundle, pretrained
 from subgrid.stepping import rollout
+from subgrid.systems import TwoLayerQG
 
 QG = [name for name in bundles() if name.startswith("qg-")]
 KF = [name for name in bundles() if name.startswith("kf-")]
@@ -78,3 +80,19 @@ def test_the_scorecard_uses_what_is_shipped():
     for profile in ("laptop", "laptop-jet"):
         config = load_config("ross2023", profile)
         assert {model.bundle for model in config.pretrained()} <= set(bundles())
+
+
+def test_the_system_of_a_file_from_before_constants_acted_is_one_of_today():
+    """With the same bits, and constants that act."""
+    stored, today = pretrained("qg-eddy-64-compact-whole-tendency").inputs.system, TwoLayerQG(64)
+    assert jax.tree.structure(stored) == jax.tree.structure(today)
+    assert stored.settings() == today.settings()
+    state = today.State(1e-6 * jax.random.normal(jax.random.key(0), (2, 64, 64)))
+    tendency = jax.jit(lambda system: system.tendency(state).q)
+    np.testing.assert_array_equal(tendency(stored), tendency(today))
+    changed = eqx.tree_at(lambda s: s.constants["beta"], stored, jnp.float32(3e-11))
+    wanted = tendency(TwoLayerQG(64, beta=3e-11))
+    # coefficients in float32 instead of float64
+    np.testing.assert_allclose(
+        tendency(changed), wanted, rtol=0, atol=2e-5 * float(jnp.abs(wanted).max())
+    )

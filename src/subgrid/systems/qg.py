@@ -89,8 +89,10 @@ class TwoLayerQG(AbstractSystem):
     | r | bottom_drag | 5.787e-7 / 7e-8 1/s |
     | α | filter_sharpness | 1; 0 switches the filter off |
 
-    Constants: Ross et al. 2023, JAMES 15, e2022MS003258, doi:10.1029/2022MS003258. `dtype` is the
-    precision of state and step (float64 needs `jax_enable_x64`); coefficients are built in float64.
+    Constants: Ross et al. 2023, JAMES 15, e2022MS003258, doi:10.1029/2022MS003258. H₁ is in none of
+    these equations and no entry of `constants`; the others act however they are changed. `dtype` is
+    the precision of state and step (float64 needs `jax_enable_x64`); coefficients are built in
+    float64, and where a constant was changed later or is traced, in that precision.
     `pv_bound` (1/s): a member whose layer-wise root-mean-square q exceeds it has blown up.
     Raises ConfigError for an unknown configuration or constant, ValueError for values out of range.
     """
