@@ -127,7 +127,7 @@ def _work(
     small = tolerance(states[0])
     signs = {0 if abs(share) <= small else 1 if share > 0 else -1 for share in shares}
     verbs = {1: "gives", -1: "takes", 0: "keeps"}
-    verb = verbs[min(signs)] if len(signs) == 1 else "does now one, now another to the"
+    verb = verbs[min(signs)] if len(signs) == 1 else "gives and takes"
     unit = "" if system.time_units == "1" else f" per {system.time_units}"
     per = f"{', '.join(f'{rate:+.2g}' for rate in rates)} of it{unit or ' per unit of time'}"
     exact = f"net/absolute {', '.join(f'{share:+.2g}' for share in shares)}"
