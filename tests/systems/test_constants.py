@@ -117,15 +117,15 @@ def test_the_gradient_of_every_constant_agrees_with_finite_differences(kind, flo
         moved = jax.tree.map(jnp.subtract, stepped(system, state, SYSTEMS[kind][2]), state)
         return sum(jnp.mean((leaf / SYSTEMS[kind][3]) ** 2) for leaf in jax.tree.leaves(moved))
 
-    _, slopes = loss(system)
+    here, slopes = loss(system)
     for name in [name for of, name in CONSTANTS if of == kind]:
         value = value_of(system, name)
         size = 1e-5 * value
         ahead, behind = (loss(with_constant(system, name, value + s))[0] for s in (size, -size))
         difference = float((ahead - behind) / (2 * size))
-        assert abs(difference * value) > 1e-6, name
-        # a central difference errs by (1e-5)² of the third derivative; the loss, of order 1, is
-        # rounded to 1e-16, over steps of 1e-5 of what it changes by, at least 1e-6
+        assert abs(difference * value) > 1e-6 * here, name
+        # a central difference errs by (1e-5)² of the third derivative; the loss is rounded to 1e-15
+        # of itself, over steps of 1e-5 of what it changes by, at least 1e-6
         np.testing.assert_allclose(value_of(slopes, name), difference, rtol=1e-4, err_msg=name)
 
 
