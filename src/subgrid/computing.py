@@ -60,6 +60,16 @@ def unusual(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
+def promoting() -> Iterator[None]:
+    """Let numbers of two types meet as in NumPy, whatever the user set; also a decorator.
+
+    A real factor on a complex spectrum is meant: made complex first, it would cost twice the work.
+    """
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@contextlib.contextmanager
 def lenient() -> Iterator[None]:
     """Let our own code run in this thread as it was written; also a decorator.
 

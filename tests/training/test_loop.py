@@ -372,11 +372,11 @@ def test_full_disk_keeps_what_was_written(finished, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"updates": 0}, "updates is 0"),
-        ({"chunk": 0}, "chunk is 0"),
+        ({"updates": 0}, "updates must be a whole number of at least 1, got 0"),
+        ({"chunk": 0}, "chunk must be a whole number of at least 1, got 0"),
         ({"seed": 2**32}, "seed is 4294967296"),
         ({"ema": 1.0}, "ema is 1.0"),
-        ({"validate_every": True}, "validate_every is True"),
+        ({"validate_every": True}, "validate_every must be a whole number of at least 1, got True"),
         ({"where": lambda network: ()}, "holds no floating-point array"),
     ],
 )

@@ -293,7 +293,7 @@ def test_bad_input_is_named(stores, windows, tmp_path):
     run = lambda **changes: train(stores, windows, tmp_path, **changes)  # noqa: E731
     with pytest.raises(ConfigError, match=r"noise level is 0\.1; online"):
         run(course=plan(noise=Noise(0.1)))
-    with pytest.raises(ConfigError, match="steps_per_frame is 0"):
+    with pytest.raises(ConfigError, match="steps_per_frame must be a whole number"):
         run(steps_per_frame=0)
     with pytest.raises(ConfigError, match=r"3 steps of 0\.05.* are 0\.1.* apart"):
         run(steps_per_frame=3)

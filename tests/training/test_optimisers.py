@@ -79,13 +79,16 @@ def test_gradients_are_clipped_as_asked(clip, limit, expected):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Constant(0.0), "learning rate is 0.0"),
-        (lambda: Constant(float("nan")), "learning rate is nan"),
+        (lambda: Constant(0.0), r"learning rate must be positive, got 0\.0"),
+        (lambda: Constant(float("nan")), "learning rate must be a finite number, got nan"),
         (lambda: WarmupCosine(1e-3, 10, 10), "warmup of 10"),
         (lambda: WarmupCosine(1e-3, 10, 0, end=1.0), "end learning rate 1.0"),
         (lambda: Adam(Constant(1.0), b1=1.0), "b1 is 1.0"),
-        (lambda: Adam(Constant(1.0), epsilon=-1.0), "epsilon is -1.0"),
-        (lambda: Adam(Constant(1.0), clip="norm", clip_at=0.0), "clip_at is 0.0"),
+        (lambda: Adam(Constant(1.0), epsilon=-1.0), r"epsilon must be positive, got -1\.0"),
+        (
+            lambda: Adam(Constant(1.0), clip="norm", clip_at=0.0),
+            "clip_at must be positive",
+        ),
         (lambda: AdamW(Constant(1.0), weight_decay=-0.1), "weight_decay is -0.1"),
     ],
 )

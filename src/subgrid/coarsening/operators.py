@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 from numpy.typing import NDArray
 
+from subgrid.computing import promoting
 from subgrid.errors import ShapeError
 from subgrid.grids import (
     PeriodicGrid,
@@ -117,6 +118,7 @@ class AbstractSpectralCoarsener(AbstractCoarsener):
         hat = self.coarsen_spectrum(jnp.fft.rfft2(field))
         return jnp.fft.irfft2(hat, s=self.coarse_grid.shape).astype(field.dtype)
 
+    @promoting()
     def coarsen_spectrum(self, hat: PyTree) -> PyTree:
         """Return the rfft2 of the coarse fields from those of the fine ones, [..., L, K] arrays.
 
@@ -206,6 +208,7 @@ class Operator3(AbstractCoarsener):
         check_whole_ratios(fine_grid, coarse_grid, "Operator3", "Operator1 or Operator2")
         self.fine_grid, self.coarse_grid = fine_grid, coarse_grid
 
+    @promoting()
     def coarsen(self, field: Float[Array, "*batch Y X"]) -> Float[Array, "*batch y x"]:
         """Return one field on the coarse grid; raises ShapeError if it is not on the fine one."""
         self.check_shapes(field)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from subgrid.coarsening.operators import AbstractCoarsener, check_pair, check_whole_ratios
+from subgrid.computing import promoting
 from subgrid.grids import PeriodicGrid, interpolate
 from subgrid.grids.staggered import (
     X,
@@ -50,6 +51,7 @@ class StaggeredMean(AbstractCoarsener):
         self.check_shapes(state)
         return type(state)(self._on_east_faces(state.u), self._on_north_faces(state.v))
 
+    @promoting()
     def refine(self, state: PyTree) -> PyTree:
         """Return a state of the coarse grid on the fine one, without divergence.
 

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from subgrid.computing import promoting
 from subgrid.errors import ShapeError
 
 
@@ -33,7 +34,7 @@ def check_sample(system: Any, value: Any, name: str) -> None:
 
 
 def one_sample(method: Callable, system_of: Callable[[Any], Any] = lambda owner: owner) -> Callable:
-    """Return a method that checks its arguments by `check_sample` first.
+    """Return a method that checks its arguments by `check_sample` first, and promotes types.
 
     `system_of`: the owner of the method → the system whose states it takes, None for any.
     """
@@ -45,7 +46,8 @@ def one_sample(method: Callable, system_of: Callable[[Any], Any] = lambda owner:
             called = "" if method.__name__ == "__call__" else f".{method.__name__}"
             for value in (*args, *kwargs.values()):
                 check_sample(system, value, f"{type(self).__name__}{called}")
-        return method(self, *args, **kwargs)
+        with promoting():
+            return method(self, *args, **kwargs)
 
     return checked
 
