@@ -66,18 +66,24 @@ def check_builds(
     alike = (model for model in config.searched() if len(set(model.networks)) == 1)
     tried = () if config.calibration is None else config.calibration.models
     key = random_key(0)
-    for model in (*config.learned(), *tried, *alike):  # each candidate of the search in every place
-        network = eqx.filter_eval_shape(
-            lambda key, m=model: build_network(config, m, coarse[0], key), key
+    networks: list[tuple[LearnedConfig | SeparatedConfig, Any]] = [
+        (
+            model,
+            eqx.filter_eval_shape(
+                lambda key, m=model: build_network(config, m, coarse[0], key), key
+            ),
         )
-        _check_code_of_network(config, model, network, trust)
+        for model in (*config.learned(), *tried, *alike)  # each candidate in every place
+    ]
     for entry in config.separated:
         with _naming(f"separated.{entry.name}"):
             network = eqx.filter_eval_shape(
                 lambda key, e=entry: build_separated_network(e, "buildup", coarse[0], key), key
             )
-        _check_code_of_network(config, entry, network, trust)
+        networks.append((entry, network))
     check_fits(config, system, coarse)
+    for model, network in networks:
+        _check_code_of_network(config, model, network, trust)
 
 
 def _check_learning(config: Config, system: Any, coarse: tuple[Any, ...]) -> None:
@@ -114,14 +120,14 @@ def _check_code_of_network(
     (ConfigError). `network`: traced.
     """
     import jax
-    import numpy as np
+    import jax.numpy as jnp
 
     from subgrid.closures import code_named_by
 
     untraced = jax.tree.map(
-        lambda leaf: np.zeros(leaf.shape, leaf.dtype)
-        if isinstance(leaf, jax.ShapeDtypeStruct)
-        else leaf,
+        lambda leaf: (
+            jnp.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
+        ),
         network,
     )
     with _naming(f"the network of {model.name}"):
