@@ -16,7 +16,7 @@ from subgrid.data.shards import FRAMES_PER_SHARD, ShardReader, frame_codecs
 from subgrid.errors import ConfigError, CorruptFileError, RunFolderError
 from subgrid.files import require_regular
 from subgrid.ownership import files_below, put_in_place, remove_ours
-from subgrid.provenance import aside_of
+from subgrid.provenance import aside_of, config_hash
 
 if TYPE_CHECKING:
     import xarray
@@ -130,8 +130,10 @@ def _metadata_files(path: Path) -> dict[Path, str]:
 
 
 def _hash_of(path: Path, found: Mapping[Path, str]) -> str:
-    lines = (f"{digest}  {file.relative_to(path).as_posix()}\n" for file, digest in found.items())
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    """Return the hash of metadata files and of the root's, whose attributes have their own."""
+    lines = [f"{digest}  {file.relative_to(path).as_posix()}\n" for file, digest in found.items()]
+    root = {name: value for name, value in read_metadata(path).items() if name != "attributes"}
+    return hashlib.sha256("".join([*lines, config_hash(root)]).encode()).hexdigest()
 
 
 def attributes_of(path: str | Path) -> dict[str, Any]:
