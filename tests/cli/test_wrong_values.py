@@ -125,7 +125,7 @@ def test_check_names_what_is_no_closure_or_no_system(cli, own, untyped, name, me
         ("Bare", "models.smagorinsky.closure: closure Bare has no init"),
         (
             "Leaving",
-            "own_values.py, line 24, in __call__, asked to end the program (SystemExit: 0)",
+            "own_values.py, line 25, in __call__, asked to end the program (SystemExit: 0)",
         ),
     ],
 )

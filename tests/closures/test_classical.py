@@ -134,7 +134,7 @@ def test_smagorinsky_takes_the_energy_that_viscosity_dissipates(seed):
 
 
 @settings(max_examples=10, deadline=None)
-@given(seed=seeds, returned=st.floats(0.0, 2.0))
+@given(seed=seeds, returned=st.just(0.0) | st.floats(1e-30, 2.0))  # what float32 holds
 def test_backscatter_returns_its_share_of_the_energy(seed, returned):
     with jax.enable_x64(True):
         system = system64()

@@ -159,7 +159,7 @@ def test_it_is_for_velocities_alone():
 
 def test_wrong_limits_are_named():
     for limit in (float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="energy_limit must be a finite power"):
+        with pytest.raises(ValueError, match="energy_limit must be a finite number"):
             closure_of(energy_limit=limit)
     with pytest.raises(TypeError, match=r"only a LearnedClosure .* got a Smagorinsky"):
         with_energy_limit(Smagorinsky(TwoLayerQG(16)), 1.0)
