@@ -187,7 +187,7 @@ def test_the_vorticity_is_that_of_the_system_it_runs_in(tmp_path):
         in_system(closure, wider)(state)[0].u, 0.5 * flow.vorticity(state), rtol=1e-5, atol=1e-5
     )
     save_closure(closure, tmp_path)
-    again = load_closure(tmp_path)
+    again = load_closure(tmp_path, trust=True)
     np.testing.assert_array_equal(again(state)[0].u, closure(state)[0].u)
 
 
