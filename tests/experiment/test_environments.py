@@ -52,7 +52,7 @@ def stub_stages(monkeypatch):
 
         return runner
 
-    monkeypatch.setattr(run, "_RUNNERS", {name: (stage(name), ()) for name in run.STAGES})
+    monkeypatch.setattr(run, "_RUNNERS", {name: stage(name) for name in run.STAGES})
     return failing
 
 
@@ -132,7 +132,7 @@ def test_a_stage_under_another_setting_of_jax_than_the_one_before_is_refused(
     run_experiment(config, tmp_path)
     monkeypatch.undo()
     # what is done is done, and a report computes no numbers of its own
-    monkeypatch.setattr(run, "_RUNNERS", {**run._RUNNERS, "report": (lambda *_: {}, ())})
+    monkeypatch.setattr(run, "_RUNNERS", {**run._RUNNERS, "report": lambda *_: {}})
     run_experiment(config, tmp_path, stages=("report",), force=True)
 
 
