@@ -238,7 +238,7 @@ def test_bad_input_is_named(data, tmp_path):
     train = data[0]
     with pytest.raises(ConfigError, match=r"clean_fraction is 1\.5"):
         Noise(0.1, clean_fraction=1.5)
-    with pytest.raises(ConfigError, match="noise level is -1"):
+    with pytest.raises(ConfigError, match="noise level must not be negative, got -1"):
         Noise(-1.0)
     with pytest.raises(ConfigError, match="flux_form needs"):
         train_offline(small_network(4), *data, plan(), folder=tmp_path, seed=1, flux_form=True)
