@@ -329,8 +329,8 @@ class StopsAt(Progress):
     def __init__(self, label, done):
         self.label, self.least = label, done
 
-    def task(self, label, total, unit="steps"):
-        return Task(self, label, total, unit)
+    def task(self, label, total, unit="steps", first=""):
+        return Task(self, label, total, unit, first)
 
     def show(self, task, finished):
         if task.label.startswith(self.label) and not finished and task.done >= self.least:

@@ -43,7 +43,7 @@ def test_as_many_networks_are_timed_at_once_as_there_are_workers(
         return 1.0
 
     monkeypatch.setattr(plan, "timed", timed)
-    monkeypatch.setattr(plan.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(plan, "usable_cpus", lambda: 8)
     config = load_config(SMALLEST)
     stages = {stage.stage: stage for stage in plan.plan_run(config, workers)}
     # the truth by itself, two models trained, then all tested: a step of each, a network of two

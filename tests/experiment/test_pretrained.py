@@ -93,6 +93,7 @@ def test_nothing_is_simulated_or_trained_that_is_not_needed(tested, bundle):
     assert [path.name for path in (tested / "data").glob("*.zarr")] == ["test.zarr"]
     assert sorted(path.name for path in (tested / "models/ready").iterdir()) == [
         "card.md",
+        "files.sha256",
         "model.json",
         "weights.safetensors",
     ]

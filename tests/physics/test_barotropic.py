@@ -91,7 +91,7 @@ def _scan(system, vorticity):
 def test_a_known_error_is_said():
     with pytest.raises(ConfigError, match="Did you mean 'viscosity'"):
         BarotropicVorticity(16, viscositi=1.0)
-    with pytest.raises(ValueError, match=r"must not be negative, got 0.000\d+ and -1.0"):
+    with pytest.raises(ValueError, match=r"drag must not be negative, got -1\.0"):
         BarotropicVorticity(16, drag=-1.0)
     for system in (BarotropicVorticity, KolmogorovFlow):
         with pytest.raises(ValueError, match="a whole number must fit"):

@@ -78,7 +78,9 @@ def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
     write_atomic(folder.scores, json.dumps(record, indent=1) + "\n")
     remove_ours(
         folder.evaluation / "partial",
-        lambda name: name.endswith(".safetensors") or is_leftover(name, lambda _: True),
+        lambda name: (
+            name.endswith((".safetensors", ".frames")) or is_leftover(name, lambda _: True)
+        ),
     )
     return {}
 

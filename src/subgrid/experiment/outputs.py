@@ -40,7 +40,7 @@ _PASSING = {
     rf"|{_SPLIT}\.zarr/(.+/)?\w+\.[0-9a-f]+\.partial",
     "train": rf"{_MODEL}(stage_\d+/)?checkpoints/\d+\.safetensors"
     rf"|{_MODEL}\.(model\.json|weights\.safetensors)\.new",
-    "evaluate": rf"evaluation/(partial/.+\.safetensors|(.+/)?{_ASIDE}(/.+)?)",
+    "evaluate": rf"evaluation/(partial/.+\.(safetensors|frames)|(.+/)?{_ASIDE}(/.+)?)",
     "report": r"(?!)",
 }
 
