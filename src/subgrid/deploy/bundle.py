@@ -99,7 +99,11 @@ class Bundle:
         name, settings = valid["system"], {**valid["settings"], **valid["online"]}
         if ":" in name:  # other names are those of registries
             require_trust(file, {f"valid_for.system = {name!r}": name}, self.trust)
-        build = SYSTEMS.get(name)
+        try:
+            build = SYSTEMS.get(name)
+        except ConfigError as error:
+            error.add_note(f"while reading valid_for.system of {file}")
+            raise
         try:
             _check_size(settings)
             return build(**{**settings, **changes})
