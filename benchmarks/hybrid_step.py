@@ -124,7 +124,9 @@ def main() -> None:
         key, (2, options.nx, options.nx), jnp.float32
     )
     network = nn.build(options.network, in_channels=2, out_channels=2, key=key)
-    network = jax.tree.map(lambda x: x.astype(jnp.float32) if eqx.is_inexact_array(x) else x, network)
+    network = jax.tree.map(
+        lambda x: x.astype(jnp.float32) if eqx.is_inexact_array(x) else x, network
+    )
     weights = [(jnp.moveaxis(c.weight, (3, 2), (0, 1)), c.bias) for c in convolutions(network)]
     first = ours(network, options.nx, options.steps, q)
     second = peer(options.nx, options.steps, q)
