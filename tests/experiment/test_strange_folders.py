@@ -31,7 +31,7 @@ NAMED = {
 class Own(eqx.Module):
     """A user's network."""
 
-    factor: float
+    factor: jax.Array = eqx.field(converter=jax.numpy.asarray)
 
     def __call__(self, x):
         return self.factor * x
@@ -42,7 +42,7 @@ def build_own(*, in_channels, out_channels, key, width=1.0):
 
 
 def build_foreign(*, in_channels, out_channels, key, width=1.0):
-    return eqx.Partial(jax.numpy.multiply, width)
+    return eqx.Partial(jax.numpy.multiply, jax.numpy.asarray(width))
 
 
 def with_network(reference):
