@@ -119,6 +119,13 @@ def test_a_chunk_that_decodes_to_more_than_the_array_is_found(scores):
     assert used < BOMB / 16
 
 
+def test_files_of_the_user_are_no_chunks(scores):
+    for folder in [scores, *(path for path in scores.rglob("*") if path.is_dir())]:
+        (folder / ".DS_Store").write_bytes(b"mine")
+        (folder / "notes.txt").write_text("mine")
+    check_decoded_size(scores, lambda size: size < 1000)
+
+
 def test_a_store_that_says_it_is_larger_than_the_memory_is_refused(scores):
     file = scores / "a/zarr.json"
     metadata = json.loads(file.read_text())
