@@ -2,11 +2,25 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 from jaxtyping import Array, Complex
 
+from subgrid.closures.base import AbstractClosure
+from subgrid.nn import Fixed
 from subgrid.systems import TwoLayerQG
 from subgrid.systems.qg import QGState
+
+
+class AbstractQGClosure(AbstractClosure):
+    """A closure that was made for a two-layer QG system and holds it."""
+
+    _system: eqx.AbstractVar[Fixed[TwoLayerQG]]
+
+    @property
+    def system(self) -> TwoLayerQG:
+        """The system that the closure was made for; its numbers are fixed."""
+        return self._system.value
 
 
 def checked_system(system: Any, closure: str) -> TwoLayerQG:

@@ -6,16 +6,19 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
 from subgrid.closures._parameters import as_parameter
-from subgrid.closures._quasigeostrophic import checked_system, streamfunction_hat
+from subgrid.closures._quasigeostrophic import (
+    AbstractQGClosure,
+    checked_system,
+    streamfunction_hat,
+)
 from subgrid.closures._spectral import mean_product, times, to_real
-from subgrid.closures.base import AbstractClosure
 from subgrid.closures.smagorinsky import eddy_viscosity, half_strain
 from subgrid.nn import Fixed, fixed_as
 from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
 
-class BackscatterBiharmonic(AbstractClosure):
+class BackscatterBiharmonic(AbstractQGClosure):
     """Biharmonic Smagorinsky dissipation with a uniform negative viscosity that returns its energy.
 
         ∂q/∂t += d - C_b B [Σ_i H_i <ψ_i d_i>] / [Σ_i H_i <ψ_i B_i>]
@@ -55,11 +58,6 @@ class BackscatterBiharmonic(AbstractClosure):
     def claims(self) -> tuple[str, ...]:
         """Return what holds of every increment."""
         return ("conserves mean", "translation invariant")
-
-    @property
-    def system(self) -> TwoLayerQG:
-        """The system that the closure was made for; its numbers are fixed."""
-        return self._system.value
 
     def __call__(
         self, state: QGState, memory: PyTree = None, forcing: PyTree = None

@@ -7,9 +7,12 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
 from subgrid.closures._parameters import as_parameter
-from subgrid.closures._quasigeostrophic import checked_system, streamfunction_hat
+from subgrid.closures._quasigeostrophic import (
+    AbstractQGClosure,
+    checked_system,
+    streamfunction_hat,
+)
 from subgrid.closures._spectral import times, times_i, to_real, wavenumbers
-from subgrid.closures.base import AbstractClosure
 from subgrid.nn import Fixed, fixed_as
 from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
@@ -28,7 +31,7 @@ PUBLISHED_WEIGHTS = np.array(
 )
 
 
-class HybridSymbolic(AbstractClosure):
+class HybridSymbolic(AbstractQGClosure):
     """The hybrid symbolic closure of Ross et al. (2023): seven terms found by genetic programming.
 
         ∂q/∂t += w₁ ∇²Aq + w₂ ∇⁴Aq + w₃ ∇⁶Aq + w₄ ∇⁴q + w₅ ∇⁶q + w₆ AA(∂x ∇²v) + w₇ AA(∂y ∇²u)
@@ -55,11 +58,6 @@ class HybridSymbolic(AbstractClosure):
     def claims(self) -> tuple[str, ...]:
         """Return what holds of every increment."""
         return ("conserves mean", "translation invariant")
-
-    @property
-    def system(self) -> TwoLayerQG:
-        """The system that the closure was made for; its numbers are fixed."""
-        return self._system.value
 
     def __call__(
         self, state: QGState, memory: PyTree = None, forcing: PyTree = None

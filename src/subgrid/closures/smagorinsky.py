@@ -6,16 +6,19 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float, PyTree
 
 from subgrid.closures._parameters import as_parameter
-from subgrid.closures._quasigeostrophic import checked_system, streamfunction_hat
+from subgrid.closures._quasigeostrophic import (
+    AbstractQGClosure,
+    checked_system,
+    streamfunction_hat,
+)
 from subgrid.closures._spectral import curl_of_stress, times, to_real
-from subgrid.closures.base import AbstractClosure
 from subgrid.grids import PeriodicGrid, derivative_wavenumbers
 from subgrid.nn import Fixed, fixed_as
 from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
 
-class Smagorinsky(AbstractClosure):
+class Smagorinsky(AbstractQGClosure):
     """Smagorinsky's (1963) eddy viscosity in each layer of two-layer QG: takes energy out.
 
         ∂q/∂t += ∂x F_y - ∂y F_x,   ν = (C Δ)² √(2 (S_xx² + S_yy² + 2 S_xy²))
@@ -41,11 +44,6 @@ class Smagorinsky(AbstractClosure):
     def claims(self) -> tuple[str, ...]:
         """Return what holds of every increment."""
         return ("conserves mean", "dissipates energy", "translation invariant")
-
-    @property
-    def system(self) -> TwoLayerQG:
-        """The system that the closure was made for; its numbers are fixed."""
-        return self._system.value
 
     def __call__(
         self, state: QGState, memory: PyTree = None, forcing: PyTree = None

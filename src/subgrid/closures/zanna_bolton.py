@@ -6,16 +6,19 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
 from subgrid.closures._parameters import as_parameter
-from subgrid.closures._quasigeostrophic import checked_system, streamfunction_hat
+from subgrid.closures._quasigeostrophic import (
+    AbstractQGClosure,
+    checked_system,
+    streamfunction_hat,
+)
 from subgrid.closures._spectral import curl_of_stress, times, to_real
-from subgrid.closures.base import AbstractClosure
 from subgrid.grids import derivative_wavenumbers
 from subgrid.nn import Fixed, fixed_as
 from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
 
-class ZannaBolton2020(AbstractClosure):
+class ZannaBolton2020(AbstractQGClosure):
     """Zanna & Bolton's (2020) momentum closure found by relevance vector machines, as PV forcing.
 
         ∂q/∂t += ∂x F_y - ∂y F_x
@@ -45,11 +48,6 @@ class ZannaBolton2020(AbstractClosure):
     def claims(self) -> tuple[str, ...]:
         """Return what holds of every increment."""
         return ("conserves mean", "translation invariant")
-
-    @property
-    def system(self) -> TwoLayerQG:
-        """The system that the closure was made for; its numbers are fixed."""
-        return self._system.value
 
     def __call__(
         self, state: QGState, memory: PyTree = None, forcing: PyTree = None
