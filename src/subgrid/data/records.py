@@ -21,10 +21,12 @@ from subgrid.files import inside, read_json, read_text
 from subgrid.ownership import is_leftover, remove_ours
 from subgrid.provenance import aside_of, file_hash, write_atomic
 
-# of a trajectory's unfinished files; of the files that are of no use once all have ended
+# of a trajectory's unfinished files; of files in the records of no use once all have ended
 WORK_FILES = re.compile(r"restart\.safetensors|progress\.(json|\d+)|scale_\d+\.\w+\.\d+")
-_PASSING = re.compile(rf"\d{{5,}}\.lock|maker-[0-9a-f]{{12}}\.json|\d{{5,}}/({WORK_FILES.pattern})")
-_RECORDS = re.compile(rf"\d{{5,}}\.json|lock|call|{_PASSING.pattern}")
+PASSING_FILES = re.compile(
+    rf"\d{{5,}}\.lock|maker-[0-9a-f]{{12}}\.json|\d{{5,}}/({WORK_FILES.pattern})"
+)
+_RECORDS = re.compile(rf"\d{{5,}}\.json|lock|call|{PASSING_FILES.pattern}")
 _ZARRS_ASIDE = re.compile(r"(.+/)?(zarr|\d+)\.[0-9a-f]+\.partial")  # as Zarr names its own
 _PATIENCE = 5.0  # seconds: a worker whose parent was killed needs a moment to notice and end
 
@@ -183,7 +185,7 @@ class Records:
         """
         remove_ours(
             self.folder,
-            lambda name: _PASSING.fullmatch(name) or is_leftover(name, _RECORDS.fullmatch),
+            lambda name: PASSING_FILES.fullmatch(name) or is_leftover(name, _RECORDS.fullmatch),
         )
         remove_ours(self.store, _ZARRS_ASIDE.fullmatch)
 

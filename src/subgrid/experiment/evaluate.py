@@ -41,6 +41,7 @@ from subgrid.experiment.held_out import HeldOut
 from subgrid.experiment.progress import Progress
 from subgrid.experiment.results import (
     CALIBRATION,
+    PARTIAL_FILES,
     Results,
     load_results,
     offline_path,
@@ -78,9 +79,7 @@ def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
     write_atomic(folder.scores, json.dumps(record, indent=1) + "\n")
     remove_ours(
         folder.evaluation / "partial",
-        lambda name: (
-            name.endswith((".safetensors", ".frames")) or is_leftover(name, lambda _: True)
-        ),
+        lambda name: PARTIAL_FILES.fullmatch(name) or is_leftover(name, lambda _: True),
     )
     return {}
 

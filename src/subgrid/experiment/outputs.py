@@ -7,9 +7,9 @@ from pathlib import Path
 from subgrid.checksums import read_list
 from subgrid.config import Config
 from subgrid.data import recorded_files
-from subgrid.data.records import WORK_FILES
+from subgrid.data.records import PASSING_FILES
 from subgrid.experiment.folder import RunFolder
-from subgrid.experiment.results import hashes_of, recorded_result
+from subgrid.experiment.results import PARTIAL_FILES, hashes_of, recorded_result
 from subgrid.experiment.separated import cases
 from subgrid.experiment.simulate import DATA_FROM, SPLITS
 from subgrid.experiment.training_runs import HASHES, MODEL_FILES
@@ -35,12 +35,12 @@ _RESULTS = {
 }
 # what is of no use once the stage is done: locks, progress, stores that were being written
 _PASSING = {
-    "simulate": rf"{_SPLIT}\.records/(lock|call|\d+\.lock|\d+/({WORK_FILES.pattern}))"
+    "simulate": rf"{_SPLIT}\.records/(lock|call|{PASSING_FILES.pattern})"
     rf"|data/{_ASIDE}/.+"
     rf"|{_SPLIT}\.zarr/(.+/)?\w+\.[0-9a-f]+\.partial",
     "train": rf"{_MODEL}(stage_\d+/)?checkpoints/\d+\.safetensors"
     rf"|{_MODEL}\.(model\.json|weights\.safetensors)\.new",
-    "evaluate": rf"evaluation/(partial/.+\.(safetensors|frames)|(.+/)?{_ASIDE}(/.+)?)",
+    "evaluate": rf"evaluation/(partial/({PARTIAL_FILES.pattern})|(.+/)?{_ASIDE}(/.+)?)",
     "report": r"(?!)",
 }
 

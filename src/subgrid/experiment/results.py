@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _OF_A_STORE = re.compile(r"(\w+/)*(zarr\.json|c(/\d+)*)")
 CALIBRATION = "calibration"  # where, in its folder, the evaluation keeps that of the noise
+PARTIAL_FILES = re.compile(r".+\.(safetensors|frames)")  # of unfinished free runs
 
 
 @dataclass(frozen=True)
