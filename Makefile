@@ -17,13 +17,17 @@ define test_versions
 	$(1)/bin/subgrid run quickstart --profile tiny --out "$$(mktemp -d)/quickstart"
 endef
 
-.PHONY: demo test test-slow floors newest check format bench clean
+.PHONY: demo test test-slow golden floors newest check format bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/subgrid run quickstart --profile laptop --workers 2
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --durations 20
+
+# every preset at `tiny` against tests/golden; `make golden KEEP=--write` keeps what it finds
+golden: $(VENV)/.installed-dev
+	$(BIN)/python tests/golden/golden.py --runs "$$(mktemp -d)" $(KEEP)
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow

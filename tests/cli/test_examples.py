@@ -47,6 +47,7 @@ def test_the_example_script_shows_the_damping():
     assert all(small < large for small, large in zip(damped, without, strict=True))
 
 
+@pytest.mark.slow
 def test_kolmogorov_flow_goes_from_its_truth_to_a_tested_closure(tmp_path):
     sizes = ["--fine", "32", "--coarse", "8", "--updates", "4", "--duration", "8", "--members", "2"]
     command = [sys.executable, EXAMPLES / "kolmogorov.py", tmp_path / "run", *sizes]

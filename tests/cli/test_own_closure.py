@@ -114,6 +114,7 @@ def test_an_own_closure_is_tested_and_reported_next_to_none(cli, own, tmp_path):
     assert "pyqg" in out
 
 
+@pytest.mark.slow
 def test_a_closure_that_explodes_is_masked_counted_and_dated(cli, own, tmp_path):
     code, _, err = cli("run", "own.toml", "--set", "models.mine.closure=own_closures:Exploding")
     assert code == 0, err

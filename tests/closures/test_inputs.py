@@ -17,7 +17,7 @@ from subgrid.closures import (
     load_closure,
     save_closure,
 )
-from subgrid.errors import ShapeError, UnknownNameError
+from subgrid.errors import ConfigError, ShapeError, UnknownNameError
 from subgrid.stepping import rollout
 from subgrid.systems import BarotropicVorticity, KolmogorovFlow, TwoLayerQG
 
@@ -142,7 +142,9 @@ def test_the_tendency_is_that_of_the_system_it_runs_in(system, state):
     np.testing.assert_array_equal(bound(state)[0].q, system.tendency(state).q)
     assert float(jnp.max(jnp.abs(bound(state)[0].q - closure(state)[0].q))) > 0
     plain = LearnedClosure(Pick(0), unscaled(2), unscaled(2))
-    assert in_system(plain, system) is plain
+    in_system(plain, system).check_system(system)
+    with pytest.raises(ConfigError, match="another system"):
+        in_system(plain, system).check_system(jet)
     smagorinsky = Smagorinsky(system)
     assert in_system(smagorinsky, system) is smagorinsky
 

@@ -10,10 +10,10 @@ from subgrid.config import (
     build_coarse_systems,
     build_network,
     build_system,
-    builders,
     check_builds,
     config_from_dict,
     config_to_toml,
+    fits,
     load_config,
     preset_names,
     preset_text,
@@ -212,7 +212,7 @@ def test_the_flux_form_is_refused_for_a_system_that_has_none(monkeypatch):
         def with_grid(self, nx, ny):
             return Still(nx, ny)
 
-    monkeypatch.setattr(builders, "build_system", lambda config: Still(config.truth.nx))
+    monkeypatch.setattr(fits, "build_system", lambda config: Still(config.truth.nx))
     config = load_config(SMALLEST, overrides=["data.store_flux=true", "truth.system=mine:Still"])
     with pytest.raises(ConfigError, match=r"data\.store_flux: .* two-layer QG .*'mine:Still'"):
         check_builds(config)

@@ -318,6 +318,7 @@ def test_other_versions_of_what_decides_no_number_are_not_told(tmp_path, monkeyp
     assert not caplog.records
 
 
+@pytest.mark.slow
 def test_frames_of_two_segments_at_most_are_in_memory(plain, tmp_path, monkeypatch):
     """With a writer that is slower than the computation; segments are counted while they live."""
     alive: list[weakref.ref] = []

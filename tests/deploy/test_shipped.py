@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from subgrid.closures import check_closure
+from subgrid.closures import check_closure, in_system
 from subgrid.config import load_config
 from subgrid.deploy import bundles, load_bundle, pretrained
+from subgrid.errors import ConfigError
 from subgrid.stepping import rollout
 from subgrid.systems import TwoLayerQG
 
@@ -35,7 +36,10 @@ def test_a_bundle_runs_in_the_model_it_names(name):
     np.testing.assert_allclose(jnp.mean(increment, axis=(1, 2)), 0, atol=1e-16)
 
 
-@pytest.mark.parametrize("name", KF)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if "large" in n else n for n in KF],
+)
 def test_a_bundle_of_kolmogorov_flow_gives_energy_to_the_model_it_names(name):
     bundle = load_bundle(name)
     system, dt = bundle.system(), bundle.metadata["dt"]
@@ -80,6 +84,17 @@ def test_the_scorecard_uses_what_is_shipped():
     for profile in ("laptop", "laptop-jet"):
         config = load_config("ross2023", profile)
         assert {model.bundle for model in config.pretrained()} <= set(bundles())
+
+
+@pytest.mark.parametrize("name", QG)
+def test_a_bundle_runs_in_no_other_system_unless_it_is_moved(name):
+    closure, jet = pretrained(name), TwoLayerQG(64, configuration="jet")
+    with pytest.raises(ConfigError, match=r"another system.*configuration.*eddy.*jet"):
+        jet.model(3600.0, closure)
+    if not closure.moves({}):
+        return  # its derivatives stay on its grid
+    check_closure(in_system(closure, jet), jet)
+    jet.model(3600.0, in_system(closure, jet))
 
 
 def test_the_system_of_a_file_from_before_constants_acted_is_one_of_today():

@@ -267,6 +267,7 @@ class Delayed(AbstractClosure):
         return increment, (count + 1, sick)
 
 
+@pytest.mark.slow
 def test_nan_from_a_frame_on_is_masked_counted_and_dated_from_run_to_page(
     coarse, coarse_states, truth, runs, dt, plan, page, score
 ):

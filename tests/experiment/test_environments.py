@@ -176,6 +176,7 @@ def test_another_machine_or_other_flags_are_told_and_warned_of(tmp_path, monkeyp
     ]
 
 
+@pytest.mark.slow
 def test_the_report_names_every_commit_that_took_part_and_says_if_a_stage_was_resumed(a_copy):
     made = RunFolder.open(a_copy)
     manifest = made.manifest()

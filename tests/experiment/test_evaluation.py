@@ -106,6 +106,7 @@ def test_a_free_run_in_progress_goes_on_to_the_same_bits(in_progress, finished):
     assert digests(folder) == digests(finished)
 
 
+@pytest.mark.slow
 def test_offline_samples_that_are_not_finite_are_counted_and_dated(a_copy, monkeypatch):
     whole = held_out._batches
 

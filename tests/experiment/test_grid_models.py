@@ -23,6 +23,7 @@ def with_grids(*grids, **evaluation):
     return tables
 
 
+@pytest.mark.slow
 def test_a_finer_grid_is_run_coarsened_and_scored(tmp_path):
     tables = with_grids({"name": "middle", "size": 24}, {"name": "fine", "size": 32, "substeps": 2})
     folder = run_experiment(config_from_dict(tables), tmp_path / "run")

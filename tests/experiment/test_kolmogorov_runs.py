@@ -73,6 +73,7 @@ def words(folder):
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
 
 
+@pytest.mark.slow
 def test_the_calibration_chooses_a_level_for_every_model_and_records_all(noise):
     found, config = scores(noise), noise.config
     names = [model.name for model in config.calibration.models]
@@ -103,6 +104,7 @@ def test_the_calibration_chooses_a_level_for_every_model_and_records_all(noise):
     assert not set(energies[0].ravel()) & set(energies[1].ravel())
 
 
+@pytest.mark.slow
 def test_its_report_tells_the_choice(noise):
     said = words(noise)
     chosen = scores(noise)["calibration"]["chosen"]
@@ -113,6 +115,7 @@ def test_its_report_tells_the_choice(noise):
     assert "the choice is at an end of the levels tried" in said  # there are but two
 
 
+@pytest.mark.slow
 def test_data_and_noise_are_taken_over(noise, combined):
     ours, theirs = digests(combined.path), digests(noise.path)
     assert {n: d for n, d in ours.items() if n.startswith("data/")} == {
@@ -135,6 +138,7 @@ def test_data_and_noise_are_taken_over(noise, combined):
     assert RunFolder.open(combined.path).config == combined.config
 
 
+@pytest.mark.slow
 def test_every_model_is_followed_and_told(combined):
     names = [model.name for model in combined.config.models]
     found, said = scores(combined), words(combined)
@@ -163,6 +167,7 @@ def test_every_model_is_followed_and_told(combined):
         assert title in said
 
 
+@pytest.mark.slow
 def test_models_are_compared_with_what_they_stand_beside(combined):
     found, config = scores(combined), combined.config
     pairs = [(one["model"], one["other"]) for one in found["gains"]]
@@ -178,6 +183,7 @@ def test_models_are_compared_with_what_they_stand_beside(combined):
         )
 
 
+@pytest.mark.slow
 def test_a_finer_grid_starts_from_the_coarse_states_without_divergence(combined):
     test = HeldOut(combined, "test", combined.evaluation)
     finer = [one for one in candidates(combined, test.system) if one.grid is not None]
@@ -196,6 +202,7 @@ def test_a_finer_grid_starts_from_the_coarse_states_without_divergence(combined)
             np.testing.assert_allclose(getattr(back, name), getattr(start, name), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_is_kept_where_each_member_starts(combined):
     reference = read_dataset(combined.evaluation / "reference.zarr")
     assert reference["start_trajectory"].values.tolist() == [0, 0]
@@ -211,6 +218,7 @@ def test_it_is_kept_where_each_member_starts(combined):
         assert seen == pytest.approx(energy, rel=0.05)  # of velocities at the centres of cells
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["start_trajectory", "start_frame"])
 def test_an_evaluation_of_other_starts_is_not_gone_on_with(noise, tmp_path, what):
     copy = RunFolder.open(shutil.copytree(noise.path, tmp_path / "copy"))
@@ -232,6 +240,7 @@ def test_an_evaluation_of_other_starts_is_not_gone_on_with(noise, tmp_path, what
         HeldOut(copy, split, place).write_reference(Progress())
 
 
+@pytest.mark.slow
 def test_an_adapted_model_is_exported_with_all_that_was_done_to_it(combined, tmp_path):
     export_model(combined.path, "large-unrolled", tmp_path / "unrolled")
     bundle = load_bundle(tmp_path / "unrolled")
@@ -257,12 +266,14 @@ def test_an_adapted_model_is_exported_with_all_that_was_done_to_it(combined, tmp
         assert "None when this was written" in (combined.model(name, 0) / "card.md").read_text()
 
 
+@pytest.mark.slow
 def test_both_runs_have_the_same_truth_and_baseline(noise, combined):
     for path in ("reference.zarr", "online/none.zarr"):
         ours, theirs = (read_dataset(run.evaluation / path) for run in (combined, noise))
         assert ours.identical(theirs), path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_report_of_a_flow_of_one_layer_names_no_layers_days_or_nan(runs, number):
     said = words(runs[number])
@@ -273,6 +284,7 @@ def test_a_report_of_a_flow_of_one_layer_names_no_layers_days_or_nan(runs, numbe
     assert not re.search(r"\d s\b", truth)
 
 
+@pytest.mark.slow
 def test_the_limited_closure_has_the_largest_power_of_the_forcing(combined):
     config = combined.config
     (model,) = [model for model in config.adapted() if model.energy_limit]
@@ -286,6 +298,7 @@ def test_the_limited_closure_has_the_largest_power_of_the_forcing(combined):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_the_unrolled_closure_is_trained_on_or_the_record_of_update_0(combined):
     (model,) = [model for model in combined.config.adapted() if model.fine_tune is not None]
     base, unrolled = (load_closure(combined.model(name, 0)) for name in (model.of, model.name))
@@ -305,6 +318,7 @@ def test_the_unrolled_closure_is_trained_on_or_the_record_of_update_0(combined):
     assert (kept in words(combined)) == (best == 0)
 
 
+@pytest.mark.slow
 def test_a_coupled_model_is_its_network_in_another_step(combined):
     (model,) = [model for model in combined.config.adapted() if model.coupling is not None]
     weights = [
@@ -337,6 +351,7 @@ class StopsAt(Progress):
             raise Stopped
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_twice_ends_with_the_same_bits(combined, tmp_path):
     copy = RunFolder.open(shutil.copytree(combined.path, tmp_path / "copy"))
     (model,) = [model for model in copy.config.adapted() if model.fine_tune is not None]
@@ -361,6 +376,7 @@ def test_a_run_that_was_stopped_twice_ends_with_the_same_bits(combined, tmp_path
     assert digests(copy.path) == wanted
 
 
+@pytest.mark.slow
 def test_a_calibration_that_was_stopped_ends_with_the_same_bits(noise, tmp_path):
     copy = RunFolder.open(shutil.copytree(noise.path, tmp_path / "copy"))
     label = copy.config.calibrated()[1].trained_names()[0]
@@ -395,6 +411,7 @@ class Kick(AbstractClosure):
 """
 
 
+@pytest.mark.slow
 def test_a_run_whose_closures_all_blow_up_says_so(noise, tmp_path, monkeypatch):
     (tmp_path / "kicking_closures.py").write_text(KICK)
     monkeypatch.syspath_prepend(tmp_path)
@@ -422,6 +439,7 @@ def test_a_run_whose_closures_all_blow_up_says_so(noise, tmp_path, monkeypatch):
     assert not re.search(r"\b(nan|days?|upper|lower)\b", said, flags=re.I)
 
 
+@pytest.mark.slow
 def test_noise_is_taken_from_evaluated_calibrations_of_models_that_are_here(
     noise, combined, tmp_path
 ):
@@ -442,6 +460,7 @@ def test_noise_is_taken_from_evaluated_calibrations_of_models_that_are_here(
         resolve(str(combined.path), RunOptions(noise_from=noise.path))
 
 
+@pytest.mark.slow
 def test_noise_of_another_flow_or_of_models_that_were_not_tried_is_refused(noise):
     overrides = ["evaluation.dt=0.014", "evaluation.save_every=4"]
     with pytest.raises(ConfigError, match=r"its noise was chosen for another coarse_dt$"):
@@ -456,6 +475,7 @@ def test_noise_of_another_flow_or_of_models_that_were_not_tried_is_refused(noise
         with_chosen_noise(load_config(*COMBINED, overrides=overrides), noise.path)
 
 
+@pytest.mark.slow
 def test_noise_that_is_chosen_again_is_no_error(noise, combined):
     again = with_chosen_noise(combined.config, noise.path)
     assert again == combined.config
@@ -465,6 +485,7 @@ def test_noise_that_is_chosen_again_is_no_error(noise, combined):
     assert out.name == "otness2025-combined-kf-tiny"
 
 
+@pytest.mark.slow
 def test_data_of_another_coarse_step_are_not_taken_over(noise, tmp_path):
     """What they hold as forcing is what a step of theirs misses."""
     overrides = ["evaluation.dt=0.014", "evaluation.save_every=4"]
@@ -485,6 +506,7 @@ def test_a_dry_run_counts_every_run(source, monkeypatch):
     assert f"{networks * members + tried} free runs of 16 steps" in stages["evaluate"].work
 
 
+@pytest.mark.slow
 def test_a_closure_that_is_exported_says_for_which_step_it_is_right(combined, tmp_path):
     export_model(combined.path, "single", tmp_path / "bundle")
     bundle = load_bundle(tmp_path / "bundle")

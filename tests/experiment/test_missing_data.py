@@ -4,6 +4,7 @@ import json
 
 import jax
 import numpy as np
+import pytest
 from experiment_runs import SMALLEST
 
 from subgrid.config import load_config
@@ -12,6 +13,7 @@ from subgrid.data.shards import ShardWriter
 from subgrid.experiment import run_experiment
 
 
+@pytest.mark.slow
 def test_a_trajectory_that_always_blows_up_is_left_out_and_reported(tmp_path, monkeypatch):
     begin = trajectory._Run._begin
 
@@ -37,6 +39,7 @@ def test_a_trajectory_that_always_blows_up_is_left_out_and_reported(tmp_path, mo
     assert "1 of 2 trajectories" in report
 
 
+@pytest.mark.slow
 def test_frames_that_are_not_finite_are_left_out_counted_and_dated(tmp_path, monkeypatch):
     append = ShardWriter.append
 

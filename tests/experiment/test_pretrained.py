@@ -60,6 +60,7 @@ def tested(bundle, tmp_path_factory):
     return run_experiment(with_bundle(bundle), tmp_path_factory.mktemp("runs") / "tested").path
 
 
+@pytest.mark.slow
 def test_it_is_scored_as_in_the_run_that_trained_it(tested, finished):
     theirs, ours = (json.loads((run / "scores.json").read_text()) for run in (finished, tested))
     assert list(ours["online"]) == ["none", "ready"]
@@ -107,6 +108,7 @@ def test_nothing_is_simulated_or_trained_that_is_not_needed(tested, bundle):
     assert "updates of" not in page
 
 
+@pytest.mark.slow
 def test_it_stands_beside_models_that_are_trained(bundle, tmp_path):
     config = with_bundle(bundle, trained=True)
     folder = run_experiment(config, tmp_path / "run", stages=("simulate", "train"))
@@ -218,6 +220,7 @@ def exchanged(bundle, finished):
 CHANGED = r"models\.ready: bundle .* was changed after the run took it over"
 
 
+@pytest.mark.slow
 def test_a_run_keeps_to_its_copy_of_a_bundle_that_changed(bundle, finished, tmp_path):
     mine = copy_of(bundle, tmp_path)
     config, run, notes = with_bundle(mine), tmp_path / "run", Notes()
@@ -268,6 +271,7 @@ def test_a_damaged_bundle_is_as_good_as_gone_once_it_was_taken_over(bundle, tmp_
     assert not [line for line in notes.lines if re.match(CHANGED, line)]
 
 
+@pytest.mark.slow
 def test_a_run_has_no_need_of_a_bundle_that_is_gone(bundle, tmp_path, capsys):
     mine = copy_of(bundle, tmp_path)
     config, run = with_bundle(mine), tmp_path / "run"

@@ -285,6 +285,7 @@ def test_a_copy_that_was_killed_leaves_nothing(finished, tmp_path, monkeypatch):
     assert digests(out) == {n: d for n, d in digests(finished).items() if n.startswith("data/")}
 
 
+@pytest.mark.slow
 def test_two_workers_write_the_same_bits_as_one(finished, tmp_path):
     code, output = finish(start("run", SMALLEST, "--out", tmp_path / "run", "--workers", "2"))
     assert code == 0, output

@@ -18,6 +18,7 @@ def weights(folder):
     }
 
 
+@pytest.mark.slow
 def test_a_run_trains_tests_and_ranks_every_pair(tmp_path, monkeypatch):
     # five models: three groups
     monkeypatch.setattr("subgrid.experiment.held_out._TIMED_TOGETHER", 2)

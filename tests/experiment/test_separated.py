@@ -12,6 +12,7 @@ from subgrid.experiment.separated import cases
 TINY = ("otness2025-separated", "tiny")
 
 
+@pytest.mark.slow
 def test_a_run_trains_scores_and_reports_every_case(tmp_path):
     config = load_config(*TINY)
     folder = run_experiment(config, tmp_path / "run")

@@ -18,6 +18,7 @@ def cascade_with(stages, **model):
     return tables
 
 
+@pytest.mark.slow
 def test_each_network_is_trained_as_long_as_its_table_says(tmp_path):
     config = config_from_dict(
         cascade_with([{"updates": 4, "learning_rate": 2e-3}, {}], training={"updates": 8})

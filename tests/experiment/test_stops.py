@@ -51,6 +51,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bits(finished, tmp_pa
     _assert_ends_like(folder, finished)
 
 
+@pytest.mark.slow
 def test_a_run_interrupted_in_every_stage_ends_with_the_same_bits(finished, tmp_path):
     folder = tmp_path / "run"
     moments = random.Random(5)
@@ -88,6 +89,7 @@ def _fill(disk):
     return ballast
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_in_every_stage_costs_nothing_finished(finished, small_disk):
     folder = small_disk / "run"
     for stage in STAGES:
@@ -107,6 +109,7 @@ def test_a_disk_that_fills_in_every_stage_costs_nothing_finished(finished, small
     _assert_ends_like(folder, finished)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_named_and_left_alone(tmp_path):
     folder = tmp_path / "run"
     command = ("run", SMALLEST, "--out", folder, "--set", "training.updates=2000")

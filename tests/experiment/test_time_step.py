@@ -54,6 +54,7 @@ def test_a_step_that_cannot_work_is_refused_before_there_is_a_folder(tmp_path, o
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_step_too_long_for_the_eddies_of_the_test_set_is_refused_before_the_training(tmp_path):
     config = load_config(SMALLEST, overrides=[*GROWN, "evaluation.dt=64800"])
     with pytest.raises(ConfigError, match=r"evaluation\.dt: got 64800 s, above the stab") as caught:

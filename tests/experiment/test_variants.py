@@ -20,6 +20,7 @@ LEARNED = [
 ]
 
 
+@pytest.mark.slow
 def test_the_preset_repeats_the_free_runs_under_every_filter(tmp_path):
     config = load_config("otness2025-combined-qg", "tiny")
     sharpness = {one.name: one.constants for one in config.evaluation.variants}

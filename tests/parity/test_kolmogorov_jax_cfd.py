@@ -50,7 +50,9 @@ def _peer_step(system: KolmogorovFlow, dt: float):
 
 
 @pytest.mark.parametrize(
-    ("nx", "ny", "scale"), [(64, 64, 2), (32, 48, 2), (48, 24, 1)], ids=["square", "tall", "wide"]
+    ("nx", "ny", "scale"),
+    [pytest.param(64, 64, 2, marks=pytest.mark.slow), (32, 48, 2), (48, 24, 1)],
+    ids=["square", "tall", "wide"],
 )
 def test_a_step_agrees(nx, ny, scale):
     system = KolmogorovFlow(nx, ny, domain_scale=scale, dtype=jnp.float64)

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from subgrid.closures import HybridSymbolic
 from subgrid.coarsening import Operator1, subgrid_forcing
@@ -10,6 +11,7 @@ from subgrid.stepping import rollout
 from subgrid.systems import TwoLayerQG
 
 
+@pytest.mark.slow
 def test_hybrid_symbolic_predicts_the_forcing_it_was_fitted_to():
     coarse, fine = TwoLayerQG(64), TwoLayerQG(128)
     coarsener = Operator1(fine.grid, coarse.grid)

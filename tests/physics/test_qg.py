@@ -72,7 +72,9 @@ def _amplitude(system: TwoLayerQG, q: jax.Array, mode: tuple[int, int]) -> jax.A
     return 2 * jnp.mean(q * weights, axis=(-2, -1))
 
 
-@pytest.mark.parametrize(("configuration", "slowest"), [("eddy", 180), ("jet", 300)])
+@pytest.mark.parametrize(
+    ("configuration", "slowest"), [("eddy", 180), pytest.param("jet", 300, marks=pytest.mark.slow)]
+)
 def test_the_flow_is_baroclinically_unstable_near_the_deformation_radius(configuration, slowest):
     """The fastest wave grows out of noise in a rollout, at the rate of the linear theory."""
     system = TwoLayerQG(32, configuration=configuration, dtype=jnp.float64)

@@ -27,7 +27,7 @@ def _run(system, dt, years):
     return int(run.blew_up_at), float(fastest) / 0.025
 
 
-@pytest.mark.parametrize("configuration", ["eddy", "jet"])
+@pytest.mark.parametrize("configuration", [pytest.param("eddy", marks=pytest.mark.slow), "jet"])
 @pytest.mark.parametrize("nx", [48, pytest.param(64, marks=pytest.mark.slow)])
 def test_a_refused_step_blows_up_and_the_safe_one_does_not(nx, configuration):
     """Ten years: both flows are developed after at most six."""

@@ -58,7 +58,7 @@ def test_every_stage_learns_and_reports(trained):
     np.testing.assert_allclose(result.gflop_per_sample, [3 * first, first + 3 * second], rtol=1e-12)
 
 
-@pytest.mark.parametrize("names", [None, ("q", "tendency")])
+@pytest.mark.parametrize("names", [None, pytest.param(("q", "tendency"), marks=pytest.mark.slow)])
 def test_the_last_loss_is_the_loss_of_the_closure(names, trained, data, tmp_path):
     result, _ = trained
     if names is not None:
@@ -122,6 +122,7 @@ def test_task_is_the_residual_of_the_cascade(data):
         np.testing.assert_allclose(ours, theirs, atol=2e-6)  # float32, values of order one
 
 
+@pytest.mark.slow
 def test_a_cascade_for_the_larger_scales_has_one_cut_at_all_its_sizes(data, tmp_path):
     cut, grid = 0.4, PeriodicGrid(SIZE, SIZE, 1.0, 1.0)
     options = {"seed": 1, "grid": grid, "target_cut": cut}

@@ -214,6 +214,7 @@ class Spoilt(Windows):
         return lambda n: {k: v * 1e3 if n == 0 else v for k, v in load(n).items()}
 
 
+@pytest.mark.slow
 def test_a_window_that_blows_up_costs_one_update(stores, windows, tmp_path):
     spoilt = Spoilt(stores[0], SIZE, NAMES, FRAMES)
     result = train(stores, [spoilt, windows[1]], tmp_path, course=plan(updates=4, validate_every=2))
@@ -246,6 +247,7 @@ class Drawing(AbstractClosure):
         return COARSE.State(*increment), later
 
 
+@pytest.mark.slow
 def test_a_closure_that_draws_and_remembers_is_trained(stores, windows, tmp_path):
     drawing = Drawing(small_network(), jnp.float32(1))
     loss = eqx.filter_jit(make_loss(task_of(stores, windows)))
@@ -262,6 +264,7 @@ def test_a_closure_that_draws_and_remembers_is_trained(stores, windows, tmp_path
     assert float(result.closure.scale) == 1
 
 
+@pytest.mark.slow
 def test_two_layer_flow_is_trained_through_its_scheme(tmp_path):
     fine = TwoLayerQG(16)
     coarse = fine.with_grid(8)

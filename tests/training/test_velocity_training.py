@@ -141,7 +141,11 @@ def test_its_checkpoints_say_so_and_those_of_others_do_not(data, tmp_path):
 
 @pytest.mark.parametrize(
     ("free", "names"),
-    [(True, None), (True, ("u", "v", "vorticity")), (False, ("u", "v", "vorticity"))],
+    [
+        pytest.param(True, None, marks=pytest.mark.slow),
+        (True, ("u", "v", "vorticity")),
+        (False, ("u", "v", "vorticity")),
+    ],
 )
 def test_a_cascade_learns_at_every_size(free, names, data, tmp_path):
     inputs = None if names is None else Inputs(SYSTEM, names)

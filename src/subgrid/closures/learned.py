@@ -18,6 +18,7 @@ from subgrid.closures.inputs import TENDENCY, Inputs
 from subgrid.errors import ShapeError
 from subgrid.grids import PeriodicGrid, downscale, low_pass, upscale
 from subgrid.grids.staggered import rotated_gradient
+from subgrid.nn import Fixed
 from subgrid.numbers import finite_number, positive_number, true_or_false
 from subgrid.systems import AbstractSystem
 
@@ -54,6 +55,10 @@ class LearnedClosure(AbstractClosure):
     asks for damping, without bound towards rest. It acts in calls alone, on states of the fields
     u and v without levels; `subgrid.training.energy_limit_of` finds one in data.
 
+    `system`, or else that of `inputs`, is the one that the closure was made for: models of another
+    refuse it (see `in_system`). The closures of bundles have it; without it any model whose states
+    have the channels is taken.
+
     The network is evaluated in the precision of its own weights, a tendency in that of its system,
     the rest in that of the state. Convolutional networks accept any grid (with `inputs`, that of
     their system); whether they are right there is another question, since scaling and kernels were
@@ -72,6 +77,7 @@ class LearnedClosure(AbstractClosure):
     target_cut: float | None = eqx.field(static=True, default=None)
     divergence_free: bool = eqx.field(static=True, default=False, metadata=UNLESS_DEFAULT)
     energy_limit: float | None = eqx.field(static=True, default=None, metadata=UNLESS_DEFAULT)
+    system: Fixed[AbstractSystem] | None = eqx.field(default=None, metadata=UNLESS_DEFAULT)
 
     def __init__(
         self,
@@ -85,6 +91,7 @@ class LearnedClosure(AbstractClosure):
         target_cut: float | None = None,
         divergence_free: bool = False,
         energy_limit: float | None = None,
+        system: AbstractSystem | Fixed[AbstractSystem] | None = None,
     ):
         _check_form(flux_form, divergence_free, grid)
         scaled = len(getattr(input_scaler, "mean", ())) or None
@@ -107,11 +114,14 @@ class LearnedClosure(AbstractClosure):
         self.energy_limit = None
         if energy_limit is not None:
             self.energy_limit = finite_number("energy_limit", energy_limit)
+        self.system = Fixed(system) if isinstance(system, AbstractSystem) else system
 
     @property
     def own_system(self) -> AbstractSystem | None:
-        """Return the system that forms the inputs, None without such."""
-        return None if self.inputs is None else self.inputs.system
+        """Return the system that forms the inputs, else the one given as `system`."""
+        if self.inputs is not None:
+            return self.inputs.system
+        return None if self.system is None else self.system.value
 
     @property
     def own_grid(self) -> PeriodicGrid | None:
@@ -119,17 +129,18 @@ class LearnedClosure(AbstractClosure):
         return self.grid if self.flux_form or self.divergence_free else None
 
     def moves(self, differing: Iterable[str]) -> bool:
-        """Return whether its inputs alone differ, which any system of their variables can form."""
-        return self.inputs is not None and self.own_grid is None
+        """Return whether no grid stays behind: any system of its variables can form its inputs."""
+        return self.own_system is not None and self.own_grid is None
 
     def in_system(self, system: Any) -> "LearnedClosure":
-        """Return the closure with inputs that `system` forms: the tendency of the model it runs in.
+        """Return the closure of `system`, which then forms the inputs: the tendency, say.
 
         The network stays as it was trained. Raises UnknownNameError if the system lacks a variable
         of the inputs.
         """
         if self.inputs is None:
-            return self
+            held = Fixed(system)
+            return eqx.tree_at(lambda c: c.system, self, held, is_leaf=lambda part: part is None)
         return eqx.tree_at(lambda c: c.inputs, self, Inputs(system, self.inputs.names))
 
     @property

@@ -16,10 +16,10 @@ from subgrid.config.builders import (
     build_separated_network,
     build_system,
     channels_of,
-    check_builds,
     separated_channels,
     validity_of,
 )
+from subgrid.config.fits import check_builds
 from subgrid.config.loading import (
     config_from_dict,
     config_to_toml,

@@ -1,11 +1,9 @@
 """Turns the names and numbers of a config into objects: the only place that does."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from subgrid.config.names import models_with_keys, own_packages
 from subgrid.config.sections import (
     ClosureConfig,
     FineTuneConfig,
@@ -18,122 +16,9 @@ from subgrid.config.sections import (
 )
 from subgrid.config.settings import Config
 from subgrid.errors import ConfigError, CorruptFileError, SubgridError
-from subgrid.randomness import random_key
-from subgrid.trust import require_trust
 
 # arguments of systems that decide what a state is an array of; free runs cannot have others
 _OF_THE_DATA = ("nx", "ny", "length_x", "length_y", "domain_scale", "configuration", "dtype")
-
-
-def check_builds(
-    config: Config, copies: Mapping[str, Path] | None = None, trust: bool = False
-) -> None:
-    """Build every object of a config once; raises what the builders do.
-
-    `copies`: the bundles that a run took over, by the name of the model; `trust`: whether bundles
-    and networks may name code of packages that the config does not.
-
-    So that a wrong constant, argument or shape is found before a folder is made and hours are
-    simulated. Networks are traced only, not filled with numbers.
-    """
-    import equinox as eqx
-
-    from subgrid.config.fits import check_fits
-    from subgrid.systems import TwoLayerQG
-
-    system = build_system(config)
-    coarse = build_coarse_systems(config, system)
-    build_coarseners(config, system, coarse)
-    if config.data.store_flux and not isinstance(system, TwoLayerQG):
-        raise ConfigError(
-            f"data.store_flux: got true; the flux form exists for two-layer QG only, not for "
-            f"truth.system = {config.truth.system!r}"
-        )
-    _check_learning(config, system, coarse)
-    for variant in (None, *config.evaluation.variants):
-        build_online_system(config, coarse[0], variant)
-    for model in config.models:
-        if config.coupling_of(model) is not None:
-            with _naming(f"models.{model.name}.coupling"):
-                build_model(coarse[0], config.coarse_dt, None, config.coupling_of(model))
-        if isinstance(model, ClosureConfig):
-            build_closure(model, coarse[0])
-        if isinstance(model, PretrainedConfig):
-            build_pretrained(config, model, coarse[0], (copies or {}).get(model.name), trust)
-        if isinstance(model, GridConfig):
-            for variant in (None, *config.evaluation.variants):
-                build_finer_system(config, model, coarse[0], variant)
-    alike = (model for model in config.searched() if len(set(model.networks)) == 1)
-    tried = () if config.calibration is None else config.calibration.models
-    key = random_key(0)
-    networks: list[tuple[LearnedConfig | SeparatedConfig, Any]] = [
-        (
-            model,
-            eqx.filter_eval_shape(
-                lambda key, m=model: build_network(config, m, coarse[0], key), key
-            ),
-        )
-        for model in (*config.learned(), *tried, *alike)  # each candidate in every place
-    ]
-    for entry in config.separated:
-        with _naming(f"separated.{entry.name}"):
-            network = eqx.filter_eval_shape(
-                lambda key, e=entry: build_separated_network(e, "buildup", coarse[0], key), key
-            )
-        networks.append((entry, network))
-    check_fits(config, system, coarse)
-    for model, network in networks:
-        _check_code_of_network(config, model, network, trust)
-
-
-def _check_learning(config: Config, system: Any, coarse: tuple[Any, ...]) -> None:
-    """Raise ConfigError for what is to be learned of a system that does not have it."""
-    from subgrid.evaluation import observables_of
-
-    if config.coarse.forcing == "step" and not hasattr(system, "advance"):
-        raise ConfigError(
-            'coarse.forcing: got "step"; that is for systems that take steps of their own, and '
-            f"{config.truth.system!r} does not"
-        )
-    with _naming("truth.system"):
-        follows = observables_of(coarse[0]).follows
-    if config.calibration is not None and not follows:
-        raise ConfigError(
-            "calibration: free runs must be followed by their truth, and those of "
-            f"{config.truth.system!r} are not; Kolmogorov flow is"
-        )
-    velocities = [v.name for v in system.variables if v.position != "centre"] == ["u", "v"]
-    for key, model in models_with_keys(config):
-        for option in ("divergence_free", "energy_limit"):
-            if getattr(model, option, False) and not velocities:
-                raise ConfigError(
-                    f"{key}.{option}: got true; it is for velocities u and v on the faces of cells"
-                )
-
-
-def _check_code_of_network(
-    config: Config, model: LearnedConfig | SeparatedConfig, network: Any, trust: bool
-) -> None:
-    """Raise UntrustedCodeError for a network of other packages than the config names.
-
-    It would be trained for hours, saved, and then not read again; so would one that cannot be saved
-    (ConfigError). `network`: traced.
-    """
-    import jax
-    import jax.numpy as jnp
-
-    from subgrid.closures import code_named_by
-
-    untraced = jax.tree.map(
-        lambda leaf: (
-            jnp.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
-        ),
-        network,
-    )
-    with _naming(f"the network of {model.name}"):
-        named = code_named_by(untraced)
-    names = {name: name for name in named}
-    require_trust(f"the network of {model.name!r}", names, trust or own_packages(config))
 
 
 def build_system(config: Config) -> Any:
@@ -141,7 +26,7 @@ def build_system(config: Config) -> Any:
     from subgrid.systems import SYSTEMS
 
     truth = config.truth
-    with _naming("truth"):
+    with naming("truth"):
         return SYSTEMS.get(truth.system)(truth.nx, truth.ny, truth.configuration, **truth.constants)
 
 
@@ -156,7 +41,7 @@ def build_coarseners(
     """Return the map from the fine to each coarse grid; raises ConfigError if it does not exist."""
     from subgrid.coarsening import COARSENERS, check_positions
 
-    with _naming("coarse.operator"):
+    with naming("coarse.operator"):
         operator = COARSENERS.get(config.coarse.operator)
         made = tuple(operator(system.grid, coarse.grid) for coarse in coarse_systems)
         for coarsener in made:
@@ -191,7 +76,7 @@ def build_online_system(
     if not changes:
         return coarse_system
     grid = coarse_system.grid
-    with _naming(key):
+    with naming(key):
         if name := next((name for name in changes if name in coarse_system.diagnosing), None):
             raise ConfigError(
                 f"{name!r} decides which flow a state is: truth and scores would speak of another "
@@ -212,7 +97,7 @@ def build_finer_system(
     from subgrid.coarsening import COARSENERS
 
     coarse = build_online_system(config, coarse_system, variant)
-    with _naming(f"models.{model.name}"):
+    with naming(f"models.{model.name}"):
         fine = coarse.with_grid(model.size, model.size * config.ny // config.truth.nx)
         return fine, COARSENERS.get(config.coarse.operator)(fine.grid, coarse.grid)
 
@@ -237,7 +122,7 @@ def build_closure(model: ClosureConfig, coarse_system: Any) -> Any:
     """
     from subgrid.closures import CLOSURES, check_closure
 
-    with _naming(f"models.{model.name}"):
+    with naming(f"models.{model.name}"):
         closure = CLOSURES.get(model.closure)(coarse_system, **model.arguments)
     with keyed(f"models.{model.name}.closure"):
         check_closure(closure, coarse_system)
@@ -262,7 +147,7 @@ def build_pretrained(
     from subgrid.closures import check_closure, in_system
     from subgrid.deploy import load_bundle
 
-    with _naming(f"models.{model.name}"):
+    with naming(f"models.{model.name}"):
         bundle = load_bundle(copy or model.bundle, trust)
         differing = bundle.differences(validity_of(config))
         if differing and not model.transfer:
@@ -276,7 +161,7 @@ def build_pretrained(
                 + "\nSet transfer = true to test it here all the same; the report will say so."
             )
     closure = bundle.closure
-    with _naming(f"models.{model.name}: bundle {bundle.name!r} cannot run here"):
+    with naming(f"models.{model.name}: bundle {bundle.name!r} cannot run here"):
         check_closure(in_system(closure, coarse_system), coarse_system)
     return bundle
 
@@ -287,7 +172,7 @@ def build_inputs(model: LearnedConfig, coarse_system: Any) -> Any:
 
     if model.inputs is None:
         return None
-    with _naming(f"models.{model.name}.inputs"):
+    with naming(f"models.{model.name}.inputs"):
         return Inputs(coarse_system, model.inputs)
 
 
@@ -311,7 +196,7 @@ def build_network(config: Config, model: LearnedConfig, coarse_system: Any, key:
     from subgrid.nn import Stacked, build, build_cascade
 
     seen, out = channels_of(model, coarse_system)
-    with _naming(f"models.{model.name}"):
+    with naming(f"models.{model.name}"):
         if model.arrangement == "multiscale":
             return build_cascade(
                 model.networks,
@@ -430,7 +315,7 @@ class keyed:
         _put_before(error, self.key)
 
 
-class _naming:
+class naming:
     """Adds the key of the config to an error that a constructor raises; one of a value is ours.
 
     A damaged file is no wrong setting: CorruptFileError, which names it, passes.

@@ -4,23 +4,187 @@ Nothing is computed, so this costs little, and what it finds would else fail aft
 """
 
 import math
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from subgrid.config.builders import (
+    build_closure,
+    build_coarse_systems,
+    build_coarseners,
+    build_finer_system,
     build_inputs,
     build_model,
     build_network,
+    build_online_system,
+    build_pretrained,
     build_separated_network,
+    build_system,
     channels_of,
     keyed,
+    naming,
     separated_channels,
 )
-from subgrid.config.sections import LearnedConfig
+from subgrid.config.names import models_with_keys, own_packages
+from subgrid.config.sections import (
+    AnyModelConfig,
+    ClosureConfig,
+    GridConfig,
+    LearnedConfig,
+    PretrainedConfig,
+    SeparatedConfig,
+    VariantConfig,
+)
 from subgrid.config.settings import Config
 from subgrid.errors import ConfigError, ShapeError
-from subgrid.nn import named_builder
 from subgrid.randomness import random_key
-from subgrid.systems import check_table
+from subgrid.trust import require_trust
+
+
+def check_builds(
+    config: Config, copies: Mapping[str, Path] | None = None, trust: bool = False
+) -> None:
+    """Build every object of a config once; raises what the builders do.
+
+    `copies`: the bundles that a run took over, by the name of the model; `trust`: whether bundles
+    and networks may name code of packages that the config does not.
+
+    So that a wrong constant, argument or shape is found before a folder is made and hours are
+    simulated. Several settings that are wrong make one ConfigError with a line for each. Networks
+    are traced only, not filled with numbers.
+    """
+    system = build_system(config)
+    coarse = build_coarse_systems(config, system)
+    build_coarseners(config, system, coarse)
+    checks: list[Callable[[], Any]] = [
+        partial(_check_learning, config, system, coarse),
+        *(partial(build_online_system, config, coarse[0], v) for v in _variants(config)),
+        *(partial(_check_model, config, m, coarse[0], copies or {}, trust) for m in config.models),
+    ]
+    built: list[tuple[LearnedConfig | SeparatedConfig, Any]] = []
+    checks += [
+        partial(_trace_network, config, entry, coarse[0], built)
+        for entry in (*(model for _, model in learned_models(config)), *config.separated)
+    ]
+    problems = _problems(checks)
+    if not problems:  # these need all that they put together
+        check_fits(config, system, coarse)
+        checks = [partial(_check_code_of_network, config, *one, trust) for one in built]
+        problems = _problems(checks)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        lines = (f"\n  {error}" for error in problems)
+        raise ConfigError(f"{len(problems)} problems:{''.join(lines)}") from problems[0]
+
+
+def _problems(checks: Iterable[Callable[[], Any]]) -> list[ConfigError]:
+    """Return what checks that do not depend on one another find wrong with settings."""
+    problems: list[ConfigError] = []
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            problems.append(error)
+        except Exception:
+            if not problems:
+                raise
+            break  # what a user's class raises may come of a setting that is wrong
+    return problems
+
+
+def _variants(config: Config) -> tuple[VariantConfig | None, ...]:
+    return (None, *config.evaluation.variants)
+
+
+def _check_model(
+    config: Config, model: AnyModelConfig, coarse: Any, copies: Mapping[str, Path], trust: bool
+) -> None:
+    """Build what a model needs, but for its network; raises what the builders do."""
+    coupling = config.coupling_of(model)
+    if coupling is not None:
+        with naming(f"models.{model.name}.coupling"):
+            build_model(coarse, config.coarse_dt, None, coupling)
+    if isinstance(model, ClosureConfig):
+        build_closure(model, coarse)
+    if isinstance(model, PretrainedConfig):
+        build_pretrained(config, model, coarse, copies.get(model.name), trust)
+    if isinstance(model, GridConfig):
+        for variant in _variants(config):
+            build_finer_system(config, model, coarse, variant)
+
+
+def _trace_network(
+    config: Config, entry: LearnedConfig | SeparatedConfig, coarse: Any, built: list[Any]
+) -> None:
+    """Append an entry with its network, traced, to `built`."""
+    import equinox as eqx
+
+    key = random_key(0)
+    if isinstance(entry, LearnedConfig):
+        make = partial(build_network, config, entry, coarse)
+        built.append((entry, eqx.filter_eval_shape(make, key)))
+        return
+    with naming(f"separated.{entry.name}"):
+        make = partial(build_separated_network, entry, "buildup", coarse)
+        built.append((entry, eqx.filter_eval_shape(make, key)))
+
+
+def _check_learning(config: Config, system: Any, coarse: tuple[Any, ...]) -> None:
+    """Raise ConfigError for what is to be learned of a system that does not have it."""
+    from subgrid.evaluation import observables_of
+    from subgrid.systems import TwoLayerQG
+
+    if config.data.store_flux and not isinstance(system, TwoLayerQG):
+        raise ConfigError(
+            f"data.store_flux: got true; the flux form exists for two-layer QG only, not for "
+            f"truth.system = {config.truth.system!r}"
+        )
+    if config.coarse.forcing == "step" and not hasattr(system, "advance"):
+        raise ConfigError(
+            'coarse.forcing: got "step"; that is for systems that take steps of their own, and '
+            f"{config.truth.system!r} does not"
+        )
+    with naming("truth.system"):
+        follows = observables_of(coarse[0]).follows
+    if config.calibration is not None and not follows:
+        raise ConfigError(
+            "calibration: free runs must be followed by their truth, and those of "
+            f"{config.truth.system!r} are not; Kolmogorov flow is"
+        )
+    velocities = [v.name for v in system.variables if v.position != "centre"] == ["u", "v"]
+    for key, model in models_with_keys(config):
+        for option in ("divergence_free", "energy_limit"):
+            if getattr(model, option, False) and not velocities:
+                raise ConfigError(
+                    f"{key}.{option}: got true; it is for velocities u and v on the faces of cells"
+                )
+
+
+def _check_code_of_network(
+    config: Config, model: LearnedConfig | SeparatedConfig, network: Any, trust: bool
+) -> None:
+    """Raise UntrustedCodeError for a network of other packages than the config names.
+
+    It would be trained for hours, saved, and then not read again; so would one that cannot be saved
+    (ConfigError). `network`: traced.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    from subgrid.closures import code_named_by
+
+    untraced = jax.tree.map(
+        lambda leaf: (
+            jnp.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
+        ),
+        network,
+    )
+    with naming(f"the network of {model.name}"):
+        named = code_named_by(untraced)
+    names = {name: name for name in named}
+    require_trust(f"the network of {model.name!r}", names, trust or own_packages(config))
 
 
 def check_fits(config: Config, system: Any, coarse: tuple[Any, ...]) -> None:
@@ -29,6 +193,9 @@ def check_fits(config: Config, system: Any, coarse: tuple[Any, ...]) -> None:
     ConfigError for settings; for a class that is not ours what its code raises, ShapeError for
     arrays of other shapes and TypeError for other dtypes than are expected. Ours are known to fit.
     """
+    from subgrid.nn import named_builder
+    from subgrid.systems import check_table
+
     check_cut(config, coarse[0])
     check_batches(config)
     for key, model in learned_models(config):

@@ -67,12 +67,19 @@ class Bundle:
     def closure(self) -> Any:
         """The closure, in the system it was tested in, read when first asked for.
 
-        Raises as `load_closure` does.
+        Models of another system refuse it. Raises as `load_closure` and `system` do.
         """
-        closure = load_closure(self.folder, self.trust)
-        # the data's system and that of the free runs may differ: see `validity`
-        changed = self.metadata["valid_for"]["online"]
-        return in_system(closure, self.system()) if changed else closure
+        closure, system = load_closure(self.folder, self.trust), self.system()
+        try:
+            # the data's system, which it may hold, and that of the free runs may differ: `validity`
+            return in_system(closure, system)
+        except ConfigError as error:
+            error.add_note(f"while reading {self.folder / MODEL_FILE}")
+            raise
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise CorruptFileError(
+                f"{self.folder / MODEL_FILE} describes no closure of its system: {error}"
+            ) from error
 
     @property
     def card(self) -> str:
