@@ -26,10 +26,8 @@ import zarr
 from safetensors.numpy import load_file
 
 from subgrid.config import preset_names
-from subgrid.provenance import versions
 
 FOLDER = Path(__file__).parent
-ROOT = FOLDER.parents[1]
 TIMINGS = ("seconds", "update_seconds", "cost", "verdict", "gflop_per_sample")  # differ in each run
 _COORDINATES = ("x", "y", "level", "time", "trajectory", "cells", "wavenumber", "snapshot_time")
 _DIGITS = 6
@@ -139,9 +137,12 @@ def _run(preset: str, out: Path) -> None:
         subprocess.run(command, env=environment, stdout=log, stderr=log, check=True)
 
 
-def _commit() -> str:
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+def _made(run: Path) -> dict[str, Any]:
+    """Return the commit and the versions that a run was made with."""
+    stages = json.loads((run / "manifest.json").read_text())["stages"].values()
+    environments = [stage["environment"] for stage in stages]
+    commits = sorted({str(one["commit"]) for one in environments})
+    return {"commit": ", ".join(commits), "versions": environments[-1]["versions"]}
 
 
 def _rounded(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -170,7 +171,7 @@ def main() -> int:
         file = FOLDER / f"{preset}.json"
         if options.write:
             lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in got.items())
-            head = json.dumps({"commit": _commit(), "versions": versions()})
+            head = json.dumps(_made(options.runs / preset))
             file.write_text(f'{{"made": {head},\n"results": {{\n{lines}\n}}}}\n')
             print(f"{preset}: {len(got)} results kept", flush=True)
             continue
