@@ -26,7 +26,7 @@ from subgrid.coarsening import (
 )
 from subgrid.data import Observer
 from subgrid.errors import ShapeError
-from subgrid.evaluation import CoarsenedObserver, ModelObserver, observables_of
+from subgrid.evaluation import CoarsenedObserver, ModelObserver
 from subgrid.grids import staggered_divergence, staggered_laplacian, staggered_vorticity
 from subgrid.nn import Scaler
 from subgrid.stepping import SSPRK3, rollout, simulate
@@ -172,25 +172,23 @@ CALLS = {
         TwoLayerQG,
         lambda x: Observer(QG, {4: QG_PAIR[1]}, {4: SPECTRAL}, store_flux=True)(x),
     ),
-    "qg observables": (TwoLayerQG, lambda x: observables_of(QG)(x)),
-    "increment of qg observables": (
+    "observe of qg": (TwoLayerQG, lambda x: QG.observe(x)),
+    "increment observed of qg": (
         TwoLayerQG,
-        lambda x: observables_of(QG)(STATES[TwoLayerQG], x),
+        lambda x: QG.observe(STATES[TwoLayerQG], x),
     ),
-    "kolmogorov observables": (KolmogorovFlow, lambda x: observables_of(KOLMOGOROV)(x)),
-    "increment of kolmogorov observables": (
+    "observe of kolmogorov": (KolmogorovFlow, lambda x: KOLMOGOROV.observe(x)),
+    "increment observed of kolmogorov": (
         KolmogorovFlow,
-        lambda x: observables_of(KOLMOGOROV)(STATES[KolmogorovFlow], x),
+        lambda x: KOLMOGOROV.observe(STATES[KolmogorovFlow], x),
     ),
     "ModelObserver": (
         KolmogorovFlow,
-        lambda x: ModelObserver(
-            observables_of(KOLMOGOROV), CLOSURES.get("staggered-leith")(KOLMOGOROV)
-        )(x),
+        lambda x: ModelObserver(KOLMOGOROV, CLOSURES.get("staggered-leith")(KOLMOGOROV))(x),
     ),
     "CoarsenedObserver": (
         TwoLayerQG,
-        lambda x: CoarsenedObserver(observables_of(QG_PAIR[1]), QG, SPECTRAL)(x),
+        lambda x: CoarsenedObserver(QG_PAIR[1], QG, SPECTRAL)(x),
     ),
     **{
         name: (TwoLayerQG, lambda x, name=name: CLOSURES.get(name)(QG)(x))

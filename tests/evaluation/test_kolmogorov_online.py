@@ -80,9 +80,9 @@ def summed(data, name):
 
 def test_a_run_beside_its_own_states_is_wholly_correlated(followed):
     # float32 sums of 256 products
-    np.testing.assert_allclose(followed["vorticity_correlation"], 1.0, rtol=0, atol=2e-6)
-    assert followed["vorticity_correlation"].dims == ("member", "time")
-    assert followed["vorticity_correlation"].units == followed["time"].units == "1"
+    np.testing.assert_allclose(followed["truth_correlation"], 1.0, rtol=0, atol=2e-6)
+    assert followed["truth_correlation"].dims == ("member", "time")
+    assert followed["truth_correlation"].units == followed["time"].units == "1"
     np.testing.assert_allclose(followed["time"], DT * 2 * np.arange(1, 7))
 
 
@@ -95,12 +95,12 @@ def test_the_correlation_is_that_of_each_member_and_frame(states, own):
     assert np.ptp(wanted) > 0.02
     assert np.abs(wanted).max() < 0.9
     # float32: states of another compilation, then sums of 256 products
-    np.testing.assert_allclose(data["vorticity_correlation"], wanted, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(data["truth_correlation"], wanted, rtol=0, atol=1e-5)
 
 
 def test_a_run_without_a_truth_has_no_correlation_and_the_same_rest(states, followed):
     data = free_runs(SYSTEM.model(DT), states, PLAN)
-    assert "vorticity_correlation" not in data
+    assert "truth_correlation" not in data
     for name in data.data_vars:
         # compiled with one output less: float32
         np.testing.assert_allclose(
@@ -140,7 +140,7 @@ def test_spectra_sum_to_the_means_and_the_forcing_to_its_work():
     work = np.mean(np.sum(x * s, axis=2), axis=(-2, -1))[:, late].mean(axis=1)
     assert np.all(work > 0)
     np.testing.assert_allclose(summed(data, "closure_work"), work, rtol=1e-5)
-    assert "vorticity_correlation" not in data
+    assert "truth_correlation" not in data
 
 
 def test_forcings_left_out_leave_the_work_out():
@@ -170,7 +170,7 @@ def test_a_member_that_blows_up_is_masked_and_dated_in_time_units(states, own):
     assert lost.time == pytest.approx(lost.step * DT)
     assert lost.date == date(lost.time, "time units") == f"time {lost.step * DT:.1f}"
     after = PLAN.save_every * np.arange(1, PLAN.frames + 1) >= lost.step
-    for name in ("vorticity_correlation", "total_kinetic_energy", "total_enstrophy"):
+    for name in ("truth_correlation", "total_kinetic_energy", "total_enstrophy"):
         assert np.isfinite(data[name][0]).all()
         np.testing.assert_array_equal(np.isnan(data[name][1]), after)
     when, lasted = decorrelation_times(data)

@@ -12,21 +12,20 @@ from subgrid.closures import AbstractClosure, LearnedClosure, Smagorinsky
 from subgrid.coarsening import subgrid_forcing
 from subgrid.errors import CorruptFileError, RunFolderError
 from subgrid.evaluation import (
-    QGObservables,
     RunPlan,
     free_runs,
     reference_statistics,
     run_file,
     step_cost,
 )
-from subgrid.evaluation.observables import BUDGET_SPECTRA, LAYER_SPECTRA
 from subgrid.provenance import load_arrays, save_arrays
 from subgrid.stepping import rollout
+from subgrid.systems.qg_quantities import BUDGET_SPECTRA, LAYER_SPECTRA
 
 
 def test_energies_agree_with_the_system(coarse, coarse_states):
     state = jax.tree.map(lambda field: field[0], coarse_states)
-    seen = QGObservables(coarse)(state)["series"]
+    seen = coarse.observe(state)
     expected = coarse.diagnostics(state)
     # float32 sums in another order
     np.testing.assert_allclose(seen["kinetic_energy"], expected["kinetic_energy_layers"], rtol=1e-5)
@@ -42,7 +41,7 @@ def test_dataset_has_dimensions_units_and_dates(truth, dt, plan):
     np.testing.assert_array_equal(truth["averaged_frames"], [6, 6])
     for name in truth.variables:
         assert {"units", "long_name"} <= set(truth[name].attrs), name
-    for name in (*LAYER_SPECTRA, *BUDGET_SPECTRA):
+    for name in (q.name for q in (*LAYER_SPECTRA, *BUDGET_SPECTRA)):
         assert np.isfinite(truth[name]).all(), name
 
 
@@ -249,7 +248,7 @@ def test_the_truth_of_a_data_set_equals_the_truth_rolled_out(
     np.testing.assert_allclose(
         found["snapshots"], truth["snapshots"], atol=1e-2 * float(truth["snapshots"].max())
     )
-    for name in ("total_kinetic_energy", *LAYER_SPECTRA, *BUDGET_SPECTRA):
+    for name in ("total_kinetic_energy", *(q.name for q in (*LAYER_SPECTRA, *BUDGET_SPECTRA))):
         scale = float(np.abs(truth[name]).max())
         # float32 rounding of another compilation, grown over 48 steps
         np.testing.assert_allclose(found[name], truth[name], atol=1e-2 * scale, err_msg=name)
@@ -267,10 +266,10 @@ def test_a_data_set_with_nan_is_masked_from_there(coarse, dt):
 
 def test_the_closure_enters_the_budget(coarse, coarse_states):
     state = jax.tree.map(lambda field: field[0], coarse_states)
-    closure, observables = Smagorinsky(coarse), QGObservables(coarse)
-    without = observables(state)["power"]
+    closure = Smagorinsky(coarse)
+    without = coarse.observe(state)
     increment, _ = closure(state)
-    with_closure = observables(state, increment)["power"]
+    with_closure = coarse.observe(state, increment)
     work = coarse.spectral_budget(state, increment)["closure"]
     gained = sum(
         with_closure[name] - without[name]

@@ -15,9 +15,9 @@ from subgrid.evaluation import (
     two_thirds_cut,
     wasserstein,
 )
-from subgrid.evaluation.observables import POOLED_QUANTITIES
 from subgrid.evaluation.similarity import member_mean, pooled_quantities
 from subgrid.grids import PeriodicGrid, isotropic_spectrum
+from subgrid.systems.qg_quantities import POOLED
 
 
 def test_wasserstein_by_hand():
@@ -73,7 +73,7 @@ def test_pooled_quantities_of_a_plane_wave(coarse):
     k = float(grid.k[1])
     psi = amplitude * np.cos(k * grid.x)[None, :] * np.ones((2, grid.ny, 1))
     found = pooled_quantities(coarse, np.asarray(-(k**2) * psi, np.float32)[None])
-    assert list(found) == list(POOLED_QUANTITIES)
+    assert list(found) == list(POOLED)
     velocity = amplitude * k
     upper = float(jnp.ravel(coarse.background_velocity)[0])
     # float32 transforms: 1e-5 of the amplitude

@@ -26,8 +26,8 @@ from subgrid.evaluation import (
     two_thirds_cut,
     verdict,
 )
-from subgrid.evaluation.observables import BUDGET_SPECTRA, LAYER_SPECTRA
 from subgrid.evaluation.survival import blow_up_steps
+from subgrid.systems.qg_quantities import BUDGET_SPECTRA, LAYER_SPECTRA
 
 UPPER = "kinetic_energy_spectrum_upper"
 
@@ -41,9 +41,9 @@ def three(truth):
 def off_by(truth, *parts):
     """A run whose spectra are off the truth's by a share per member."""
     run = truth.copy(deep=True)
-    for name in LAYER_SPECTRA:
+    for name in (q.name for q in LAYER_SPECTRA):
         run[name] = truth[name] * (1 + xr.DataArray(list(parts), dims="member"))
-    for name in ("snapshots", *BUDGET_SPECTRA):
+    for name in ("snapshots", *(q.name for q in BUDGET_SPECTRA)):
         run[name] = (1 + parts[0]) * truth[name]
     return run
 

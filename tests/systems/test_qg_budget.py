@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from subgrid.evaluation import QGObservables
 from subgrid.systems import TwoLayerQG
 
 KX, LY = 3, 2  # waves per domain
@@ -108,8 +107,7 @@ def test_the_work_of_a_closure_is_shared_out_by_hand(system, phases):
     state = state_of(system, A * np.cos(kx), 0 * kx)
     amplitude = 3.0e-12
     increment = system.State(jnp.asarray(np.stack([amplitude * np.cos(kx), 0 * kx])))
-    observables = QGObservables(system)
-    without, with_closure = observables(state)["power"], observables(state, increment)["power"]
+    without, with_closure = system.observe(state), system.observe(state, increment)
     f_upper, f_lower = (float(f) for f in system.stretching)
     total = -weights(system)[0] * A * amplitude / 2
     share = (K**2 + f_lower) / (K**2 + f_upper + f_lower)

@@ -133,7 +133,7 @@ def _trace_network(
 
 def _check_learning(config: Config, system: Any, coarse: tuple[Any, ...]) -> None:
     """Raise ConfigError for what is to be learned of a system that does not have it."""
-    from subgrid.evaluation import observables_of
+    from subgrid.evaluation import require_quantities
     from subgrid.systems import TwoLayerQG
 
     if config.data.store_flux and not isinstance(system, TwoLayerQG):
@@ -147,8 +147,8 @@ def _check_learning(config: Config, system: Any, coarse: tuple[Any, ...]) -> Non
             f"{config.truth.system!r} does not"
         )
     with naming("truth.system"):
-        follows = observables_of(coarse[0]).follows
-    if config.calibration is not None and not follows:
+        require_quantities(coarse[0])
+    if config.calibration is not None and not coarse[0].follows_truth:
         raise ConfigError(
             "calibration: free runs must be followed by their truth, and those of "
             f"{config.truth.system!r} are not; Kolmogorov flow is"

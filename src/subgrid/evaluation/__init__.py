@@ -12,14 +12,7 @@ from subgrid.evaluation.forcing_statistics import (
     join_forcing_sums,
 )
 from subgrid.evaluation.intervals import Interval, bootstrap_interval
-from subgrid.evaluation.kolmogorov_observables import KolmogorovObservables
-from subgrid.evaluation.layers import LEVEL_NAMES
-from subgrid.evaluation.observables import (
-    CoarsenedObserver,
-    ModelObserver,
-    QGObservables,
-    observables_of,
-)
+from subgrid.evaluation.observers import CoarsenedObserver, ModelObserver, require_quantities
 from subgrid.evaluation.offline import (
     SampleSums,
     channel_names,
@@ -104,7 +97,6 @@ METRICS = Registry(
 )
 
 __all__ = [
-    "LEVEL_NAMES",
     "METRICS",
     "REMARKED",
     "SCORECARD_SETTING",
@@ -118,13 +110,11 @@ __all__ = [
     "ForcingSums",
     "Gain",
     "Interval",
-    "KolmogorovObservables",
     "Level",
     "ModelObserver",
     "NetworkSize",
     "OnlineScore",
     "Predictability",
-    "QGObservables",
     "Ranked",
     "ReportData",
     "RunInfo",
@@ -157,7 +147,6 @@ __all__ = [
     "join_sums",
     "json_number",
     "markdown_files",
-    "observables_of",
     "offline_scores",
     "outcome",
     "plain_markdown",
@@ -167,6 +156,7 @@ __all__ = [
     "relative_errors",
     "render_html",
     "render_markdown",
+    "require_quantities",
     "sample_sums",
     "score_online",
     "score_predictability",

@@ -9,7 +9,7 @@ from subgrid.evaluation.cost_plots import skill_cost_figure
 from subgrid.evaluation.findings import Findings, RunInfo
 from subgrid.evaluation.forcing_plots import forcing_figure
 from subgrid.evaluation.intervals import fewest_members, percent
-from subgrid.evaluation.observables import observables_of
+from subgrid.evaluation.layers import all_layers, layers_of_system
 from subgrid.evaluation.offline_online import foresight_table
 from subgrid.evaluation.overview import overview_table
 from subgrid.evaluation.plots import plot_energy, plot_fields, plot_forcings, plot_spectra
@@ -314,9 +314,9 @@ def _flow_figures(found: Findings, styles: Styles) -> list[ReportFigure]:
     system, snapshot = found.system, found.snapshot
     if snapshot is None:
         return []
-    closures, observables = bool(snapshot.predictions), observables_of(system)
-    drawn = observables.field_name[1] + (" of both layers" if len(observables.layers) > 1 else "")
-    what = "" if observables.forcing_name[0] == "S" else f": {observables.forcing_name[1]}"
+    closures, field = bool(snapshot.predictions), system.drawn
+    drawn = field.long_name + all_layers(layers_of_system(system))
+    what = "" if field.forcing_symbol == "S" else f": {field.forcing_long_name}"
     return [
         report_figure(
             "The flow and what it does not resolve",

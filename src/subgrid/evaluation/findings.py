@@ -42,7 +42,7 @@ class RunInfo:
 class Snapshot:
     """One moment of the truth: a `field`, its `forcing` [level, y, x], each closure's output.
 
-    All as the observables of the system draw them: of two-layer QG q (1/s) and S (1/s²).
+    All as `field` of the system gives them: of two-layer QG q (1/s) and S (1/s²).
     """
 
     field: "ArrayLike"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from subgrid.evaluation.forcing_statistics import SOURCES
-from subgrid.evaluation.layers import LEVEL_NAMES
+from subgrid.evaluation.layers import keyed, layer_words, of_layer
+from subgrid.evaluation.offline import channel_names
 from subgrid.evaluation.report import ReportFigure, report_figure
 from subgrid.evaluation.style import TRUTH, Look, Panel, add_legend, draw_line, new_panel, styled
 
@@ -45,7 +46,7 @@ def plot_forcing_statistics(
 
     `firsts`: closure → a dataset with what `forcing_dataset` returns, all over the same samples.
     """
-    layers = range(len(LEVEL_NAMES))
+    layers = range(len(channel_names(next(iter(firsts.values())))))
     return [
         *(_panel(firsts, styles, "forcing_spectrum", "wavenumber", layer) for layer in layers),
         _panel(firsts, styles, "work_spectrum", "wavenumber"),
@@ -70,6 +71,7 @@ def _panel(
     layer: int | None = None,
 ) -> Panel:
     figure, (axes,) = new_panel()
+    called = "" if layer is None else channel_names(next(iter(firsts.values())))[layer]
     for key, data, source in _curves(firsts):
         values = data[name].sel(source=SOURCES.index(source))
         values = np.asarray(values if layer is None else values.isel(level=layer))
@@ -77,7 +79,7 @@ def _panel(
         draw_line(axes, data[axis].values, drawn, styles[key])
     if layer is not None:
         axes.set_yscale("log")
-        axes.set_title(f"{LEVEL_NAMES[layer]} layer")
+        axes.set_title(layer_words(called))
         _keep_in_sight(axes, np.asarray(axes.lines[0].get_ydata()))  # the truth
     else:
         axes.axhline(0.0, color="#444444", lw=0.8)
@@ -88,9 +90,8 @@ def _panel(
     axes.set_xlabel(_LABELS[axis])
     axes.set_ylabel(_LABELS[name])
     add_legend(figure, axes)
-    which = "" if layer is None else f", {LEVEL_NAMES[layer]} layer"
-    place = name if layer is None else f"{name}_{LEVEL_NAMES[layer]}"
-    return Panel(place, figure, f"{name.replace('_', ' ')} of truth and closures{which}")
+    alt = of_layer(f"{name.replace('_', ' ')} of truth and closures", layer_words(called))
+    return Panel(keyed(name, called), figure, alt)
 
 
 def _curves(firsts: Mapping[str, "xr.Dataset"]) -> list[tuple[str, Any, str]]:

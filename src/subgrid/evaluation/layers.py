@@ -2,22 +2,45 @@
 
 from typing import TYPE_CHECKING
 
+from subgrid.systems import AbstractSystem, level_names
+
 if TYPE_CHECKING:
     import xarray as xr
 
-LEVEL_NAMES = ("upper", "lower")  # of two-layer flow
 Layers = tuple[str, ...]
 _SINGLE: Layers = ("",)  # a flow of one layer, which needs no name
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 DIMENSIONLESS = "1"
-# quantities of runs that other modules name
-CORRELATION = "vorticity_correlation"
-WORK = "closure_work"
+CORRELATION = "truth_correlation"  # of the field of a run with that of the truth
 
 
 def layers_of(data: "xr.Dataset") -> Layers:
     """Return the names of the layers of a run or reference: ("",) for a flow of one layer."""
-    return LEVEL_NAMES if data.sizes["level"] == len(LEVEL_NAMES) else _SINGLE
+    if data.sizes.get("level", 1) == 1:
+        return _SINGLE
+    return level_names(data["level"].values, data["level"].attrs)
+
+
+def layers_of_system(system: AbstractSystem) -> Layers:
+    """Return the names of the layers of a system: ("",) for a flow of one layer."""
+    found = system.coordinates().get("level")
+    return _SINGLE if found is None or len(found[0]) == 1 else level_names(*found)
+
+
+def spectra_of(system: AbstractSystem, by_layer: bool) -> tuple[str, ...]:
+    """Return the names of the isotropic spectra of a system, of each layer or of all together."""
+    return tuple(
+        quantity.name
+        for quantity in system.quantities
+        if quantity.is_spectrum and ("level" in quantity.dims) == by_layer
+    )
+
+
+def all_layers(layers: Layers) -> str:
+    """Return " of both layers"; nothing for a flow of one layer."""
+    if len(layers) == 1:
+        return ""
+    return " of both layers" if len(layers) == 2 else f" of all {len(layers)} layers"
 
 
 def keyed(quantity: str, layer: str) -> str:

@@ -21,7 +21,7 @@ from subgrid.evaluation.forcing_statistics import (
     join_forcing_sums,
 )
 from subgrid.evaluation.intervals import ratio
-from subgrid.evaluation.layers import LEVEL_NAMES
+from subgrid.evaluation.layers import layers_of_system
 from subgrid.evaluation.moments import pearson, skill
 from subgrid.grids import (
     CUTOFF,
@@ -213,9 +213,9 @@ def evaluate_offline(
 
     The dataset holds `relative_l2`, `relative_spectral_l2` [sample], `mse`, the pooled errors,
     `r_squared`, `r_squared_below_filter`, `correlation` [level], the last two also of each sample,
-    `masked_samples` and `first_masked`; of two-layer QG also what `forcing_dataset` returns. For a
-    system without levels `level` counts its variables, whose names are the attribute `channels`,
-    and there is no filter to be below of.
+    `masked_samples` and `first_masked`; of two-layer QG also what `forcing_dataset` returns. The
+    attribute `channels` names what `level` counts: the levels, or the variables of a system
+    without levels, where there is no filter to be below of.
     """
     predict = _predictor(closure, system, key)
     parts, looks, done = [], [], 0
@@ -228,9 +228,11 @@ def evaluate_offline(
         if progress is not None:
             progress(done)
     scores = offline_scores(join_sums(parts))
+    names = layers_of_system(system)
     if all("level" not in variable.dims for variable in system.variables):
-        names = " ".join(variable.name for variable in system.variables)
-        scores = scores.drop_vars("r_squared_below_filter").assign_attrs(channels=names)
+        names = tuple(variable.name for variable in system.variables)
+        scores = scores.drop_vars("r_squared_below_filter")
+    scores = scores.assign_attrs(channels=" ".join(names))
     if not looks:
         return scores
     return scores.merge(forcing_dataset(join_forcing_sums(looks), system.grid))
@@ -284,7 +286,8 @@ def offline_scores(sums: SampleSums) -> Any:
 
 def channel_names(scores: Any) -> tuple[str, ...]:
     """Return what `level` of offline scores stands for: layers, or variables without levels."""
-    return tuple(scores.attrs.get("channels", " ".join(LEVEL_NAMES)).split())
+    names = tuple(scores.attrs.get("channels", "").split())
+    return names or tuple(str(index + 1) for index in range(scores.sizes["level"]))
 
 
 def _predictor(closure: Any, system: Any, key: Any) -> Callable[[ArrayLike], NDArray]:

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subgrid.evaluation.forcing_statistics import work_error
-from subgrid.evaluation.layers import LEVEL_NAMES
 from subgrid.evaluation.report import ReportTable
 from subgrid.evaluation.scores import OnlineScore
 from subgrid.evaluation.tables import fixed
@@ -43,13 +42,14 @@ def foresight_table(
         for name, sets in offline.items()
         if name in scores and all("work_spectrum" in data for data in sets)
     ]
-    title, columns = "Which offline error foretells the free runs?", ("offline", *LEVEL_NAMES)
+    layers = next((score.layers for score in scores.values()), ())
+    title, columns = "Which offline error foretells the free runs?", ("offline", *layers)
     if len(names) < _FEWEST:
         return ReportTable(title, "", columns, ())
     rows = []
     for label, error in _ERRORS.items():
         cells = []
-        for index, layer in enumerate(LEVEL_NAMES):
+        for index, layer in enumerate(layers):
             means = [float(np.mean([error(d, index) for d in offline[name]])) for name in names]
             online = [scores[name].rank_key(layer) for name in names]
             cells.append(fixed(rank_correlation(means, online)))

@@ -21,20 +21,20 @@ from numpy.typing import NDArray
 from subgrid.closures import channels_to_state
 from subgrid.coarsening import AbstractForcing, TendencyForcing
 from subgrid.evaluation.layers import CORRELATION
-from subgrid.evaluation.observables import CoarsenedObserver, ModelObserver, observables_of
+from subgrid.evaluation.observers import CoarsenedObserver, ModelObserver, require_quantities
 from subgrid.evaluation.plan import RunPlan
 from subgrid.evaluation.run_file import RunFile, plain
-from subgrid.evaluation.statistics import RunSums, run_dataset
+from subgrid.evaluation.statistics import RunSums, by_kind, run_dataset
 from subgrid.provenance import config_hash, structure_text
 from subgrid.stepping import AbstractModel, Carry, advance_segment
-from subgrid.systems import state_shapes
+from subgrid.systems import AbstractSystem, state_shapes
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Progress = Callable[[int, int], None]
 
-_FILES = 2  # the version of what `RunFile` writes: an earlier one's files are another run's
+_FILES = 3  # the version of what `RunFile` writes: an earlier one's files are another run's
 
 
 def free_runs(
@@ -54,7 +54,7 @@ def free_runs(
     fine model at a coarse grid. `truth` [member, time, channel, y, x]: coarse states of the truth
     at the frames of the run, from the same initial states, channels as in `reference_statistics`;
     anything that slices like an array. With it the correlation ⟨a b⟩/√(⟨a²⟩⟨b²⟩) of the
-    observables' field with the truth's is recorded at every frame. `key`: randomness of a
+    system's field with the truth's is recorded at every frame. `key`: randomness of a
     stochastic closure, split over members. `file`: where to keep what is needed to resume
     (`.safetensors`, and `.frames` beside it); a finished run is read back from it.
     `progress(steps_done, steps)` is called after each segment. All members are in memory at once:
@@ -65,7 +65,8 @@ def free_runs(
     damaged.
     """
     if observer is None:
-        observer = ModelObserver(observables_of(model.system), model.closure)  # type: ignore[attr-defined]
+        observer = ModelObserver(model.system, model.closure)  # type: ignore[attr-defined]
+    require_quantities(observer.system)
     members = len(jax.tree.leaves(initial_states)[0])
     keys = None if key is None else jax.random.split(key, members)
     start = eqx.filter_vmap(lambda state, k: model.init(state, key=k))(initial_states, keys)
@@ -74,7 +75,7 @@ def free_runs(
     kept_file = None if file is None else RunFile(file, mark)
     if kept_file is not None and kept_file.exists():
         sums, carry = kept_file.restored(start)
-    system, kept = observer.observables.system, set(plan.snapshot_frames())
+    system, kept = observer.system, set(plan.snapshot_frames())
     segments, done = plan.segments(), len(sums.steps)
     for frames, end in zip(segments, itertools.accumulate(segments), strict=True):
         if end <= done:
@@ -84,9 +85,11 @@ def free_runs(
         )
         if truth is not None:
             beside = jnp.asarray(truth[:, end - frames : end])
-            seen["series"][CORRELATION] = _correlations(observer.observables, fields, beside)
+            seen[CORRELATION] = _correlations(system, fields, beside)
         steps = sums.steps_done + plan.save_every * np.arange(1, frames + 1)
-        sums = sums.with_frames(seen, steps, np.asarray(carry.blew_up_at), plan.average_from)
+        sums = sums.with_frames(
+            *by_kind(system, seen), steps, np.asarray(carry.blew_up_at), plan.average_from
+        )
         drawn = len(sums.steps) - 1 in kept
         if drawn:
             sums = sums.with_snapshot(np.asarray(_fields(model, observer, carry)))
@@ -115,7 +118,7 @@ def fine_runs(
     `free_runs` for the rest.
     """
     meant = TendencyForcing() if forcing is None else forcing
-    observer = CoarsenedObserver(observables_of(system), model.system, coarsener, meant)  # type: ignore[attr-defined]
+    observer = CoarsenedObserver(system, model.system, coarsener, meant)  # type: ignore[attr-defined]
     return free_runs(model, initial_states, plan, observer=observer, file=file, progress=progress)
 
 
@@ -148,19 +151,19 @@ def _fields(model: AbstractModel, observer: Any, carry: Carry) -> jax.Array:
 
 def _field(observer: Any, state: PyTree) -> jax.Array:
     """Return the field of a state that is kept and drawn [level, y, x]."""
-    return observer.observables.field(observer.coarse(state))
+    return observer.system.field(observer.coarse(state))
 
 
 @eqx.filter_jit
-def _correlations(observables: Any, fields: jax.Array, truth: jax.Array) -> jax.Array:
+def _correlations(system: AbstractSystem, fields: jax.Array, truth: jax.Array) -> jax.Array:
     """Return the correlation of fields [frame, member, level, y, x] with the truth's.
 
     `truth` [member, frame, channel, y, x]. No mean is taken off: that of a vorticity is zero.
     """
-    like = state_shapes(observables.system)
+    like = state_shapes(system)
 
     def true_field(channels: jax.Array) -> jax.Array:
-        return observables.field(channels_to_state(channels, like))
+        return system.field(channels_to_state(channels, like))
 
     theirs = jnp.swapaxes(jax.vmap(jax.vmap(true_field))(truth), 0, 1)
     axes = (-3, -2, -1)

@@ -10,10 +10,10 @@ from subgrid.evaluation.layers import (
     keyed,
     layer_words,
     layers_of,
+    layers_of_system,
     of_layer,
     with_units,
 )
-from subgrid.evaluation.observables import observables_of
 from subgrid.evaluation.style import (
     TRUTH,
     Look,
@@ -39,11 +39,11 @@ _YEAR = 360.0  # days, as in the published experiments
 def plot_fields(fields: ArrayLike, system: Any) -> list[Panel]:
     """Return a panel per layer of the field of a true coarse state [level, y, x].
 
-    Which that is say the observables of `system`: potential vorticity of two-layer QG, 1/s.
+    Which that is says `drawn` of the system: potential vorticity of two-layer QG, 1/s.
     """
-    panels, observables = [], observables_of(system)
-    symbol, text, units = observables.field_name
-    for field, layer in zip(np.asarray(fields), observables.layers, strict=True):
+    panels, drawn = [], system.drawn
+    symbol, text, units = drawn.symbol, drawn.long_name, drawn.units
+    for field, layer in zip(np.asarray(fields), layers_of_system(system), strict=True):
         figure, (axes,) = new_panel(inches=(4.8, 5.1))
         words = layer_words(layer)
         image = _map(axes, field, system, _limit(field), of_layer(f"true {symbol}", words))
@@ -61,13 +61,13 @@ def plot_forcings(
 ) -> list[Panel]:
     """Return a panel per layer: the true subgrid forcing beside what each closure makes of it.
 
-    `truth` and each prediction [level, y, x], of one snapshot, as the observables of `system` draw
-    a forcing: of two-layer QG as it is, 1/s². The maps of a layer share the colour limits of its
-    truth.
+    `truth` and each prediction [level, y, x], of one snapshot: what `system.field` makes of a
+    forcing, of two-layer QG the forcing itself, 1/s². The maps of a layer share the colour limits
+    of its truth.
     """
-    panels, observables = [], observables_of(system)
-    symbol, _, units = observables.forcing_name
-    for index, layer in enumerate(observables.layers):
+    panels = []
+    symbol, units = system.drawn.forcing_symbol, system.drawn.forcing_units
+    for index, layer in enumerate(layers_of_system(system)):
         fields = {"truth": np.asarray(truth)[index]}
         fields |= {styles[name].label: np.asarray(s)[index] for name, s in predictions.items()}
         columns = min(2, len(fields))

@@ -99,7 +99,7 @@ class Gain:
 def decorrelation_times(data: "xr.Dataset") -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return when each member decorrelated, in the unit of `time`, and which never did.
 
-    `data`: see `statistics.run_dataset`, with `vorticity_correlation` [member, time].
+    `data`: see `statistics.run_dataset`, with `truth_correlation` [member, time].
     """
     times, steps = data["time"].values, blow_up_steps(data)
     correlation = data[CORRELATION].values

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from subgrid.evaluation.layers import WORK, keyed, layer_words, of_layer, with_units
-from subgrid.evaluation.observables import BUDGET_SPECTRA
+from subgrid.evaluation.layers import keyed, layer_words, of_layer, with_units
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore
 from subgrid.evaluation.style import (
     BASELINE,
@@ -120,7 +119,8 @@ def plot_similarity(scores: Mapping[str, OnlineScore], styles: Mapping[str, Look
         return []
     names = list(shown[0].similarity)
     notes = lost_notes(scores, styles)
-    spectral = [n for n in names if "spectrum" in n or n in (*BUDGET_SPECTRA, WORK)]
+    spectra = {keyed(name, of) for name in shown[0].units for of in ("", *shown[0].layers)}
+    spectral = [name for name in names if name in spectra]
     groups = {"distributions": [n for n in names if n not in spectral], "spectra": spectral}
     panels = []
     for title, keys in groups.items():

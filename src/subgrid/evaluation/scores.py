@@ -16,8 +16,7 @@ from subgrid.evaluation.intervals import (
     ratio,
     weighted_mean,
 )
-from subgrid.evaluation.layers import LEVEL_NAMES, Layers, keyed, layers_of
-from subgrid.evaluation.observables import LAYER_SPECTRA
+from subgrid.evaluation.layers import Layers, keyed, layers_of, spectra_of
 from subgrid.evaluation.similarity import (
     distances,
     member_mean,
@@ -57,7 +56,7 @@ class OnlineScore:
     cost: StepCost | None = None
     relative: dict[str, float] = field(default_factory=dict)
     floors: dict[str, float] = field(default_factory=dict)
-    layers: Layers = LEVEL_NAMES
+    layers: Layers = ("",)
     units: dict[str, str] = field(default_factory=dict)
     remark: str = ""
 
@@ -176,7 +175,8 @@ def _score(
     scored = scored_runs(sets, against.without, against.truth)
     errors, reductions, singles, floors = {}, {}, {}, {}
     drawn, layers = int(np.sum(scored.any(axis=0))), layers_of(against.truth)
-    for quantity in LAYER_SPECTRA:
+    compared = spectra_of(against.system, by_layer=True)
+    for quantity in compared:
         for index, layer in enumerate(layers):
             key = keyed(quantity, layer)
             values = np.stack([data[quantity].values[:, index] for data in sets])
@@ -195,7 +195,11 @@ def _score(
                 other = error_statistic(alone, truth, scored, against.rmse)
                 reductions[key] = _interval(_reduction(error, other), scored, against.options)
     similar, relative = _similarity(sets, scored, against)
-    units = {name: against.truth[name].attrs["units"] for name in LAYER_SPECTRA}
+    units = {
+        name: against.truth[name].attrs["units"]
+        for name in (*compared, *spectra_of(against.system, by_layer=False))
+        if name in against.truth
+    }
     return OnlineScore(
         name,
         blow_ups(sets),

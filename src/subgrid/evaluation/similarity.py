@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from subgrid.evaluation.layers import WORK, keyed, layers_of
-from subgrid.evaluation.observables import BUDGET_SPECTRA, LAYER_SPECTRA, observables_of
+from subgrid.evaluation.layers import keyed, layers_of, spectra_of
 from subgrid.grids import PeriodicGrid, exponential_filter
 
 if TYPE_CHECKING:
@@ -73,16 +72,15 @@ def pooled_quantities(system: Any, snapshots: ArrayLike, **options: Any) -> dict
     """Return the values whose distributions are compared, each [level, value].
 
     `snapshots` [..., level, y, x]: the last snapshots of all members, see `run_dataset`; which
-    values and `options` there are says the method `pooled` of the system's observables. Snapshots
-    of members that blew up are NaN; without members there are no values.
+    values and `options` there are says the method `values` of the system. Snapshots of members that
+    blew up are NaN; without members there are no values.
     """
     fields = np.asarray(snapshots)
     fields = fields.reshape(-1, *fields.shape[-3:])
-    observables = observables_of(system)
     if not len(fields):
-        known = observables.pooled(np.zeros((1, *fields.shape[1:]), fields.dtype), **options)
+        known = system.values(np.zeros((1, *fields.shape[1:]), fields.dtype), **options)
         return {name: np.zeros((fields.shape[1], 0)) for name in known}
-    return observables.pooled(fields, **options)
+    return system.values(fields, **options)
 
 
 def distances(run: "xr.Dataset", truth: "xr.Dataset", system: Any, cut: float) -> dict[str, float]:
@@ -99,7 +97,7 @@ def distances(run: "xr.Dataset", truth: "xr.Dataset", system: Any, cut: float) -
         for index, level in enumerate(layers):
             found[keyed(name, level)] = wasserstein(pooled[0][name][index], pooled[1][name][index])
     wavenumber = run["wavenumber"].values
-    for name in (*LAYER_SPECTRA, *BUDGET_SPECTRA, WORK):
+    for name in (*spectra_of(system, by_layer=True), *spectra_of(system, by_layer=False)):
         if name not in run or name not in truth:
             continue
         error = spectral_rmse(member_mean(run[name]), member_mean(truth[name]), wavenumber, cut)

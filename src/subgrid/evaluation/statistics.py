@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subgrid.closures import channels_to_state
-from subgrid.evaluation.observables import Observables, observables_of
+from subgrid.evaluation.layers import CORRELATION
+from subgrid.evaluation.observers import require_quantities
 from subgrid.evaluation.plan import RunPlan
 from subgrid.grids import isotropic_spectrum
-from subgrid.systems import state_shapes
+from subgrid.systems import AbstractSystem, Quantity, state_shapes
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 class RunSums:
     """Holds what a run has shown so far, on the host, sums in float64.
 
-    Units as in the table `quantities` of the observables, of a density those of its spectrum over
-    metres. `series`: name →
+    Units as in the `quantities` of the system, of a density those of its spectrum over a length.
+    `series`: name →
     [frame, member, ...]; `power`: name → sum over averaged frames [member, ..., ny, nx//2+1];
     `averaged_frames` [member]: frames in those sums, none from a blow-up on; `steps` [frame];
-    `snapshots`: the observables' field [member, level, y, x] at each of `snapshot_steps`, apart, so
+    `snapshots`: the system's field [member, level, y, x] at each of `snapshot_steps`, apart, so
     that one more copies none.
     """
 
@@ -43,28 +44,30 @@ class RunSums:
 
     def with_frames(
         self,
-        seen: Mapping[str, Mapping[str, Any]],
+        values: Mapping[str, Any],
+        densities: Mapping[str, Any],
         steps: NDArray,
         blew_up_at: NDArray,
         average_from: int,
     ) -> "RunSums":
         """Return the sums with the observations of a segment, [frame, member, ...], added.
 
-        `steps`: of its frames; `blew_up_at` [member]: -1 or the step from which a member is masked;
-        frames after step `average_from` enter the power.
+        `values` of series, `densities` of spectra; `steps`: of its frames; `blew_up_at` [member]:
+        -1 or the step from which a member is masked; frames after step `average_from` enter the
+        power.
         """
         alive = alive_frames(steps, blew_up_at)
         averaged = alive & (steps > average_from)[:, None]
         series, power = {}, {}
-        for name, value in seen["series"].items():
+        for name, value in values.items():
             new = np.array(value, np.float64)
             new[~alive] = np.nan
             series[name] = np.concatenate([self.series[name], new]) if len(self.steps) else new
-        for name, value in seen["power"].items():
-            values = np.asarray(value, np.float64)
+        for name, value in densities.items():
+            density = np.asarray(value, np.float64)
             # where, not times zero: a masked frame may hold values that are not finite
-            mask = averaged.reshape(*averaged.shape, *[1] * (values.ndim - 2))
-            total = np.where(mask, values, 0.0).sum(axis=0)
+            mask = averaged.reshape(*averaged.shape, *[1] * (density.ndim - 2))
+            total = np.where(mask, density, 0.0).sum(axis=0)
             power[name] = self.power[name] + total if len(self.steps) else total
         counts = averaged.sum(axis=0)
         return replace(
@@ -117,9 +120,18 @@ def alive_frames(steps: NDArray, blew_up_at: NDArray) -> NDArray[np.bool_]:
     return (blew_up_at < 0) | (np.asarray(steps)[:, None] < blew_up_at)
 
 
+def by_kind(
+    system: AbstractSystem, seen: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values of series and the densities of spectra among what was observed."""
+    spectra = {quantity.name for quantity in system.quantities if quantity.is_spectrum}
+    densities = {name: value for name, value in seen.items() if name in spectra}
+    return {name: value for name, value in seen.items() if name not in spectra}, densities
+
+
 def run_dataset(
     sums: RunSums,
-    system: Any,
+    system: AbstractSystem,
     dt: float,
     blew_up_at: NDArray,
     average_from: int,
@@ -127,7 +139,7 @@ def run_dataset(
 ) -> "xr.Dataset":
     """Return the statistics of a run as an xarray.Dataset with CF attributes.
 
-    Variables: the `quantities` of the observables ([member, time, ...] series; [member, ...,
+    Variables: the `quantities` of the system ([member, time, ...] series; [member, ...,
     wavenumber] isotropic spectra averaged over the frames of `averaged_frames`), `snapshots`
     [member, snapshot, level, y, x], `blew_up_at` [member] (step, or -1). Values of a member are NaN
     from its blow-up on, and its spectra if no frame of it was averaged. Wavenumbers in rad/m, times
@@ -135,15 +147,19 @@ def run_dataset(
     """
     import xarray as xr
 
-    grid, counts, observables = system.grid, sums.averaged_frames, observables_of(system)
+    grid, counts, drawn = system.grid, sums.averaged_frames, system.drawn
+    table = {quantity.name: quantity for quantity in system.quantities}
+    table[CORRELATION] = Quantity(
+        CORRELATION, ("time",), "1", f"correlation of the {drawn.long_name} with that of the truth"
+    )
     variables: dict[str, Any] = {}
     for name, value in sums.series.items():
-        variables[name] = _described(observables, name, np.moveaxis(value, 0, 1))
+        variables[name] = _described(table[name], np.moveaxis(value, 0, 1))
     wavenumber = np.zeros(0)
     for name, value in sums.power.items():
         divisor = np.where(counts > 0, counts, np.nan).reshape(-1, *[1] * (value.ndim - 1))
         wavenumber, spectrum = isotropic_spectrum(value / divisor, grid, definition)
-        variables[name] = _described(observables, name, spectrum)
+        variables[name] = _described(table[name], spectrum)
     if sums.snapshots:
         kept = np.stack(sums.snapshots, axis=1)
         kept[~alive_frames(sums.snapshot_steps, blew_up_at).T] = np.nan
@@ -151,8 +167,8 @@ def run_dataset(
             ("member", "snapshot", "level", "y", "x"),
             kept,
             {
-                "units": observables.field_name[2],
-                "long_name": f"{observables.field_name[1]} at the last snapshots",
+                "units": drawn.units,
+                "long_name": f"{drawn.long_name} at the last snapshots",
             },
         )
     variables["blew_up_at"] = (
@@ -196,15 +212,15 @@ def reference_statistics(
     import equinox as eqx
     import jax.numpy as jnp
 
-    observables = observables_of(system)
+    require_quantities(system)
     like = state_shapes(system)
 
     @eqx.filter_jit
-    def observe(observables, x, s):
+    def observe(system, x, s):
         def one(x, s):
             state = channels_to_state(x, like)
-            seen = observables(state, None if s is None else channels_to_state(s, like))
-            return seen, observables.field(state)
+            seen = system.observe(state, None if s is None else channels_to_state(s, like))
+            return seen, system.field(state)
 
         axes = (0, None if s is None else 0)
         return eqx.filter_vmap(eqx.filter_vmap(one, in_axes=axes), in_axes=axes, out_axes=1)(x, s)
@@ -222,8 +238,8 @@ def reference_statistics(
         steps = save_every * np.arange(part.start + 1, part.stop + 1)
         blew_up_at = _first_bad(x, s, steps, blew_up_at)
         given = jnp.asarray(x), None if s is None else jnp.asarray(s)
-        seen, drawn = observe(observables, *given)
-        sums = sums.with_frames(seen, steps, blew_up_at, plan.average_from)
+        seen, drawn = observe(system, *given)
+        sums = sums.with_frames(*by_kind(system, seen), steps, blew_up_at, plan.average_from)
         fields += [np.asarray(drawn[i - begin]) for i in kept if part.start <= i < part.stop]
     sums = replace(sums, snapshots=tuple(fields), snapshot_steps=save_every * (kept + 1))
     return run_dataset(sums, system, dt, blew_up_at, plan.average_from)
@@ -241,10 +257,9 @@ def _first_bad(
 
 
 def _described(
-    observables: Observables, name: str, values: NDArray
+    quantity: Quantity, values: NDArray
 ) -> tuple[tuple[str, ...], NDArray, dict[str, str]]:
-    dims, units, text = observables.quantities[name]
-    return ("member", *dims), values, {"units": units, "long_name": text}
+    return ("member", *quantity.dims), values, quantity.attributes
 
 
 def _coordinates(sums: RunSums, system: Any, dt: float, wavenumber: NDArray) -> dict[str, Any]:

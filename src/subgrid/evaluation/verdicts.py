@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from subgrid.evaluation.intervals import Interval, fewest_members, percent
-from subgrid.evaluation.layers import keyed
+from subgrid.evaluation.layers import all_layers, keyed
 from subgrid.evaluation.scores import KE_SPECTRUM, OnlineScore
 from subgrid.evaluation.survival import first_date
 
@@ -79,8 +79,11 @@ def _floor_remark(score: OnlineScore, quantity: str = KE_SPECTRUM) -> str:
     layers = [name for name in score.layers if score.at_floor(keyed(quantity, name))]
     if not layers:
         return ""
-    where = f" in {'both layers' if len(layers) > 1 else f'the {layers[0]} layer'}"
-    return f", with an error not above the sampling floor{where if layers[0] else ''}"
+    if len(layers) == len(score.layers):
+        where = all_layers(score.layers).replace(" of ", " in ")
+    else:
+        where = f" in the {' and the '.join(layers)} layer{'s' if len(layers) > 1 else ''}"
+    return f", with an error not above the sampling floor{where}"
 
 
 def outcome(score: OnlineScore) -> str:

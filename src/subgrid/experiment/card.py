@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from subgrid.config import AdaptedConfig, LearnedConfig, build_forcing, build_system, validity_of
-from subgrid.evaluation import LEVEL_NAMES, plain_markdown, time_unit
+from subgrid.evaluation import plain_markdown, time_unit
 from subgrid.experiment.curves import best_record, learning_records
 from subgrid.experiment.folder import RunFolder
 from subgrid.training import training_remarks
@@ -202,7 +202,7 @@ def _of_the_filter(offline: Mapping[str, Any]) -> str:
 
 
 def _by_layer(offline: Mapping[str, Any], score: str) -> str:
-    names = offline.get("channels", LEVEL_NAMES)
+    names = offline.get("channels", range(1, len(offline[score]) + 1))
     return ", ".join(
         f"{_number(value)} {layer}" for layer, value in zip(names, offline[score], strict=True)
     )

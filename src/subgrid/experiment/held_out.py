@@ -34,7 +34,6 @@ from subgrid.evaluation import (
     evaluate_offline,
     first_date,
     free_runs,
-    observables_of,
     reference_statistics,
     step_cost,
     time_unit,
@@ -177,7 +176,7 @@ class HeldOut:
         setup = self._setup(candidate, variant)
         task = progress.task(f"online {label}", setup.plan.steps, first=COMPILING)
         kept = self.place.relative_to(self.folder.evaluation)
-        follows = observables_of(self.system).follows
+        follows = self.system.follows_truth
         partial = place.removeprefix("online/").removesuffix(".zarr") + ".safetensors"
         runs = free_runs(
             setup.model,
@@ -243,9 +242,7 @@ class HeldOut:
             fine.model(dt / grid.substeps),
             coarsener.refine(states),
             plan,
-            CoarsenedObserver(
-                observables_of(system), fine, coarsener, build_forcing(self.config, grid.substeps)
-            ),
+            CoarsenedObserver(system, fine, coarsener, build_forcing(self.config, grid.substeps)),
         )
 
     @cached_property

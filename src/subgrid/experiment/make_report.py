@@ -30,7 +30,6 @@ from subgrid.evaluation import (
     Snapshot,
     Timing,
     assemble_report,
-    observables_of,
     time_unit,
     write_report,
 )
@@ -144,7 +143,7 @@ def _device(manifest: dict[str, Any]) -> str:
 
 def _snapshot(folder: RunFolder, results: Results, found: Sequence[Candidate]) -> Snapshot:
     """Return the middle of the first test trajectory and what every closure makes of it."""
-    config, system, observables = folder.config, results.system, observables_of(results.system)
+    config, system = folder.config, results.system
     names = [variable.name for variable in system.variables]
     wanted = (*names, *(f"{name}_forcing" for name in names))
     samples = Samples(folder.split("test"), config.coarse.sizes[0], wanted, in_memory=False)
@@ -157,13 +156,13 @@ def _snapshot(folder: RunFolder, results: Results, found: Sequence[Candidate]) -
     @eqx.filter_jit
     def increment(closure: Any, state: Any) -> Any:
         memory = closure.init(state, key=random_key(config.seed))
-        return observables.field(closure(state, memory)[0])
+        return system.field(closure(state, memory)[0])
 
     predictions = {}
     for candidate in found:
         if candidate.closure is not None and candidate.model not in predictions:
             predictions[candidate.model] = np.asarray(increment(candidate.closure, state))
-    drawn, true = (np.asarray(observables.field(one)) for one in (state, forcing))
+    drawn, true = (np.asarray(system.field(one)) for one in (state, forcing))
     return Snapshot(drawn, true, predictions)
 
 

@@ -10,6 +10,7 @@ from subgrid.systems.base import AbstractSystem, check_table, state_shapes
 from subgrid.systems.comparison import system_differences
 from subgrid.systems.kolmogorov import KolmogorovFlow, KolmogorovState
 from subgrid.systems.qg import QGSpectrum, QGState, TwoLayerQG
+from subgrid.systems.quantities import DrawnField, Quantity, level_names
 from subgrid.systems.time_step import (
     StepLimit,
     dt_after_blow_up,
@@ -26,16 +27,19 @@ __all__ = [
     "BarotropicSpectrum",
     "BarotropicState",
     "BarotropicVorticity",
+    "DrawnField",
     "KolmogorovFlow",
     "KolmogorovState",
     "QGSpectrum",
     "QGState",
+    "Quantity",
     "StepLimit",
     "TwoLayerQG",
     "check_table",
     "dt_after_blow_up",
     "failing_dt",
     "largest_safe_dt",
+    "level_names",
     "rounded_down",
     "state_shapes",
     "system_differences",

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
-from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+from numpy.typing import NDArray
 
 from subgrid.errors import ConfigError, KindError, ShapeError
 from subgrid.grids import PeriodicGrid
@@ -17,6 +18,7 @@ from subgrid.numbers import finite_number, positive_number, shown, time_step, wh
 from subgrid.randomness import random_key
 from subgrid.registry import unknown_name_message
 from subgrid.stepping import AbstractScheme, Model
+from subgrid.systems.quantities import DrawnField, Quantity
 from subgrid.systems.sample import check_sample, guard_methods, one_sample
 from subgrid.types import Variable
 
@@ -32,6 +34,9 @@ class AbstractSystem(eqx.Module):
     `diagnosing`: the constants that say which flow a state is; the others act in the step alone.
     `limits`: the fields that only say when a run has blown up.
     `time_units`: of `dt` and of all rates; "1" in a dimensionless system.
+    `quantities`: what `observe` returns, for scores of free runs; `drawn`: what `field` returns;
+    `follows_truth`: whether a free run is compared with the truth's own trajectory too, and not
+    with its statistics alone. A system without quantities runs and is trained, but not scored.
 
     Public methods take one sample: whatever argument is a `State`, or an `Evolved` (the class of
     those spectra), must have the shapes that `variables` and `coordinates` say, else they raise
@@ -44,6 +49,9 @@ class AbstractSystem(eqx.Module):
     diagnosing: ClassVar[tuple[str, ...]] = ()
     limits: ClassVar[tuple[str, ...]] = ()
     time_units: ClassVar[str] = "s"
+    quantities: ClassVar[tuple[Quantity, ...]] = ()
+    drawn: ClassVar[DrawnField | None] = None
+    follows_truth: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
@@ -91,6 +99,27 @@ class AbstractSystem(eqx.Module):
             dt=time_step(dt),
             closure=closure,
         )
+
+    @one_sample
+    def observe(self, state: PyTree, increment: PyTree = None) -> dict[str, Array]:
+        """Return the value of each of `quantities`, of spectra the density on the half plane.
+
+        `increment`: what a closure, or the true subgrid forcing, adds to the tendency; None leaves
+        it out of what depends on it, and a quantity `of_closure` out altogether.
+        """
+        return {}
+
+    @one_sample
+    def field(self, state: PyTree) -> Float[Array, "level y x"]:
+        """Return the field that stands for a state, see `drawn`; raises ConfigError without one."""
+        raise ConfigError(f"{type(self).__name__} does not say which field stands for a state")
+
+    def values(self, fields: NDArray) -> dict[str, NDArray]:
+        """Return the values whose distributions runs are compared by: name → [level, value].
+
+        `fields` [sample, level, y, x]: what `field` returned of several states.
+        """
+        return {}
 
     def check_state(self, state: PyTree) -> None:
         """Raise unless `state` is one of this system: TypeError, or ShapeError for its shapes."""

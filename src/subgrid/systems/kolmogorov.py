@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
+from numpy.typing import NDArray
 
 from subgrid.grids import PeriodicGrid, forward_of_each, inverse_of_each
 from subgrid.grids.staggered import (
@@ -19,6 +20,7 @@ from subgrid.grids.staggered import (
 )
 from subgrid.numbers import positive_number, time_step
 from subgrid.stepping import SSPRK3, AbstractScheme, SplitModel
+from subgrid.systems import kolmogorov_quantities
 from subgrid.systems.base import (
     AbstractSystem,
     check_whole_waves,
@@ -95,6 +97,9 @@ class KolmogorovFlow(AbstractSystem):
     State = KolmogorovState
     limits = ("velocity_bound",)
     time_units = "1"
+    quantities = kolmogorov_quantities.QUANTITIES
+    drawn = kolmogorov_quantities.DRAWN
+    follows_truth = True
 
     grid: PeriodicGrid = eqx.field(static=True)
     configuration: str = eqx.field(static=True)
@@ -252,6 +257,20 @@ class KolmogorovFlow(AbstractSystem):
             "mean_u": jnp.mean(state.u),
             "mean_v": jnp.mean(state.v),
         }
+
+    def observe(
+        self, state: KolmogorovState, increment: KolmogorovState | None = None
+    ) -> dict[str, Array]:
+        """Return energy, enstrophy, their spectra and the work; see `kolmogorov_quantities`."""
+        return kolmogorov_quantities.observe(self, state, increment)
+
+    def field(self, state: KolmogorovState) -> Float[Array, "1 y x"]:
+        """Return the vorticity, or the curl of a forcing."""
+        return self.vorticity(state)[None]
+
+    def values(self, fields: NDArray) -> dict[str, NDArray]:
+        """Return values of the vorticity and of its square; see `kolmogorov_quantities`."""
+        return kolmogorov_quantities.values(self, fields)
 
     def _explicit(
         self, state: KolmogorovState, dt: float, forcing: KolmogorovState | None

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from numpy.typing import NDArray
 
 from subgrid.grids import (
     PeriodicGrid,
@@ -20,6 +21,7 @@ from subgrid.grids import (
 )
 from subgrid.numbers import finite_number, positive_number, true_or_false
 from subgrid.stepping import AB3, AbstractScheme
+from subgrid.systems import qg_quantities
 from subgrid.systems.base import (
     AbstractSystem,
     checked_dtype,
@@ -33,6 +35,7 @@ from subgrid.systems.base import (
 from subgrid.systems.qg_budget import spectral_budget
 from subgrid.systems.qg_coefficients import Coefficients as _Coefficients
 from subgrid.systems.qg_coefficients import followed, formulas, stretching
+from subgrid.systems.quantities import LEVEL_NAMES
 from subgrid.types import Variable
 
 # Ross et al. 2023 (JAMES 15, e2022MS003258), table 1; `eddy` are pyqg's defaults.
@@ -101,6 +104,8 @@ class TwoLayerQG(AbstractSystem):
     Evolved = QGSpectrum
     evolves_spectra = True
     limits = ("pv_bound",)
+    quantities = qg_quantities.QUANTITIES
+    drawn = qg_quantities.DRAWN
     diagnosing = (
         "deformation_radius",
         "thickness_ratio",
@@ -226,7 +231,14 @@ class TwoLayerQG(AbstractSystem):
     def coordinates(self) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
         """Return level numbers and cell centres with their CF attributes."""
         return {
-            "level": (np.array([1, 2]), {"long_name": "layer, 1 is the upper one", "units": "1"}),
+            "level": (
+                np.array([1, 2]),
+                {
+                    "long_name": "layer, 1 is the upper one",
+                    "units": "1",
+                    LEVEL_NAMES: "upper lower",
+                },
+            ),
             **plane_coordinates(self.grid, "m"),
         }
 
@@ -338,6 +350,18 @@ class TwoLayerQG(AbstractSystem):
     ) -> dict[str, Float[Array, "l k"]]:
         """Return the terms of the spectral energy budget; see `subgrid.systems.qg_budget`."""
         return spectral_budget(self, state, closure_increment, dt)
+
+    def observe(self, state: QGState, increment: QGState | None = None) -> dict[str, Array]:
+        """Return energies, enstrophies, their spectra and the budget; see `qg_quantities`."""
+        return qg_quantities.observe(self, state, increment)
+
+    def field(self, state: QGState) -> Float[Array, "level y x"]:
+        """Return q, or S of a forcing."""
+        return state.q
+
+    def values(self, fields: NDArray, background: bool = True) -> dict[str, NDArray]:
+        """Return values of q, velocities, their squares and vorticity; see `qg_quantities`."""
+        return qg_quantities.values(self, fields, background)
 
     @property
     def _coefficients(self) -> _Coefficients:
