@@ -214,7 +214,7 @@ def test_the_flux_form_is_refused_for_a_system_that_has_none(monkeypatch):
 
     monkeypatch.setattr(fits, "build_system", lambda config: Still(config.truth.nx))
     config = load_config(SMALLEST, overrides=["data.store_flux=true", "truth.system=mine:Still"])
-    with pytest.raises(ConfigError, match=r"data\.store_flux: .* two-layer QG .*'mine:Still'"):
+    with pytest.raises(ConfigError, match=r"data\.store_flux: .*two-layer QG.*'mine:Still'"):
         check_builds(config)
 
 

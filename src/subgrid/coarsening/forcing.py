@@ -77,8 +77,8 @@ def subgrid_flux(fine: Any, coarse: Any, coarsener: AbstractCoarsener, state: An
     `fine`, `coarse`: `subgrid.systems.TwoLayerQG`. Raises ShapeError as `subgrid_forcing` does.
     """
     _check_grids(fine, coarse, coarsener)
-    exact = coarsener(_pv_flux(fine, state))
-    resolved = _pv_flux(coarse, coarsener(state))
+    exact = coarsener(SubgridFlux(*fine.advective_flux(state)))
+    resolved = SubgridFlux(*coarse.advective_flux(coarsener(state)))
     return jax.tree.map(jnp.subtract, exact, resolved)
 
 
@@ -96,12 +96,6 @@ def flux_divergence(flux: SubgridFlux, grid: PeriodicGrid) -> Float[Array, "*bat
     across = jnp.broadcast_to(jnp.asarray(grid.l[:, None], real), hat_y.shape)
     hat = 1j * (along * hat_x + across * hat_y)
     return jnp.fft.irfft2(hat, s=grid.shape).astype(flux.x.dtype)
-
-
-def _pv_flux(system: Any, state: Any) -> SubgridFlux:
-    """Return ((u + U) q, v q) on the system's grid."""
-    east, north = system.velocity(state)
-    return SubgridFlux((east + system.background_velocity) * state.q, north * state.q)
 
 
 def _check_grids(fine: Any, coarse: Any, coarsener: AbstractCoarsener) -> None:

@@ -134,12 +134,11 @@ def _trace_network(
 def _check_learning(config: Config, system: Any, coarse: tuple[Any, ...]) -> None:
     """Raise ConfigError for what is to be learned of a system that does not have it."""
     from subgrid.evaluation import require_quantities
-    from subgrid.systems import TwoLayerQG
 
-    if config.data.store_flux and not isinstance(system, TwoLayerQG):
+    if config.data.store_flux and not hasattr(system, "advective_flux"):
         raise ConfigError(
-            f"data.store_flux: got true; the flux form exists for two-layer QG only, not for "
-            f"truth.system = {config.truth.system!r}"
+            "data.store_flux: got true; the flux form exists for systems that have "
+            f"`advective_flux`, as two-layer QG does, and {config.truth.system!r} does not"
         )
     if config.coarse.forcing == "step" and not hasattr(system, "advance"):
         raise ConfigError(

@@ -19,7 +19,10 @@ from subgrid.systems.time_step import (
     rounded_down,
 )
 
-SYSTEMS = Registry("system", {"qg": TwoLayerQG, "kolmogorov": KolmogorovFlow})
+SYSTEMS = Registry(
+    "system",
+    {"qg": TwoLayerQG, "kolmogorov": KolmogorovFlow, "barotropic": BarotropicVorticity},
+)
 
 __all__ = [
     "SYSTEMS",

@@ -8,15 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Complex, Float, PRNGKeyArray
+from numpy.typing import NDArray
 
 from subgrid.grids import PeriodicGrid, forward_of_each, inverse_of_each, two_thirds_mask
 from subgrid.numbers import positive_number, true_or_false
 from subgrid.stepping import RK4, AbstractScheme
+from subgrid.systems import barotropic_quantities
 from subgrid.systems.base import (
     AbstractSystem,
     check_whole_waves,
     checked_dtype,
     checked_grid,
+    known_configuration,
     merged_constants,
     plain_number,
     plane_coordinates,
@@ -24,13 +27,15 @@ from subgrid.systems.base import (
 )
 from subgrid.types import Variable
 
-# Kolmogorov flow of Otness, Zanna & Bruna 2025; see `subgrid.systems.KolmogorovFlow`
-_CONSTANTS = {
-    "viscosity": 1 / 3500,
-    "drag": 0.1,
-    "beta": 0.0,
-    "forcing_amplitude": 1.0,
-    "forcing_wavenumber": 4.0,
+# `otness2025`: the Kolmogorov flow of Otness, Zanna & Bruna 2025, see `KolmogorovFlow`
+CONFIGURATIONS: dict[str, dict[str, float]] = {
+    "otness2025": {
+        "viscosity": 1 / 3500,
+        "drag": 0.1,
+        "beta": 0.0,
+        "forcing_amplitude": 1.0,
+        "forcing_wavenumber": 4.0,
+    },
 }
 _RK4_REAL = 2.78  # |λ Δt| up to which RK4 damps: viscosity is explicit here
 
@@ -57,7 +62,7 @@ class BarotropicVorticity(AbstractSystem):
     in wavenumber space, products on the grid, dealiased by the 2/3 rule (`dealias`). Without
     forcing, drag and viscosity energy and enstrophy are conserved but for the time scheme.
 
-    | symbol | argument | default |
+    | symbol | argument | default (otness2025) |
     |---|---|---|
     | L_x, L_y | length_x, length_y | 4π, and length_x · ny/nx |
     | ν | viscosity | 1/3500 |
@@ -68,8 +73,8 @@ class BarotropicVorticity(AbstractSystem):
     Dimensionless with the defaults (Otness, Zanna & Bruna 2025, Mach. Learn.: Sci. Technol. 6,
     045072); any consistent units will do. `vorticity_bound`: a member whose root-mean-square
     vorticity exceeds it, by up to √2 as the sum over the half plane is taken, has blown up. Raises
-    ConfigError for an unknown constant or another dtype than float32 and float64, ValueError for
-    negative viscosity or drag and for a force that does not fit the height.
+    ConfigError for an unknown configuration or constant and another dtype than float32 and float64,
+    ValueError for negative viscosity or drag and for a force that does not fit the height.
     """
 
     State = BarotropicState
@@ -77,8 +82,12 @@ class BarotropicVorticity(AbstractSystem):
     evolves_spectra = True
     limits = ("vorticity_bound",)
     time_units = "1"
+    quantities = barotropic_quantities.QUANTITIES
+    drawn = barotropic_quantities.DRAWN
+    follows_truth = True
 
     grid: PeriodicGrid = eqx.field(static=True)
+    configuration: str = eqx.field(static=True)
     dealias: bool = eqx.field(static=True)
     vorticity_bound: float = eqx.field(static=True)
     _dtype: str = eqx.field(static=True)
@@ -88,6 +97,7 @@ class BarotropicVorticity(AbstractSystem):
         self,
         nx: SupportsIndex,
         ny: SupportsIndex | None = None,
+        configuration: str = "otness2025",
         *,
         length_x: SupportsFloat = 4 * np.pi,
         length_y: SupportsFloat | None = None,
@@ -97,10 +107,11 @@ class BarotropicVorticity(AbstractSystem):
         **constants: SupportsFloat,
     ):
         self.grid = checked_grid(nx, ny, length_x, length_y)
+        self.configuration = known_configuration(configuration, CONFIGURATIONS)
         self.dealias = true_or_false("dealias", dealias)
         self.vorticity_bound = positive_number("vorticity_bound", vorticity_bound)
         self._dtype = checked_dtype(dtype)
-        values = merged_constants("BarotropicVorticity", _CONSTANTS, constants)
+        values = merged_constants("BarotropicVorticity", CONFIGURATIONS[configuration], constants)
         refuse_negative(viscosity=values["viscosity"], drag=values["drag"])
         check_whole_waves(values["forcing_wavenumber"], self.grid)
         self.constants = {name: jnp.asarray(c, self._dtype) for name, c in values.items()}
@@ -121,6 +132,7 @@ class BarotropicVorticity(AbstractSystem):
         return {
             "nx": self.grid.nx,
             "ny": self.grid.ny,
+            "configuration": self.configuration,
             "length_x": self.grid.length_x,
             "length_y": self.grid.length_y,
             "dealias": self.dealias,
@@ -221,6 +233,20 @@ class BarotropicVorticity(AbstractSystem):
             "kinetic_energy": 0.5 * jnp.mean(u**2 + v**2),
             "enstrophy": 0.5 * jnp.mean(state.vorticity**2),
         }
+
+    def observe(
+        self, state: BarotropicState, increment: BarotropicState | None = None
+    ) -> dict[str, Array]:
+        """Return energy, enstrophy, their spectra and the work; see `barotropic_quantities`."""
+        return barotropic_quantities.observe(self, state, increment)
+
+    def field(self, state: BarotropicState) -> Float[Array, "1 y x"]:
+        """Return the vorticity, or a forcing of it."""
+        return state.vorticity[None]
+
+    def values(self, fields: NDArray) -> dict[str, NDArray]:
+        """Return values of the vorticity and of its square."""
+        return barotropic_quantities.values(fields)
 
     def _streamfunction_hat(self, hat: Array) -> Array:
         kappa2 = self.grid.wavenumber_squared

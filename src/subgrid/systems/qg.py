@@ -312,6 +312,13 @@ class TwoLayerQG(AbstractSystem):
         north = self._inverse(-k * psi.imag, k * psi.real)
         return east, north
 
+    def advective_flux(
+        self, state: QGState
+    ) -> tuple[Float[Array, "level y x"], Float[Array, "level y x"]]:
+        """Return (u + U) q and v q [level, y, x] in m/s², whose divergence the tendency holds."""
+        east, north = self.velocity(state)
+        return (east + self.background_velocity) * state.q, north * state.q
+
     def max_stable_dt(self, state: QGState, courant: float = 0.7) -> Float[Array, ""]:
         """Return the largest safe step (s): courant · Δx / max(|u + U|, |v|).
 
