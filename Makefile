@@ -22,8 +22,9 @@ endef
 demo: $(VENV)/.installed
 	$(BIN)/subgrid run quickstart --profile laptop --workers 2
 
+# a file to a worker: its tests share what is compiled
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --durations 20
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 20
 
 # every preset at `tiny` against tests/golden; `make golden KEEP=--write` keeps what it finds
 golden: $(VENV)/.installed-dev

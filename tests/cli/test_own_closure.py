@@ -97,6 +97,7 @@ def own(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
 
+@pytest.mark.slow
 def test_an_own_closure_is_tested_and_reported_next_to_none(cli, own, tmp_path):
     (tmp_path / "own.toml").write_text(CONFIG.replace("[training]", NOISY + "[training]"))
     code, _, err = cli("run", "own.toml", "--dry-run")

@@ -177,6 +177,7 @@ def test_jit_vmap_and_gradient_in_float32():
     assert jnp.all(jnp.isfinite(gradient.q)) & jnp.any(gradient.q != 0)
 
 
+@pytest.mark.slow
 def test_float32_agrees_with_float64(float64):
     """S of the very same float32 state: about 1e-7 times the ratio of tendency to S is lost."""
     fine, coarse = _systems("square")

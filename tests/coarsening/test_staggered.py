@@ -42,7 +42,7 @@ def test_a_coarse_face_is_the_mean_of_the_fine_faces_that_make_it():
     assert float(seen.u[3, 2]) == (u[6, 5] + u[7, 5]) / 2
 
 
-@pytest.mark.parametrize("shape", [(32, 32), (16, 32)])
+@pytest.mark.parametrize("shape", [pytest.param((32, 32), marks=pytest.mark.slow), (16, 32)])
 def test_a_refined_state_has_no_divergence_and_coarsens_to_what_it_was(float64, shape):
     ny, nx = shape
     fine = KolmogorovFlow(nx, ny, dtype=jnp.float64)

@@ -192,6 +192,7 @@ def _too_long():
     return settings(system, dt=1e5, trajectories=1, spinup_steps=90, frames=10)
 
 
+@pytest.mark.slow
 def test_safe_dt_is_told_after_a_blow_up_and_is_safe(tmp_path):
     path, given = tmp_path / "train.zarr", _too_long()
     with pytest.raises(UnstableRunError, match=r"smaller dt \(it is 100000 s; the larg") as caught:

@@ -27,6 +27,7 @@ def _settings() -> dict:
     )
 
 
+@pytest.mark.slow
 def test_a_dataset_holds_velocities_and_what_a_coarse_step_misses(tmp_path):
     values = _settings()
     generate(tmp_path / "train.zarr", **values)

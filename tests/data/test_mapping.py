@@ -33,6 +33,7 @@ def test_two_processes_give_the_same_bits(plain, tmp_path):
     assert found.content_hash == plain.content_hash
 
 
+@pytest.mark.slow
 def test_a_worker_of_one_thread_gives_the_bits_of_all_threads(tmp_path):
     """At 128², where XLA runs transforms side by side on its threads: here all, there one."""
     truth = TwoLayerQG(128)

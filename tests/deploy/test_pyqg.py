@@ -62,7 +62,11 @@ def host_of(system, **changes):
 
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", CLOSURES)
-@pytest.mark.parametrize("shape", [(32, 32, 1e6), (32, 24, 0.75e6)], ids=["square", "ny < nx"])
+@pytest.mark.parametrize(
+    "shape",
+    [(32, 32, 1e6), pytest.param((32, 24, 0.75e6), marks=pytest.mark.slow)],
+    ids=["square", "ny < nx"],
+)
 def test_pyqg_jax_runs_like_our_coupled_model(name, shape):
     nx, ny, length_y = shape
     system = TwoLayerQG(nx, ny, length_y=length_y, dtype=jnp.float64)

@@ -3,6 +3,8 @@
 import dataclasses
 import re
 
+import pytest
+
 import subgrid
 from subgrid.evaluation import (
     Findings,
@@ -119,6 +121,7 @@ def test_markdown_has_the_same_tables_and_writes_the_images(data, tmp_path):
     assert "![" not in render_markdown(data)
 
 
+@pytest.mark.slow
 def test_skill_against_cost_comes_first_where_finer_grids_are_rivals(data, runs, truth, coarse):
     titles = [figure.title for figure in data.figures]
     assert titles.index("Skill against cost") == titles.index("Similarity to the truth") + 1
@@ -139,6 +142,7 @@ def test_writing_again_gives_the_same_bytes(data, tmp_path):
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
+@pytest.mark.slow
 def test_every_level_shown_is_the_one_of_the_intervals(runs, truth, coarse):
     cut = two_thirds_cut(coarse.grid)
     costs = {name: StepCost(1e-3, 1.0) for name in runs}

@@ -312,6 +312,7 @@ def test_nan_from_a_frame_on_is_masked_counted_and_dated_from_run_to_page(
     assert_no_nan(report)
 
 
+@pytest.mark.slow
 def test_nan_in_the_data_of_the_truth_reaches_the_page_dated(coarse, runs, truth, dt, page):
     q = np.random.default_rng(0).normal(size=(2, 12, 2, 16, 16)).astype(np.float32) * 1e-6
     q[1, 8, 0, 3, 3] = np.inf

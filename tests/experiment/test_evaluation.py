@@ -91,6 +91,7 @@ def test_a_damaged_store_of_an_unfinished_evaluation_is_named_and_not_taken(a_co
         run_experiment(load_config(SMALLEST), a_copy)
 
 
+@pytest.mark.slow
 def test_what_a_kill_between_checksum_and_store_leaves_is_no_obstacle(a_copy, finished):
     RunFolder.open(a_copy).forget("evaluate")
     shutil.rmtree(a_copy / "evaluation/reference.zarr")

@@ -142,6 +142,7 @@ def test_another_use_is_refused_before_anything_is_simulated(bundle, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_transfer_is_tested_and_the_report_warns(bundle, tmp_path):
     changed = {"truth": {"constants": {"beta": 2e-11}}, "model": {"transfer": True}}
     folder = run_experiment(with_bundle(bundle, **changed), tmp_path / "run")

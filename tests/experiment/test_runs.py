@@ -80,6 +80,7 @@ def test_everything_evaluated_opens_with_xarray_alone_and_fits_netcdf(finished, 
         xarray.testing.assert_equal(xarray.load_dataset(tmp_path / "a.nc", engine="scipy"), found)
 
 
+@pytest.mark.slow
 def test_the_flux_form_is_stored_if_the_config_asks_for_it(finished, tmp_path):
     config = load_config(SMALLEST, overrides=["data.store_flux=true"])
     folder = run_experiment(config, tmp_path / "run", stages=("simulate",))
@@ -197,6 +198,7 @@ def test_data_of_another_version_are_not_taken_over(a_copy, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_data_taken_over_name_their_source_also_in_the_report(a_copy, tmp_path):
     source = RunFolder.open(a_copy)
     manifest = source.manifest()

@@ -91,6 +91,7 @@ def test_gradients_reach_the_network_alone():
     assert float(jnp.max(jnp.abs(slope.network.weight))) > 0
 
 
+@pytest.mark.slow
 def test_a_system_alone_is_differentiated():
     state = TwoLayerQG.State(1e-6 * jax.random.normal(KEY, (2, 8, 8)))
     slope = eqx.filter_grad(lambda system: jnp.sum(system.tendency(state).q ** 2))(QG)

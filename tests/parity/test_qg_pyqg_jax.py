@@ -39,7 +39,12 @@ SQUARE, SHORT, NARROW = (32, 32, 1e6), (32, 24, 0.75e6), (24, 32, 1e6)  # nx, ny
 LARGE = (96, 96, 1e6)  # transforms one by one, see subgrid.grids.transforms
 CASES = pytest.mark.parametrize(
     ("configuration", "constants", "shape"),
-    [("eddy", {}, SQUARE), ("jet", JET, SQUARE), ("eddy", {}, NARROW), ("jet", JET, SHORT)],
+    [
+        ("eddy", {}, SQUARE),
+        ("jet", JET, SQUARE),
+        pytest.param("eddy", {}, NARROW, marks=pytest.mark.slow),
+        ("jet", JET, SHORT),
+    ],
     ids=["eddy", "jet", "eddy, cells narrow in y", "jet, ny < nx"],
 )
 
@@ -51,7 +56,10 @@ def test_tendency_agrees(configuration, constants, shape):
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize(("configuration", "constants"), [("eddy", {}), ("jet", JET)])
+@pytest.mark.parametrize(
+    ("configuration", "constants"),
+    [pytest.param("eddy", {}, marks=pytest.mark.slow), ("jet", JET)],
+)
 def test_tendency_agrees_with_separate_transforms(configuration, constants):
     assert LARGE[0] * LARGE[1] >= SEPARATE_FROM
     _assert_tendency_agrees(configuration, constants, LARGE)

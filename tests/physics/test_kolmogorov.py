@@ -135,6 +135,7 @@ def test_it_converges_to_an_exact_solution_of_the_equations():
     assert np.all(orders > 0.9), orders
 
 
+@pytest.mark.slow
 def test_space_is_second_order_but_for_the_limiter():
     """The mean error of the tendency falls faster than first order; extrema are of first order."""
     errors = []

@@ -215,6 +215,7 @@ def test_channels_join_variables_in_order():
     assert found[:, 1:].max() == 0.0
 
 
+@pytest.mark.slow
 def test_a_network_can_be_given_the_resolved_tendency(data, tmp_path):
     system = TwoLayerQG(SIZE)
     tendency = jax.jit(jax.vmap(lambda q: system.tendency(system.State(q)).q))

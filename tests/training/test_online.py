@@ -149,6 +149,7 @@ def test_the_gradient_agrees_with_finite_differences(stores, windows, float64):
     np.testing.assert_allclose((ahead - behind) / 2e-5, slope, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_the_gradient_remembers_the_steps_of_one_frame(stores):
     closure = closure_of(stores)
 

@@ -144,7 +144,7 @@ def test_its_checkpoints_say_so_and_those_of_others_do_not(data, tmp_path):
     [
         pytest.param(True, None, marks=pytest.mark.slow),
         (True, ("u", "v", "vorticity")),
-        (False, ("u", "v", "vorticity")),
+        pytest.param(False, ("u", "v", "vorticity"), marks=pytest.mark.slow),
     ],
 )
 def test_a_cascade_learns_at_every_size(free, names, data, tmp_path):
