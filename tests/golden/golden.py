@@ -28,7 +28,8 @@ from safetensors.numpy import load_file
 from subgrid.config import preset_names
 
 FOLDER = Path(__file__).parent
-TIMINGS = ("seconds", "update_seconds", "cost", "verdict", "gflop_per_sample")  # differ in each run
+# scores that differ in each run, or say in words what others say in numbers
+TIMINGS = ("seconds", "update_seconds", "cost", "verdict", "gflop_per_sample", "channels")
 _COORDINATES = ("x", "y", "level", "time", "trajectory", "cells", "wavenumber", "snapshot_time")
 _DIGITS = 6
 _NUMBERS = 4  # of a score
