@@ -10,17 +10,21 @@ from jaxtyping import Array, PyTree
 from subgrid.coarsening import AbstractForcing, TendencyForcing
 from subgrid.errors import ConfigError
 from subgrid.randomness import random_key
-from subgrid.systems import AbstractSystem
+from subgrid.systems import AbstractSystem, DrawnField
 
 
-def require_quantities(system: AbstractSystem) -> None:
-    """Raise ConfigError for a system that does not say by what its runs are scored."""
+def require_quantities(system: AbstractSystem) -> DrawnField:
+    """Return the field that is drawn of a system.
+
+    Raises ConfigError for one that does not say by what its free runs are scored.
+    """
     if not system.quantities or system.drawn is None:
         raise ConfigError(
             f"{type(system).__name__} does not say by what its free runs are scored. Give the "
             "class `quantities` with `observe`, and `drawn` with `field`: see "
             "subgrid.systems.AbstractSystem."
         )
+    return system.drawn
 
 
 class ModelObserver(eqx.Module):

@@ -131,7 +131,7 @@ def by_kind(
 
 def run_dataset(
     sums: RunSums,
-    system: AbstractSystem,
+    system: Any,
     dt: float,
     blew_up_at: NDArray,
     average_from: int,
@@ -147,7 +147,7 @@ def run_dataset(
     """
     import xarray as xr
 
-    grid, counts, drawn = system.grid, sums.averaged_frames, system.drawn
+    grid, counts, drawn = system.grid, sums.averaged_frames, require_quantities(system)
     table = {quantity.name: quantity for quantity in system.quantities}
     table[CORRELATION] = Quantity(
         CORRELATION, ("time",), "1", f"correlation of the {drawn.long_name} with that of the truth"
