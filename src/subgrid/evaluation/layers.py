@@ -14,6 +14,12 @@ DIMENSIONLESS = "1"
 CORRELATION = "truth_correlation"  # of the field of a run with that of the truth
 
 
+def correlated_field(data: "xr.Dataset") -> str:
+    """Return the name in words of the field whose correlation with the truth's a run records."""
+    words = data[CORRELATION].attrs["long_name"]
+    return words.removeprefix("correlation of the ").removesuffix(" with that of the truth")
+
+
 def layers_of(data: "xr.Dataset") -> Layers:
     """Return the names of the layers of a run or reference: ("",) for a flow of one layer."""
     if data.sizes.get("level", 1) == 1:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 _OFFLINE = ("r_squared", "r_squared_below_filter")
 _DECORRELATION = "decorrelation time"
 _FOLLOWED = (
-    "Decorrelation time: until the correlation of the vorticity with that of the truth is below "
+    "Decorrelation time: until the correlation of the {} with that of the truth is below "
     "0.5. Energy error: mean over the run of |E - E_truth| over the mean of E_truth."
 )
 _FILTERED = (
-    " On held-out states: R² of the forcing, upper / lower layer, of all scales and of those "
+    " On held-out states: R² of the forcing, {} layer, of all scales and of those "
     "that the filter of the model leaves alone (low by construction for models that learn a "
     "part of the scales), and the relative error of the energy that the forcing adds, at the "
     "wavenumbers where the true one adds some (0 perfect, 1 as no closure)."
@@ -48,6 +48,7 @@ def overview_table(
     known = [] if some is None else [key for key in _OFFLINE if key in some]
     channels = "" if some is None else " / ".join(channel_names(some))
     layers, filtered = scores[BASELINE].layers, len(known) == len(_OFFLINE)
+    fields = [one.correlated for one in followed.values()]
 
     def row(score: OnlineScore) -> tuple[str, ...]:
         return (
@@ -77,7 +78,7 @@ def overview_table(
     floor = {"model": FLOOR, **dict(zip(errors, floors, strict=True))}
     return ReportTable(
         "Overview",
-        _caption(scores[BASELINE].level, bool(followed), filtered, channels),
+        _caption(scores[BASELINE].level, fields, filtered, channels),
         columns,
         (
             *(row(score) for score in sorted(scores.values(), key=_cost)),
@@ -98,7 +99,7 @@ def _floor(scores: Mapping[str, OnlineScore], layer: str) -> str:
     return fixed(ratio(np.array(common_floor(scores, key)), np.array(alone)))
 
 
-def _caption(level: float, followed: bool, filtered: bool, channels: str) -> str:
+def _caption(level: float, fields: Sequence[str], filtered: bool, channels: str) -> str:
     """Return what the columns mean that there are."""
     skill = f" On held-out states: R² of the forcing, {channels}." if channels else ""
     return (
@@ -106,8 +107,8 @@ def _caption(level: float, followed: bool, filtered: bool, channels: str) -> str
         f"the cut in free runs, relative to no closure, with {percent(level)} intervals; "
         "models below the sampling floor, the error expected of the truth's own statistics with "
         "other weather, cannot be told from each other. "
-        + (_FOLLOWED if followed else "Similarity: 1 is the truth, 0 no closure.")
-        + (_FILTERED if filtered else skill)
+        + (_FOLLOWED.format(fields[0]) if fields else "Similarity: 1 is the truth, 0 no closure.")
+        + (_FILTERED.format(channels) if filtered else skill)
     )
 
 

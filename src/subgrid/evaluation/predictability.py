@@ -24,7 +24,7 @@ from subgrid.evaluation.intervals import (
     percent,
     ratio,
 )
-from subgrid.evaluation.layers import CORRELATION
+from subgrid.evaluation.layers import CORRELATION, correlated_field
 from subgrid.evaluation.scores import OnlineScore
 from subgrid.evaluation.survival import BlowUp, blow_up_steps, blow_ups, first_date, unit_of
 from subgrid.evaluation.verdicts import interval_record, training_sentence
@@ -46,7 +46,7 @@ class Predictability:
     how many had not decorrelated at the end; `decorrelation` and `energy_error`: means with
     intervals; `gain`: mean decorrelation time over that without a closure of the same members
     (None of that itself); `units`: of the times, a plural; `trajectories`: how many of the truth's
-    the members start in, `groups` [member] in which.
+    the members start in, `groups` [member] in which; `correlated`: which field, in words.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Predictability:
     units: str
     trajectories: int
     groups: NDArray[np.int64] = field(repr=False)
+    correlated: str = "field"
 
     @property
     def sure(self) -> bool:
@@ -172,6 +173,7 @@ def score_predictability(
             unit.name,
             count,
             groups,
+            correlated_field(sets[0]),
         )
     return found
 

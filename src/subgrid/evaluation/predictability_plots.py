@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subgrid.evaluation.intervals import percent
-from subgrid.evaluation.layers import CORRELATION
+from subgrid.evaluation.layers import CORRELATION, correlated_field
 from subgrid.evaluation.plots import draw_curve
 from subgrid.evaluation.predictability import THRESHOLD, Gain, Predictability
 from subgrid.evaluation.report import ReportFigure, ReportTable, report_figure
@@ -41,8 +41,8 @@ def predictability_table(
     level = percent(some.decorrelation.level)
     return ReportTable(
         "Online: how long runs follow the truth",
-        f"Decorrelation time: until the correlation of the vorticity with that of the truth from "
-        f"the same state is below {THRESHOLD:g}; a run that blows up before ends with it, one that "
+        f"Decorrelation time: until the correlation of the {some.correlated} with that of the truth "
+        f"from the same state is below {THRESHOLD:g}; a run that blows up before ends with it, one that "
         "never decorrelates counts with its length. Gain: mean decorrelation time over that "
         "without a closure, of the same members. Energy error: mean over the run of |E - E_truth|, "
         "over the mean of E_truth; of a run that blew up, until then. Means over networks and "
@@ -106,11 +106,12 @@ def predictability_figures(
     styles: Mapping[str, Look],
 ) -> list[ReportFigure]:
     """Return the figures of decorrelation, energy over time and compensated spectra."""
+    field = next(iter(found.values())).correlated
     return [
         report_figure(
             "How long free runs follow the truth",
             "Left: decorrelation time of every run; boxes: quartiles and median; whiskers: "
-            "smallest and largest. Right: correlation of the vorticity with that of the truth from "
+            f"smallest and largest. Right: correlation of the {field} with that of the truth from "
             "the same state, mean over the runs that are still alive; dotted: where a run counts "
             "as decorrelated. Compare figure 8 (a) of Otness, Zanna & Bruna 2025.",
             [*plot_decorrelation(found, styles), *plot_correlation(runs, styles)],
@@ -155,9 +156,10 @@ def plot_correlation(runs: Runs, styles: Mapping[str, Look]) -> list[Panel]:
             draw_line(axes, time, np.nanmean(values, axis=0), styles[name])
     axes.axhline(THRESHOLD, color="#444444", ls=":", lw=1.1)
     axes.set_xlabel(_time_label(runs))
-    axes.set_ylabel("correlation of the vorticity")
+    field = correlated_field(next(iter(runs.values()))[0])
+    axes.set_ylabel(f"correlation of the {field}")
     add_legend(figure, axes, _lost(runs, styles))
-    return [Panel("correlation", figure, "correlation of the vorticity with the truth over time")]
+    return [Panel("correlation", figure, f"correlation of the {field} with the truth over time")]
 
 
 @styled
