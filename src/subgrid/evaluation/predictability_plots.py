@@ -41,8 +41,9 @@ def predictability_table(
     level = percent(some.decorrelation.level)
     return ReportTable(
         "Online: how long runs follow the truth",
-        f"Decorrelation time: until the correlation of the {some.correlated} with that of the truth "
-        f"from the same state is below {THRESHOLD:g}; a run that blows up before ends with it, one that "
+        f"Decorrelation time: until the correlation of the {some.correlated} with that of the "
+        f"truth from the same state is below {THRESHOLD:g}; a run that blows up before ends with "
+        "it, one that "
         "never decorrelates counts with its length. Gain: mean decorrelation time over that "
         "without a closure, of the same members. Energy error: mean over the run of |E - E_truth|, "
         "over the mean of E_truth; of a run that blew up, until then. Means over networks and "
