@@ -17,7 +17,7 @@ import numpy as np
 
 from subgrid.errors import CorruptFileError
 from subgrid.files import regular
-from subgrid.machine import usable_cpus
+from subgrid.machine import memory, usable_cpus
 
 _PACKAGES = ("subgrid", "jax", "jaxlib", "equinox", "optax", "numpy", "xarray", "zarr")
 
@@ -42,6 +42,19 @@ def file_hash(path: str | Path) -> str:
     """Return the SHA-256 (hex) of a file's bytes; raises CorruptFileError for no regular file."""
     with open(path, "rb", opener=regular) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def require_fits_memory(path: str | Path) -> None:
+    """Raise CorruptFileError for a file that no memory here holds, or that is no regular one.
+
+    A file with holes may claim any size and take no space on the disk.
+    """
+    with open(path, "rb", opener=regular) as stream:
+        size = os.fstat(stream.fileno()).st_size
+    if size > memory():
+        raise CorruptFileError(
+            f"{path} has {size} bytes, more than the {memory():.0f} of memory on this machine"
+        )
 
 
 def versions() -> dict[str, str]:
@@ -157,7 +170,7 @@ def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]
 
     path = Path(path)
     try:
-        open(path, "rb", opener=regular).close()  # raises for what the library would wait for
+        require_fits_memory(path)  # raises for what the library would wait for, too
     except FileNotFoundError:
         raise FileNotFoundError(f"no such file: {path}") from None
     try:

@@ -13,7 +13,7 @@ from subgrid import nn
 from subgrid.closures import LearnedClosure
 from subgrid.deploy import copy_bundle, load_bundle, pretrained, validity, write_bundle
 from subgrid.errors import ConfigError, CorruptFileError, UntrustedCodeError
-from subgrid.provenance import file_hash
+from subgrid.provenance import file_hash, load_arrays
 from subgrid.systems import TwoLayerQG
 
 SYSTEM = TwoLayerQG(16)
@@ -182,3 +182,12 @@ def test_an_own_class_in_a_bundle_needs_trust(bundle, forge):
 def test_wrong_changes_of_the_caller_are_the_callers(bundle):
     with pytest.raises(ConfigError, match="unknown constant of TwoLayerQG 'betta'"):
         load_bundle(bundle).system(betta=1.0)
+
+
+def test_weights_that_claim_more_than_the_memory_are_refused_unread(bundle):
+    with open(bundle / "weights.safetensors", "ab") as stream:
+        stream.truncate(2**43)  # a hole of 8 TB takes no space
+    with pytest.raises(CorruptFileError, match=r"weights\.safetensors has 8796093022208 bytes"):
+        use(bundle, system=False)
+    with pytest.raises(CorruptFileError, match="more than"):
+        load_arrays(bundle / "weights.safetensors")

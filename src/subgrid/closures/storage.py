@@ -26,6 +26,7 @@ from subgrid.provenance import (
     config_hash,
     file_hash,
     load_arrays,
+    require_fits_memory,
     save_arrays,
     versions,
     write_atomic,
@@ -110,6 +111,7 @@ def load_closure(folder: str | Path, trust: Trust = False) -> Any:
     weights = folder / WEIGHTS_FILE
     if not os.path.lexists(weights):
         raise CorruptFileError(f"{weights} is missing; {MODEL_FILE} beside it needs it")
+    require_fits_memory(weights)
     if file_hash(weights) != document["weights_sha256"]:
         raise CorruptFileError(
             f"{weights} is truncated or altered: its checksum differs from the one in {MODEL_FILE}"
