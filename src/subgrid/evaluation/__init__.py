@@ -35,7 +35,7 @@ from subgrid.evaluation.predictability import (
     predictability_record,
     score_predictability,
 )
-from subgrid.evaluation.published import SCORECARD_SETTING, scorecard
+from subgrid.evaluation.published import scorecard, scorecard_setting
 from subgrid.evaluation.ranking import Ranked, ranking
 from subgrid.evaluation.report import (
     ReportData,
@@ -99,7 +99,6 @@ METRICS = Registry(
 __all__ = [
     "METRICS",
     "REMARKED",
-    "SCORECARD_SETTING",
     "START_FRAME",
     "START_TRAJECTORY",
     "BlowUp",
@@ -162,6 +161,7 @@ __all__ = [
     "score_predictability",
     "score_record",
     "scorecard",
+    "scorecard_setting",
     "similarity",
     "spectral_rmse",
     "step_cost",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from subgrid.evaluation.published import SIMILARITIES, scorecard
+from subgrid.evaluation.published import scorecard, similarities
 from subgrid.evaluation.report import ReportTable
 from subgrid.evaluation.scores import OnlineScore
 from subgrid.evaluation.style import Look
@@ -25,8 +25,8 @@ def scorecard_table(
     rows: list[tuple[str, ...]] = []
     if ours and published:
         tables = [*ours.values(), *published.values()]
-        columns = [[table.get(key, np.nan) for key in SIMILARITIES] for table in tables]
-        for name, *values in zip(SIMILARITIES, *columns, strict=True):
+        columns = [[table.get(key, np.nan) for key in similarities()] for table in tables]
+        for name, *values in zip(similarities(), *columns, strict=True):
             rows.append((name.replace("_", " "), *map(fixed, values)))
         rows.append(("median", *(fixed(np.median(column)) for column in columns)))
     return ReportTable(

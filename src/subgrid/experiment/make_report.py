@@ -22,7 +22,6 @@ from subgrid.data import Samples
 from subgrid.errors import SubgridError
 from subgrid.evaluation import (
     REMARKED,
-    SCORECARD_SETTING,
     Findings,
     NetworkSize,
     ReportData,
@@ -30,6 +29,7 @@ from subgrid.evaluation import (
     Snapshot,
     Timing,
     assemble_report,
+    scorecard_setting,
     time_unit,
     write_report,
 )
@@ -114,7 +114,7 @@ def report_data(folder: RunFolder) -> ReportData:
 def _published_setting(config: Config) -> str:
     """Return the configuration if the scorecard of Ross et al. 2023 was made for such a run."""
     truth, coarse = config.truth, config.coarse
-    same = (truth.system, truth.nx, coarse.sizes[0], coarse.operator) == SCORECARD_SETTING
+    same = (truth.system, truth.nx, coarse.sizes[0], coarse.operator) == scorecard_setting()
     changed = truth.constants or config.evaluation.constants
     return truth.configuration if same and not changed else ""
 
