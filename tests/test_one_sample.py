@@ -48,7 +48,14 @@ WRONG = {
 FIRST_ARGUMENTS = ("state", "q", "increment", "evolved", "rate")
 OTHERS = {"advance": (0.01,)}  # what else a method needs
 KNOWN = {
-    TwoLayerQG: {"velocity", "invert", "streamfunction", "spectral_budget", "max_stable_dt"},
+    TwoLayerQG: {
+        "velocity",
+        "invert",
+        "streamfunction",
+        "spectral_budget",
+        "max_stable_dt",
+        "advective_flux",
+    },
     KolmogorovFlow: {"advance", "project", "divergence", "vorticity", "max_stable_dt"},
     BarotropicVorticity: {"velocity", "max_stable_dt"},
 }
@@ -56,6 +63,8 @@ COMMON = {
     "check_state",
     "tendency",
     "diagnostics",
+    "field",
+    "observe",
     "to_evolved",
     "to_state",
     "evolved_tendency",

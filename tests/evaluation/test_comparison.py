@@ -36,7 +36,7 @@ def score(name, networks, members=8, dead=(), cost=None, level=0.95):
     lost = tuple(BlowUp(*run, 1, 1.0) for run in dead)
     some = {"kinetic_energy_spectrum_upper": Interval(1.0, 0.0, 2.0, level)}
     timed = None if cost is None else StepCost(1e-3 * cost, cost)
-    return OnlineScore(name, lost, scored, some, {}, {}, {}, timed)
+    return OnlineScore(name, lost, scored, some, {}, {}, {}, timed, layers=("upper", "lower"))
 
 
 def compared(model, other, dead=((), ()), level=0.95, costs=(None, None)):

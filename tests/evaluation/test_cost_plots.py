@@ -36,7 +36,7 @@ def score(name, milliseconds, error, dead=0):
     cost = None if milliseconds is None else StepCost(1e-3 * milliseconds, milliseconds / 0.25)
     lost = tuple(BlowUp(0, member, 10, 1.0) for member in range(dead))
     scored = np.arange(4)[None] >= dead
-    return OnlineScore(name, lost, scored, errors, {}, {}, {}, cost)
+    return OnlineScore(name, lost, scored, errors, {}, {}, {}, cost, layers=("upper", "lower"))
 
 
 SCORES = {

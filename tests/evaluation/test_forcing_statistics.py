@@ -151,6 +151,7 @@ def test_the_figure_shows_truth_and_closures_and_is_left_out_for_older_runs(coar
 
     field = np.random.default_rng(0).normal(size=(3, 2, *coarse.grid.shape))
     scores = forcing_dataset(forcing_sums(1e-5 * field, 0.5 * field, field, coarse), coarse.grid)
+    scores = scores.assign_attrs(channels="upper lower")
     panels = plot_forcing_statistics({"half": scores}, looks(["half"]))
     assert [panel.name for panel in panels] == [
         "forcing_spectrum_upper",

@@ -46,6 +46,7 @@ def score(name, upper, lower, dead=0):
         reductions={},
         similarity={},
         member_errors={},
+        layers=("upper", "lower"),
     )
 
 

@@ -31,6 +31,7 @@ def score(name, errors, reductions=(), similarity=(), cost=None, dead=0):
         member_errors={},
         cost=None if cost is None else StepCost(1e-3 * cost, cost),
         floors=dict(zip(KEYS, (0.5, 0.1), strict=True)),
+        layers=("upper", "lower"),
     )
 
 

@@ -37,6 +37,7 @@ from subgrid.evaluation.style import looks
 DT, EVERY = 0.25, 2  # a frame every half unit of time
 WAVENUMBER = np.array([1.0, 2.0, 4.0])
 NAN = np.nan
+CORRELATED = {"long_name": "correlation of the vorticity with that of the truth"}
 
 
 def run(correlation, energy=None, blew_up_at=None, spectrum=1.0):
@@ -49,7 +50,7 @@ def run(correlation, energy=None, blew_up_at=None, spectrum=1.0):
     time = DT * EVERY * np.arange(1, frames + 1)
     return xr.Dataset(
         {
-            "vorticity_correlation": (("member", "time"), correlation),
+            "truth_correlation": (("member", "time"), correlation, CORRELATED),
             "total_kinetic_energy": (("member", "time"), energy),
             "kinetic_energy_spectrum": (("member", "level", "wavenumber"), spectra),
             "blew_up_at": ("member", np.asarray(blew_up_at)),
@@ -223,7 +224,7 @@ def test_settings_are_ranked_by_blow_ups_first():
 
 def test_runs_that_were_not_followed_have_no_scores():
     data = run(np.ones((1, 2)))
-    bare = data.drop_vars("vorticity_correlation")
+    bare = data.drop_vars("truth_correlation")
     assert score_predictability({"none": [data], "model": [bare]}, data) == {}
 
 

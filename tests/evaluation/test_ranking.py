@@ -21,6 +21,7 @@ def score(name, upper, lower, dead=0):
         reductions=dict(zip(keys, map(interval, (1 - upper, 1 - lower)), strict=True)),
         similarity={},
         member_errors={},
+        layers=("upper", "lower"),
     )
 
 

@@ -130,7 +130,9 @@ def _score(upper, lower, blow_ups=()):
     scored = np.ones((1, 8), bool)
     scored[0, [blow_up.member for blow_up in blow_ups]] = False
     cost = StepCost(1e-3, 12.0)
-    return OnlineScore("net", blow_ups, scored, reductions, reductions, {}, {}, cost)
+    return OnlineScore(
+        "net", blow_ups, scored, reductions, reductions, {}, {}, cost, layers=("upper", "lower")
+    )
 
 
 def test_the_verdict_says_what_the_numbers_say():

@@ -21,7 +21,7 @@ def score(name, *members):
     return OnlineScore(
         name, dead, np.isfinite(values), dict.fromkeys(keys, nothing), {}, {},
         {key: values * factor for key, factor in zip(keys, (1, 10), strict=True)},
-    )  # fmt: skip
+        layers=("upper", "lower"))  # fmt: skip
 
 
 def made_up(far=3.0):

@@ -152,7 +152,7 @@ def test_every_model_is_followed_and_told(combined):
     results = load_results(combined)
     for name, sets in results.online.items():
         for data in sets:
-            correlation = data["vorticity_correlation"].values
+            correlation = data["truth_correlation"].values
             assert correlation.shape == (2, 8), name
             assert np.abs(correlation).max() <= 1 + 1e-5, name
             # half a unit of time after it began from the truth
