@@ -5,12 +5,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
+from subgrid.closures._of_system import AbstractClosureOfSystem, checked_system
 from subgrid.closures._parameters import as_parameter
-from subgrid.closures._quasigeostrophic import (
-    AbstractQGClosure,
-    checked_system,
-    streamfunction_hat,
-)
+from subgrid.closures._quasigeostrophic import streamfunction_hat
 from subgrid.closures._spectral import mean_product, times, to_real
 from subgrid.closures.smagorinsky import eddy_viscosity, half_strain
 from subgrid.nn import Fixed, fixed_as
@@ -18,7 +15,7 @@ from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
 
-class BackscatterBiharmonic(AbstractQGClosure):
+class BackscatterBiharmonic(AbstractClosureOfSystem[TwoLayerQG]):
     """Biharmonic Smagorinsky dissipation with a uniform negative viscosity that returns its energy.
 
         ∂q/∂t += d - C_b B [Σ_i H_i <ψ_i d_i>] / [Σ_i H_i <ψ_i B_i>]
@@ -46,7 +43,7 @@ class BackscatterBiharmonic(AbstractQGClosure):
         smagorinsky_constant: ArrayLike = 0.007**0.5,
         backscatter_constant: ArrayLike = 1.2,
     ):
-        self._system = Fixed(checked_system(system, "BackscatterBiharmonic"))
+        self._system = Fixed(checked_system(system, TwoLayerQG, "BackscatterBiharmonic"))
         given = {
             "smagorinsky_constant": smagorinsky_constant,
             "backscatter_constant": backscatter_constant,

@@ -6,12 +6,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
+from subgrid.closures._of_system import AbstractClosureOfSystem, checked_system
 from subgrid.closures._parameters import as_parameter
-from subgrid.closures._quasigeostrophic import (
-    AbstractQGClosure,
-    checked_system,
-    streamfunction_hat,
-)
+from subgrid.closures._quasigeostrophic import streamfunction_hat
 from subgrid.closures._spectral import times, times_i, to_real, wavenumbers
 from subgrid.nn import Fixed, fixed_as
 from subgrid.systems import AbstractSystem, TwoLayerQG
@@ -31,7 +28,7 @@ PUBLISHED_WEIGHTS = np.array(
 )
 
 
-class HybridSymbolic(AbstractQGClosure):
+class HybridSymbolic(AbstractClosureOfSystem[TwoLayerQG]):
     """The hybrid symbolic closure of Ross et al. (2023): seven terms found by genetic programming.
 
         ∂q/∂t += w₁ ∇²Aq + w₂ ∇⁴Aq + w₃ ∇⁶Aq + w₄ ∇⁴q + w₅ ∇⁶q + w₆ AA(∂x ∇²v) + w₇ AA(∂y ∇²u)
@@ -51,7 +48,7 @@ class HybridSymbolic(AbstractQGClosure):
     weights: Float[Array, "7 level"]
 
     def __init__(self, system: AbstractSystem, weights: ArrayLike = PUBLISHED_WEIGHTS):
-        self._system = Fixed(checked_system(system, "HybridSymbolic"))
+        self._system = Fixed(checked_system(system, TwoLayerQG, "HybridSymbolic"))
         self.weights = as_parameter("weights", weights, self.system, (7, 2))
 
     @property

@@ -5,12 +5,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float, PyTree
 
+from subgrid.closures._of_system import AbstractClosureOfSystem, checked_system
 from subgrid.closures._parameters import as_parameter
-from subgrid.closures._quasigeostrophic import (
-    AbstractQGClosure,
-    checked_system,
-    streamfunction_hat,
-)
+from subgrid.closures._quasigeostrophic import streamfunction_hat
 from subgrid.closures._spectral import curl_of_stress, times, to_real
 from subgrid.grids import PeriodicGrid, derivative_wavenumbers
 from subgrid.nn import Fixed, fixed_as
@@ -18,7 +15,7 @@ from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
 
-class Smagorinsky(AbstractQGClosure):
+class Smagorinsky(AbstractClosureOfSystem[TwoLayerQG]):
     """Smagorinsky's (1963) eddy viscosity in each layer of two-layer QG: takes energy out.
 
         ∂q/∂t += ∂x F_y - ∂y F_x,   ν = (C Δ)² √(2 (S_xx² + S_yy² + 2 S_xy²))
@@ -37,7 +34,7 @@ class Smagorinsky(AbstractQGClosure):
     constant: Float[Array, ""]
 
     def __init__(self, system: AbstractSystem, constant: ArrayLike = 0.15):
-        self._system = Fixed(checked_system(system, "Smagorinsky"))
+        self._system = Fixed(checked_system(system, TwoLayerQG, "Smagorinsky"))
         self.constant = as_parameter("constant", constant, self.system)
 
     @property

@@ -30,8 +30,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
+from subgrid.closures._of_system import AbstractClosureOfSystem, checked_system
 from subgrid.closures._parameters import as_parameter
-from subgrid.closures.base import AbstractClosure
 from subgrid.closures.smagorinsky import root
 from subgrid.grids import PeriodicGrid
 from subgrid.grids.staggered import X, Y, ahead, behind, staggered_vorticity
@@ -50,10 +50,9 @@ class _Strain(eqx.Module):
     xy: Float[Array, "y x"]
 
 
-class _AbstractViscosity(AbstractClosure):
+class _AbstractViscosity(AbstractClosureOfSystem[KolmogorovFlow]):
     """What the closures share: ν = c N, and how the increment follows from it."""
 
-    _system: eqx.AbstractVar[Fixed[KolmogorovFlow]]
     constant: eqx.AbstractVar[Float[Array, ""]]
     dynamic: eqx.AbstractVar[bool]
 
@@ -61,11 +60,6 @@ class _AbstractViscosity(AbstractClosure):
     def claims(self) -> tuple[str, ...]:
         """Return what holds of every increment."""
         return ("conserves mean", "dissipates energy", "translation invariant", "mirror symmetric")
-
-    @property
-    def system(self) -> KolmogorovFlow:
-        """The system that the closure was made for; its numbers are fixed."""
-        return self._system.value
 
     @abc.abstractmethod
     def _norm(
@@ -131,7 +125,7 @@ class StaggeredSmagorinsky(_AbstractViscosity):
     dynamic: bool = eqx.field(static=True)
 
     def __init__(self, system: Any, constant: ArrayLike = 0.15, dynamic: bool = False):
-        self._system = Fixed(_checked(system, "StaggeredSmagorinsky"))
+        self._system = Fixed(checked_system(system, KolmogorovFlow, "StaggeredSmagorinsky"))
         self.constant = as_parameter("constant", constant, self.system)
         self.dynamic = true_or_false("dynamic", dynamic)
 
@@ -153,7 +147,7 @@ class StaggeredLeith(_AbstractViscosity):
     dynamic: bool = eqx.field(static=True)
 
     def __init__(self, system: Any, constant: ArrayLike = 1.0, dynamic: bool = False):
-        self._system = Fixed(_checked(system, "StaggeredLeith"))
+        self._system = Fixed(checked_system(system, KolmogorovFlow, "StaggeredLeith"))
         self.constant = as_parameter("constant", constant, self.system)
         self.dynamic = true_or_false("dynamic", dynamic)
 
@@ -162,15 +156,6 @@ class StaggeredLeith(_AbstractViscosity):
 
     def _constant_factor(self):
         return (self.constant / np.pi) ** 3
-
-
-def _checked(system: Any, closure: str) -> KolmogorovFlow:
-    if not isinstance(system, KolmogorovFlow):
-        raise TypeError(
-            f"{closure} is a closure of KolmogorovFlow, got a system of class "
-            f"{type(system).__name__}"
-        )
-    return system
 
 
 def _strain(u: Array, v: Array, grid: PeriodicGrid) -> _Strain:

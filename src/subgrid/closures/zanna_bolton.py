@@ -5,12 +5,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
+from subgrid.closures._of_system import AbstractClosureOfSystem, checked_system
 from subgrid.closures._parameters import as_parameter
-from subgrid.closures._quasigeostrophic import (
-    AbstractQGClosure,
-    checked_system,
-    streamfunction_hat,
-)
+from subgrid.closures._quasigeostrophic import streamfunction_hat
 from subgrid.closures._spectral import curl_of_stress, times, to_real
 from subgrid.grids import derivative_wavenumbers
 from subgrid.nn import Fixed, fixed_as
@@ -18,7 +15,7 @@ from subgrid.systems import AbstractSystem, TwoLayerQG
 from subgrid.systems.qg import QGState
 
 
-class ZannaBolton2020(AbstractQGClosure):
+class ZannaBolton2020(AbstractClosureOfSystem[TwoLayerQG]):
     """Zanna & Bolton's (2020) momentum closure found by relevance vector machines, as PV forcing.
 
         ∂q/∂t += ∂x F_y - ∂y F_x
@@ -41,7 +38,7 @@ class ZannaBolton2020(AbstractQGClosure):
     kappa: Float[Array, ""]
 
     def __init__(self, system: AbstractSystem, kappa: ArrayLike = -46761284.0):
-        self._system = Fixed(checked_system(system, "ZannaBolton2020"))
+        self._system = Fixed(checked_system(system, TwoLayerQG, "ZannaBolton2020"))
         self.kappa = as_parameter("kappa", kappa, self.system)
 
     @property

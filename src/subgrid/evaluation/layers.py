@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from subgrid.systems import AbstractSystem, level_names
+from subgrid.systems import AbstractSystem, Quantity, level_names
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -12,12 +12,17 @@ _SINGLE: Layers = ("",)  # a flow of one layer, which needs no name
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 DIMENSIONLESS = "1"
 CORRELATION = "truth_correlation"  # of the field of a run with that of the truth
+_BEFORE, _AFTER = "correlation of the ", " with that of the truth"  # the name of the field
+
+
+def correlation_quantity(field: str) -> Quantity:
+    """Return what the correlation of a field, named in words, with that of the truth is."""
+    return Quantity(CORRELATION, ("time",), DIMENSIONLESS, f"{_BEFORE}{field}{_AFTER}")
 
 
 def correlated_field(data: "xr.Dataset") -> str:
     """Return the name in words of the field whose correlation with the truth's a run records."""
-    words = data[CORRELATION].attrs["long_name"]
-    return words.removeprefix("correlation of the ").removesuffix(" with that of the truth")
+    return data[CORRELATION].attrs["long_name"].removeprefix(_BEFORE).removesuffix(_AFTER)
 
 
 def layers_of(data: "xr.Dataset") -> Layers:
@@ -42,11 +47,11 @@ def spectra_of(system: AbstractSystem, by_layer: bool) -> tuple[str, ...]:
     )
 
 
-def all_layers(layers: Layers) -> str:
-    """Return " of both layers"; nothing for a flow of one layer."""
+def all_layers(layers: Layers, before: str = "of") -> str:
+    """Return " of both layers", or another word `before`; nothing for a flow of one layer."""
     if len(layers) == 1:
         return ""
-    return " of both layers" if len(layers) == 2 else f" of all {len(layers)} layers"
+    return f" {before} both layers" if len(layers) == 2 else f" {before} all {len(layers)} layers"
 
 
 def keyed(quantity: str, layer: str) -> str:

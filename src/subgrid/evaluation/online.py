@@ -24,7 +24,7 @@ from subgrid.evaluation.layers import CORRELATION
 from subgrid.evaluation.observers import CoarsenedObserver, ModelObserver, require_quantities
 from subgrid.evaluation.plan import RunPlan
 from subgrid.evaluation.run_file import RunFile, plain
-from subgrid.evaluation.statistics import RunSums, by_kind, run_dataset
+from subgrid.evaluation.statistics import RunSums, run_dataset
 from subgrid.provenance import config_hash, structure_text
 from subgrid.stepping import AbstractModel, Carry, advance_segment
 from subgrid.systems import AbstractSystem, state_shapes
@@ -87,9 +87,8 @@ def free_runs(
             beside = jnp.asarray(truth[:, end - frames : end])
             seen[CORRELATION] = _correlations(system, fields, beside)
         steps = sums.steps_done + plan.save_every * np.arange(1, frames + 1)
-        sums = sums.with_frames(
-            *by_kind(system, seen), steps, np.asarray(carry.blew_up_at), plan.average_from
-        )
+        blown = np.asarray(carry.blew_up_at)
+        sums = sums.with_frames(system, seen, steps, blown, plan.average_from)
         drawn = len(sums.steps) - 1 in kept
         if drawn:
             sums = sums.with_snapshot(np.asarray(_fields(model, observer, carry)))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subgrid.closures import channels_to_state
-from subgrid.evaluation.layers import CORRELATION
+from subgrid.evaluation.layers import CORRELATION, correlation_quantity
 from subgrid.evaluation.observers import require_quantities
 from subgrid.evaluation.plan import RunPlan
 from subgrid.grids import isotropic_spectrum
@@ -44,26 +44,28 @@ class RunSums:
 
     def with_frames(
         self,
-        values: Mapping[str, Any],
-        densities: Mapping[str, Any],
+        system: AbstractSystem,
+        seen: Mapping[str, Any],
         steps: NDArray,
         blew_up_at: NDArray,
         average_from: int,
     ) -> "RunSums":
         """Return the sums with the observations of a segment, [frame, member, ...], added.
 
-        `values` of series, `densities` of spectra; `steps`: of its frames; `blew_up_at` [member]:
-        -1 or the step from which a member is masked; frames after step `average_from` enter the
-        power.
+        `seen`: values of the series and densities of the spectra of `system`, by quantity;
+        `steps`: of its frames; `blew_up_at` [member]: -1 or the step from which a member is masked;
+        frames after step `average_from` enter the power.
         """
+        spectra = {quantity.name for quantity in system.quantities if quantity.is_spectrum}
         alive = alive_frames(steps, blew_up_at)
         averaged = alive & (steps > average_from)[:, None]
         series, power = {}, {}
-        for name, value in values.items():
-            new = np.array(value, np.float64)
-            new[~alive] = np.nan
-            series[name] = np.concatenate([self.series[name], new]) if len(self.steps) else new
-        for name, value in densities.items():
+        for name, value in seen.items():
+            if name not in spectra:
+                new = np.array(value, np.float64)
+                new[~alive] = np.nan
+                series[name] = np.concatenate([self.series[name], new]) if len(self.steps) else new
+                continue
             density = np.asarray(value, np.float64)
             # where, not times zero: a masked frame may hold values that are not finite
             mask = averaged.reshape(*averaged.shape, *[1] * (density.ndim - 2))
@@ -120,15 +122,6 @@ def alive_frames(steps: NDArray, blew_up_at: NDArray) -> NDArray[np.bool_]:
     return (blew_up_at < 0) | (np.asarray(steps)[:, None] < blew_up_at)
 
 
-def by_kind(
-    system: AbstractSystem, seen: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the values of series and the densities of spectra among what was observed."""
-    spectra = {quantity.name for quantity in system.quantities if quantity.is_spectrum}
-    densities = {name: value for name, value in seen.items() if name in spectra}
-    return {name: value for name, value in seen.items() if name not in spectra}, densities
-
-
 def run_dataset(
     sums: RunSums,
     system: Any,
@@ -149,9 +142,7 @@ def run_dataset(
 
     grid, counts, drawn = system.grid, sums.averaged_frames, require_quantities(system)
     table = {quantity.name: quantity for quantity in system.quantities}
-    table[CORRELATION] = Quantity(
-        CORRELATION, ("time",), "1", f"correlation of the {drawn.long_name} with that of the truth"
-    )
+    table[CORRELATION] = correlation_quantity(drawn.long_name)
     variables: dict[str, Any] = {}
     for name, value in sums.series.items():
         variables[name] = _described(table[name], np.moveaxis(value, 0, 1))
@@ -239,7 +230,7 @@ def reference_statistics(
         blew_up_at = _first_bad(x, s, steps, blew_up_at)
         given = jnp.asarray(x), None if s is None else jnp.asarray(s)
         seen, drawn = observe(system, *given)
-        sums = sums.with_frames(*by_kind(system, seen), steps, blew_up_at, plan.average_from)
+        sums = sums.with_frames(system, seen, steps, blew_up_at, plan.average_from)
         fields += [np.asarray(drawn[i - begin]) for i in kept if part.start <= i < part.stop]
     sums = replace(sums, snapshots=tuple(fields), snapshot_steps=save_every * (kept + 1))
     return run_dataset(sums, system, dt, blew_up_at, plan.average_from)

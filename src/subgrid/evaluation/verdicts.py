@@ -80,7 +80,7 @@ def _floor_remark(score: OnlineScore, quantity: str = KE_SPECTRUM) -> str:
     if not layers:
         return ""
     if len(layers) == len(score.layers):
-        where = all_layers(score.layers).replace(" of ", " in ")
+        where = all_layers(score.layers, "in")
     else:
         where = f" in the {' and the '.join(layers)} layer{'s' if len(layers) > 1 else ''}"
     return f", with an error not above the sampling floor{where}"

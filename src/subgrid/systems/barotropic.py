@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from subgrid.grids import PeriodicGrid, forward_of_each, inverse_of_each, two_thirds_mask
 from subgrid.numbers import positive_number, true_or_false
 from subgrid.stepping import RK4, AbstractScheme
-from subgrid.systems import barotropic_quantities
+from subgrid.systems import barotropic_quantities, flow_quantities
 from subgrid.systems.base import (
     AbstractSystem,
     check_whole_waves,
@@ -82,7 +82,7 @@ class BarotropicVorticity(AbstractSystem):
     evolves_spectra = True
     limits = ("vorticity_bound",)
     time_units = "1"
-    quantities = barotropic_quantities.QUANTITIES
+    quantities = flow_quantities.QUANTITIES
     drawn = barotropic_quantities.DRAWN
     follows_truth = True
 
@@ -189,7 +189,7 @@ class BarotropicVorticity(AbstractSystem):
         """Return ∂ω̂/∂t = -[i k F(u ω) + i l F(v ω)] - β i k ψ̂ - (r + ν κ²) ω̂ + F̂."""
         c, hat = self.constants, evolved.vorticity
         i_k, i_l = self._derivatives()
-        psi = self._streamfunction_hat(hat)
+        psi = self.streamfunction_hat(hat)
         u, v, vorticity = inverse_of_each([-i_l * psi, i_k * psi, hat], self.grid.shape)
         east, north = forward_of_each([u * vorticity, v * vorticity])
         rate = -(i_k * east + i_l * north)
@@ -214,7 +214,7 @@ class BarotropicVorticity(AbstractSystem):
     def velocity(self, state: BarotropicState) -> tuple[Float[Array, "y x"], Float[Array, "y x"]]:
         """Return u, v [y, x] at cell centres; their means are zero."""
         i_k, i_l = self._derivatives()
-        psi = self._streamfunction_hat(self.to_evolved(state).vorticity)
+        psi = self.streamfunction_hat(self.to_evolved(state).vorticity)
         u, v = inverse_of_each([-i_l * psi, i_k * psi], self.grid.shape)
         return u, v
 
@@ -246,9 +246,10 @@ class BarotropicVorticity(AbstractSystem):
 
     def values(self, fields: NDArray) -> dict[str, NDArray]:
         """Return values of the vorticity and of its square."""
-        return barotropic_quantities.values(fields)
+        return flow_quantities.values(fields)
 
-    def _streamfunction_hat(self, hat: Array) -> Array:
+    def streamfunction_hat(self, hat: Complex[Array, "l k"]) -> Complex[Array, "l k"]:
+        """Return the spectrum of ψ, ∇²ψ = ω, from that of the vorticity; its mean is zero."""
         kappa2 = self.grid.wavenumber_squared
         kappa2[0, 0] = np.inf
         return -hat * jnp.asarray(1 / kappa2, self.dtype)

@@ -20,7 +20,7 @@ from subgrid.grids.staggered import (
 )
 from subgrid.numbers import positive_number, time_step
 from subgrid.stepping import SSPRK3, AbstractScheme, SplitModel
-from subgrid.systems import kolmogorov_quantities
+from subgrid.systems import flow_quantities, kolmogorov_quantities
 from subgrid.systems.base import (
     AbstractSystem,
     check_whole_waves,
@@ -97,7 +97,7 @@ class KolmogorovFlow(AbstractSystem):
     State = KolmogorovState
     limits = ("velocity_bound",)
     time_units = "1"
-    quantities = kolmogorov_quantities.QUANTITIES
+    quantities = flow_quantities.QUANTITIES
     drawn = kolmogorov_quantities.DRAWN
     follows_truth = True
 
@@ -269,8 +269,8 @@ class KolmogorovFlow(AbstractSystem):
         return self.vorticity(state)[None]
 
     def values(self, fields: NDArray) -> dict[str, NDArray]:
-        """Return values of the vorticity and of its square; see `kolmogorov_quantities`."""
-        return kolmogorov_quantities.values(self, fields)
+        """Return values of the vorticity and of its square."""
+        return flow_quantities.values(fields)
 
     def _explicit(
         self, state: KolmogorovState, dt: float, forcing: KolmogorovState | None

@@ -1,37 +1,17 @@
-"""What Kolmogorov flow is observed by: energy, enstrophy, their spectra, the closure's work."""
+"""The values of what Kolmogorov flow is observed by, on its staggered points."""
 
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
-from numpy.typing import NDArray
 
-from subgrid.systems.quantities import DrawnField, Quantity
+from subgrid.systems.flow_quantities import real_product
+from subgrid.systems.quantities import DrawnField
 
 if TYPE_CHECKING:
     from subgrid.systems.kolmogorov import KolmogorovFlow, KolmogorovState
 
-QUANTITIES = (
-    Quantity("total_kinetic_energy", ("time",), "1", "mean kinetic energy"),
-    Quantity("total_enstrophy", ("time",), "1", "mean enstrophy"),
-    Quantity(
-        "kinetic_energy_spectrum",
-        ("level", "wavenumber"),
-        "1",
-        "isotropic spectrum of the kinetic energy",
-    ),
-    Quantity(
-        "enstrophy_spectrum", ("level", "wavenumber"), "1", "isotropic spectrum of the enstrophy"
-    ),
-    Quantity(
-        "closure_work",
-        ("wavenumber",),
-        "1",
-        "kinetic energy gained from the closure",
-        of_closure=True,
-    ),
-)
 # the curl of a forcing holds all of it that acts on the flow
 DRAWN = DrawnField("ω", "vorticity", "1", "curl S", "curl of the subgrid forcing", "1")
 
@@ -39,12 +19,13 @@ DRAWN = DrawnField("ω", "vorticity", "1", "curl S", "curl of the subgrid forcin
 def observe(
     system: "KolmogorovFlow", state: "KolmogorovState", increment: "KolmogorovState | None" = None
 ) -> dict[str, Array]:
-    """Return the `QUANTITIES` of a state, spectra as densities; everything is dimensionless.
+    """Return the `flow_quantities.QUANTITIES` of a state, spectra as densities.
 
-    Series: domain means of ½(u² + v²) and ½ω² at the staggered points. Densities [..., ny, nx//2+1]
-    of both, ½(|û|² + |v̂|²)/M² and ½|ω̂|²/M², and, of the work of an `increment` S per time, what a
-    closure or the true subgrid forcing adds, Re(û* Ŝ_u + v̂* Ŝ_v)/M², positive where it feeds the
-    flow. Staggered points need no interpolation: a shift changes no modulus.
+    Everything is dimensionless. Series: domain means of ½(u² + v²) and ½ω² at the staggered points.
+    Densities [..., ny, nx//2+1] of both, ½(|û|² + |v̂|²)/M² and ½|ω̂|²/M², and, of the work of an
+    `increment` S per time, what a closure or the true subgrid forcing adds,
+    Re(û* Ŝ_u + v̂* Ŝ_v)/M², positive where it feeds the flow. Staggered points need no
+    interpolation: a shift changes no modulus.
     """
     scale = 1.0 / system.grid.size**2
     u, v, vorticity = (
@@ -59,22 +40,9 @@ def observe(
     }
     if increment is not None:
         added = jax.tree.map(jnp.fft.rfft2, (increment.u, increment.v))
-        found["closure_work"] = scale * (_product(u, added[0]) + _product(v, added[1]))
+        found["closure_work"] = scale * (real_product(u, added[0]) + real_product(v, added[1]))
     return found
-
-
-def values(system: "KolmogorovFlow", fields: NDArray) -> dict[str, NDArray]:
-    """Return the values whose distributions are compared, each [1, value].
-
-    `fields` [sample, 1, y, x]: vorticities.
-    """
-    vorticity = fields.reshape(1, -1)
-    return {"vorticity": vorticity, "enstrophy": vorticity**2}
 
 
 def _square(hat: Array) -> Array:
     return hat.real**2 + hat.imag**2
-
-
-def _product(one: Array, other: Array) -> Array:
-    return one.real * other.real + one.imag * other.imag
