@@ -18,7 +18,7 @@ from subgrid.closures.inputs import TENDENCY, Inputs
 from subgrid.errors import ShapeError
 from subgrid.grids import PeriodicGrid, downscale, low_pass, upscale
 from subgrid.grids.staggered import rotated_gradient
-from subgrid.nn import Fixed
+from subgrid.nn import Fixed, dims_of
 from subgrid.numbers import finite_number, positive_number, true_or_false
 from subgrid.systems import AbstractSystem
 
@@ -168,8 +168,9 @@ class LearnedClosure(AbstractClosure):
         """
         if self.energy_limit is not None:
             check_velocities(state)
-        fields = state_to_channels(state)
-        known = None if tendency is None else state_to_channels(tendency)
+        dims = dims_of(self.network)
+        fields = state_to_channels(state, dims)
+        known = None if tendency is None else state_to_channels(tendency, dims)
         increment = self.predict(fields, known)
         if self.energy_limit is not None:
             increment = limited(increment, fields, self.energy_limit)
@@ -177,10 +178,10 @@ class LearnedClosure(AbstractClosure):
 
     def predict(
         self,
-        fields: Float[Array, "channel y x"],
-        tendency: Float[Array, "channel y x"] | None = None,
-        noise: Float[Array, "input y x"] | None = None,
-    ) -> Float[Array, "channel y x"]:
+        fields: Float[Array, "channel *space"],
+        tendency: Float[Array, "channel *space"] | None = None,
+        noise: Float[Array, "input *space"] | None = None,
+    ) -> Float[Array, "channel *space"]:
         """Return the increment of a state's channels, before any limit; arguments as `seen`."""
         seen = self.seen(fields, tendency, noise)
         seen = seen.astype(_precision(self.network, fields.dtype))
@@ -190,10 +191,10 @@ class LearnedClosure(AbstractClosure):
 
     def seen(
         self,
-        fields: Float[Array, "channel y x"],
-        tendency: Float[Array, "channel y x"] | None = None,
-        noise: Float[Array, "input y x"] | None = None,
-    ) -> Float[Array, "input y x"]:
+        fields: Float[Array, "channel *space"],
+        tendency: Float[Array, "channel *space"] | None = None,
+        noise: Float[Array, "input *space"] | None = None,
+    ) -> Float[Array, "input *space"]:
         """Return what the network sees of a state's channels: its inputs, standardised.
 
         `tendency`: the channels of the resolved tendency, if they are known; `noise`: what is added
@@ -211,8 +212,8 @@ class LearnedClosure(AbstractClosure):
         return normalised if noise is None else normalised + noise
 
     def increment_of(
-        self, output: Float[Array, "out y x"], grid: PeriodicGrid | None
-    ) -> Float[Array, "channel y x"]:
+        self, output: Float[Array, "out *space"], grid: PeriodicGrid | None
+    ) -> Float[Array, "channel *space"]:
         """Return the increment that a network output on `grid` stands for, per second.
 
         `grid` matters to `flux_form`, and to `target_cut`, whose wavenumber is that of the finest
@@ -226,7 +227,8 @@ class LearnedClosure(AbstractClosure):
         if self.divergence_free:
             increment = self._velocities(increment)
         if self.zero_mean:
-            increment = increment - jnp.mean(increment, axis=(-2, -1), keepdims=True)
+            space = tuple(range(1, increment.ndim))
+            increment = increment - jnp.mean(increment, axis=space, keepdims=True)
         if self.target_cut is None:
             return increment
         coarser = 1.0 if grid is None or self.grid is None else grid.dx / self.grid.dx
@@ -243,7 +245,7 @@ class LearnedClosure(AbstractClosure):
         ny, nx = psi.shape[-2:]
         return downscale(velocities, ny, nx)
 
-    def _check_fields(self, fields: Float[Array, "channel y x"]) -> None:
+    def _check_fields(self, fields: Float[Array, "channel *space"]) -> None:
         derived = self.flux_form or self.divergence_free
         if derived and self.grid is not None and fields.shape[-2:] != self.grid.shape:
             raise ShapeError(
@@ -259,7 +261,7 @@ class LearnedClosure(AbstractClosure):
             )
 
     def _check_output(
-        self, output: Array, fields: Float[Array, "channel y x"], precision: Any
+        self, output: Array, fields: Float[Array, "channel *space"], precision: Any
     ) -> None:
         channels = 1 if self.divergence_free else fields.shape[0] * (2 if self.flux_form else 1)
         wanted = (channels, *fields.shape[1:])

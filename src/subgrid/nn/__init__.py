@@ -5,7 +5,8 @@ from subgrid.nn.cnn import ConvNet, named_builder
 from subgrid.nn.convolution import Conv2d
 from subgrid.nn.counting import parameter_count, trainable
 from subgrid.nn.fixed import Fixed, fixed_as
-from subgrid.nn.registry import NETWORKS, build
+from subgrid.nn.line import Conv1d
+from subgrid.nn.registry import NETWORKS, build, dims_of
 from subgrid.nn.scaling import Scaler
 from subgrid.nn.separable import SeparableConv2d
 from subgrid.nn.separated import SEPARATED_TASKS, SeparatedNetwork
@@ -14,6 +15,7 @@ __all__ = [
     "NETWORKS",
     "SEPARATED_TASKS",
     "Cascade",
+    "Conv1d",
     "Conv2d",
     "ConvNet",
     "Fixed",
@@ -23,6 +25,7 @@ __all__ = [
     "Stacked",
     "build",
     "build_cascade",
+    "dims_of",
     "fixed_as",
     "flops",
     "named_builder",

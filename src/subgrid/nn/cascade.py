@@ -18,8 +18,8 @@ from subgrid.numbers import whole_number
 Network = Callable[[Array], Array]
 
 
-def flops(network: Any, ny: int, nx: int) -> int:
-    """Return the floating-point operations of one forward pass of one ny × nx sample.
+def flops(network: Any, *shape: int) -> int:
+    """Return the floating-point operations of one forward pass of one sample on (ny, nx) cells.
 
     Two per multiply-add of the convolutions; activations and resampling are not counted. A gradient
     costs about three times as much. Raises TypeError for a network that does not say its cost.
@@ -29,7 +29,7 @@ def flops(network: Any, ny: int, nx: int) -> int:
             f"{type(network).__name__} does not say what it costs: give it a method "
             "flops(ny, nx) that returns the operations of one sample."
         )
-    return network.flops(ny, nx)
+    return network.flops(*shape)
 
 
 class Cascade(eqx.Module):

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from subgrid.errors import ConfigError
 from subgrid.nn.convolution import Conv2d
+from subgrid.nn.line import Conv1d
 from subgrid.nn.separable import SeparableConv2d
 from subgrid.numbers import positive_number
 
@@ -25,15 +26,16 @@ _LAYER = re.compile(r"(\d*)([xs])(\d+)")  # channels, convolution or separable o
 class ConvNet(eqx.Module):
     """A stack of periodic convolutions with ReLU between them and nothing after the last.
 
-    Maps one sample [in, y, x] to [out, y, x] on any grid. `hidden_channels` holds the channels
-    after each layer but the last, `kernel_sizes` the odd kernel size of every layer, `separable`
-    which layers are depthwise-separable (none by default). A shift of the input by whole cells
-    shifts the output by the same cells. The number of weights is the sum over layers of
-    (k² in + 1) out, of a separable one k² in + (in + 1) out. Raises ConfigError if the lists do not
-    fit.
+    Maps one sample [in, y, x] to [out, y, x] on any grid, or [in, x] to [out, x] if `spatial_dims`
+    is 1. `hidden_channels` holds the channels after each layer but the last, `kernel_sizes` the odd
+    kernel size of every layer, `separable` which layers are depthwise-separable (none by default).
+    A shift of the input by whole cells shifts the output by the same cells. The number of weights
+    is the sum over layers of (k² in + 1) out, on a line (k in + 1) out, of a separable one
+    k² in + (in + 1) out. Raises ConfigError if the lists do not fit, for separable layers on a line
+    and for other numbers of dimensions.
     """
 
-    layers: tuple[Conv2d | SeparableConv2d, ...]
+    layers: tuple[Conv1d | Conv2d | SeparableConv2d, ...]
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
 
@@ -44,6 +46,7 @@ class ConvNet(eqx.Module):
         hidden_channels: Sequence[int],
         kernel_sizes: Sequence[int],
         separable: Sequence[bool] | None = None,
+        spatial_dims: int = 2,
         *,
         key: PRNGKeyArray,
     ):
@@ -54,10 +57,15 @@ class ConvNet(eqx.Module):
                 f"sizes and kinds (one for the last layer too), got {len(kernel_sizes)} and "
                 f"{len(kinds)}."
             )
+        if spatial_dims not in (1, 2) or (spatial_dims == 1 and any(kinds)):
+            raise ConfigError(
+                f"convolutions have 1 or 2 dimensions, separable ones 2, got {spatial_dims}"
+            )
+        convolution = Conv2d if spatial_dims == 2 else Conv1d
         widths = (in_channels, *hidden_channels, out_channels)
         keys = jax.random.split(key, len(kernel_sizes))
         self.layers = tuple(
-            (SeparableConv2d if kind else Conv2d)(before, after, size, key=layer_key)
+            (SeparableConv2d if kind else convolution)(before, after, size, key=layer_key)
             for before, after, size, kind, layer_key in zip(
                 widths[:-1], widths[1:], kernel_sizes, kinds, keys, strict=True
             )
@@ -65,7 +73,12 @@ class ConvNet(eqx.Module):
         self.in_channels = self.layers[0].in_channels
         self.out_channels = self.layers[-1].out_channels
 
-    def __call__(self, field: Float[Array, "channel y x"]) -> Float[Array, "out y x"]:
+    @property
+    def spatial_dims(self) -> int:
+        """Return the number of dimensions of the domain: 2 of a plane, 1 of a line."""
+        return self.layers[0].spatial_dims
+
+    def __call__(self, field: Float[Array, "channel *space"]) -> Float[Array, "out *space"]:
         """Return the output of the last layer.
 
         Raises ShapeError for another number of channels than `in_channels`, TypeError for float16.
@@ -74,9 +87,9 @@ class ConvNet(eqx.Module):
             field = jax.nn.relu(layer(field))
         return self.layers[-1](field)
 
-    def flops(self, ny: int, nx: int) -> int:
-        """Return the floating-point operations of the convolutions for one sample."""
-        return sum(layer.flops(ny, nx) for layer in self.layers)
+    def flops(self, *shape: int) -> int:
+        """Return the floating-point operations for one sample on a grid of `shape`, (ny, nx)."""
+        return sum(layer.flops(*shape) for layer in self.layers)
 
 
 Builder = Callable[..., ConvNet]
@@ -114,11 +127,17 @@ def _builder(
     """Return a builder of one stack, whose documentation says which."""
 
     def build_stack(
-        *, in_channels: int, out_channels: int, key: PRNGKeyArray, width: float = 1.0
+        *,
+        in_channels: int,
+        out_channels: int,
+        key: PRNGKeyArray,
+        width: float = 1.0,
+        spatial_dims: int = 2,
     ) -> ConvNet:
         width = positive_number("width", width)
         channels = tuple(max(1, round(width * count)) for count in hidden)
-        return ConvNet(in_channels, out_channels, channels, kernels, separable, key=key)
+        sizes = in_channels, out_channels, channels, kernels, separable, spatial_dims
+        return ConvNet(*sizes, key=key)
 
     build_stack.__doc__ = (
         f"{len(kernels)} layers; channels {', '.join(map(str, (*hidden, 'out')))}; "

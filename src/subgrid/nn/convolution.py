@@ -7,6 +7,7 @@ computed stands in `subgrid.nn.correlation`.
 """
 
 import math
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -31,6 +32,7 @@ class Conv2d(eqx.Module):
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
     kernel_size: int = eqx.field(static=True)
+    spatial_dims: ClassVar[int] = 2
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, key: PRNGKeyArray):
         sizes = checked_sizes(in_channels, out_channels, kernel_size)
@@ -86,11 +88,15 @@ def checked_sizes(in_channels: int, out_channels: int, kernel_size: int) -> tupl
     return in_channels, out_channels, kernel_size
 
 
-def check_sample(field: Array, channels: int) -> None:
-    """Raise ShapeError or TypeError unless `field` is [channels, y, x] in float32 or float64."""
-    if field.ndim != 3 or field.shape[0] != channels:
+def check_sample(field: Array, channels: int, spatial_dims: int = 2) -> None:
+    """Raise ShapeError or TypeError unless `field` is one sample in float32 or float64.
+
+    That is, [channels, y, x], or [channels, x] with one of `spatial_dims`.
+    """
+    if field.ndim != 1 + spatial_dims or field.shape[0] != channels:
+        axes = "y, x" if spatial_dims == 2 else "x"
         raise ShapeError(
-            f"the network takes one sample of shape [{channels}, y, x], got {list(field.shape)}. "
+            f"the network takes one sample of shape [{channels}, {axes}], got {list(field.shape)}. "
             "Batches go through jax.vmap."
         )
     if field.dtype not in (jnp.float32, jnp.float64):

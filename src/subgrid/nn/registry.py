@@ -24,14 +24,31 @@ NETWORKS = NetworkRegistry("network", {name: named_builder(name) for name in _LI
 
 
 def build(
-    name: str, *, in_channels: int, out_channels: int, key: PRNGKeyArray, width: float = 1.0
+    name: str,
+    *,
+    in_channels: int,
+    out_channels: int,
+    key: PRNGKeyArray,
+    width: float = 1.0,
+    spatial_dims: int = 2,
 ) -> Any:
     """Return an untrained network from [in_channels, y, x] to [out_channels, y, x].
 
     `name` is one of `NETWORKS.names()`, another of the patterns of `named_builder` ("lg6",
     "64x5-32x3-x3"), or "module:Class" of your own, called with these same arguments. `width`
-    multiplies the hidden channels (rounded, at least 1). Raises UnknownNameError for an unknown
-    name, ConfigError for a width that is not positive.
+    multiplies the hidden channels (rounded, at least 1). `spatial_dims`: dimensions of the domain,
+    1 for [channel, x]; a builder gets it as an argument unless it is 2. A network for other domains
+    than planes says so by an attribute of this name. Raises UnknownNameError for an unknown name,
+    ConfigError for a width that is not positive.
     """
+    domain = {} if spatial_dims == 2 else {"spatial_dims": spatial_dims}
     builder = NETWORKS.get(name)
-    return builder(in_channels=in_channels, out_channels=out_channels, key=key, width=width)
+    return builder(
+        in_channels=in_channels, out_channels=out_channels, key=key, width=width, **domain
+    )
+
+
+def dims_of(network: Any) -> int:
+    """Return on how many dimensions a network works: what it says, else 2."""
+    said = getattr(network, "spatial_dims", getattr(network, "num_spatial_dims", 2))
+    return said if isinstance(said, int) else 2

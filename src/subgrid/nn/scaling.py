@@ -12,7 +12,7 @@ from subgrid.nn.fixed import Fixed, fixed_as
 
 
 class Scaler(eqx.Module):
-    """Maps a field x[channel, y, x] to (x - mean)/scale and back.
+    """Maps the channels of a field, [channel, y, x] or [channel, x], to (x - mean)/scale and back.
 
     `mean` and `scale` hold one number per channel, in the units of the field; usually mean and
     standard deviation of the training set. They are constants, not weights: no training changes
@@ -55,21 +55,22 @@ class Scaler(eqx.Module):
         """Return the scaler that changes nothing."""
         return cls(np.zeros(channels), np.ones(channels))
 
-    def normalise(self, field: Float[Array, "channel y x"]) -> Float[Array, "channel y x"]:
+    def normalise(self, field: Float[Array, "channel *space"]) -> Float[Array, "channel *space"]:
         """Return (field - mean)/scale. Raises ShapeError for another number of channels."""
         mean, scale = self._like(field)
         return (field - mean) / scale
 
-    def denormalise(self, field: Float[Array, "channel y x"]) -> Float[Array, "channel y x"]:
+    def denormalise(self, field: Float[Array, "channel *space"]) -> Float[Array, "channel *space"]:
         """Return mean + scale · field. Raises ShapeError for another number of channels."""
         mean, scale = self._like(field)
         return mean + scale * field
 
     def _like(self, field: Array) -> tuple[Array, Array]:
-        if field.ndim != 3 or field.shape[0] != self.mean.shape[0]:
+        count = self.mean.shape[0]
+        if field.ndim not in (2, 3) or field.shape[0] != count:
             raise ShapeError(
-                f"the scaler takes one sample of shape [{self.mean.shape[0]}, y, x], got "
+                f"the scaler takes one sample of shape [{count}, y, x] or [{count}, x], got "
                 f"{list(field.shape)}. Batches go through jax.vmap."
             )
-        mean, scale = self.mean.astype(field.dtype), self.scale.astype(field.dtype)
-        return mean[:, None, None], scale[:, None, None]
+        shape = (count, *[1] * (field.ndim - 1))
+        return tuple(part.astype(field.dtype).reshape(shape) for part in (self.mean, self.scale))

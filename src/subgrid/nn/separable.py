@@ -8,6 +8,7 @@ grid point where a convolution takes k² out (Howard et al. 2017, arXiv:1704.048
 
 import functools
 import math
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -30,6 +31,7 @@ class SeparableConv2d(eqx.Module):
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
     kernel_size: int = eqx.field(static=True)
+    spatial_dims: ClassVar[int] = 2
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, key: PRNGKeyArray):
         sizes = checked_sizes(in_channels, out_channels, kernel_size)
