@@ -21,7 +21,7 @@ import numpy as np
 
 from subgrid import nn
 from subgrid.closures import StaggeredLeith, StaggeredSmagorinsky
-from subgrid.coarsening import StaggeredMean, StepForcing
+from subgrid.coarsening import StaggeredMean, StepDefect
 from subgrid.data import Samples, Split, generate_all
 from subgrid.stepping import AddAfter, AddWithin, ProjectAfter, SplitModel, rollout
 from subgrid.systems import KolmogorovFlow
@@ -47,7 +47,7 @@ def generate(options: argparse.Namespace, fine: KolmogorovFlow, coarse: Kolmogor
             system=fine,
             coarse_systems={options.coarse: coarse},
             coarseners={options.coarse: StaggeredMean(fine.grid, coarse.grid)},
-            forcing=StepForcing(options.substeps * dt, options.substeps),
+            target=StepDefect(options.substeps * dt, options.substeps),
             dt=dt,
             spinup_steps=steps,
             frames=steps // every,

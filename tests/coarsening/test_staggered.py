@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from subgrid.coarsening import (
     StaggeredMean,
-    StepForcing,
+    StepDefect,
     coarse_state_and_defect,
     subgrid_forcing,
 )
@@ -167,7 +167,7 @@ def test_a_projected_correction_leaves_no_divergence(pair):
 def test_steps_that_cannot_be_are_refused(pair):
     _, coarse, _, _, dt = pair
     with pytest.raises(ValueError, match="substeps must be a whole number of at least 1, got 0"):
-        StepForcing(0.1, 0)
+        StepDefect(0.1, 0)
     with pytest.raises(ValueError, match=r"dt must be positive, got -1\.0"):
         SplitModel(system=coarse, dt=-1.0)
     with pytest.raises(TypeError, match="TwoLayerQG does not"):

@@ -8,9 +8,9 @@ import pytest
 
 from subgrid.config import (
     build_coarse_systems,
-    build_forcing,
     build_network,
     build_system,
+    build_target,
     check_builds,
     config_from_dict,
     load_config,
@@ -23,7 +23,7 @@ from subgrid.stepping import COUPLINGS
 SMALLEST = Path(__file__).parents[1] / "experiment" / "smallest.toml"
 NOISE, COMBINED = ("otness2025-kf-noise", "tiny"), ("otness2025-combined-kf", "tiny")
 NEW_KEYS = {
-    "forcing",
+    "target",
     "starts",
     "divergence_free",
     "coupling",
@@ -44,19 +44,19 @@ def refused(source, *overrides):
 def test_the_presets_build(source):
     config = load_config(*source)
     check_builds(config)
-    assert build_forcing(config).substeps == config.substeps == 4
-    assert build_forcing(config).dt == config.coarse_dt == 0.028
+    assert build_target(config).substeps == config.substeps == 4
+    assert build_target(config).dt == config.coarse_dt == 0.028
     assert (config.reference_stride, config.steps_per_frame) == (1, 2)
 
 
 def test_the_step_whose_defect_is_learned_is_a_whole_number_of_the_truths():
     message = refused(NOISE, "evaluation.dt=0.0315", "evaluation.save_every=16")
     assert "evaluation.dt: got 0.0315; must be a whole multiple of truth.dt = 0.007" in message
-    assert 'coarse.forcing = "step"' in message
+    assert 'coarse.target = "step"' in message
     # the truth is not the longer one
     assert "whole multiple" in refused(NOISE, "evaluation.dt=0.0035", "evaluation.save_every=16")
-    overrides = ["evaluation.dt=0.0315", "evaluation.save_every=16", "coarse.forcing=tendency"]
-    assert load_config(*NOISE, overrides=overrides).coarse.forcing == "tendency"
+    overrides = ["evaluation.dt=0.0315", "evaluation.save_every=16", "coarse.target=tendency"]
+    assert load_config(*NOISE, overrides=overrides).coarse.target == "tendency"
 
 
 def test_sizes_that_do_not_divide_the_truth_name_those_that_do():
@@ -173,8 +173,8 @@ def test_a_coupling_is_for_systems_that_take_steps_of_their_own():
     ("overrides", "message"),
     [
         (
-            ["coarse.forcing=step"],
-            'coarse.forcing: got "step"; that is for systems that take steps',
+            ["coarse.target=step"],
+            'coarse.target: got "step"; that is for systems that take steps',
         ),
         (
             ["models.cascade.divergence_free=true"],
@@ -237,11 +237,11 @@ def test_configs_of_other_flows_say_nothing_of_what_they_do_not_use(source):
     """So that the hashes of runs made before stay."""
     tables = load_config(*source).to_dict()
     assert not keys(tables) & NEW_KEYS
-    assert keys(load_config(*NOISE).to_dict()) >= {"forcing", "starts", "calibration"}
+    assert keys(load_config(*NOISE).to_dict()) >= {"target", "starts", "calibration"}
     assert keys(load_config(*COMBINED).to_dict()) >= {"divergence_free", "coupling"}
 
 
-@pytest.mark.parametrize("override", ["evaluation.starts=random", "coarse.forcing=step"])
+@pytest.mark.parametrize("override", ["evaluation.starts=random", "coarse.target=step"])
 def test_a_key_is_left_out_only_where_it_has_its_usual_value(override):
     usual, other = (load_config(SMALLEST, overrides=each).to_dict() for each in ((), (override,)))
     assert config_hash(other) != config_hash(usual)

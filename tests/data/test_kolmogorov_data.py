@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 from small_generation import settings
 
-from subgrid.coarsening import StaggeredMean, StepForcing, TendencyForcing
+from subgrid.coarsening import StaggeredMean, StepDefect, TendencyDefect
 from subgrid.data import Samples, generate
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.systems import KolmogorovFlow
@@ -22,7 +22,7 @@ def _settings() -> dict:
         system,
         coarse_systems=coarse,
         coarseners={n: StaggeredMean(system.grid, s.grid) for n, s in coarse.items()},
-        forcing=StepForcing(SUBSTEPS * dt, SUBSTEPS),
+        target=StepDefect(SUBSTEPS * dt, SUBSTEPS),
         dt=dt,
     )
 
@@ -51,7 +51,7 @@ def test_the_next_frame_follows_from_one_and_its_forcing(tmp_path):
     values = _settings() | {"save_every": SUBSTEPS, "trajectories": 1}
     generate(tmp_path / "train.zarr", **values)
     samples = Samples(tmp_path / "train.zarr", 8, ("u", "v", "u_forcing", "v_forcing"))
-    coarse, dt = values["coarse_systems"][8], values["forcing"].dt
+    coarse, dt = values["coarse_systems"][8], values["target"].dt
     first, second = (
         {name: array[0] for name, array in samples.batch([number]).items()} for number in (0, 1)
     )
@@ -61,10 +61,10 @@ def test_the_next_frame_follows_from_one_and_its_forcing(tmp_path):
         np.testing.assert_allclose(got, second[name], rtol=0, atol=1e-5)  # float32 of order 7
 
 
-def test_another_forcing_is_another_store(tmp_path):
+def test_another_target_is_another_store(tmp_path):
     values = _settings() | {"trajectories": 1, "frames": 1}
     generate(tmp_path / "train.zarr", **values)
-    with pytest.raises(RunFolderError, match="another config: forcing differs"):
-        generate(tmp_path / "train.zarr", **values | {"forcing": TendencyForcing()})
-    with pytest.raises(ConfigError, match=r"StepForcing\(substeps \* dt, substeps\)"):
-        generate(tmp_path / "other.zarr", **values | {"forcing": StepForcing(values["dt"], 2)})
+    with pytest.raises(RunFolderError, match="another config: target differs"):
+        generate(tmp_path / "train.zarr", **values | {"target": TendencyDefect()})
+    with pytest.raises(ConfigError, match=r"StepDefect\(substeps \* dt, substeps\)"):
+        generate(tmp_path / "other.zarr", **values | {"target": StepDefect(values["dt"], 2)})

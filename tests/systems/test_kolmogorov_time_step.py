@@ -84,7 +84,7 @@ def refused(dt, save_every, coarse_dt, coarse_every):
             f"evaluation.save_every={coarse_every}",
             f"evaluation.steps={2 * coarse_every}",
             f"evaluation.average_from={coarse_every}",
-            "coarse.forcing=tendency",
+            "coarse.target=tendency",
         ],
     )
     with pytest.raises(ConfigError) as caught:

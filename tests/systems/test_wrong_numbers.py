@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from subgrid.coarsening import StepForcing
+from subgrid.coarsening import StepDefect
 from subgrid.errors import ConfigError, KindError
 from subgrid.stepping import Model, SplitModel
 from subgrid.systems import BarotropicVorticity, KolmogorovFlow, TwoLayerQG
@@ -82,7 +82,7 @@ def test_time_steps_are_positive_finite_numbers(untyped, dt):
         lambda: flow.model(dt),
         lambda: Model(system=qg, scheme=qg.default_scheme(), dt=dt),
         lambda: SplitModel(system=flow, dt=dt),
-        lambda: StepForcing(dt),
+        lambda: StepDefect(dt),
     ):
         with pytest.raises(ConfigError, match="dt must be "):
             make()
@@ -95,6 +95,6 @@ def test_time_steps_of_numpy_and_jax_are_time_steps():
 
 @pytest.mark.parametrize("substeps", [2.0, True, 0])
 def test_substeps_are_whole_numbers(untyped, substeps):
-    assert StepForcing(0.1, substeps=np.int64(2)).substeps == 2
+    assert StepDefect(0.1, substeps=np.int64(2)).substeps == 2
     with pytest.raises(ConfigError, match="substeps must be a whole number of at least 1, got"):
-        StepForcing(0.1, substeps=substeps)
+        StepDefect(0.1, substeps=substeps)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from subgrid.closures import AbstractClosure, LearnedClosure, Smagorinsky
-from subgrid.coarsening import Operator1, StaggeredMean, StepForcing
+from subgrid.coarsening import Operator1, StaggeredMean, StepDefect
 from subgrid.data import Split, Windows, generate, generate_all, statistics
 from subgrid.errors import ConfigError, RunFolderError, ShapeError, UnstableRunError
 from subgrid.nn import Conv2d, Scaler
@@ -35,7 +35,7 @@ def stores(tmp_path_factory):
         "system": FINE,
         "coarse_systems": {SIZE: COARSE},
         "coarseners": {SIZE: StaggeredMean(FINE.grid, COARSE.grid)},
-        "forcing": StepForcing(DT, 2),
+        "target": StepDefect(DT, 2),
         "dt": DT / 2,
         "spinup_steps": 40,
         "frames": 8,

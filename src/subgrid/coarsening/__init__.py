@@ -1,9 +1,9 @@
 """Maps from a fine to a coarse state of the same system, and what the coarse equations miss."""
 
 from subgrid.coarsening.defect import (
-    AbstractForcing,
-    StepForcing,
-    TendencyForcing,
+    AbstractTarget,
+    StepDefect,
+    TendencyDefect,
     coarse_state_and_defect,
 )
 from subgrid.coarsening.forcing import (
@@ -37,15 +37,15 @@ COARSENERS = Registry(
 __all__ = [
     "COARSENERS",
     "AbstractCoarsener",
-    "AbstractForcing",
     "AbstractSpectralCoarsener",
+    "AbstractTarget",
     "Operator1",
     "Operator2",
     "Operator3",
     "StaggeredMean",
-    "StepForcing",
+    "StepDefect",
     "SubgridFlux",
-    "TendencyForcing",
+    "TendencyDefect",
     "check_positions",
     "coarse_state_and_defect",
     "coarse_state_and_forcing",

@@ -1,4 +1,4 @@
-"""What a step of the coarse model misses of the fine one's, and the two meanings of "forcing".
+"""Targets: what is learned of a fine state, the defect of a tendency or of a step.
 
 Where a solver is a step rather than a tendency, as that of Kolmogorov flow, whose limiter and
 projection act within it, the subgrid forcing of Otness, Zanna & Bruna 2025 is the defect of one
@@ -18,8 +18,8 @@ from subgrid.coarsening.operators import AbstractCoarsener
 from subgrid.numbers import time_step, whole_number
 
 
-class AbstractForcing(eqx.Module):
-    """What counts as the subgrid forcing S of a fine state, to be added, per time."""
+class AbstractTarget(eqx.Module):
+    """What is to be learned of a fine state: the subgrid forcing S, to be added, per time."""
 
     @property
     def use(self) -> str:
@@ -33,7 +33,7 @@ class AbstractForcing(eqx.Module):
         """Return C x and S; raises ShapeError for a state that is not on the fine grid."""
 
 
-class TendencyForcing(AbstractForcing):
+class TendencyDefect(AbstractTarget):
     """S = C[f(x)] - f_c(C x), the difference of two tendencies: `coarse_state_and_forcing`."""
 
     def __call__(
@@ -47,7 +47,7 @@ def _substeps(count: Any) -> int:
     return whole_number("substeps", count)
 
 
-class StepForcing(AbstractForcing):
+class StepDefect(AbstractTarget):
     """S = [C T_f(x) - T_c(C x)]/dt, the defect of one coarse step: `coarse_state_and_defect`.
 
     `dt`: of the coarse step; `substeps`: of the fine system in its time. Raises ValueError unless

@@ -49,16 +49,16 @@ def build_coarseners(
         return made
 
 
-def build_forcing(config: Config, substeps: int | None = None) -> Any:
-    """Return what counts as the subgrid forcing: see `subgrid.coarsening.AbstractForcing`.
+def build_target(config: Config, substeps: int | None = None) -> Any:
+    """Return what counts as the subgrid forcing: see `subgrid.coarsening.AbstractTarget`.
 
     `substeps`: of the finer model in a step of the coarse one, those of the truth unless given.
     """
-    from subgrid.coarsening import StepForcing, TendencyForcing
+    from subgrid.coarsening import StepDefect, TendencyDefect
 
-    if config.coarse.forcing == "tendency":
-        return TendencyForcing()
-    return StepForcing(config.coarse_dt, config.substeps if substeps is None else substeps)
+    if config.coarse.target == "tendency":
+        return TendencyDefect()
+    return StepDefect(config.coarse_dt, config.substeps if substeps is None else substeps)
 
 
 def build_online_system(
@@ -294,7 +294,7 @@ def validity_of(config: Config) -> dict[str, Any]:
     coarse = build_coarse_systems(config, build_system(config))[0]
     online = build_online_system(config, coarse)
     forcing = None
-    if config.coarse.forcing == "step":  # it is right for that step alone
+    if config.coarse.target == "step":  # it is right for that step alone
         forcing = f"what a step of {config.coarse_dt:g} misses"
     return validity(config.truth.system, coarse, online, config.coarse.operator, forcing)
 

@@ -140,9 +140,9 @@ def _check_learning(config: Config, system: Any, coarse: tuple[Any, ...]) -> Non
             "data.store_flux: got true; the flux form exists for systems that have "
             f"`advective_flux`, as two-layer QG does, and {config.truth.system!r} does not"
         )
-    if config.coarse.forcing == "step" and not hasattr(system, "advance"):
+    if config.coarse.target == "step" and not hasattr(system, "advance"):
         raise ConfigError(
-            'coarse.forcing: got "step"; that is for systems that take steps of their own, and '
+            'coarse.target: got "step"; that is for systems that take steps of their own, and '
             f"{config.truth.system!r} does not"
         )
     with naming("truth.system"):

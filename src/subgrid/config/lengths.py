@@ -28,14 +28,14 @@ def forcing_problems(
     truth: TruthConfig, coarse: CoarseConfig, evaluation: EvaluationConfig
 ) -> list[str]:
     """Return whether the step whose defect is learned is no whole number of the truth's."""
-    if coarse.forcing == "tendency" or evaluation.dt is None:
+    if coarse.target == "tendency" or evaluation.dt is None:
         return []
     substeps = evaluation.dt / truth.dt
     if substeps > 0.5 and abs(substeps - round(substeps)) <= 1e-9 * substeps:
         return []
     return [
         f"evaluation.dt: got {evaluation.dt:g}; must be a whole multiple of truth.dt = "
-        f'{truth.dt:g}, since coarse.forcing = "step" is what one such step misses'
+        f'{truth.dt:g}, since coarse.target = "step" is what one such step misses'
     ]
 
 

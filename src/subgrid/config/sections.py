@@ -2,7 +2,8 @@
 
 import itertools
 import re
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -33,6 +34,15 @@ class Section(BaseModel):
     """Base of every section: frozen, no unknown keys, no silent conversion of types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    renamed: ClassVar[Mapping[str, str]] = {}  # keys of older configs: what to write instead
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_old_keys(cls, values: Any) -> Any:
+        for key in cls.renamed if isinstance(values, Mapping) else ():
+            if key in values:
+                raise ValueError(f"{key} is of an older version; write {cls.renamed[key]} instead")
+        return values
 
 
 class TruthConfig(Section):
@@ -57,14 +67,15 @@ class TruthConfig(Section):
 class CoarseConfig(Section):
     """The coarse grids, finest first, and how a fine state becomes a coarse one.
 
-    Each size is the number of cells along x. The closure acts on the first size. `forcing`: what
+    Each size is the number of cells along x. The closure acts on the first size. `target`: what
     the closures learn, the difference of two tendencies or, with "step", what one step of the
     coarse model, of evaluation.dt, misses of the truth's steps in that time, per time.
     """
 
+    renamed = {"forcing": "target"}
     sizes: Sizes
     operator: str = "operator1"
-    forcing: Literal["tendency", "step"] = "tendency"
+    target: Literal["tendency", "step"] = "tendency"
 
 
 class TrajectoryCounts(Section):

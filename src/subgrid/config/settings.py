@@ -181,7 +181,7 @@ class Config(Section):
                 del section[key]
         # as configs were before there was a choice, so that their hashes stay
         for section, key, usual in (
-            (tables["coarse"], "forcing", "tendency"),
+            (tables["coarse"], "target", "tendency"),
             (tables["evaluation"], "starts", "first"),
             (tables["training"], "in_memory", "auto"),
         ):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from subgrid.checksums import hashes
-from subgrid.coarsening import StepForcing, check_positions
+from subgrid.coarsening import StepDefect, check_positions
 from subgrid.computing import lenient, settings, unusual
 from subgrid.data.attributes import (
     attributes_of_new,
@@ -223,13 +223,13 @@ def _check_that_one_lasted(summary: GenerationSummary, dt: float, units: str) ->
 
 
 def _check(job: TrajectoryJob) -> None:
-    forcing = job.forcing
-    if isinstance(forcing, StepForcing) and not math.isclose(
-        forcing.dt, forcing.substeps * job.dt, rel_tol=1e-9
+    target = job.target
+    if isinstance(target, StepDefect) and not math.isclose(
+        target.dt, target.substeps * job.dt, rel_tol=1e-9
     ):
         raise ConfigError(
-            f"the forcing is the defect of a coarse step of {forcing.dt:g} in {forcing.substeps} "
-            f"fine steps, but dt of the truth is {job.dt:g}: make it StepForcing(substeps * dt, "
+            f"the target is the defect of a coarse step of {target.dt:g} in {target.substeps} "
+            f"fine steps, but dt of the truth is {job.dt:g}: make it StepDefect(substeps * dt, "
             "substeps)"
         )
     for coarsener in job.coarseners.values():

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from subgrid.coarsening import AbstractForcing, TendencyForcing, subgrid_flux
+from subgrid.coarsening import AbstractTarget, TendencyDefect, subgrid_flux
 from subgrid.systems import state_shapes
 
 
@@ -17,7 +17,7 @@ class Observer(eqx.Module):
     """Maps a fine state to {size: {array name: float32 array}} for all coarse sizes at once.
 
     `system`: the fine one. `coarse_systems`, `coarseners`: per size. For every variable v there are
-    `v` = C x and `v_forcing` = S, to be ADDED; `forcing` says what S is. With `store_flux`
+    `v` = C x and `v_forcing` = S, to be ADDED; `target` says what S is. With `store_flux`
     (two-layer QG) also `q_flux_x` and `q_flux_y`, whose divergence is -S.
     """
 
@@ -25,7 +25,7 @@ class Observer(eqx.Module):
     coarse_systems: Mapping[int, Any]
     coarseners: Mapping[int, Any]
     store_flux: bool = eqx.field(static=True, default=False)
-    forcing: AbstractForcing = TendencyForcing()
+    target: AbstractTarget = TendencyDefect()
 
     def __call__(self, state: PyTree) -> dict[int, dict[str, Array]]:
         """Return the arrays of one frame."""
@@ -33,7 +33,7 @@ class Observer(eqx.Module):
 
     def _one(self, size: int, state: PyTree) -> dict[str, Array]:
         coarse, coarsener = self.coarse_systems[size], self.coarseners[size]
-        seen, forcing = self.forcing(self.system, coarse, coarsener, state)
+        seen, forcing = self.target(self.system, coarse, coarsener, state)
         names = [variable.name for variable in self.system.variables]
         arrays = {name: getattr(seen, name) for name in names}
         arrays |= {f"{name}_forcing": getattr(forcing, name) for name in names}
@@ -91,7 +91,7 @@ def _meaning(observer: Observer) -> dict[str, tuple[tuple[str, ...], dict[str, s
             {
                 **{name: text for name, text in attributes.items() if name != "standard_name"},
                 "units": _times(variable.units, per_time),
-                "long_name": f"subgrid forcing of {variable.long_name}, {observer.forcing.use}",
+                "long_name": f"subgrid forcing of {variable.long_name}, {observer.target.use}",
             },
         )
     if observer.store_flux:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
-from subgrid.coarsening import AbstractForcing, TendencyForcing
+from subgrid.coarsening import AbstractTarget, TendencyDefect
 from subgrid.computing import under
 from subgrid.data.observing import Observer
 from subgrid.data.records import Progress, Records, TrajectoryResult, locked
@@ -41,7 +41,7 @@ class Truth:
 
     Each starts from `system.initial_state`, makes `spinup_steps` steps of `dt`, then
     `frames` frames `save_every` steps apart. Of each frame the state and its subgrid forcing are
-    kept per coarse size (see `subgrid.data.Observer`; `store_flux` adds the flux form). `forcing`:
+    kept per coarse size (see `subgrid.data.Observer`; `store_flux` adds the flux form). `target`:
     what that forcing is, by default the difference of two tendencies.
     `segment_frames`: frames between two saves; one segment is computed while at most one is
     written. `seed`: of the random numbers. Raises ConfigError for numbers that cannot be.
@@ -57,7 +57,7 @@ class Truth:
     seed: int
     segment_frames: int = 16
     store_flux: bool = False
-    forcing: AbstractForcing = field(default_factory=TendencyForcing)
+    target: AbstractTarget = field(default_factory=TendencyDefect)
 
     def __post_init__(self):
         checked = {name: whole_number(name, getattr(self, name), n) for name, n in _LEAST.items()}
@@ -91,7 +91,7 @@ class TrajectoryJob(Truth):
     def observer(self) -> Observer:
         """What is computed of each frame."""
         return Observer(
-            self.system, self.coarse_systems, self.coarseners, self.store_flux, self.forcing
+            self.system, self.coarse_systems, self.coarseners, self.store_flux, self.target
         )
 
     @property

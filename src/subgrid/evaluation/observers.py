@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from subgrid.coarsening import AbstractForcing, TendencyForcing
+from subgrid.coarsening import AbstractTarget, TendencyDefect
 from subgrid.errors import ConfigError
 from subgrid.randomness import random_key
 from subgrid.systems import AbstractSystem, DrawnField
@@ -70,11 +70,11 @@ class CoarsenedObserver(eqx.Module):
     system: AbstractSystem
     fine: AbstractSystem
     coarsener: Any
-    forcing: AbstractForcing = TendencyForcing()
+    target: AbstractTarget = TendencyDefect()
 
     def __call__(self, state: PyTree) -> dict[str, Array]:
         """Return what the system observes of the coarsened state and its forcing."""
-        return self.system.observe(*self.forcing(self.fine, self.system, self.coarsener, state))
+        return self.system.observe(*self.target(self.fine, self.system, self.coarsener, state))
 
     def coarse(self, state: PyTree) -> PyTree:
         """Return the coarsened state."""

@@ -19,7 +19,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from numpy.typing import NDArray
 
 from subgrid.closures import channels_to_state
-from subgrid.coarsening import AbstractForcing, TendencyForcing
+from subgrid.coarsening import AbstractTarget, TendencyDefect
 from subgrid.evaluation.layers import CORRELATION
 from subgrid.evaluation.observers import CoarsenedObserver, ModelObserver, require_quantities
 from subgrid.evaluation.plan import RunPlan
@@ -106,7 +106,7 @@ def fine_runs(
     *,
     system: Any,
     coarsener: Any,
-    forcing: AbstractForcing | None = None,
+    target: AbstractTarget | None = None,
     file: str | Path | None = None,
     progress: Progress | None = None,
 ) -> "xr.Dataset":
@@ -116,7 +116,7 @@ def fine_runs(
     the difference of two tendencies, takes the place of the closure in the spectral budget. See
     `free_runs` for the rest.
     """
-    meant = TendencyForcing() if forcing is None else forcing
+    meant = TendencyDefect() if target is None else target
     observer = CoarsenedObserver(system, model.system, coarsener, meant)  # type: ignore[attr-defined]
     return free_runs(model, initial_states, plan, observer=observer, file=file, progress=progress)
 

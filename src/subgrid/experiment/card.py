@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from subgrid.config import AdaptedConfig, LearnedConfig, build_forcing, build_system, validity_of
+from subgrid.config import AdaptedConfig, LearnedConfig, build_system, build_target, validity_of
 from subgrid.evaluation import plain_markdown, time_unit
 from subgrid.experiment.curves import best_record, learning_records
 from subgrid.experiment.folder import RunFolder
@@ -68,10 +68,10 @@ def adaptation(model: AdaptedConfig) -> str:
 
 def _use(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> str:
     """Return what is done with the output."""
-    if folder.config.coarse.forcing == "tendency":
+    if folder.config.coarse.target == "tendency":
         return "added to the tendency"
     how = folder.config.coupling_of(model) or "add-after"
-    return f"{build_forcing(folder.config).use} ({how})"
+    return f"{build_target(folder.config).use} ({how})"
 
 
 def _scales_predicted(model: LearnedConfig) -> str:

@@ -16,10 +16,10 @@ from subgrid.config import (
     VariantConfig,
     build_coarse_systems,
     build_finer_system,
-    build_forcing,
     build_model,
     build_online_system,
     build_system,
+    build_target,
 )
 from subgrid.data import Following, Samples, Starts, choose_starts, statistics
 from subgrid.errors import RunFolderError
@@ -242,7 +242,7 @@ class HeldOut:
             fine.model(dt / grid.substeps),
             coarsener.refine(states),
             plan,
-            CoarsenedObserver(system, fine, coarsener, build_forcing(self.config, grid.substeps)),
+            CoarsenedObserver(system, fine, coarsener, build_target(self.config, grid.substeps)),
         )
 
     @cached_property

@@ -15,7 +15,7 @@ def stage_parts(config: Config) -> dict[str, dict[str, Any]]:
     """
     tables = config.to_dict()
     simulate = {name: tables[name] for name in ("seed", "truth", "coarse", "data")}
-    if config.coarse.forcing == "step":
+    if config.coarse.target == "step":
         simulate["coarse_dt"] = config.coarse_dt
     made = ("learned", "adapted", "pretrained")  # trained, or copied into the folder
     learned = [table for table in tables["models"] if table["kind"] in made]

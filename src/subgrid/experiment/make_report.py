@@ -243,7 +243,7 @@ def _truth_facts(config: Config, units: str) -> dict[str, str]:
         "fine grid": f"{truth.nx} x {config.ny} cells, time step {truth.dt:g}{second}",
         "coarse grids": ", ".join(f"{nx} x {ny}" for ny, nx in config.coarse_shapes),
         "coarsening": config.coarse.operator,
-        **(forcing if config.coarse.forcing == "step" else {}),
+        **(forcing if config.coarse.target == "step" else {}),
         **({"constants changed in the free runs": online} if online else {}),
         "spin-up": spinup,
         "free runs": f"{length} {unit.name}, time step {config.coarse_dt:g}{second}, "

@@ -110,7 +110,7 @@ def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
     arrays = 4 if config.data.store_flux else 2  # state and forcing, perhaps two fluxes
     frame_bytes = arrays * values * _FLOATS
     # the defect of a coarse step takes as many of the truth's again, for every frame
-    made = steps + (frames * config.substeps if config.coarse.forcing == "step" else 0)
+    made = steps + (frames * config.substeps if config.coarse.target == "step" else 0)
     seconds = made * _seconds_per_step(system, config.truth.dt, None)
     return StagePlan(
         "simulate",

@@ -12,9 +12,9 @@ from subgrid.config import (
     Config,
     build_coarse_systems,
     build_coarseners,
-    build_forcing,
     build_online_system,
     build_system,
+    build_target,
 )
 from subgrid.data import Progress as TrajectoryProgress
 from subgrid.data import Samples, Split, describe_left_out, generate_all
@@ -89,7 +89,7 @@ def _splits(folder: RunFolder) -> dict[str, Split]:
             seed=config.seed,
             segment_frames=config.data.segment_frames,
             store_flux=config.data.store_flux,
-            forcing=build_forcing(config),
+            target=build_target(config),
         )
         for name in SPLITS
         if (count := getattr(config.data.trajectories, name))
