@@ -17,7 +17,7 @@ from subgrid.nn import (
     parameter_count,
     trainable,
 )
-from subgrid.systems import KolmogorovFlow, TwoLayerQG
+from subgrid.systems import KolmogorovFlow, Lorenz96, TwoLayerQG
 
 KEY = jax.random.key(0)
 QG = TwoLayerQG(8)
@@ -45,10 +45,16 @@ def separated():
 
 def classical(name):
     flow = KolmogorovFlow(8) if name.startswith("staggered") else QG
-    return lambda: CLOSURES.get(name)(flow)
+    if name in (*ARGUMENTS, "wilks-2005"):
+        flow = Lorenz96(8, 0)
+    return lambda: CLOSURES.get(name)(flow, **ARGUMENTS.get(name, {}))
 
 
 MADE = {"learned": learned, "cascade": cascade, "separated": separated}
+ARGUMENTS = {  # of those that do not make do with a system
+    "polynomial": {"coefficients": [0.5, -0.8]},
+    "autoregressive": {"coefficients": [0.5, -0.8], "persistence": 0.5, "spread": 1.0},
+}
 MADE |= {name: classical(name) for name in CLOSURES.names() if name != "learned"}
 
 

@@ -7,11 +7,13 @@ from subgrid.closures.base import CLAIMS, AbstractClosure, check_closure, in_sys
 from subgrid.closures.hybrid_symbolic import HybridSymbolic
 from subgrid.closures.inputs import TENDENCY, Inputs
 from subgrid.closures.learned import LearnedClosure, with_energy_limit
+from subgrid.closures.polynomial import LocalPolynomial, Wilks2005
 from subgrid.closures.smagorinsky import Smagorinsky
 from subgrid.closures.staggered_viscosity import (
     StaggeredLeith,
     StaggeredSmagorinsky,
 )
+from subgrid.closures.stochastic import AutoregressivePolynomial
 from subgrid.closures.storage import (
     MODEL_FILE,
     WEIGHTS_FILE,
@@ -32,6 +34,9 @@ CLOSURES = Registry(
         "hybrid-symbolic": HybridSymbolic,
         "staggered-smagorinsky": StaggeredSmagorinsky,
         "staggered-leith": StaggeredLeith,
+        "polynomial": LocalPolynomial,
+        "wilks-2005": Wilks2005,
+        "autoregressive": AutoregressivePolynomial,
         "learned": LearnedClosure,
     },
 )
@@ -43,13 +48,16 @@ __all__ = [
     "TENDENCY",
     "WEIGHTS_FILE",
     "AbstractClosure",
+    "AutoregressivePolynomial",
     "BackscatterBiharmonic",
     "HybridSymbolic",
     "Inputs",
     "LearnedClosure",
+    "LocalPolynomial",
     "Smagorinsky",
     "StaggeredLeith",
     "StaggeredSmagorinsky",
+    "Wilks2005",
     "ZannaBolton2020",
     "channels_to_state",
     "check_closure",

@@ -9,6 +9,7 @@ from subgrid.systems.barotropic import (
 from subgrid.systems.base import AbstractSystem, check_table, state_shapes
 from subgrid.systems.comparison import system_differences
 from subgrid.systems.kolmogorov import KolmogorovFlow, KolmogorovState
+from subgrid.systems.lorenz96 import Lorenz96, Lorenz96State
 from subgrid.systems.qg import QGSpectrum, QGState, TwoLayerQG
 from subgrid.systems.quantities import DrawnField, Quantity, level_names
 from subgrid.systems.time_step import (
@@ -21,7 +22,12 @@ from subgrid.systems.time_step import (
 
 SYSTEMS = Registry(
     "system",
-    {"qg": TwoLayerQG, "kolmogorov": KolmogorovFlow, "barotropic": BarotropicVorticity},
+    {
+        "qg": TwoLayerQG,
+        "kolmogorov": KolmogorovFlow,
+        "barotropic": BarotropicVorticity,
+        "lorenz96": Lorenz96,
+    },
 )
 
 __all__ = [
@@ -33,6 +39,8 @@ __all__ = [
     "DrawnField",
     "KolmogorovFlow",
     "KolmogorovState",
+    "Lorenz96",
+    "Lorenz96State",
     "QGSpectrum",
     "QGState",
     "Quantity",

@@ -1,0 +1,125 @@
+"""A stochastic closure: a local polynomial plus noise that remembers."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from subgrid.closures._parameters import as_parameter
+from subgrid.closures.base import AbstractClosure
+from subgrid.closures.polynomial import LocalPolynomial
+from subgrid.errors import ConfigError
+from subgrid.systems import AbstractSystem
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class AutoregressivePolynomial(AbstractClosure):
+    """Adds a local polynomial and, at every place by itself, a first-order autoregression.
+
+        ∂x_i/∂t += p(x_i) + e_i,      e_i(t + dt) = φ e_i(t) + σ √(1 - φ²) ξ,    ξ ~ N(0, 1)
+
+    p = `polynomial`; φ = `persistence`, from one step of the model to the next; σ = `spread`, the
+    standard deviation of e, in units of x per time; one of each per variable. e is constant within
+    a step and starts from its own climate, N(0, σ²). The memory is the random key and e. Source:
+    Wilks 2005, Q. J. R. Meteorol. Soc. 131, 389, doi:10.1256/qj.04.03; Arnold, Moroz & Palmer 2013,
+    Phil. Trans. R. Soc. A 371, 20110479, doi:10.1098/rsta.2011.0479. Raises ConfigError for a
+    persistence outside 0 to 1 and for a run without a random key.
+    """
+
+    polynomial: LocalPolynomial
+    persistence: Float[Array, " variable"]
+    spread: Float[Array, " variable"]
+
+    def __init__(
+        self,
+        system: AbstractSystem,
+        coefficients: ArrayLike | Sequence[Any],
+        persistence: ArrayLike | Sequence[float],
+        spread: ArrayLike | Sequence[float],
+    ):
+        self.polynomial = LocalPolynomial(system, coefficients)
+        count = (len(system.variables),)
+        values = np.atleast_1d(np.asarray(persistence, float))
+        if np.any((values < 0) | (values >= 1)):
+            raise ConfigError(f"persistence must be at least 0 and below 1, got {persistence}")
+        self.persistence = as_parameter("persistence", values, system, count)
+        self.spread = as_parameter("spread", np.atleast_1d(np.asarray(spread)), system, count)
+
+    @classmethod
+    def fit(
+        cls, system: AbstractSystem, data: "xr.Dataset", degree: int = 3, *, dt: float
+    ) -> "AutoregressivePolynomial":
+        """Return the closure of least squares, with the φ and σ of what it leaves.
+
+        `data`: as `LocalPolynomial.fit` takes, its frames evenly spaced along `time`. φ is measured
+        from frame to frame and taken to a step of `dt`: φ^(dt/Δt). Raises ConfigError for data
+        without two times.
+        """
+        polynomial = LocalPolynomial.fit(system, data, degree)
+        if data.sizes.get("time", 0) < 2:
+            raise ConfigError("the persistence of noise needs data of at least two times")
+        between = _seconds(data["time"].values[1] - data["time"].values[0])
+        persistence, spread = [], []
+        for variable, row in zip(system.variables, polynomial.coefficients, strict=True):
+            values = data[variable.name].transpose("time", ...).astype("float64")
+            wanted = data[f"{variable.name}_forcing"].transpose("time", ...).astype("float64")
+            left = wanted.values - np.polyval(np.asarray(row, np.float64)[::-1], values.values)
+            lagged = np.mean(left[1:] * left[:-1]) / np.mean(left**2)
+            persistence.append(max(lagged, 0.0) ** (dt / between))
+            spread.append(np.std(left))
+        return cls(system, polynomial.coefficients, persistence, spread)
+
+    @property
+    def system(self) -> AbstractSystem:
+        """The system that the closure was made for; its numbers are fixed."""
+        return self.polynomial.system
+
+    def init(self, state: PyTree, *, key: PRNGKeyArray | None = None) -> PyTree:
+        """Return the key, as numbers, and noise drawn from its climate."""
+        if key is None:
+            raise ConfigError("AutoregressivePolynomial draws numbers: give the run a random key")
+        key, first = jax.random.split(key)
+        noise = self._each(lambda draw, _, spread: spread * draw, _normal(first, state))
+        return jax.random.key_data(key), noise
+
+    def __call__(
+        self, state: PyTree, memory: PyTree = None, forcing: PyTree = None
+    ) -> tuple[PyTree, PyTree]:
+        """Return the increment, like the state and per time, and the key and noise of the next."""
+        numbers, noise = memory
+        key, drawn = jax.random.split(jax.random.wrap_key_data(numbers))
+        increment = jax.tree.map(jnp.add, self.polynomial(state)[0], noise)
+        kept = self._each(lambda e, phi, _: phi * e, noise)
+        fresh = self._each(
+            lambda xi, phi, sigma: sigma * jnp.sqrt(1 - phi**2) * xi, _normal(drawn, state)
+        )
+        return increment, (jax.random.key_data(key), jax.tree.map(jnp.add, kept, fresh))
+
+    def _each(self, combine: Callable[..., Array], tree: PyTree) -> PyTree:
+        """Return `combine(array, φ, σ)` of every array of a state, with those of its variable."""
+        leaves, structure = jax.tree.flatten(tree)
+        rows = zip(leaves, self.persistence, self.spread, strict=True)
+        found = [combine(x, phi.astype(x.dtype), sigma.astype(x.dtype)) for x, phi, sigma in rows]
+        return jax.tree.unflatten(structure, found)
+
+
+def _normal(key: PRNGKeyArray, like: PyTree) -> PyTree:
+    """Return independent standard normal numbers, shaped like a state."""
+    leaves, structure = jax.tree.flatten(like)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [
+        jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, drawn)
+
+
+def _seconds(interval: np.generic) -> float:
+    """Return an interval as a number; xarray may have read seconds as a NumPy timedelta."""
+    timed = np.issubdtype(interval.dtype, np.timedelta64)
+    return float(interval / np.timedelta64(1, "s") if timed else interval)
