@@ -130,7 +130,7 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
 
     fine = KolmogorovFlow(options.fine)
-    coarse = fine.with_grid(options.coarse)
+    coarse = fine.at(options.coarse)
     print("simulates the truth", flush=True)
     dt = generate(options, fine, coarse)
     data = {n: Samples(options.folder / f"{n}.zarr", options.coarse, NAMES) for n in TRAJECTORIES}

@@ -2,6 +2,9 @@
 
 import json
 import os
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))  # for small_systems
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # most of the time of the tests is compiling: what runs for moments needs little optimising

@@ -140,8 +140,8 @@ def test_the_closure_of_a_budget():
     refuses(lambda wrong: QG.spectral_budget(state, wrong), state, "too few levels")
 
 
-QG_PAIR = (QG, QG.with_grid(4, 8))
-FLOW_PAIR = (KOLMOGOROV, KOLMOGOROV.with_grid(4, 8))
+QG_PAIR = (QG, QG.at((8, 4)))
+FLOW_PAIR = (KOLMOGOROV, KOLMOGOROV.at((8, 4)))
 SPECTRAL, BLOCKS = (kind(*(s.grid for s in QG_PAIR)) for kind in (Operator1, Operator3))
 FACES = StaggeredMean(*(s.grid for s in FLOW_PAIR))
 

@@ -29,15 +29,15 @@ OF_QG = ("smagorinsky", "backscatter-biharmonic", "zanna-bolton-2020", "hybrid-s
 OF_FLOW = ("staggered-smagorinsky", "staggered-leith")
 # what differs, in words of the message
 OTHERS = {
-    "configuration = eddy .*, jet .*beta = 1.5e-11 .*, 1e-11": QG.with_grid(
-        16, 12, configuration="jet", thickness_ratio=0.1, beta=1e-11
+    "configuration = eddy .*, jet .*beta = 1.5e-11 .*, 1e-11": QG.at(
+        (12, 16), configuration="jet", thickness_ratio=0.1, beta=1e-11
     ),
-    r"nx = 16 \(closure\), 24 \(model\); ny = 12 \(closure\), 18 \(model\)": QG.with_grid(24),
+    r"nx = 16 \(closure\), 24 \(model\); ny = 12 \(closure\), 18 \(model\)": QG.at(24),
     "length_x = 1000000.0 .*, 2000000.0": TwoLayerQG(16, 12, length_x=2e6),
-    "deformation_radius = 15000.0 .*, 20000.0": QG.with_grid(16, 12, deformation_radius=2e4),
-    "bottom_drag = 5.787e-07 .*, 1e-07": QG.with_grid(16, 12, bottom_drag=1e-7),
-    "filter_sharpness = 1.0 .*, 2.0": QG.with_grid(16, 12, filter_sharpness=2.0),
-    "dealias = False .*, True": QG.with_grid(16, 12, dealias=True),
+    "deformation_radius = 15000.0 .*, 20000.0": QG.at((12, 16), deformation_radius=2e4),
+    "bottom_drag = 5.787e-07 .*, 1e-07": QG.at((12, 16), bottom_drag=1e-7),
+    "filter_sharpness = 1.0 .*, 2.0": QG.at((12, 16), filter_sharpness=2.0),
+    "dealias = False .*, True": QG.at((12, 16), dealias=True),
     r"system = TwoLayerQG \(closure\), KolmogorovFlow \(model\)": FLOW,
 }
 
@@ -64,9 +64,7 @@ def test_a_model_of_another_system_refuses_it_and_says_why(words):
 @pytest.mark.parametrize("name", [*OF_QG, *OF_FLOW])
 def test_every_classical_closure(name):
     own, other = (
-        (QG, QG.with_grid(16, 12, deformation_radius=2e4))
-        if name in OF_QG
-        else (FLOW, FLOW.with_grid(32))
+        (QG, QG.at((12, 16), deformation_radius=2e4)) if name in OF_QG else (FLOW, FLOW.at(32))
     )
     closure = CLOSURES.get(name)(own)
     own.model(0.01, closure)
@@ -79,7 +77,7 @@ def test_every_classical_closure(name):
 
 @pytest.mark.parametrize("coupling", COUPLINGS)
 def test_every_coupling(coupling):
-    closure = StaggeredLeith(FLOW.with_grid(16, viscosity=1e-3))
+    closure = StaggeredLeith(FLOW.at(16, viscosity=1e-3))
     with pytest.raises(ConfigError, match=r"viscosity = 0\.001 .*in_system"):
         SplitModel(system=FLOW, dt=0.01, closure=closure, coupling=COUPLINGS[coupling]())
     with pytest.raises(ConfigError, match="viscosity"):
@@ -88,13 +86,13 @@ def test_every_coupling(coupling):
 
 
 def test_bounds_of_a_run_are_none_of_its_business():
-    QG.with_grid(16, 12, pv_bound=1.0).model(0.01, Smagorinsky(QG))
-    FLOW.with_grid(16, velocity_bound=9.0).model(0.01, StaggeredLeith(FLOW))
+    QG.at((12, 16), pv_bound=1.0).model(0.01, Smagorinsky(QG))
+    FLOW.at(16, velocity_bound=9.0).model(0.01, StaggeredLeith(FLOW))
 
 
 def test_constants_of_the_step_alone_let_it_move():
     """The increment stays, bit for bit: the filter and the drag make no other flow of a state."""
-    closure, other = Smagorinsky(QG), QG.with_grid(16, 12, filter_sharpness=2.0, bottom_drag=1e-7)
+    closure, other = Smagorinsky(QG), QG.at((12, 16), filter_sharpness=2.0, bottom_drag=1e-7)
     with pytest.raises(ConfigError, match=r"in_system\(closure, system\)"):
         other.model(0.01, closure)
     moved = in_system(closure, other)
@@ -146,8 +144,8 @@ class OnAGrid(AbstractClosure):
 
 def test_own_closures_that_keep_a_grid():
     closure = OnAGrid(QG)
-    QG.with_grid(16, 12, beta=2e-11).model(0.01, closure)  # it knows of no beta
-    for wrong in (QG.with_grid(24), TwoLayerQG(16, 12, length_x=2e6)):
+    QG.at((12, 16), beta=2e-11).model(0.01, closure)  # it knows of no beta
+    for wrong in (QG.at(24), TwoLayerQG(16, 12, length_x=2e6)):
         with pytest.raises(ConfigError, match="OnAGrid was built for another system"):
             wrong.model(0.01, closure)
 
@@ -166,8 +164,8 @@ def test_numbers_that_are_known_later_are_not_compared():
         system = eqx.tree_at(lambda s: s.constants["beta"], QG, beta)
         system.model(0.01, Smagorinsky(QG))
         with pytest.raises(ConfigError, match="nx"):
-            system.model(0.01, Smagorinsky(QG.with_grid(24)))
+            system.model(0.01, Smagorinsky(QG.at(24)))
         return system.constants["beta"]
 
     tendency(jnp.asarray(2e-11))
-    assert system_differences(QG, QG.with_grid(16, 12, beta=2e-11)) == {"beta": (1.5e-11, 2e-11)}
+    assert system_differences(QG, QG.at((12, 16), beta=2e-11)) == {"beta": (1.5e-11, 2e-11)}

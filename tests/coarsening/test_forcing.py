@@ -27,8 +27,8 @@ CASES = {
 
 def _systems(case, dtype="float64"):
     system, size = CASES[case]
-    fine = system.with_grid(system.grid.nx, system.grid.ny, dtype=dtype)
-    return fine, fine.with_grid(*size)
+    fine = system.at(system.grid.shape, dtype=dtype)
+    return fine, fine.at(tuple(reversed(size)))
 
 
 def _turbulence(system, seed=0):
@@ -154,7 +154,7 @@ def test_constants_of_another_regime_change_it(float64):
     coarsen = Operator1(fine.grid, coarse.grid)
     right = subgrid_forcing(fine, coarse, coarsen, state).q
     other = TwoLayerQG(fine.grid.nx, fine.grid.ny, length_y=1.3e6, dtype="float64")
-    wrong = subgrid_forcing(other, other.with_grid(*CASES["rectangle"][1]), coarsen, state).q
+    wrong = subgrid_forcing(other, other.at(coarse.grid.shape), coarsen, state).q
     assert _relative(wrong[1], right[1]) > 0.3
 
 
@@ -214,11 +214,11 @@ def test_divergence_of_a_wave(float64):
 def test_grids_must_match(function):
     fine, coarse = _systems("square", "float32")
     state = _turbulence(fine)
-    other = fine.with_grid(16)
+    other = fine.at(16)
     with pytest.raises(ShapeError, match=r"coarse system.*nx=16.*is .*nx=24"):
         function(fine, other, Operator1(fine.grid, coarse.grid), state)
     with pytest.raises(ShapeError, match=r"fine system.*nx=48.*is .*nx=24"):
         function(fine, other, Operator1(coarse.grid, other.grid), state)
-    elsewhere = coarse.with_grid(24, length_x=5e5, length_y=5e5)
+    elsewhere = coarse.at(24, length_x=5e5, length_y=5e5)
     with pytest.raises(ShapeError, match=r"coarse system.*length_x=500000"):
         function(fine, elsewhere, Operator1(fine.grid, coarse.grid), state)

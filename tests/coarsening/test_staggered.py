@@ -25,7 +25,7 @@ FINE, COARSE = 32, 8
 def pair(float64):
     """A developed state of the fine system, both systems and the map between them."""
     fine = KolmogorovFlow(FINE, dtype=jnp.float64)
-    coarse = fine.with_grid(COARSE)
+    coarse = fine.at(COARSE)
     dt = 0.5 * fine.grid.dx / 7
     start = fine.initial_state(key=jax.random.key(0))
     state = jax.tree.map(lambda x: x[-1], rollout(fine.model(dt), start, 50, 50).states)
@@ -46,7 +46,7 @@ def test_a_coarse_face_is_the_mean_of_the_fine_faces_that_make_it():
 def test_a_refined_state_has_no_divergence_and_coarsens_to_what_it_was(float64, shape):
     ny, nx = shape
     fine = KolmogorovFlow(nx, ny, dtype=jnp.float64)
-    coarse = fine.with_grid(nx // 4, ny // 4)
+    coarse = fine.at((ny // 4, nx // 4))
     coarsener = StaggeredMean(fine.grid, coarse.grid)
     start = coarse.initial_state(key=jax.random.key(2))
     state = KolmogorovState(start.u + 0.3, start.v - 0.2)  # with some mean momentum
@@ -62,7 +62,7 @@ def test_a_refined_state_has_no_divergence_and_coarsens_to_what_it_was(float64, 
 
 def test_refining_a_wave_gives_that_wave_on_the_finer_faces(float64):
     fine = KolmogorovFlow(256, dtype=jnp.float64)
-    coarse = fine.with_grid(64)
+    coarse = fine.at(64)
 
     def wave(grid):  # u = sin(3 y - x/2)·3, v = sin(3 y - x/2)/2 of ψ = cos(3 y - x/2)
         x = lambda shift: (np.arange(grid.nx) + shift)[None, :] * grid.dx  # noqa: E731
@@ -83,7 +83,7 @@ def test_refining_a_wave_gives_that_wave_on_the_finer_faces(float64):
 @given(seed=st.integers(0, 2**31), ratio=st.sampled_from([2, 4]))
 def test_divergence_free_velocities_stay_so(seed, ratio):
     fine = KolmogorovFlow(16, dtype=jnp.float64)
-    coarse = fine.with_grid(16 // ratio)
+    coarse = fine.at(16 // ratio)
     state = fine.initial_state(key=jax.random.key(seed))
     seen = StaggeredMean(fine.grid, coarse.grid)(state)
     # velocities of order 7 over cells of order 1

@@ -209,8 +209,8 @@ def test_the_flux_form_is_refused_for_a_system_that_has_none(monkeypatch):
         def __init__(self, *arguments, **constants):
             self.grid = TwoLayerQG(*arguments[:2]).grid
 
-        def with_grid(self, nx, ny):
-            return Still(nx, ny)
+        def at(self, size):
+            return Still(size)
 
     monkeypatch.setattr(fits, "build_system", lambda config: Still(config.truth.nx))
     config = load_config(SMALLEST, overrides=["data.store_flux=true", "truth.system=mine:Still"])

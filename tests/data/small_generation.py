@@ -7,7 +7,7 @@ from subgrid.systems import TwoLayerQG
 def settings(system=None, sizes=(8,), **changes):
     """Return arguments of `generate` that share their compiled programs between tests."""
     system = TwoLayerQG(16) if system is None else system
-    coarse = {size: system.with_grid(size) for size in sizes}
+    coarse = {size: system.at(size) for size in sizes}
     values = {
         "system": system,
         "coarse_systems": coarse,

@@ -16,7 +16,7 @@ SUBSTEPS = 2
 
 def _settings() -> dict:
     system = KolmogorovFlow(32)
-    coarse = {size: system.with_grid(size) for size in (16, 8)}
+    coarse = {size: system.at(size) for size in (16, 8)}
     dt = 0.5 * system.grid.dx / 7
     return settings(
         system,

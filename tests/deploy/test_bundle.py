@@ -61,7 +61,7 @@ def test_a_bundle_loads_in_one_line_with_the_same_bits(shipped, by_name):
 
 
 def test_a_bundle_builds_the_system_it_was_tested_in(tmp_path):
-    online = SYSTEM.with_grid(16, filter_sharpness=4.0)
+    online = SYSTEM.at(16, filter_sharpness=4.0)
     bundle = load_bundle(write(tmp_path / "b", online))
     assert bundle.system().settings() == online.settings()
     assert bundle.system(nx=32, ny=32).grid.nx == 32
@@ -69,7 +69,7 @@ def test_a_bundle_builds_the_system_it_was_tested_in(tmp_path):
 
 def test_its_closure_runs_in_the_system_it_was_tested_in(tmp_path):
     """Where the free runs have another filter than the data, inputs are formed by their system."""
-    online, seen = SYSTEM.with_grid(16, filter_sharpness=4.0), Inputs(SYSTEM, ("q", "tendency"))
+    online, seen = SYSTEM.at(16, filter_sharpness=4.0), Inputs(SYSTEM, ("q", "tendency"))
     trained = LearnedClosure(
         nn.build("4x3-x3", in_channels=4, out_channels=2, key=jax.random.key(0)),
         nn.Scaler.identity(4),
@@ -190,7 +190,7 @@ def test_what_differs_from_another_use_is_listed(tmp_path):
     }
     jet = differences(TwoLayerQG(16, configuration="jet", beta=2e-11), operator="operator2")
     assert set(jet) == {"configuration", "thickness_ratio", "bottom_drag", "operator"}
-    sharper = differences(SYSTEM, SYSTEM.with_grid(16, filter_sharpness=4.0))
+    sharper = differences(SYSTEM, SYSTEM.at(16, filter_sharpness=4.0))
     assert sharper == {"filter_sharpness of the free runs": ("unset", 4.0)}
 
 

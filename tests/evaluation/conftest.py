@@ -61,7 +61,7 @@ def fine():
 @pytest.fixture(scope="package")
 def coarse(fine):
     """Return the coarse system."""
-    return fine.with_grid(16)
+    return fine.at(16)
 
 
 @pytest.fixture(scope="package")

@@ -135,7 +135,7 @@ def test_relative_errors_by_hand(coarse):
 def test_relative_errors_of_values_do_not_see_the_background_flow(runs, truth, coarse):
     cut = two_thirds_cut(coarse.grid)
     data = runs["none"][0]
-    faster = coarse.with_grid(coarse.grid.nx, upper_velocity=10.0)
+    faster = coarse.at(coarse.grid.nx, upper_velocity=10.0)
     # PV is inverted alike, so only the background of u differs
     found, other = (relative_errors(data, truth, system, cut) for system in (coarse, faster))
     assert found["values"] == pytest.approx(other["values"], rel=1e-6)

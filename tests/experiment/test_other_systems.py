@@ -19,8 +19,9 @@ class Damped(BarotropicVorticity):
         hat = super().evolved_tendency(evolved, forcing).vorticity
         return type(evolved)(hat.at[:, 0].add(-0.1 * evolved.vorticity[:, 0]))
 
-    def with_grid(self, nx, ny=None, **changes):
-        return Damped(**{**self.settings(), "nx": nx, "ny": ny or nx, **changes})
+    def at(self, size, **changes):
+        shape = dict(zip(("ny", "nx"), self.grid.at(size).shape))
+        return Damped(**{**self.settings(), **shape, **changes})
 '''
 
 

@@ -16,8 +16,8 @@ def test_settings_build_the_same_system_again():
     jax.tree.map(np.testing.assert_array_equal, again, system)
 
 
-def test_with_grid_keeps_constants_and_domain():
-    coarse = TwoLayerQG(32, ny=48, configuration="jet", beta=2e-11).with_grid(16)
+def test_another_size_keeps_constants_and_domain():
+    coarse = TwoLayerQG(32, ny=48, configuration="jet", beta=2e-11).at(16)
     assert coarse.grid.shape == (24, 16)
     assert coarse.grid.length_y == pytest.approx(1.5e6)
     assert float(coarse.constants["beta"]) == pytest.approx(2e-11)

@@ -30,8 +30,12 @@ class ThreeLayers(AbstractSystem):
     named: bool = True
 
     @property
-    def grid(self):
+    def domain(self):
         return MADE["qg"].grid
+
+    @property
+    def grid(self):
+        return self.domain
 
     @property
     def variables(self):

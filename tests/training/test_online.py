@@ -21,7 +21,7 @@ from subgrid.training.online import make_loss, unrolled
 
 SIZE, STEPS, FRAMES = 16, 2, 3
 FINE = KolmogorovFlow(32)
-COARSE = FINE.with_grid(SIZE)
+COARSE = FINE.at(SIZE)
 DT = FINE.grid.dx / 7  # two steps of the fine system at Courant number ½
 NAMES = ("u", "v")
 PARTS = ("mean", "std")
@@ -128,7 +128,7 @@ def test_the_loss_is_that_of_a_rollout(stores, windows):
 
 
 def test_the_gradient_agrees_with_finite_differences(stores, windows, float64):
-    system = COARSE.with_grid(SIZE, dtype=jnp.float64)
+    system = COARSE.at(SIZE, dtype=jnp.float64)
     weights, rest = eqx.partition(closure_of(stores), eqx.is_inexact_array)
     weights = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), weights)
     closure = eqx.combine(weights, rest)
@@ -221,7 +221,7 @@ def test_a_window_that_blows_up_costs_one_update(stores, windows, tmp_path):
     result = train(stores, [spoilt, windows[1]], tmp_path, course=plan(updates=4, validate_every=2))
     assert result.fits[0].skipped == 1
     assert result.fits[0].best_update == 4
-    slow = COARSE.with_grid(SIZE, velocity_bound=0.1)
+    slow = COARSE.at(SIZE, velocity_bound=0.1)
     with pytest.raises(UnstableRunError, match="no validation loss"):
         train(
             stores,
@@ -268,7 +268,7 @@ def test_a_closure_that_draws_and_remembers_is_trained(stores, windows, tmp_path
 @pytest.mark.slow
 def test_two_layer_flow_is_trained_through_its_scheme(tmp_path):
     fine = TwoLayerQG(16)
-    coarse = fine.with_grid(8)
+    coarse = fine.at(8)
     generate(
         tmp_path / "train.zarr",
         trajectories=1,

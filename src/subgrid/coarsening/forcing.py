@@ -36,7 +36,7 @@ def subgrid_forcing(
     Pure and without arrays of its own: jit and vmap it freely.
 
     Both systems must have the constants of the model that made `state`: make the coarse one with
-    `fine.with_grid(nx, ny)`. (The generator of Otness, Zanna & Bruna 2025 used eddy constants for
+    `fine.at((ny, nx))`. (The generator of Otness, Zanna & Bruna 2025 used eddy constants for
     jet states: its stored jet forcings are off by about 25 % in the upper and 150 % in the lower
     layer.)
 

@@ -32,7 +32,7 @@ def build_system(config: Config) -> Any:
 
 def build_coarse_systems(config: Config, system: Any) -> tuple[Any, ...]:
     """Return the system on every coarse grid, finest first, with the truth's constants."""
-    return tuple(system.with_grid(nx, ny) for ny, nx in config.coarse_shapes)
+    return tuple(system.at(size) for size in config.coarse.sizes)
 
 
 def build_coarseners(
@@ -87,7 +87,7 @@ def build_online_system(
                 f"{name!r} is what the data were made with, and free runs start from them. Set it "
                 "in [truth] or [truth.constants]."
             )
-        return coarse_system.with_grid(grid.nx, grid.ny, **changes)
+        return coarse_system.at(grid.shape, **changes)
 
 
 def build_finer_system(
@@ -98,7 +98,7 @@ def build_finer_system(
 
     coarse = build_online_system(config, coarse_system, variant)
     with naming(f"models.{model.name}"):
-        fine = coarse.with_grid(model.size, model.size * config.ny // config.truth.nx)
+        fine = coarse.at((model.size * config.ny // config.truth.nx, model.size))
         return fine, COARSENERS.get(config.coarse.operator)(fine.grid, coarse.grid)
 
 

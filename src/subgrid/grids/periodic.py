@@ -4,14 +4,15 @@ from dataclasses import dataclass, field
 from typing import Any, SupportsIndex
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from subgrid.errors import ConfigError, ShapeError
+from subgrid.grids.domain import AbstractDomain, Coordinates
 from subgrid.numbers import LARGEST_COUNT, positive_number, whole_number
 
 
 @dataclass(frozen=True)
-class PeriodicGrid:
+class PeriodicGrid(AbstractDomain):
     """Describes nx × ny cells on a doubly periodic domain; equal grids are equal by value.
 
     Arrays on it are [..., y, x]; their transforms are `rfft2` over the last two axes, shape
@@ -29,6 +30,8 @@ class PeriodicGrid:
     length_x: float = field(default=1.0e6)
     length_y: float = field(default=0.0)
 
+    has_spectrum = True
+
     def __post_init__(self):
         def put(name: str, value: Any) -> None:
             object.__setattr__(self, name, value)
@@ -43,6 +46,16 @@ class PeriodicGrid:
                 f"nx times ny must be at most {LARGEST_COUNT} cells, as many as 32-bit indices "
                 f"count, got {self.nx} x {self.ny}"
             )
+
+    @property
+    def dims(self) -> tuple[str, str]:
+        """("y", "x")."""
+        return "y", "x"
+
+    @property
+    def periodic(self) -> tuple[bool, bool]:
+        """(True, True)."""
+        return True, True
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -100,6 +113,26 @@ class PeriodicGrid:
         """The smaller of the two axes' Nyquist wavenumbers, rad/m."""
         return min(np.pi / self.dx, np.pi / self.dy)
 
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Area of every cell [ny, nx], m²."""
+        return np.full(self.shape, self.dx * self.dy)
+
+    def coordinates(self, units: str = "m") -> Coordinates:
+        """Return the cell centres, y and x, with their CF attributes."""
+        return {
+            "y": (self.y, {"long_name": "distance north", "units": units, "axis": "Y"}),
+            "x": (self.x, {"long_name": "distance east", "units": units, "axis": "X"}),
+        }
+
+    def isotropic_spectrum(
+        self, density: ArrayLike, **options: Any
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return ring centres and spectrum; see `subgrid.grids.isotropic_spectrum`."""
+        from subgrid.grids.spectra import isotropic_spectrum
+
+        return isotropic_spectrum(density, self, **options)
+
     def check_fields(self, *fields: Any) -> None:
         """Raise ShapeError unless fields have one and the same shape [..., ny, nx]."""
         shapes = [tuple(field.shape) for field in fields]
@@ -123,6 +156,10 @@ class PeriodicGrid:
         rows = nx * self.ny // self.nx if ny is None else ny
         rows = whole_number("ny", rows, least=4, even=True)
         return PeriodicGrid(nx, rows, self.length_x, self.length_y)
+
+    def at(self, size: SupportsIndex | tuple[SupportsIndex, SupportsIndex]) -> "PeriodicGrid":
+        """Return the grid of nx cells along x, or of a shape (ny, nx), on the same domain."""
+        return self.resized(*reversed(size)) if isinstance(size, tuple) else self.resized(size)
 
 
 def derivative_wavenumbers(grid: PeriodicGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""Dynamical systems: equations on a grid."""
+"""Dynamical systems: equations on a domain."""
 
 from subgrid.registry import Registry
 from subgrid.systems.barotropic import (
@@ -6,7 +6,12 @@ from subgrid.systems.barotropic import (
     BarotropicState,
     BarotropicVorticity,
 )
-from subgrid.systems.base import AbstractSystem, check_table, state_shapes
+from subgrid.systems.base import (
+    AbstractSystem,
+    check_table,
+    forcing_shapes,
+    state_shapes,
+)
 from subgrid.systems.comparison import system_differences
 from subgrid.systems.kolmogorov import KolmogorovFlow, KolmogorovState
 from subgrid.systems.lorenz96 import Lorenz96, Lorenz96State
@@ -49,6 +54,7 @@ __all__ = [
     "check_table",
     "dt_after_blow_up",
     "failing_dt",
+    "forcing_shapes",
     "largest_safe_dt",
     "level_names",
     "rounded_down",

@@ -22,7 +22,6 @@ from subgrid.systems.base import (
     known_configuration,
     merged_constants,
     plain_number,
-    plane_coordinates,
     refuse_negative,
 )
 from subgrid.types import Variable
@@ -117,10 +116,15 @@ class BarotropicVorticity(AbstractSystem):
         self.constants = {name: jnp.asarray(c, self._dtype) for name, c in values.items()}
 
     @property
+    def domain(self) -> PeriodicGrid:
+        """The plane."""
+        return self.grid
+
+    @property
     def variables(self) -> tuple[Variable, ...]:
         """The table of state variables."""
-        bounds = (-self.vorticity_bound, self.vorticity_bound)
-        return (Variable("vorticity", ("y", "x"), "1", "relative vorticity", bounds),)
+        limits = (-self.vorticity_bound, self.vorticity_bound)
+        return (Variable("vorticity", ("y", "x"), "1", "relative vorticity", limits=limits),)
 
     @property
     def dtype(self) -> Any:
@@ -141,21 +145,18 @@ class BarotropicVorticity(AbstractSystem):
             **{name: plain_number(value) for name, value in self.constants.items()},
         }
 
-    def with_grid(
-        self, nx: SupportsIndex, ny: SupportsIndex | None = None, **changes: Any
+    def at(
+        self, size: SupportsIndex | tuple[SupportsIndex, SupportsIndex], **changes: Any
     ) -> "BarotropicVorticity":
-        """Return the system on another grid of the same domain; `changes` override settings."""
-        resized = self.grid.resized(nx, ny)
-        sizes = {"nx": resized.nx, "ny": resized.ny}
-        return BarotropicVorticity(**{**self.settings(), **sizes, **changes})
+        """Return the system of nx, or (ny, nx), cells; `changes` override settings."""
+        resized = self.grid.at(size)
+        return BarotropicVorticity(
+            **{**self.settings(), "nx": resized.nx, "ny": resized.ny, **changes}
+        )
 
     def default_scheme(self) -> AbstractScheme:
         """Return RK4."""
         return RK4()
-
-    def coordinates(self) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
-        """Return cell centres with their CF attributes."""
-        return plane_coordinates(self.grid, "1")
 
     def initial_state(self, *, key: PRNGKeyArray) -> BarotropicState:
         """Return smooth random vorticity about κ = 4, root-mean-square 5."""

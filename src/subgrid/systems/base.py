@@ -1,4 +1,4 @@
-"""What every system offers: equations on a grid, knowing no time stepping."""
+"""What every system offers: equations on a domain, knowing no time stepping."""
 
 import abc
 from collections.abc import Mapping
@@ -13,21 +13,24 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 from numpy.typing import NDArray
 
 from subgrid.errors import ConfigError, KindError, ShapeError
-from subgrid.grids import PeriodicGrid
+from subgrid.grids import AbstractDomain, PeriodicGrid
+from subgrid.grids.domain import Coordinates
 from subgrid.numbers import finite_number, positive_number, shown, time_step, whole_number
 from subgrid.randomness import random_key
 from subgrid.registry import unknown_name_message
 from subgrid.stepping import AbstractScheme, Model
 from subgrid.systems.quantities import DrawnField, Quantity
-from subgrid.systems.sample import check_sample, guard_methods, one_sample
+from subgrid.systems.sample import check_sample, guard_methods, one_sample, shapes_of
 from subgrid.types import Variable
 
 
 class AbstractSystem(eqx.Module):
-    """Equations on a grid.
+    """Equations on a domain.
 
     `State` is a frozen module with one array per entry of `variables`. `tendency` is the readable
-    face: real space, units of the state per second. A system that steps faster in another
+    face: real space, units of the state per second. `forcing_variables` describe what drives the
+    system from outside, likewise: one array each, in the PyTree that `tendency` takes as `forcing`
+    and `forcing_at` prescribes. A system that steps faster in another
     representation (spectra) overrides the methods from `to_evolved` to `is_healthy`; by default the
     state itself is evolved. `evolves_spectra`: that representation is the rfft2 of the state's
     arrays (in any linear packing), so a multiplier of wavenumbers can act on it directly.
@@ -52,6 +55,8 @@ class AbstractSystem(eqx.Module):
     quantities: ClassVar[tuple[Quantity, ...]] = ()
     drawn: ClassVar[DrawnField | None] = None
     follows_truth: ClassVar[bool] = False
+
+    domain: eqx.AbstractVar[AbstractDomain]
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
@@ -78,12 +83,45 @@ class AbstractSystem(eqx.Module):
     def default_scheme(self) -> AbstractScheme:
         """Return the scheme that `model` uses unless told otherwise."""
 
-    @abc.abstractmethod
-    def coordinates(self) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
-        """Return the values and CF attributes of each dimension of `variables`.
+    @property
+    def forcing_variables(self) -> tuple[Variable, ...]:
+        """The table of what drives the system from outside; empty unless a system says otherwise.
 
-        Of static fields alone: how many values there are is looked up while tracing.
+        A system without it may still be given a `forcing` like its state, per unit of time.
         """
+        return ()
+
+    def forcing_at(self, time: Float[Array, ""]) -> PyTree:
+        """Return what drives the system at a time, in `time_units`; None if nothing does.
+
+        One array per entry of `forcing_variables`, a function of the time and of the system's own
+        arrays alone: whatever steps the system asks for it, so that a run can be repeated.
+        """
+        return None
+
+    @property
+    def length_units(self) -> str:
+        """The unit of the domain's coordinates: metres, or "1" in a dimensionless system."""
+        return "1" if self.time_units == "1" else "m"
+
+    def coordinates(self) -> Coordinates:
+        """Return the values and CF attributes of each dimension of all variables.
+
+        Of static fields alone: how many values there are is looked up while tracing. A system with
+        axes besides those of its domain, such as levels, adds them.
+        """
+        return self.domain.coordinates(self.length_units)
+
+    def at(self, size: Any) -> "AbstractSystem":
+        """Return the same physics at another resolution, or with fewer scales.
+
+        `size`: what a config gives as the size of a coarse model; on a plane nx, or (ny, nx).
+        Raises ConfigError for a system that has one resolution alone.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} has no coarser version: give its class a method at(size) that "
+            "returns one"
+        )
 
     def model(
         self, dt: SupportsFloat, closure: Any = None, scheme: AbstractScheme | None = None
@@ -102,7 +140,7 @@ class AbstractSystem(eqx.Module):
 
     @one_sample
     def observe(self, state: PyTree, increment: PyTree = None) -> dict[str, Array]:
-        """Return the value of each of `quantities`, of spectra the density on the half plane.
+        """Return the value of each of `quantities`, of spectra the density.
 
         `increment`: what a closure, or the true subgrid forcing, adds to the tendency; None leaves
         it out of what depends on it, and a quantity `of_closure` out altogether.
@@ -110,14 +148,17 @@ class AbstractSystem(eqx.Module):
         return {}
 
     @one_sample
-    def field(self, state: PyTree) -> Float[Array, "level y x"]:
-        """Return the field that stands for a state, see `drawn`; raises ConfigError without one."""
+    def field(self, state: PyTree) -> Float[Array, "..."]:
+        """Return the field that stands for a state, see `drawn`; raises ConfigError without one.
+
+        Its dimensions are those of `drawn.components`, then those of the domain.
+        """
         raise ConfigError(f"{type(self).__name__} does not say which field stands for a state")
 
     def values(self, fields: NDArray) -> dict[str, NDArray]:
-        """Return the values whose distributions runs are compared by: name → [level, value].
+        """Return the values whose distributions runs are compared by: name → [component, value].
 
-        `fields` [sample, level, y, x]: what `field` returned of several states.
+        `fields` [sample, ...]: what `field` returned of several states.
         """
         return {}
 
@@ -164,40 +205,49 @@ class AbstractSystem(eqx.Module):
 
     @one_sample
     def is_healthy(self, evolved: PyTree) -> Bool[Array, ""]:
-        """Return whether every array is finite and within the bounds of its variable."""
+        """Return whether every array is finite and within the limits of its variable."""
         healthy = jnp.array(True)
         for variable, leaf in zip(self.variables, jax.tree.leaves(evolved), strict=True):
-            low, high = variable.bounds
+            low, high = variable.limits
             healthy &= jnp.all(jnp.isfinite(leaf) & (leaf >= low) & (leaf <= high))
         return healthy
 
 
-def state_shapes(system: Any) -> PyTree:
+def state_shapes(system: AbstractSystem) -> PyTree:
     """Return the shapes and dtypes of a system's state, computing nothing."""
     return jax.eval_shape(lambda key: system.initial_state(key=key), random_key(0))
 
 
-def check_table(system: Any) -> None:
+def check_table(system: AbstractSystem) -> None:
     """Raise ShapeError or TypeError unless states and tendencies are what the system says of them.
 
     Shapes are those of its variables along its coordinates, the dtype is `dtype`, if it has one.
+    The forcing at the start is looked at likewise.
     """
     state = state_shapes(system)
-    _check_arrays(system, "initial_state", state)
-    rate = jax.eval_shape(system.tendency, state)
+    _check_arrays(system, "initial_state", state, system.variables)
+    forcing = forcing_shapes(system)
+    _check_arrays(system, "forcing_at", forcing, system.forcing_variables)
+    rate = jax.eval_shape(system.tendency, state, forcing)
     if jax.tree.structure(rate) != jax.tree.structure(state):
         raise TypeError(
             f"{type(system).__name__}.tendency must return a {type(state).__name__}, like the "
             f"state, but returned a {type(rate).__name__}"
         )
-    _check_arrays(system, "tendency", rate)
+    _check_arrays(system, "tendency", rate, system.variables)
 
 
-def _check_arrays(system: Any, method: str, tree: PyTree) -> None:
-    """Raise unless the arrays that a method returns have the shapes and dtype of a system."""
+def forcing_shapes(system: AbstractSystem) -> PyTree:
+    """Return the shapes and dtypes of what drives a system, None if nothing does."""
+    return eqx.filter_eval_shape(system.forcing_at, jax.ShapeDtypeStruct((), jnp.float32))
+
+
+def _check_arrays(
+    system: AbstractSystem, method: str, tree: PyTree, table: tuple[Variable, ...]
+) -> None:
+    """Raise unless the arrays that a method returns have the shapes and dtype of a table."""
     what, leaves = f"{type(system).__name__}.{method}", jax.tree.leaves(tree)
-    lengths = {dim: len(values) for dim, (values, _) in system.coordinates().items()}
-    shapes = [tuple(lengths[dim] for dim in variable.dims) for variable in system.variables]
+    shapes = list(shapes_of(system, table).values())
     found = [leaf.shape for leaf in leaves]
     if found != shapes:
         raise ShapeError(
@@ -207,16 +257,6 @@ def _check_arrays(system: Any, method: str, tree: PyTree) -> None:
     for leaf in leaves:
         if leaf.dtype != (dtype := getattr(system, "dtype", leaves[0].dtype)):
             raise TypeError(f"{what} must return {dtype}, but returned {leaf.dtype}")
-
-
-def plane_coordinates(
-    grid: PeriodicGrid, units: str
-) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
-    """Return the cell centres of a plane, y and x, with their CF attributes."""
-    return {
-        "y": (grid.y, {"long_name": "distance north", "units": units, "axis": "Y"}),
-        "x": (grid.x, {"long_name": "distance east", "units": units, "axis": "X"}),
-    }
 
 
 def merged_constants(

@@ -8,14 +8,13 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from subgrid.grids import PeriodicGrid
-from subgrid.systems.base import plain_number
+from subgrid.grids import AbstractDomain
+from subgrid.systems.base import AbstractSystem, plain_number
 
 _SAME = 1e-6  # relative: constants are given to six digits and kept in single precision
-_GRID = tuple(field.name for field in dataclasses.fields(PeriodicGrid))
 
 
-def system_differences(one: Any, other: Any) -> dict[str, tuple[Any, Any]]:
+def system_differences(one: AbstractSystem, other: AbstractSystem) -> dict[str, tuple[Any, Any]]:
     """Return what differs between two systems: name → (of the one, of the other).
 
     Class, grid, precision, choices and constants, but not the `limits`, which act on no state.
@@ -26,14 +25,14 @@ def system_differences(one: Any, other: Any) -> dict[str, tuple[Any, Any]]:
     return _differing(_facts(one), _facts(other))
 
 
-def grid_differences(one: PeriodicGrid, other: PeriodicGrid) -> dict[str, tuple[Any, Any]]:
-    """Return what differs between two grids, likewise."""
-    return _differing(dataclasses.asdict(one), dataclasses.asdict(other))
+def grid_differences(one: AbstractDomain, other: AbstractDomain) -> dict[str, tuple[Any, Any]]:
+    """Return what differs between two domains, likewise."""
+    return _differing(_facts_of_domain(one), _facts_of_domain(other))
 
 
-def changes_the_flow(system: Any, name: str) -> bool:
+def changes_the_flow(system: AbstractSystem, name: str) -> bool:
     """Return whether a difference called `name` makes a state of `system` that of another flow."""
-    return name in ("system", *_GRID, *system.diagnosing)
+    return name in ("system", *_facts_of_domain(system.domain), *system.diagnosing)
 
 
 def as_text(differing: Mapping[str, tuple[Any, Any]], one: str, other: str) -> str:
@@ -43,19 +42,25 @@ def as_text(differing: Mapping[str, tuple[Any, Any]], one: str, other: str) -> s
     )
 
 
-def _facts(system: Any) -> dict[str, Any]:
+def _facts(system: AbstractSystem) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in dataclasses.fields(system):
         value = getattr(system, field.name)
         if field.name.startswith("_") or field.name in system.limits:
             continue
-        if isinstance(value, PeriodicGrid):
-            found |= dataclasses.asdict(value)
+        if isinstance(value, AbstractDomain):
+            found |= _facts_of_domain(value)
         elif isinstance(value, Mapping):
             found |= value
         else:
             found[field.name] = value
     return found | ({"dtype": system.dtype} if hasattr(system, "dtype") else {})
+
+
+def _facts_of_domain(domain: AbstractDomain) -> dict[str, Any]:
+    if dataclasses.is_dataclass(domain):
+        return dataclasses.asdict(domain)
+    return {name.lstrip("_"): value for name, value in vars(domain).items()}
 
 
 def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

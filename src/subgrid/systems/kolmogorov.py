@@ -29,7 +29,6 @@ from subgrid.systems.base import (
     known_configuration,
     merged_constants,
     plain_number,
-    plane_coordinates,
     refuse_negative,
 )
 from subgrid.systems.van_leer import advection
@@ -133,12 +132,17 @@ class KolmogorovFlow(AbstractSystem):
         self._coefficients = _Coefficients(**{name: as_array(c) for name, c in built.items()})
 
     @property
+    def domain(self) -> PeriodicGrid:
+        """The plane."""
+        return self.grid
+
+    @property
     def variables(self) -> tuple[Variable, ...]:
         """The table of state variables."""
-        bounds = (-self.velocity_bound, self.velocity_bound)
-        return (
-            Variable("u", ("y", "x"), "1", "eastward velocity", bounds, "east"),
-            Variable("v", ("y", "x"), "1", "northward velocity", bounds, "north"),
+        limits = (-self.velocity_bound, self.velocity_bound)
+        return tuple(
+            Variable(name, ("y", "x"), "1", f"{face}ward velocity", limits=limits, position=face)
+            for name, face in (("u", "east"), ("v", "north"))
         )
 
     @property
@@ -158,11 +162,11 @@ class KolmogorovFlow(AbstractSystem):
             **{name: plain_number(c) for name, c in self.constants.items()},
         }
 
-    def with_grid(
-        self, nx: SupportsIndex, ny: SupportsIndex | None = None, **changes: Any
+    def at(
+        self, size: SupportsIndex | tuple[SupportsIndex, SupportsIndex], **changes: Any
     ) -> "KolmogorovFlow":
-        """Return the system on another grid of the same domain; `changes` override settings."""
-        resized = self.grid.resized(nx, ny)
+        """Return the system of nx, or (ny, nx), square cells; `changes` override settings."""
+        resized = self.grid.at(size)
         if abs(resized.dx - resized.dy) > 1e-9 * resized.dx:
             raise ValueError(
                 f"cells must be square: {resized.nx} x {resized.ny} cells do not suit a domain of "
@@ -185,10 +189,6 @@ class KolmogorovFlow(AbstractSystem):
         if scheme is not None:
             return super().model(dt, closure, scheme)
         return SplitModel(system=self, dt=time_step(dt), closure=closure)
-
-    def coordinates(self) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
-        """Return cell centres with their CF attributes; velocities sit on faces, half a cell on."""
-        return plane_coordinates(self.grid, "1")
 
     def initial_state(self, *, key: PRNGKeyArray) -> KolmogorovState:
         """Return random velocities of a log-normal spectrum about κ = 4, largest speed 7.

@@ -29,7 +29,6 @@ from subgrid.systems.base import (
     known_configuration,
     merged_constants,
     plain_number,
-    plane_coordinates,
     refuse_negative,
 )
 from subgrid.systems.qg_budget import spectral_budget
@@ -166,6 +165,11 @@ class TwoLayerQG(AbstractSystem):
         return {field.name: new[field.name] for field in dataclasses.fields(cls)}
 
     @property
+    def domain(self) -> PeriodicGrid:
+        """The plane."""
+        return self.grid
+
+    @property
     def variables(self) -> tuple[Variable, ...]:
         """The table of state variables."""
         return (
@@ -174,7 +178,7 @@ class TwoLayerQG(AbstractSystem):
                 ("level", "y", "x"),
                 "s-1",
                 "potential vorticity anomaly",
-                bounds=(-self.pv_bound, self.pv_bound),
+                limits=(-self.pv_bound, self.pv_bound),
             ),
         )
 
@@ -217,11 +221,11 @@ class TwoLayerQG(AbstractSystem):
             **{name: plain_number(value) for name, value in self.constants.items()},
         }
 
-    def with_grid(
-        self, nx: SupportsIndex, ny: SupportsIndex | None = None, **changes: Any
+    def at(
+        self, size: SupportsIndex | tuple[SupportsIndex, SupportsIndex], **changes: Any
     ) -> "TwoLayerQG":
-        """Return the system on another grid of the same domain; `changes` override settings."""
-        resized = self.grid.resized(nx, ny)
+        """Return the system of nx, or (ny, nx), cells; `changes` override settings."""
+        resized = self.grid.at(size)
         return TwoLayerQG(**{**self.settings(), "nx": resized.nx, "ny": resized.ny, **changes})
 
     def default_scheme(self) -> AbstractScheme:
@@ -239,7 +243,7 @@ class TwoLayerQG(AbstractSystem):
                     LEVEL_NAMES: "upper lower",
                 },
             ),
-            **plane_coordinates(self.grid, "m"),
+            **super().coordinates(),
         }
 
     def initial_state(self, *, key: PRNGKeyArray) -> QGState:

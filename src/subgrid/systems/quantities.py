@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+KINDS = ("series", "spectrum", "field")
 LEVEL_NAMES = "names"  # attribute of the coordinate "level": what results call each level
 
 
@@ -17,11 +18,19 @@ LEVEL_NAMES = "names"  # attribute of the coordinate "level": what results call 
 class Quantity:
     """One quantity that a system is observed by at every frame of a run.
 
-    `dims`, after the member: ("time",) or ("time", "level") for a series, whose values `observe`
-    returns as a number or as [level]; ("wavenumber",) or ("level", "wavenumber") for an isotropic
-    spectrum, whose density on the half plane `observe` returns, [l, k] or [level, l, k], in `units`
-    over a length: runs average densities, and then take the spectrum. `units`, `long_name`: as CF
-    has them. `of_closure`: what the closure does; zero in a model without one.
+    `dims`, after the member, and what `observe` returns, by `kind`:
+
+    | kind | dims | value of `observe` |
+    |---|---|---|
+    | "series" | ("time",) or ("time", component) | a number, or [component] |
+    | "spectrum" | ("wavenumber",) or (component, "wavenumber") | the density of each wave |
+    | "field" | ("time", ...), the rest as of a variable | all values, which a run keeps |
+
+    A component is a coordinate of the system, such as "level". The density of a spectrum is in
+    `units` over a length: runs average densities, and then take the spectrum. A kind that is not
+    given follows from `dims`: a spectrum where they name the wavenumber, else a series. `units`,
+    `long_name`: as CF has them. `of_closure`: what the closure does; zero in a model without one.
+    Raises ValueError for another kind.
     """
 
     name: str
@@ -29,11 +38,21 @@ class Quantity:
     units: str
     long_name: str
     of_closure: bool = False
+    kind: str = ""
+
+    def __post_init__(self):
+        implied = "spectrum" if "wavenumber" in self.dims else "series"
+        object.__setattr__(self, "kind", self.kind or implied)
+        if self.kind not in KINDS or (self.kind == "spectrum") != (implied == "spectrum"):
+            raise ValueError(
+                f"quantity {self.name!r} with dims {self.dims} cannot be of kind {self.kind!r}: a "
+                'spectrum has "wavenumber" among its dims, a series or a field "time"'
+            )
 
     @property
     def is_spectrum(self) -> bool:
         """Whether runs keep its spectrum, averaged over frames, and not its values in time."""
-        return "wavenumber" in self.dims
+        return self.kind == "spectrum"
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -46,7 +65,8 @@ class DrawnField:
     """The field of a state that stands for it: kept as a snapshot, drawn, and correlated.
 
     It is linear in the state, so the same function makes a field of a subgrid forcing, which the
-    last three describe: how figures call it, its name in words, and its units (CF).
+    forcing's names describe: how figures call it, its name in words, and its units (CF).
+    `components`: its dimensions before those of the domain.
     """
 
     symbol: str
@@ -55,6 +75,7 @@ class DrawnField:
     forcing_symbol: str
     forcing_long_name: str
     forcing_units: str
+    components: tuple[str, ...] = ("level",)
 
 
 def level_names(values: NDArray, attributes: Mapping[str, Any]) -> tuple[str, ...]:

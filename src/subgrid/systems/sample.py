@@ -7,7 +7,7 @@ single state and comes back wrong. Shapes are static, so the check costs nothing
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ import numpy as np
 
 from subgrid.computing import promoting
 from subgrid.errors import ShapeError
+from subgrid.types import Variable
 
 
 def check_sample(system: Any, value: Any, name: str) -> None:
@@ -23,12 +24,13 @@ def check_sample(system: Any, value: Any, name: str) -> None:
     Anything else passes. `name`: of what takes it, for the message.
     """
     if isinstance(value, system.State):
-        wanted = _state_shapes(system)
+        wanted = shapes_of(system, system.variables)
         if _shapes(value) != list(wanted.values()):
             _refuse(value, ", ".join(f"{n} {shape}" for n, shape in wanted.items()), name)
     elif system.Evolved is not None and isinstance(value, system.Evolved):
-        columns = system.grid.spectral_shape
-        halves = {(*shape[:-2], *columns) for shape in _state_shapes(system).values()}
+        axes, ends = len(system.domain.dims), system.domain.spectral_shape
+        states = shapes_of(system, system.variables).values()
+        halves = {(*shape[: len(shape) - axes], *ends) for shape in states}
         if any(shape not in halves for shape in _shapes(value)):
             _refuse(value, " or ".join(map(str, sorted(halves))), name)
 
@@ -60,10 +62,11 @@ def guard_methods(cls: type, system_of: Callable[[Any], Any] = lambda owner: own
             setattr(cls, name, one_sample(method, system_of))
 
 
-def _state_shapes(system: Any) -> dict[str, tuple[int, ...]]:
+def shapes_of(system: Any, table: Iterable[Variable]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each variable of a table, by the coordinates of a system."""
     sizes = {name: len(values) for name, (values, _) in system.coordinates().items()}
     try:
-        return {v.name: tuple(sizes[dim] for dim in v.dims) for v in system.variables}
+        return {v.name: tuple(sizes[dim] for dim in v.dims) for v in table}
     except KeyError as error:
         raise TypeError(
             f"{type(system).__name__}.coordinates() lacks {error}, a dimension of its variables; "
