@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import NDArray
 
 from subgrid.errors import ConfigError
+from subgrid.grids import Points
 from subgrid.numbers import positive_number, whole_number
 from subgrid.stepping import RK4, AbstractScheme
 from subgrid.systems import lorenz96_quantities
@@ -94,11 +95,16 @@ class Lorenz96(AbstractSystem):
         self.constants = {name: jnp.asarray(c, self._dtype) for name, c in values.items()}
 
     @property
+    def domain(self) -> Points:
+        """The ring of sites."""
+        return Points(self.K, "k", ring=True)
+
+    @property
     def variables(self) -> tuple[Variable, ...]:
         """The table of state variables: x, and y where there are two scales."""
-        bounds = (-self.bound, self.bound)
-        slow = Variable("x", ("k",), "1", "slow variable", bounds)
-        fast = Variable("y", ("k", "j"), "1", "fast variable", bounds)
+        limits = (-self.bound, self.bound)
+        slow = Variable("x", ("k",), "1", "slow variable", limits=limits)
+        fast = Variable("y", ("k", "j"), "1", "fast variable", limits=limits)
         return (slow, fast) if self.J else (slow,)
 
     @property
