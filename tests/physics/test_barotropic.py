@@ -37,6 +37,35 @@ def test_rossby_waves_turn_and_decay_as_the_dispersion_relation_says(mode):
     np.testing.assert_allclose(end.vorticity, wanted, rtol=0, atol=1e-7)
 
 
+def test_a_rossby_wave_drifts_west():
+    """c = -β/κ²: the crest of cos(2x) moves from x = 0 by -β t/4."""
+    system = _system(64, beta=3.0, **QUIET)
+    start = BarotropicState(jnp.asarray(np.cos(2 * system.grid.x))[None] * jnp.ones((64, 1)))
+    end = _end(system, start, 0.01, 40)
+    angle = np.angle(np.fft.rfft(np.asarray(end.vorticity[0]))[2])
+    # the crest is where 2 (x - first x) + angle is zero; errors of RK4 as above
+    assert system.grid.x[0] - angle / 2 == pytest.approx(-3.0 / 4 * 0.4, abs=1e-7)
+
+
+def test_the_published_forces_do_the_work_that_is_stated():
+    """½<F²> = 3.024 at any phase; A (cos k_f x + cos k_f y) on the β-plane."""
+    rest = BarotropicState(jnp.zeros((64, 64)))
+    turning = _system(64, configuration="graham2013")
+    for time in (0.0, 0.7, 12.3):
+        phases = turning.forcing_at(jnp.asarray(time))
+        force = turning.tendency(rest, phases).vorticity
+        assert float(0.5 * jnp.mean(force**2)) == pytest.approx(3.024, rel=1e-12)
+        x, y = 4 * turning.grid.x[None], 4 * turning.grid.y[:, None]
+        wanted = np.cos(y + np.pi * np.sin(0.48 * np.pi * time))
+        wanted = wanted - np.cos(x + np.pi * np.sin(1.44 * time))
+        np.testing.assert_allclose(force, np.sqrt(6.048) * wanted, atol=1e-12)
+    steady = _system(64, configuration="frezat2024")
+    assert steady.forcing_at(jnp.asarray(1.0)) is None
+    x, y = steady.grid.x[None], steady.grid.y[:, None]
+    wanted = 10 * (np.cos(15 * x) + np.cos(15 * y))
+    np.testing.assert_allclose(steady.tendency(rest).vorticity, wanted, atol=1e-11)
+
+
 def test_energy_and_enstrophy_are_conserved_without_sources():
     system = _system(48, **QUIET)
     start = system.initial_state(key=jax.random.key(1))
@@ -93,6 +122,8 @@ def test_a_known_error_is_said():
         BarotropicVorticity(16, viscositi=1.0)
     with pytest.raises(ValueError, match=r"drag must not be negative, got -1\.0"):
         BarotropicVorticity(16, drag=-1.0)
+    with pytest.raises(ConfigError, match="over the width"):
+        BarotropicVorticity(16, 32, "frezat2024", length_x=np.pi, length_y=2 * np.pi)
     for system in (BarotropicVorticity, KolmogorovFlow):
         with pytest.raises(ValueError, match="a whole number must fit"):
             system(16, forcing_wavenumber=4.1)

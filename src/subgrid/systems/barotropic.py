@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from subgrid.grids import PeriodicGrid, forward_of_each, inverse_of_each, two_thirds_mask
 from subgrid.numbers import positive_number, true_or_false
 from subgrid.stepping import RK4, AbstractScheme
-from subgrid.systems import barotropic_quantities, flow_quantities
+from subgrid.systems import barotropic_forcing, barotropic_quantities, flow_quantities
+from subgrid.systems.barotropic_forcing import CONFIGURATIONS, LENGTHS, BarotropicPhases
 from subgrid.systems.base import (
     AbstractSystem,
     check_whole_waves,
@@ -26,16 +27,6 @@ from subgrid.systems.base import (
 )
 from subgrid.types import Variable
 
-# `otness2025`: the Kolmogorov flow of Otness, Zanna & Bruna 2025, see `KolmogorovFlow`
-CONFIGURATIONS: dict[str, dict[str, float]] = {
-    "otness2025": {
-        "viscosity": 1 / 3500,
-        "drag": 0.1,
-        "beta": 0.0,
-        "forcing_amplitude": 1.0,
-        "forcing_wavenumber": 4.0,
-    },
-}
 _RK4_REAL = 2.78  # |λ Δt| up to which RK4 damps: viscosity is explicit here
 
 
@@ -54,25 +45,28 @@ class BarotropicSpectrum(eqx.Module):
 class BarotropicVorticity(AbstractSystem):
     """Two-dimensional incompressible flow in terms of its vorticity.
 
-        ∂ω/∂t = -∇·(u ω) - β v - r ω + ν ∇²ω - A k_f cos(k_f y),     ∇²ψ = ω, u = -∂ψ/∂y, v = ∂ψ/∂x
+        ∂ω/∂t = -∇·(u ω) - β v - r ω + ν ∇²ω + F,     ∇²ψ = ω, u = -∂ψ/∂y, v = ∂ψ/∂x
 
-    The last term is the curl of a force A sin(k_f y) along x, so with β = 0 these are the equations
-    of `KolmogorovFlow` with no mean flow, solved in an independent way: derivatives and inversion
-    in wavenumber space, products on the grid, dealiased by the 2/3 rule (`dealias`). Without
-    forcing, drag and viscosity energy and enstrophy are conserved but for the time scheme.
+    F, the curl of a force, and the defaults stand in `subgrid.systems.barotropic_forcing`, one set
+    for each published configuration. With that of otness2025 and β = 0 these are the equations of
+    `KolmogorovFlow` with no mean flow, solved in an independent way: derivatives and inversion in
+    wavenumber space, products on the grid, dealiased by the 2/3 rule (`dealias`). Without forcing,
+    drag and viscosity energy and enstrophy are conserved but for the time scheme.
 
-    | symbol | argument | default (otness2025) |
+    | symbol | argument | default: otness2025, graham2013, frezat2024 |
     |---|---|---|
-    | L_x, L_y | length_x, length_y | 4π, and length_x · ny/nx |
-    | ν | viscosity | 1/3500 |
-    | r | drag | 0.1 |
-    | β | beta | 0 |
-    | A, k_f | forcing_amplitude, forcing_wavenumber | 1, 4 |
+    | L_x, L_y | length_x, length_y | 4π, 2π, 2π, and length_x · ny/nx |
+    | ν | viscosity | 1/3500, 1.641e-4, 1e-5 |
+    | r | drag | 0.1, 2.005e-2, 2e-2 |
+    | β | beta | 0, 0, 30 |
+    | A, k_f | forcing_amplitude, forcing_wavenumber | 1, 2.459, 10; and 4, 4, 15 |
 
-    Dimensionless with the defaults (Otness, Zanna & Bruna 2025, Mach. Learn.: Sci. Technol. 6,
-    045072); any consistent units will do. `vorticity_bound`: a member whose root-mean-square
-    vorticity exceeds it, by up to √2 as the sum over the half plane is taken, has blown up. Raises
-    ConfigError for an unknown configuration or constant and another dtype than float32 and float64,
+    The waves of graham2013 turn in time: their phases are what drives the system from outside
+    (`forcing_at`). A `forcing` that is a state is added to the tendency instead, the phases being
+    zero. Dimensionless with the defaults; any consistent units will do. `vorticity_bound`: a member
+    whose root-mean-square vorticity exceeds it, by up to √2 as the sum over the half plane is
+    taken, has blown up. Raises ConfigError for an unknown configuration or constant, for waves that
+    do not fit the width and another dtype than float32 and float64,
     ValueError for negative viscosity or drag and for a force that does not fit the height.
     """
 
@@ -98,21 +92,25 @@ class BarotropicVorticity(AbstractSystem):
         ny: SupportsIndex | None = None,
         configuration: str = "otness2025",
         *,
-        length_x: SupportsFloat = 4 * np.pi,
+        length_x: SupportsFloat | None = None,
         length_y: SupportsFloat | None = None,
         dealias: bool = True,
         vorticity_bound: SupportsFloat = 1.0e3,
         dtype: DTypeLike = jnp.float32,
         **constants: SupportsFloat,
     ):
-        self.grid = checked_grid(nx, ny, length_x, length_y)
         self.configuration = known_configuration(configuration, CONFIGURATIONS)
+        side = LENGTHS[configuration] if length_x is None else length_x
+        self.grid = checked_grid(nx, ny, side, length_y)
         self.dealias = true_or_false("dealias", dealias)
         self.vorticity_bound = positive_number("vorticity_bound", vorticity_bound)
         self._dtype = checked_dtype(dtype)
         values = merged_constants("BarotropicVorticity", CONFIGURATIONS[configuration], constants)
         refuse_negative(viscosity=values["viscosity"], drag=values["drag"])
         check_whole_waves(values["forcing_wavenumber"], self.grid)
+        barotropic_forcing.check_waves_along_x(
+            configuration, values["forcing_wavenumber"], self.grid
+        )
         self.constants = {name: jnp.asarray(c, self._dtype) for name, c in values.items()}
 
     @property
@@ -125,6 +123,21 @@ class BarotropicVorticity(AbstractSystem):
         """The table of state variables."""
         limits = (-self.vorticity_bound, self.vorticity_bound)
         return (Variable("vorticity", ("y", "x"), "1", "relative vorticity", limits=limits),)
+
+    @property
+    def forcing_variables(self) -> tuple[Variable, ...]:
+        """The phases of the waves that drive the flow, where they turn in time."""
+        if not barotropic_forcing.turns(self.constants):
+            return ()
+        return tuple(
+            Variable(f"phase_{axis}", (), "1", f"phase of the wave along {axis}") for axis in "xy"
+        )
+
+    def forcing_at(self, time: Float[Array, ""]) -> BarotropicPhases | None:
+        """Return the phases at a time, None where the force is steady."""
+        if not barotropic_forcing.turns(self.constants):
+            return None
+        return barotropic_forcing.phases_at(self.constants, time)
 
     @property
     def dtype(self) -> Any:
@@ -167,9 +180,9 @@ class BarotropicVorticity(AbstractSystem):
         return BarotropicState(5 * field / jnp.std(field))
 
     def tendency(
-        self, state: BarotropicState, forcing: BarotropicState | None = None
+        self, state: BarotropicState, forcing: BarotropicState | BarotropicPhases | None = None
     ) -> BarotropicState:
-        """Return ∂ω/∂t, 1/time², plus `forcing` if given."""
+        """Return ∂ω/∂t, 1/time²: under these phases, or plus `forcing` if that is a state."""
         return self.to_state(self.evolved_tendency(self.to_evolved(state), forcing))
 
     def to_evolved(self, state: BarotropicState) -> BarotropicSpectrum:
@@ -185,7 +198,9 @@ class BarotropicVorticity(AbstractSystem):
         return self.to_evolved(increment)
 
     def evolved_tendency(
-        self, evolved: BarotropicSpectrum, forcing: BarotropicState | None = None
+        self,
+        evolved: BarotropicSpectrum,
+        forcing: BarotropicState | BarotropicPhases | None = None,
     ) -> BarotropicSpectrum:
         """Return ∂ω̂/∂t = -[i k F(u ω) + i l F(v ω)] - β i k ψ̂ - (r + ν κ²) ω̂ + F̂."""
         c, hat = self.constants, evolved.vorticity
@@ -198,10 +213,13 @@ class BarotropicVorticity(AbstractSystem):
             rate = rate * jnp.asarray(two_thirds_mask(self.grid), self.dtype)
         kappa2 = jnp.asarray(self.grid.wavenumber_squared, self.dtype)
         rate = rate - c["beta"] * i_k * psi - (c["drag"] + c["viscosity"] * kappa2) * hat
-        wave = c["forcing_wavenumber"]
-        curl = -c["forcing_amplitude"] * wave * jnp.cos(wave * jnp.asarray(self.grid.y, self.dtype))
-        rate = rate.at[:, 0].add(self.grid.nx * jnp.fft.fft(curl))  # the same along x: k = 0 alone
-        if forcing is None:
+        phases = forcing if isinstance(forcing, BarotropicPhases) else None
+        along_y, along_x = barotropic_forcing.curl(self.configuration, c, self.grid, phases)
+        # a field of y alone has waves of k = 0 alone, the first column; one of x the first row
+        rate = rate.at[:, 0].add(self.grid.nx * jnp.fft.fft(along_y))
+        if along_x is not None:
+            rate = rate.at[0].add(self.grid.ny * jnp.fft.rfft(along_x))
+        if not isinstance(forcing, BarotropicState):
             return BarotropicSpectrum(rate)
         return BarotropicSpectrum(rate + self.to_evolved(forcing).vorticity)
 
