@@ -15,7 +15,7 @@ from subgrid.systems.base import AbstractSystem
 from subgrid.systems.quantities import LEVEL_NAMES
 from subgrid.types import Variable
 
-MADE = {name: SYSTEMS.get(name)(16, 16) for name in SYSTEMS.names() if name != "lorenz96"}
+MADE = {name: SYSTEMS.get(name)(16, 16) for name in SYSTEMS.names()}
 LAYERED = ("kinetic_energy_spectrum", "enstrophy_spectrum")
 
 
@@ -75,8 +75,10 @@ def test_what_is_observed_is_what_the_table_says(name):
     state = system.initial_state(key=jax.random.key(0))
     seen = system.observe(state, state)
     assert set(seen) == {quantity.name for quantity in system.quantities}
-    levels = len(layers_of_system(system))
-    ends = {"time": (), "level": (levels,), "wavenumber": system.grid.spectral_shape}
+    ends = {dim: (len(values),) for dim, (values, _) in system.coordinates().items()}
+    ends |= {"time": (), "level": (len(layers_of_system(system)),)}
+    if system.domain.has_spectrum:
+        ends["wavenumber"] = system.domain.spectral_shape
     for quantity in system.quantities:
         wanted = sum((ends[dim] for dim in quantity.dims), ())
         assert seen[quantity.name].shape == wanted, quantity.name
@@ -85,16 +87,17 @@ def test_what_is_observed_is_what_the_table_says(name):
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_the_field_is_linear_and_has_a_level(name):
+def test_the_field_is_linear_and_has_its_components(name):
     system = MADE[name]
     state = system.initial_state(key=jax.random.key(0))
     field = system.field(state)
-    assert field.shape == (len(layers_of_system(system)), *system.grid.shape)
+    components = (len(layers_of_system(system)),) if system.drawn.components else ()
+    assert field.shape == (*components, *system.domain.shape)
     twice = system.field(jax.tree.map(lambda leaf: 2 * leaf, state))
     # a factor of two is exact in floating point
     np.testing.assert_array_equal(twice, 2 * field)
     found = system.values(np.asarray(field)[None])
-    assert all(len(value) == len(field) for value in found.values())
+    assert all(len(value) == (len(field) if components else 1) for value in found.values())
 
 
 def test_the_work_of_a_closure_on_barotropic_flow_is_the_change_of_energy(float64):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from subgrid.errors import ConfigError
 from subgrid.grids import Points
+from subgrid.grids.domain import Coordinates
 from subgrid.numbers import positive_number, whole_number
 from subgrid.stepping import RK4, AbstractScheme
 from subgrid.systems import lorenz96_quantities
@@ -125,11 +126,11 @@ class Lorenz96(AbstractSystem):
         """Return RK4."""
         return RK4()
 
-    def coordinates(self) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
+    def coordinates(self) -> Coordinates:
         """Return the numbers of the sites k, and of the fast variables j in a sector."""
-        sites = {"k": (np.arange(self.K), {"long_name": "site", "units": "1"})}
-        sector = {"j": (np.arange(self.J), {"long_name": "place in the sector", "units": "1"})}
-        return {**sites, **sector} if self.J else sites
+        place = {"long_name": "place in the sector", "units": "1"}
+        sector = {"j": (np.arange(1, self.J + 1), place)} if self.J else {}
+        return {**super().coordinates(), **sector}
 
     def initial_state(self, *, key: PRNGKeyArray) -> Lorenz96State:
         """Return independent normal numbers: X of standard deviation b, Y of 1."""
@@ -174,9 +175,9 @@ class Lorenz96(AbstractSystem):
         """Return X, its energy and the work of an increment; see `lorenz96_quantities`."""
         return lorenz96_quantities.observe(self, state, increment)
 
-    def field(self, state: Lorenz96State) -> Float[Array, "1 k"]:
-        """Return X, or a forcing of it."""
-        return state.x[None]
+    def field(self, state: Lorenz96State) -> Float[Array, " k"]:
+        """Return X, or a subgrid forcing of it."""
+        return state.x
 
     def values(self, fields: NDArray) -> dict[str, NDArray]:
         """Return the values of X: its climate."""

@@ -10,8 +10,9 @@ from subgrid.systems.quantities import DrawnField, Quantity
 if TYPE_CHECKING:
     from subgrid.systems.lorenz96 import Lorenz96, Lorenz96State
 
-DRAWN = DrawnField("X", "slow variable", "1", "S", "subgrid forcing", "1")
+DRAWN = DrawnField("X", "slow variable", "1", "S", "subgrid forcing", "1", components=())
 QUANTITIES = (
+    Quantity("x", ("time", "k"), "1", "slow variable", kind="field"),
     Quantity("energy", ("time",), "1", "mean energy of the slow variables"),
     Quantity(
         "closure_power", ("time",), "1", "energy gained from the closure per time", of_closure=True
@@ -24,9 +25,10 @@ def observe(
 ) -> dict[str, Array]:
     """Return the `QUANTITIES` of a state, per site and dimensionless.
 
-    ½<X²>, and of the `increment` S of the tendency <X S>, positive where it feeds the waves.
+    X at every site, ½<X²> and, of the `increment` S of the tendency, <X S>, positive where it feeds
+    the waves.
     """
-    found = {"energy": system.diagnostics(state)["slow_energy"]}
+    found = {"x": state.x, "energy": system.diagnostics(state)["slow_energy"]}
     if increment is not None:
         found["closure_power"] = jnp.mean(state.x * increment.x)
     return found
