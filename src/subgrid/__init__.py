@@ -19,7 +19,12 @@ _FOLDERS = (
     "systems",
     "training",
 )
-_NAMES = {"rollout": "stepping", "simulate": "stepping", "subgrid_forcing": "coarsening"}
+_NAMES = {
+    "compare": "evaluation",
+    "rollout": "stepping",
+    "simulate": "stepping",
+    "subgrid_forcing": "coarsening",
+}
 
 __all__ = ["__version__", *_FOLDERS, *_NAMES]
 

@@ -2,6 +2,7 @@
 
 from subgrid.evaluation.assemble import assemble_report
 from subgrid.evaluation.calibration import Calibration, Level
+from subgrid.evaluation.compare import compare
 from subgrid.evaluation.comparison import Comparison, compare_online
 from subgrid.evaluation.cost import NetworkSize, StepCost, Timing, step_cost
 from subgrid.evaluation.findings import Findings, RunInfo, Snapshot
@@ -12,6 +13,8 @@ from subgrid.evaluation.forcing_statistics import (
     join_forcing_sums,
 )
 from subgrid.evaluation.intervals import Interval, bootstrap_interval
+from subgrid.evaluation.metric_choice import METRICS
+from subgrid.evaluation.metrics import AbstractDistance, AbstractMeanMetric, AbstractMetric
 from subgrid.evaluation.observers import CoarsenedObserver, ModelObserver, require_quantities
 from subgrid.evaluation.offline import (
     SampleSums,
@@ -60,47 +63,15 @@ from subgrid.evaluation.similarity import (
 from subgrid.evaluation.statistics import reference_statistics
 from subgrid.evaluation.survival import BlowUp, TimeUnit, blow_ups, date, first_date, time_unit
 from subgrid.evaluation.verdicts import REMARKED, json_number, outcome, score_record, verdict
-from subgrid.registry import Registry
-
-_OFFLINE, _SIMILAR = "subgrid.evaluation.offline", "subgrid.evaluation.similarity"
-_FORCING = "subgrid.evaluation.forcing_statistics"
-
-METRICS = Registry(
-    "metric",
-    {
-        "mse": f"{_OFFLINE}:mse",
-        "relative_l2": f"{_OFFLINE}:relative_l2",
-        "pooled_relative_l2": f"{_OFFLINE}:pooled_relative_l2",
-        "relative_spectral_l2": f"{_OFFLINE}:relative_spectral_l2",
-        "pooled_relative_spectral_l2": f"{_OFFLINE}:pooled_relative_spectral_l2",
-        "r_squared": f"{_OFFLINE}:r_squared",
-        "r_squared_below_filter": f"{_OFFLINE}:r_squared_below_filter",
-        "correlation": f"{_OFFLINE}:correlation",
-        "r_squared_of_samples": f"{_OFFLINE}:r_squared_of_samples",
-        "correlation_of_samples": f"{_OFFLINE}:correlation_of_samples",
-        "r_squared_map": f"{_FORCING}:r_squared_map",
-        "correlation_map": f"{_FORCING}:correlation_map",
-        "power_spectra": f"{_FORCING}:power_spectra",
-        "cross_layer_spectra": f"{_FORCING}:cross_layer_spectra",
-        "work_spectra": f"{_FORCING}:work_spectra",
-        "work_error": f"{_FORCING}:work_error",
-        "densities": f"{_FORCING}:densities",
-        "spectral_rmse": f"{_SIMILAR}:spectral_rmse",
-        "wasserstein": f"{_SIMILAR}:wasserstein",
-        "similarity": f"{_SIMILAR}:similarity",
-        "relative_errors": f"{_SIMILAR}:relative_errors",
-        "decorrelation_times": "subgrid.evaluation.predictability:decorrelation_times",
-        "energy_errors": "subgrid.evaluation.predictability:energy_errors",
-        "blow_ups": "subgrid.evaluation.survival:blow_ups",
-        "step_cost": "subgrid.evaluation.cost:step_cost",
-    },
-)
 
 __all__ = [
     "METRICS",
     "REMARKED",
     "START_FRAME",
     "START_TRAJECTORY",
+    "AbstractDistance",
+    "AbstractMeanMetric",
+    "AbstractMetric",
     "BlowUp",
     "Calibration",
     "CoarsenedObserver",
@@ -128,6 +99,7 @@ __all__ = [
     "blow_ups",
     "bootstrap_interval",
     "channel_names",
+    "compare",
     "compare_online",
     "date",
     "decorrelation_times",

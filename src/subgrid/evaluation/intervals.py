@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from subgrid.numbers import fewest_draws, finite_number, whole_number
 
-Statistic = Callable[..., NDArray[np.float64]]  # of counts: (networks, members) or more sets
+Scores = NDArray[np.float64]
+Statistic = Callable[..., Scores]  # of counts: (networks, members) or more sets
 
 
 class Interval(NamedTuple):
@@ -103,3 +104,94 @@ def weighted_mean(values: NDArray, counts: NDArray) -> NDArray[np.float64]:
     totals = weights.sum(axis=1).reshape(-1, *[1] * (array.ndim - 1))
     sums = np.tensordot(weights, array[alive], axes=1)
     return np.divide(sums, totals, out=np.full_like(sums, np.nan), where=totals > 0)
+
+
+def member_mean(values: ArrayLike) -> Scores:
+    """Return the mean over members of values [member, ...], members without a value left out."""
+    array = np.asarray(values, np.float64)
+    alive = np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
+    return array[alive].mean(axis=0) if alive.any() else np.full(array.shape[1:], np.nan)
+
+
+def mean_of_runs(values: Scores) -> Statistic:
+    """Return the statistic: the mean of values [network, member] that are known."""
+    known = np.isfinite(values)
+
+    def statistic(networks: NDArray, members: NDArray) -> Scores:
+        def total(of: NDArray) -> Scores:
+            return np.einsum("dn,nm,dm->d", networks, of, members, dtype=np.float64)
+
+        return ratio(total(np.where(known, values, 0.0)), total(known.astype(np.float64)))
+
+    return statistic
+
+
+def of_mean(
+    values: NDArray, truth: NDArray, scored: NDArray, distance: Callable[..., Scores]
+) -> Statistic:
+    """Return the statistic: the error of each network's mean over members, averaged over networks.
+
+    `distance(ours, theirs)`: of means [draw, ...]; `values`, `truth` [network, member, ...]; of
+    both the same runs `scored` [network, member] are drawn. A draw of members of which a network
+    has none leaves that network out.
+    """
+    rows, columns = scored.any(axis=1), scored.any(axis=0)
+    kept = scored[rows][:, columns].reshape(rows.sum(), columns.sum(), *[1] * (values.ndim - 2))
+    ours, theirs = (
+        np.where(kept, side[rows][:, columns].astype(np.float64), np.nan)
+        for side in (values, truth)
+    )
+
+    def statistic(networks: NDArray, members: NDArray) -> Scores:
+        errors = np.stack(
+            [
+                distance(weighted_mean(model, members), weighted_mean(reference, members))
+                for model, reference in zip(ours, theirs, strict=True)
+            ]
+        )
+        weights = np.where(np.isfinite(errors), networks.T, 0)
+        return ratio((weights * np.nan_to_num(errors)).sum(axis=0), weights.sum(axis=0))
+
+    return statistic
+
+
+def reduction(model: Statistic, alone: Statistic) -> Statistic:
+    """Return the statistic: 1 - error / error without a closure of the same runs."""
+    return lambda networks, members: 1 - ratio(model(networks, members), alone(networks, members))
+
+
+def quotient(model: Statistic, other: Statistic) -> Statistic:
+    """Return the statistic: one over another, of the same draws of networks and members."""
+    return lambda networks, members: ratio(model(networks, members), other(networks, members))
+
+
+def quotient_of_two(model: Statistic, other: Statistic) -> Statistic:
+    """Return the statistic: one over another, the networks of each drawn on their own."""
+    return lambda ours, theirs, members: ratio(model(ours, members), other(theirs, members))
+
+
+def by_group(statistic: Statistic, groups: NDArray[np.int64]) -> Statistic:
+    """Return a statistic of how often each group of members was drawn, instead of each member."""
+    return lambda *counts: statistic(*counts[:-1], counts[-1][:, groups])
+
+
+def sampling_floor(
+    values: Scores, members: int, truth_members: int, distance: Callable[..., Scores]
+) -> float:
+    """Return the error of a mean expected of a model that is perfect but for the weather it draws.
+
+        floor² = mean over the features below the cut of s² (1/M + 1/N)
+
+    s² = variance of the truth's `values` [member, feature] over its members; M = `members` behind
+    the model's mean, N = `truth_members` behind the truth's: two independent draws from one
+    population. They start from the same states, so they are independent, and this is not too much,
+    if the average begins when those are forgotten. Itself uncertain by some 30 % with six members,
+    and the root of a mean square: an error is below it more often than not. What models differ by
+    below it says nothing. NaN with fewer than two members. `distance(ours, theirs)`: a
+    root-mean-square error of features [..., feature].
+    """
+    known = values[np.isfinite(values).all(axis=1)]
+    if len(known) < 2 or members < 1:
+        return float("nan")
+    deviation = np.sqrt(known.var(axis=0, ddof=1) * (1 / members + 1 / truth_members))
+    return float(distance(deviation[None], np.zeros_like(deviation)[None])[0])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from subgrid.evaluation.layers import CORRELATION
+from subgrid.evaluation.components import CORRELATION
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -77,14 +77,20 @@ def blow_up_steps(data: "xr.Dataset") -> NDArray[np.int64]:
     record is not finite somewhere, counts from the first frame that is not; by its mean spectra
     alone, which have no date, from the last frame.
     """
-    marked = np.asarray(data["blew_up_at"].values, np.int64)
-    frames = np.rint(data["time"].values / data.attrs["dt"]).astype(np.int64)
+    members = data.sizes["member"]
+    marked = np.full(members, -1)
+    if "blew_up_at" in data:
+        marked = np.asarray(data["blew_up_at"].values, np.int64)
+    times = data["time"].values if "time" in data.coords else np.ones(1)
+    frames = np.rint(times / data.attrs.get("dt", 1.0)).astype(np.int64)
     bad = np.zeros((len(marked), len(frames)), bool)
     for name in data.data_vars:
         timed = "time" in data[name].dims
         if name == CORRELATION or not (timed or "wavenumber" in data[name].dims):
             continue  # that with a truth which is not finite says nothing of the run
-        values = np.asarray(data[name].values)
+        values = np.asarray(
+            data[name].transpose("member", "time", ...).values if timed else data[name].values
+        )
         finite = np.isfinite(values).all(axis=tuple(range(2 if timed else 1, values.ndim)))
         if timed:
             bad |= ~finite
@@ -106,7 +112,7 @@ def blow_ups(sets: Sequence["xr.Dataset"]) -> tuple[BlowUp, ...]:
 
 
 def scored_runs(
-    sets: Sequence["xr.Dataset"], without: "xr.Dataset", reference: "xr.Dataset"
+    sets: Sequence["xr.Dataset"], without: "xr.Dataset | None", reference: "xr.Dataset"
 ) -> NDArray[np.bool_]:
     """Return which runs [network, member] enter the scores of a model.
 
@@ -116,7 +122,7 @@ def scored_runs(
     a `reference` with other members than the runs.
     """
     alive = np.stack([blow_up_steps(data) < 0 for data in sets])
-    alone, truth = blow_up_steps(without) < 0, blow_up_steps(reference) < 0
-    if alone.any():
+    truth = blow_up_steps(reference) < 0
+    if without is not None and (alone := blow_up_steps(without) < 0).any():
         alive &= alone
     return alive & truth if len(truth) == alive.shape[1] else alive

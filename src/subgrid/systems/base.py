@@ -40,6 +40,8 @@ class AbstractSystem(eqx.Module):
     `quantities`: what `observe` returns, for scores of free runs; `drawn`: what `field` returns;
     `follows_truth`: whether a free run is compared with the truth's own trajectory too, and not
     with its statistics alone. A system without quantities runs and is trained, but not scored.
+    `energy_spectra`: the spectra in units of which errors of energy are given, a tuple of names to
+    sum for each.
 
     Public methods take one sample: whatever argument is a `State`, or an `Evolved` (the class of
     those spectra), must have the shapes that `variables` and `coordinates` say, else they raise
@@ -55,6 +57,7 @@ class AbstractSystem(eqx.Module):
     quantities: ClassVar[tuple[Quantity, ...]] = ()
     drawn: ClassVar[DrawnField | None] = None
     follows_truth: ClassVar[bool] = False
+    energy_spectra: ClassVar[tuple[tuple[str, ...], ...]] = ()
 
     domain: eqx.AbstractVar[AbstractDomain]
 
@@ -161,6 +164,10 @@ class AbstractSystem(eqx.Module):
         `fields` [sample, ...]: what `field` returned of several states.
         """
         return {}
+
+    def eddy_values(self, fields: NDArray) -> dict[str, NDArray]:
+        """Return the same without the background that the system is stated about."""
+        return self.values(fields)
 
     def check_state(self, state: PyTree) -> None:
         """Raise unless `state` is one of this system: TypeError, or ShapeError for its shapes."""

@@ -105,6 +105,7 @@ class TwoLayerQG(AbstractSystem):
     limits = ("pv_bound",)
     quantities = qg_quantities.QUANTITIES
     drawn = qg_quantities.DRAWN
+    energy_spectra = qg_quantities.ENERGY_SPECTRA
     diagnosing = (
         "deformation_radius",
         "thickness_ratio",
@@ -370,9 +371,13 @@ class TwoLayerQG(AbstractSystem):
         """Return q, or S of a forcing."""
         return state.q
 
-    def values(self, fields: NDArray, background: bool = True) -> dict[str, NDArray]:
+    def values(self, fields: NDArray) -> dict[str, NDArray]:
         """Return values of q, velocities, their squares and vorticity; see `qg_quantities`."""
-        return qg_quantities.values(self, fields, background)
+        return qg_quantities.values(self, fields)
+
+    def eddy_values(self, fields: NDArray) -> dict[str, NDArray]:
+        """Return the same with the velocities of the eddies alone."""
+        return qg_quantities.values(self, fields, background=False)
 
     @property
     def _coefficients(self) -> _Coefficients:

@@ -61,6 +61,11 @@ QUANTITIES = (
     *BUDGET_SPECTRA,
 )
 DRAWN = DrawnField("q", "potential vorticity anomaly", "s-1", "S", "subgrid forcing", "s-2")
+ENERGY_SPECTRA = (
+    ("kinetic_energy_spectrum",),
+    ("kinetic_energy_flux", "potential_energy_flux"),
+    ("potential_energy_generation",),
+)
 POOLED = ("q", "u", "v", "kinetic_energy", "enstrophy")
 
 

@@ -1,0 +1,159 @@
+"""The components that quantities are given for, how results name them, and units in words.
+
+A quantity has components along every dimension that counts neither members, times or wavenumbers
+nor points of the domain: the layers of a flow, the categories of ice. The coordinates of the data,
+which the system wrote, name them.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subgrid.systems import AbstractSystem, Quantity, level_names
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+DIMENSIONLESS = "1"
+CORRELATION = "truth_correlation"  # of the field of a run with that of the truth
+_BEFORE, _AFTER = "correlation of the ", " with that of the truth"  # the name of the field
+_RUN_DIMS = ("member", "time", "snapshot", "wavenumber")
+_NO_QUANTITIES = ("blew_up_at", "averaged_frames", "snapshots")
+
+
+def correlation_quantity(field: str) -> Quantity:
+    """Return what the correlation of a field, named in words, with that of the truth is."""
+    return Quantity(CORRELATION, ("time",), DIMENSIONLESS, f"{_BEFORE}{field}{_AFTER}")
+
+
+def correlated_field(data: "xr.Dataset") -> str:
+    """Return the name in words of the field whose correlation with the truth's a run records."""
+    named = data[CORRELATION].attrs.get("long_name", "field")
+    return named.removeprefix(_BEFORE).removesuffix(_AFTER)
+
+
+def domain_of(system: Any) -> Any:
+    """Return the domain of a system, or the dimensions of a plane for one that has none yet."""
+    return getattr(system, "domain", ("y", "x"))
+
+
+def domain_dims(domain: Any) -> tuple[str, ...]:
+    """Return the dimensions of a domain, or of fields that are given by these alone."""
+    if domain is None:
+        return ()
+    return tuple(domain if isinstance(domain, Sequence) else domain.dims)
+
+
+def kind_of(values: "xr.DataArray", domain: Any = None) -> str:
+    """Return "spectrum", "field" or "series" by what a quantity of a run extends over."""
+    if "wavenumber" in values.dims:
+        return "spectrum"
+    named = values.attrs.get("kind")
+    return named or ("field" if set(domain_dims(domain)) & set(values.dims) else "series")
+
+
+def quantities_of(data: "xr.Dataset", domain: Any, kinds: Sequence[str]) -> list[str]:
+    """Return the quantities of a run of these kinds, in its order."""
+    names = [str(name) for name in data.data_vars if name not in _NO_QUANTITIES]
+    timed = [name for name in names if {"time", "wavenumber"} & set(data[name].dims)]
+    return [name for name in timed if kind_of(data[name], domain) in kinds]
+
+
+def main_spectra(data: "xr.Dataset") -> list[str]:
+    """Return the spectra given by component, else all: the others are terms of a budget."""
+    spectra = quantities_of(data, None, ["spectrum"])
+    return [name for name in spectra if component_dims(data[name])] or spectra
+
+
+def component_dims(values: "xr.DataArray", domain: Any = None) -> list[str]:
+    """Return the dimensions along which a quantity has its components."""
+    other = (*_RUN_DIMS, *domain_dims(domain))
+    return [str(dim) for dim in values.dims if dim not in other]
+
+
+def component_names(values: "xr.DataArray", domain: Any = None) -> tuple[str, ...]:
+    """Return what results call the components: their coordinates' names; ("",) for a single one."""
+    dims = component_dims(values, domain)
+    if all(values.sizes[dim] == 1 for dim in dims):
+        return ("",)
+    named = [_names_along(values, dim) for dim in dims]
+    return tuple("_".join(names) for names in itertools.product(*named))
+
+
+def component_words(values: "xr.DataArray", domain: Any = None) -> dict[str, str]:
+    """Return each component in words, "upper layer", "layer 3": its name and its coordinate's."""
+    names, dims = component_names(values, domain), component_dims(values, domain)
+    if names == ("",) or len(dims) != 1:
+        return {name: name for name in names}
+    return words_of(names, values[dims[0]].attrs if dims[0] in values.coords else {}, dims[0])
+
+
+def words_of(names: Sequence[str], attributes: Mapping[str, Any], dim: str) -> dict[str, str]:
+    """Return names of a coordinate in words; its word is how its `long_name` begins."""
+    word = str(attributes.get("long_name", dim)).partition(",")[0]
+    return {n: (f"{word} {n}" if n.isdigit() else f"{n} {word}") if n else "" for n in names}
+
+
+def by_component(values: "xr.DataArray", domain: Any = None) -> NDArray:
+    """Return the values [member, component, ...], all other dimensions in their order."""
+    dims = component_dims(values, domain)
+    rest = [dim for dim in values.dims if dim not in (*dims, "member")]
+    if "member" not in values.dims:
+        values = values.expand_dims("member")
+    array = values.transpose("member", *dims, *rest).values
+    return array.reshape(len(array), -1, *array.shape[1 + len(dims) :])
+
+
+def components_of_system(system: AbstractSystem) -> dict[str, str]:
+    """Return the components of the system's drawn field, name → words; one without a name."""
+    for dim, (values, attributes) in system.coordinates().items():
+        if dim not in domain_dims(domain_of(system)) and len(values) > 1:
+            names = level_names(values, attributes)
+            return words_of(names, attributes, dim)
+    return {"": ""}
+
+
+def all_components(words: Mapping[str, str], before: str = "of") -> str:
+    """Return " of both layers", or another word `before`; nothing for a single component."""
+    if len(words) == 1:
+        return ""
+    noun = (
+        " ".join(next(iter(words.values())).replace(next(iter(words)), "").split()) or "component"
+    )
+    return f" {before} {'both' if len(words) == 2 else f'all {len(words)}'} {noun}s"
+
+
+def keyed(quantity: str, component: str) -> str:
+    """Return how a score names a quantity of a component: "enstrophy_spectrum_upper"."""
+    return f"{quantity}_{component}" if component else quantity
+
+
+def of_component(text: str, component: str) -> str:
+    """Return a head for a component's column or alternative text: "error, upper"."""
+    return f"{text}, {component}" if component else text
+
+
+def in_words(name: str) -> str:
+    """Return the name of a quantity in words: "kinetic energy spectrum"."""
+    return name.replace("_", " ")
+
+
+def with_units(text: str, units: str, power: str = "") -> str:
+    """Return "energy [10⁻³ m² s⁻²]" from CF `units` "m2 s-2"; dimensionless ones are not named."""
+    words = [power] if power else []
+    if units != DIMENSIONLESS:
+        words += [
+            (base := part.rstrip("-0123456789")) + part[len(base) :].translate(SUPERSCRIPTS)
+            for part in units.split()
+        ]
+    return f"{text} [{' '.join(words)}]" if words else text
+
+
+def _names_along(values: "xr.DataArray", dim: str) -> tuple[str, ...]:
+    if dim not in values.coords:
+        return tuple(str(index) for index in range(values.sizes[dim]))
+    return level_names(np.asarray(values[dim].values), values[dim].attrs)

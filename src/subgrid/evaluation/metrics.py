@@ -1,0 +1,121 @@
+"""What a metric is: it turns a run and its truth into scores, and says where it is not defined.
+
+A metric is one file, one class and one line in the registry. `subgrid.compare` asks it for scores
+of single runs and of models; tables, intervals, gains over a baseline and figures follow. Three
+kinds of base classes: a score of each run (`AbstractMetric`: how long it follows the truth), of a
+mean over runs (`AbstractMeanMetric`: the error of a mean spectrum) and of all runs of a network
+together (`AbstractDistance`: between distributions of values).
+"""
+
+import abc
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subgrid.evaluation.components import by_component, component_names, kind_of, quantities_of
+from subgrid.evaluation.intervals import Scores
+from subgrid.evaluation.starts import truth_beside
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Names = tuple[str, str]  # a quantity and one of its components
+
+
+class AbstractMetric(abc.ABC):
+    """A score of each run.
+
+    `kinds` of quantities it is for: "series", "spectrum", "field"; `best`: "low" (0 is perfect;
+    a gain is the share of the baseline's error that is gone), "high" (a gain is the ratio to the
+    baseline) or None (there is no gain). `against_start`: it compares a run with the truth from the
+    same state, so a run that blew up counts until then, and members that start in one trajectory
+    of the truth are drawn together. Otherwise only runs that survived are compared.
+    """
+
+    name: ClassVar[str]
+    long_name: ClassVar[str]
+    kinds: ClassVar[tuple[str, ...]]
+    best: ClassVar[str | None] = "low"
+    against_start: ClassVar[bool] = True
+
+    def units(self, units: str, data: "xr.Dataset") -> str:
+        """Return the units of a score of a quantity with CF `units`."""
+        return units
+
+    def quantities(self, truth: "xr.Dataset", domain: Any) -> list[str]:
+        """Return the quantities of the truth that the metric is for."""
+        return quantities_of(truth, domain, self.kinds)
+
+    def undefined(self, name: str, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> str:
+        """Return why there is no score of a quantity, or nothing if there is one."""
+        for data, whose in ((run, "run"), (truth, "truth")):
+            if name not in data:
+                return f"the {whose} has no {name}"
+        wanted = f"{' or '.join(self.kinds)}, not for a {kind_of(truth[name], domain)}"
+        return "" if kind_of(truth[name], domain) in self.kinds else f"it is for a {wanted}"
+
+    @abc.abstractmethod
+    def of_runs(self, name: str, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> Scores:
+        """Return the score of each run [member, component]; `truth`: member by member."""
+
+    def __call__(
+        self, run: "xr.Dataset", truth: "xr.Dataset", domain: Any = None
+    ) -> "xr.DataArray":
+        """Return the scores of one dataset of runs [quantity, member, component].
+
+        Empty where the metric is for none of the quantities.
+        """
+        import xarray as xr
+
+        if self.against_start:
+            truth = truth_beside(run, truth)
+        found = {
+            name: xr.DataArray(
+                self.of_runs(name, run, truth, domain),
+                dims=("member", "component"),
+                coords={"component": list(component_names(truth[name], domain))},
+            )
+            for name in self.quantities(truth, domain)
+            if not self.undefined(name, run, truth, domain)
+        }
+        if not found:
+            return xr.DataArray(np.zeros((0, 0, 0)), dims=("quantity", "member", "component"))
+        scores = xr.concat(list(found.values()), "quantity", join="outer")
+        return scores.assign_coords(quantity=list(found)).rename(self.name)
+
+
+class AbstractMeanMetric(AbstractMetric):
+    """A score of means over members: `distance` of the mean `features` of runs and of the truth."""
+
+    against_start = False
+    has_floor: ClassVar[bool] = False  # whether `distance` to the truth is that of a perfect model
+
+    def features(self, name: str, data: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> NDArray:
+        """Return what means are taken of [member, component, ...]."""
+        return by_component(data[name], domain)
+
+    @abc.abstractmethod
+    def distance(self, ours: NDArray, theirs: NDArray, truth: "xr.Dataset") -> Scores:
+        """Return the score of mean features [..., feature] against those of the truth."""
+
+    def of_runs(self, name: str, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> Scores:
+        """Return the score of each run, by itself, against the truth's from the same state."""
+        ours, theirs = (self.features(name, data, truth, domain) for data in (run, truth))
+        return self.distance(ours, theirs, truth)
+
+
+class AbstractDistance(abc.ABC):
+    """A score of all runs of a network together, without an interval.
+
+    `compares`: whether it is a distance, so that 1 - distance/distance of the baseline is a
+    similarity to the truth (Ross et al. 2023).
+    """
+
+    name: ClassVar[str]
+    long_name: ClassVar[str]
+    compares: ClassVar[bool] = True
+
+    @abc.abstractmethod
+    def of_all(self, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> dict[Names, float]:
+        """Return the scores of all members of a run by quantity and component."""

@@ -1,0 +1,207 @@
+"""The table of scores as a dataset: how it is put together, and what is read from it."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subgrid.evaluation.intervals import Interval, ratio
+from subgrid.evaluation.survival import BlowUp
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+END = ("estimate", "low", "high")
+_DIMS = ("pair", "model", "network", "member", "quantity", "component", "end")
+
+
+class Cells:
+    """Collects the numbers of a table, one cell or one array of cells at a time."""
+
+    def __init__(self) -> None:
+        self._cells: dict[str, list[tuple[dict[str, str], tuple[str, ...], NDArray]]] = {}
+        self._attributes: dict[str, dict[str, Any]] = {}
+        self.undefined: dict[str, dict[str, str]] = {}  # metric → quantity → why
+
+    def describe(self, variable: str, **attributes: Any) -> None:
+        """Set attributes of a variable."""
+        self._attributes.setdefault(variable, {}).update(attributes)
+
+    def put(self, variable: str, values: Any, dims: tuple[str, ...] = (), **place: str) -> None:
+        """Put values of a variable [*dims] in their place: the model, quantity, ..."""
+        cell = place, dims, np.asarray(values, np.float64)
+        self._cells.setdefault(variable, []).append(cell)
+
+    def dataset(self, attributes: Mapping[str, Any]) -> "xr.Dataset":
+        """Return the table; NaN where nothing was put."""
+        import xarray as xr
+
+        labels = {
+            dim: list(dict.fromkeys(place[dim] for place in self._places() if dim in place))
+            for dim in _DIMS
+        }
+        sizes = {dim: len(found) for dim, found in labels.items() if found} | {"end": len(END)}
+        for _, dims, values in self._every():
+            for dim, size in zip(dims, values.shape, strict=True):
+                sizes[dim] = max(sizes.get(dim, 0), size)
+        variables = {}
+        for name, cells in self._cells.items():
+            used = {dim for place, dims, _ in cells for dim in (*place, *dims)}
+            order = [dim for dim in _DIMS if dim in used]
+            array = np.full([sizes[dim] for dim in order], np.nan)
+            for place, dims, values in cells:
+                index = [
+                    labels[dim].index(place[dim]) if dim in place else slice(sizes[dim])
+                    for dim in order
+                ]
+                for axis, dim in enumerate(order):
+                    if dim in dims:
+                        index[axis] = slice(values.shape[dims.index(dim)])
+                array[tuple(index)] = values
+            variables[name] = (order, array, self._attributes.get(name, {}))
+        coordinates = {dim: found for dim, found in labels.items() if found} | {"end": list(END)}
+        return xr.Dataset(variables, coordinates, {**attributes, "undefined": self.undefined})
+
+    def _every(self) -> Iterator[tuple[dict[str, str], tuple[str, ...], NDArray]]:
+        for cells in self._cells.values():
+            yield from cells
+
+    def _places(self) -> Iterator[dict[str, str]]:
+        return (place for place, _, _ in self._every())
+
+
+def models(table: "xr.Dataset") -> list[str]:
+    """Return the names of the models."""
+    return [str(name) for name in table["model"].values]
+
+
+def interval(table: "xr.Dataset", variable: str, **place: str) -> Interval:
+    """Return an estimate with its interval, say of "rmse_mean"; NaN where the table has none."""
+    level = float(table.attrs["level"])
+    if not has(table, variable, **place):
+        return Interval(float("nan"), float("nan"), float("nan"), level)
+    return Interval(*(float(x) for x in table[variable].sel(place).values), level)
+
+
+def value(table: "xr.Dataset", variable: str, **place: str) -> float:
+    """Return one number of the table, NaN where it has none."""
+    return float(table[variable].sel(place)) if has(table, variable, **place) else float("nan")
+
+
+def has(table: "xr.Dataset", variable: str, **place: str) -> bool:
+    """Return whether the table has such a variable with such a place."""
+    return variable in table and all(label in table[dim].values for dim, label in place.items())
+
+
+def components(table: "xr.Dataset", variable: str, quantity: str) -> list[str]:
+    """Return the components of a quantity that some model has a score of, in their order."""
+    words = dict(table.attrs["components"])[quantity]
+    return list(words) if has(table, variable, quantity=quantity) else []
+
+
+def words(table: "xr.Dataset", quantity: str) -> dict[str, str]:
+    """Return the components of a quantity with how each is called: "upper layer"."""
+    return dict(table.attrs["components"])[quantity]
+
+
+def ran(table: "xr.Dataset", model: str) -> NDArray[np.bool_]:
+    """Return which runs [network, member] of a model there are."""
+    found = np.isfinite(table["blow_up_step"].sel(model=model).values)
+    return found[found.any(axis=1)][:, found.any(axis=0)]
+
+
+def scored(table: "xr.Dataset", model: str) -> NDArray[np.bool_]:
+    """Return which runs [network, member] of a model are compared."""
+    shape = ran(table, model).shape
+    return table["scored"].sel(model=model).values[: shape[0], : shape[1]] == 1
+
+
+def of_runs(table: "xr.Dataset", variable: str, model: str, **place: str) -> NDArray[np.float64]:
+    """Return the score of every run of a model [network, member]."""
+    networks, members = ran(table, model).shape
+    return table[variable].sel(model=model, **place).values[:networks, :members]
+
+
+def blow_ups(table: "xr.Dataset", model: str) -> tuple[BlowUp, ...]:
+    """Return the runs of a model that blew up."""
+    steps = table["blow_up_step"].sel(model=model).values
+    times, units = table["blow_up_time"].sel(model=model).values, table.attrs["time_units"]
+    return tuple(
+        BlowUp(int(n), int(m), int(steps[n, m]), float(times[n, m]), units)
+        for n, m in np.argwhere(steps >= 0)
+    )
+
+
+def remark(table: "xr.Dataset", model: str) -> str:
+    """Return what is to be said of the training of a model, often nothing."""
+    return table.attrs.get("remarks", {}).get(model, "")
+
+
+def remaining(table: "xr.Dataset", metric: str, model: str, quantity: str, part: str) -> Interval:
+    """Return an error relative to the baseline's; 1 of the baseline itself."""
+    if model == table.attrs["baseline"]:
+        nan = float("nan")
+        itself = 1.0 if scored(table, model).any() else nan
+        return Interval(itself, nan, nan, float(table.attrs["level"]))
+    place = {"model": model, "quantity": quantity, "component": part}
+    gain, low, high, level = interval(table, f"{metric}_gain", **place)
+    return Interval(1 - gain, 1 - high, 1 - low, level)
+
+
+def common_floor(table: "xr.Dataset", metric: str, quantity: str, component: str) -> float:
+    """Return the sampling floor of the models of which most members are scored; NaN without one."""
+    if not has(table, f"{metric}_floor", quantity=quantity, component=component):
+        return float("nan")
+    floors = table[f"{metric}_floor"].sel(quantity=quantity, component=component).values
+    return float(floors[np.isfinite(floors)].min()) if np.isfinite(floors).any() else float("nan")
+
+
+def similarities(table: "xr.Dataset", model: str) -> dict[tuple[str, str], float]:
+    """Return the similarities of a model to the truth, by quantity and component."""
+    return _cells(table["similarity"].sel(model=model)) if "similarity" in table else {}
+
+
+def relative_errors(table: "xr.Dataset", model: str) -> dict[str, float]:
+    """Return the errors of a model in units of the truth, means over networks."""
+    if "relative_error" not in table:
+        return {}
+    cells = table["relative_error"].sel(model=model)
+    return {quantity: number for (quantity, _), number in _cells(cells.mean("network")).items()}
+
+
+def _cells(cells: "xr.DataArray") -> dict[tuple[str, str], float]:
+    """Return the numbers of [quantity, component] that were put there, in the order of the list."""
+    quantities, parts = cells["quantity"].values, cells["component"].values
+    wanted = cells.attrs.get("cells")
+    known = (
+        [tuple(pair) for pair in wanted]
+        if wanted
+        else [
+            (q, c)
+            for q in quantities
+            for c in parts
+            if np.isfinite(cells.sel(quantity=q, component=c))
+        ]
+    )
+    return {(q, c): float(cells.sel(quantity=q, component=c)) for q, c in known}
+
+
+def rank_key(table: "xr.Dataset", metric: str, model: str, quantity: str, part: str) -> tuple:
+    """Return what ranks a model: how many runs blew up, then its score of a component."""
+    score = value(
+        table, f"{metric}_mean", model=model, quantity=quantity, component=part, end="estimate"
+    )
+    return len(blow_ups(table, model)), np.inf if np.isnan(score) else score
+
+
+def cost(table: "xr.Dataset", model: str) -> float:
+    """Return the cost per step relative to the baseline, NaN where it was not timed."""
+    return value(table, "cost", model=model)
+
+
+def relative_floor(table: "xr.Dataset", metric: str, quantity: str, component: str) -> float:
+    """Return the sampling floor over the error of the baseline."""
+    place = {"model": table.attrs["baseline"], "quantity": quantity, "component": component}
+    alone = interval(table, f"{metric}_mean", **place).estimate
+    return float(ratio(np.array(common_floor(table, metric, quantity, component)), np.array(alone)))
