@@ -371,9 +371,9 @@ class TwoLayerQG(AbstractSystem):
         """Return q, or S of a forcing."""
         return state.q
 
-    def values(self, fields: NDArray) -> dict[str, NDArray]:
+    def values(self, fields: NDArray, background: bool = True) -> dict[str, NDArray]:
         """Return values of q, velocities, their squares and vorticity; see `qg_quantities`."""
-        return qg_quantities.values(self, fields)
+        return qg_quantities.values(self, fields, background)
 
     def eddy_values(self, fields: NDArray) -> dict[str, NDArray]:
         """Return the same with the velocities of the eddies alone."""
