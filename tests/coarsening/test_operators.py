@@ -180,8 +180,9 @@ def test_states_keep_structure_dtype_and_leading_axes():
 
 
 def test_registry_builds_every_operator():
-    assert COARSENERS.names() == ["operator1", "operator2", "operator3", "staggered-mean"]
-    for name, operator in zip(COARSENERS.names()[:3], OPERATORS, strict=True):
+    names = ["operator1", "operator2", "operator3", "staggered-mean", "kept-variables"]
+    assert COARSENERS.names() == names
+    for name, operator in zip(names[:3], OPERATORS, strict=True):
         assert COARSENERS.get(name) is operator
     assert all(line for _, line in COARSENERS.describe())
 

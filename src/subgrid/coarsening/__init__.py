@@ -15,7 +15,9 @@ from subgrid.coarsening.forcing import (
 )
 from subgrid.coarsening.operators import (
     AbstractCoarsener,
+    AbstractGridCoarsener,
     AbstractSpectralCoarsener,
+    KeptVariables,
     Operator1,
     Operator2,
     Operator3,
@@ -31,14 +33,17 @@ COARSENERS = Registry(
         "operator2": Operator2,
         "operator3": Operator3,
         "staggered-mean": StaggeredMean,
+        "kept-variables": KeptVariables,
     },
 )
 
 __all__ = [
     "COARSENERS",
     "AbstractCoarsener",
+    "AbstractGridCoarsener",
     "AbstractSpectralCoarsener",
     "AbstractTarget",
+    "KeptVariables",
     "Operator1",
     "Operator2",
     "Operator3",

@@ -11,11 +11,14 @@ from typing import Any
 
 import equinox as eqx
 import jax
-from jaxtyping import PyTree
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, PyTree
 
 from subgrid.coarsening.forcing import coarse_state_and_forcing
 from subgrid.coarsening.operators import AbstractCoarsener
 from subgrid.numbers import time_step, whole_number
+from subgrid.systems import AbstractSystem
 
 
 class AbstractTarget(eqx.Module):
@@ -28,7 +31,12 @@ class AbstractTarget(eqx.Module):
 
     @abc.abstractmethod
     def __call__(
-        self, fine: Any, coarse: Any, coarsener: AbstractCoarsener, state: PyTree
+        self,
+        fine: AbstractSystem,
+        coarse: AbstractSystem,
+        coarsener: AbstractCoarsener,
+        state: PyTree,
+        time: ArrayLike = 0.0,
     ) -> tuple[PyTree, PyTree]:
         """Return C x and S; raises ShapeError for a state that is not on the fine grid."""
 
@@ -37,10 +45,15 @@ class TendencyDefect(AbstractTarget):
     """S = C[f(x)] - f_c(C x), the difference of two tendencies: `coarse_state_and_forcing`."""
 
     def __call__(
-        self, fine: Any, coarse: Any, coarsener: AbstractCoarsener, state: PyTree
+        self,
+        fine: AbstractSystem,
+        coarse: AbstractSystem,
+        coarsener: AbstractCoarsener,
+        state: PyTree,
+        time: ArrayLike = 0.0,
     ) -> tuple[PyTree, PyTree]:
         """Return C x and S, to be added to the coarse tendency."""
-        return coarse_state_and_forcing(fine, coarse, coarsener, state)
+        return coarse_state_and_forcing(fine, coarse, coarsener, state, time)
 
 
 def _substeps(count: Any) -> int:
@@ -63,19 +76,25 @@ class StepDefect(AbstractTarget):
         return f"to be added, times dt, after a step of dt = {self.dt:g}"
 
     def __call__(
-        self, fine: Any, coarse: Any, coarsener: AbstractCoarsener, state: PyTree
+        self,
+        fine: AbstractSystem,
+        coarse: AbstractSystem,
+        coarsener: AbstractCoarsener,
+        state: PyTree,
+        time: ArrayLike = 0.0,
     ) -> tuple[PyTree, PyTree]:
         """Return C x and S, to be added, times dt, after a coarse step."""
-        return coarse_state_and_defect(fine, coarse, coarsener, state, self.dt, self.substeps)
+        return coarse_state_and_defect(fine, coarse, coarsener, state, self.dt, self.substeps, time)
 
 
 def coarse_state_and_defect(
-    fine: Any,
-    coarse: Any,
+    fine: AbstractSystem,
+    coarse: AbstractSystem,
     coarsener: AbstractCoarsener,
     state: PyTree,
     dt: float,
     substeps: int = 1,
+    time: ArrayLike = 0.0,
 ) -> tuple[PyTree, PyTree]:
     """Return C x and S = [C T_f(x) - T_c(C x)]/dt: what to add, per time, after a coarse step.
 
@@ -87,11 +106,12 @@ def coarse_state_and_defect(
 
     In float32 S carries a rounding error of about 1e-4 of itself (256² to 64²).
     """
-    seen = coarsener(state)
+    seen, start = coarsener(state), jnp.asarray(time)
 
-    def substep(x: PyTree, _: None) -> tuple[PyTree, None]:
-        return fine.advance(x, dt / substeps), None
+    def substep(x: PyTree, done: Array) -> tuple[PyTree, None]:
+        outside = fine.forcing_at(start + done * (dt / substeps))
+        return fine.advance(x, dt / substeps, outside), None  # type: ignore[attr-defined]
 
-    later, _ = jax.lax.scan(substep, state, None, length=substeps)
-    exact, resolved = coarsener(later), coarse.advance(seen, dt)
+    later, _ = jax.lax.scan(substep, state, jnp.arange(substeps))
+    exact, resolved = coarsener(later), coarse.advance(seen, dt, coarse.forcing_at(start))  # type: ignore[attr-defined]
     return seen, jax.tree.map(lambda a, b: (a - b) / dt, exact, resolved)

@@ -5,17 +5,15 @@ Signs, the trap of this field: S is the correction, to be ADDED to the coarse te
 C[u q] - ū q̄, and S is minus its divergence.
 """
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
 from subgrid.coarsening.operators import AbstractCoarsener, AbstractSpectralCoarsener
-from subgrid.errors import ShapeError
 from subgrid.grids import PeriodicGrid
-from subgrid.systems import AbstractSystem
+from subgrid.systems import AbstractSystem, TwoLayerQG
 
 
 class SubgridFlux(eqx.Module):
@@ -26,14 +24,19 @@ class SubgridFlux(eqx.Module):
 
 
 def subgrid_forcing(
-    fine: AbstractSystem, coarse: AbstractSystem, coarsener: AbstractCoarsener, state: PyTree
+    fine: AbstractSystem,
+    coarse: AbstractSystem,
+    coarsener: AbstractCoarsener,
+    state: PyTree,
+    time: ArrayLike = 0.0,
 ) -> PyTree:
     """Return S = C[f(x)] - f_c(C x): what to ADD to the coarse tendency.
 
-    f, f_c: the tendencies of the fine and the coarse system, without small-scale filters; x =
-    `state` on the fine grid; C = `coarsener`. S is like a coarse state, in its units per second
-    (QG: `q[level, y, x]`, 1/s²). With it the coarse tendency at C x equals the coarsened fine one.
-    Pure and without arrays of its own: jit and vmap it freely.
+    f, f_c: the tendencies of the fine and the coarse system, without small-scale filters, each
+    driven as its system is at `time`; x = `state` of the fine system; C = `coarsener`. S is like a
+    coarse state, in its units per second (QG: `q[level, y, x]`, 1/s²). With it the coarse tendency
+    at C x equals the coarsened fine one. Pure and without arrays of its own: jit and vmap it
+    freely.
 
     Both systems must have the constants of the model that made `state`: make the coarse one with
     `fine.at((ny, nx))`. (The generator of Otness, Zanna & Bruna 2025 used eddy constants for
@@ -41,32 +44,39 @@ def subgrid_forcing(
     layer.)
 
     The difference of two tendencies loses digits; docs/coarsening.md has the error of float32.
-    Raises ShapeError if a system is not on the coarsener's grid.
+    Raises ShapeError if a system is not one that the coarsener connects.
     """
-    return coarse_state_and_forcing(fine, coarse, coarsener, state)[1]
+    return coarse_state_and_forcing(fine, coarse, coarsener, state, time)[1]
 
 
 def coarse_state_and_forcing(
-    fine: AbstractSystem, coarse: AbstractSystem, coarsener: AbstractCoarsener, state: PyTree
+    fine: AbstractSystem,
+    coarse: AbstractSystem,
+    coarsener: AbstractCoarsener,
+    state: PyTree,
+    time: ArrayLike = 0.0,
 ) -> tuple[PyTree, PyTree]:
     """Return C x and S (see `subgrid_forcing`), both for little more than the price of S.
 
     Where the systems step spectra and C multiplies them, nothing is transformed to the fine grid
     and back: a third less time than by the definition, the same but for rounding.
     """
-    _check_grids(fine, coarse, coarsener)
+    coarsener.check_systems(fine, coarse)
+    outside, inside = fine.forcing_at(jnp.asarray(time)), coarse.forcing_at(jnp.asarray(time))
     if not (fine.evolves_spectra and isinstance(coarsener, AbstractSpectralCoarsener)):
         seen = coarsener(state)
-        exact, resolved = coarsener(fine.tendency(state)), coarse.tendency(seen)
+        exact, resolved = coarsener(fine.tendency(state, outside)), coarse.tendency(seen, inside)
         return seen, jax.tree.map(jnp.subtract, exact, resolved)
     evolved = fine.to_evolved(state)
     seen = coarsener.coarsen_spectrum(evolved)
-    exact = coarsener.coarsen_spectrum(fine.evolved_tendency(evolved))
-    missing = jax.tree.map(jnp.subtract, exact, coarse.evolved_tendency(seen))
+    exact = coarsener.coarsen_spectrum(fine.evolved_tendency(evolved, outside))
+    missing = jax.tree.map(jnp.subtract, exact, coarse.evolved_tendency(seen, inside))
     return coarse.to_state(seen), coarse.to_state(missing)
 
 
-def subgrid_flux(fine: Any, coarse: Any, coarsener: AbstractCoarsener, state: Any) -> SubgridFlux:
+def subgrid_flux(
+    fine: TwoLayerQG, coarse: TwoLayerQG, coarsener: AbstractCoarsener, state: PyTree
+) -> SubgridFlux:
     """Return C[(u + U) q] - (ū + U) q̄ and C[v q] - v̄ q̄ of two-layer QG, m/s².
 
     u, v: eddy velocities [level, y, x]; U: the background flow; bars belong to the coarse system at
@@ -74,9 +84,9 @@ def subgrid_flux(fine: Any, coarse: Any, coarsener: AbstractCoarsener, state: An
     the background PV gradient and the drag cancel, and S = -∇·flux to rounding, provided both
     systems have the same constants and do not dealias. For operator 3 it holds only approximately.
 
-    `fine`, `coarse`: `subgrid.systems.TwoLayerQG`. Raises ShapeError as `subgrid_forcing` does.
+    Raises ShapeError as `subgrid_forcing` does.
     """
-    _check_grids(fine, coarse, coarsener)
+    coarsener.check_systems(fine, coarse)
     exact = coarsener(SubgridFlux(*fine.advective_flux(state)))
     resolved = SubgridFlux(*coarse.advective_flux(coarsener(state)))
     return jax.tree.map(jnp.subtract, exact, resolved)
@@ -96,16 +106,3 @@ def flux_divergence(flux: SubgridFlux, grid: PeriodicGrid) -> Float[Array, "*bat
     across = jnp.broadcast_to(jnp.asarray(grid.l[:, None], real), hat_y.shape)
     hat = 1j * (along * hat_x + across * hat_y)
     return jnp.fft.irfft2(hat, s=grid.shape).astype(flux.x.dtype)
-
-
-def _check_grids(fine: Any, coarse: Any, coarsener: AbstractCoarsener) -> None:
-    """Raise ShapeError unless both systems live on the grids that the coarsener connects."""
-    for word, system, grid in (
-        ("fine", fine, coarsener.fine_grid),
-        ("coarse", coarse, coarsener.coarse_grid),
-    ):
-        if system.grid != grid:
-            raise ShapeError(
-                f"the {word} system lives on {system.grid}, but the coarsener's {word} grid is "
-                f"{grid}"
-            )

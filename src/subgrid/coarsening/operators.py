@@ -13,7 +13,7 @@ doi:10.1029/2022MS003258. With κ² = k² + l² and Δ the coarse cell:
 """
 
 import abc
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, PyTree
 from numpy.typing import NDArray
 
 from subgrid.computing import promoting
-from subgrid.errors import ShapeError
+from subgrid.errors import ConfigError, ShapeError
 from subgrid.grids import (
     PeriodicGrid,
     exponential_filter,
@@ -31,20 +31,65 @@ from subgrid.grids import (
     truncate_spectrum,
     upscale,
 )
+from subgrid.systems import AbstractSystem
 
 _GAUSSIAN_CELLS = 2.0  # in Operator2: twice the coarse cell is the shortest resolved wave
 
 
 class AbstractCoarsener(eqx.Module):
-    """A linear map from states on `fine_grid` to states on `coarse_grid`.
+    """A linear map from the states of a fine system to those of a coarse one.
 
-    Calling it maps every array [..., Y, X] of a PyTree (a state, a tendency, a flux) to
-    [..., y, x] of the same dtype and units; other axes are left alone. A coarsener holds no arrays,
-    so it is a constant under `jit` and unchanged by `vmap`. It preserves domain means and knows
-    nothing about any equation. `positions`: where on the grid the fields that it takes sit.
+    Calling it maps a state, or a tendency, to one of the coarse system, of the same dtype and
+    units. A coarsener holds no arrays, so it is a constant under `jit` and unchanged by `vmap`. It
+    knows nothing about any equation. `positions`: where in a cell the fields that it takes sit.
     """
 
     positions: ClassVar[tuple[str, ...]] = ("centre",)
+
+    @classmethod
+    def between(cls, fine: AbstractSystem, coarse: AbstractSystem) -> "AbstractCoarsener":
+        """Return the map from the states of one system to those of another."""
+        return cls(fine.domain, coarse.domain)  # type: ignore[call-arg]
+
+    @abc.abstractmethod
+    def __call__(self, state: PyTree) -> PyTree:
+        """Return the state of the coarse system; raises ShapeError if it is not one of the fine."""
+
+    def refine(self, state: PyTree) -> PyTree:
+        """Return a state of the fine system, with no scales of its own, that coarsens to `state`.
+
+        Raises ConfigError for a map that cannot be reversed so.
+        """
+        raise ConfigError(f"{type(self).__name__} does not lead back to finer states")
+
+    def check_systems(self, fine: AbstractSystem, coarse: AbstractSystem) -> None:
+        """Raise ShapeError unless these are systems whose states the coarsener connects."""
+
+
+class KeptVariables(AbstractCoarsener):
+    """Keeps the variables `kept` of a state as they are and drops all others.
+
+    For systems whose coarse version has fewer scales: `between` keeps what the coarse one has. What
+    is dropped must be None by default in the class of the state.
+    """
+
+    kept: tuple[str, ...] = eqx.field(static=True)
+
+    @classmethod
+    def between(cls, fine: AbstractSystem, coarse: AbstractSystem) -> "KeptVariables":
+        """Return the map that keeps the variables of `coarse`."""
+        return cls(tuple(variable.name for variable in coarse.variables))
+
+    def __call__(self, state: PyTree) -> PyTree:
+        """Return the state without the variables that are dropped."""
+        return type(state)(**{name: getattr(state, name) for name in self.kept})
+
+
+class AbstractGridCoarsener(AbstractCoarsener):
+    """A coarsener from `fine_grid` to `coarse_grid`, two planes: every array [..., Y, X] to [y, x].
+
+    Other axes are left alone. It preserves domain means.
+    """
 
     fine_grid: eqx.AbstractVar[PeriodicGrid]
     coarse_grid: eqx.AbstractVar[PeriodicGrid]
@@ -66,6 +111,18 @@ class AbstractCoarsener(eqx.Module):
         self.check_shapes(state, self.coarse_grid.shape, "the coarse grid")
         return jax.tree.map(lambda field: upscale(field, *self.fine_grid.shape), state)
 
+    def check_systems(self, fine: AbstractSystem, coarse: AbstractSystem) -> None:
+        """Raise ShapeError unless both systems live on the grids that the coarsener connects."""
+        for word, system, grid in (
+            ("fine", fine, self.fine_grid),
+            ("coarse", coarse, self.coarse_grid),
+        ):
+            if system.domain != grid:
+                raise ShapeError(
+                    f"the {word} system lives on {system.domain}, but the coarsener's {word} grid "
+                    f"is {grid}"
+                )
+
     def check_shapes(
         self, state: PyTree, shape: tuple[int, int] | None = None, what: str = "the fine grid"
     ) -> None:
@@ -83,7 +140,7 @@ class AbstractCoarsener(eqx.Module):
                 )
 
 
-def check_positions(system: Any, coarsener: AbstractCoarsener) -> None:
+def check_positions(system: AbstractSystem, coarsener: AbstractCoarsener) -> None:
     """Raise TypeError if a variable of `system` sits where the coarsener takes no fields.
 
     A fine cell's face lies on no coarse cell's, or at another place of it, unless its operator was
@@ -99,7 +156,7 @@ def check_positions(system: Any, coarsener: AbstractCoarsener) -> None:
             )
 
 
-class AbstractSpectralCoarsener(AbstractCoarsener):
+class AbstractSpectralCoarsener(AbstractGridCoarsener):
     """A coarsener that cuts the spectrum to the coarse grid and multiplies it.
 
         Cq = F⁻¹[ multiplier(k, l) q̂(k, l) / ρ² ]     for the wavenumbers of the coarse grid
@@ -184,7 +241,7 @@ class Operator2(AbstractSpectralCoarsener):
         return gaussian_filter(self.coarse_grid, _GAUSSIAN_CELLS)
 
 
-class Operator3(AbstractCoarsener):
+class Operator3(AbstractGridCoarsener):
     """Smooths on the fine grid with a Gaussian of one coarse cell, then averages over blocks.
 
         Cq = mean over ρ_y × ρ_x blocks of  F⁻¹[ exp(-(ρ_x² s_x² + ρ_y² s_y²)/24) q̂ ]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from subgrid.coarsening.operators import AbstractCoarsener, check_pair, check_whole_ratios
+from subgrid.coarsening.operators import AbstractGridCoarsener, check_pair, check_whole_ratios
 from subgrid.computing import promoting
 from subgrid.grids import PeriodicGrid, interpolate
 from subgrid.grids.staggered import (
@@ -19,7 +19,7 @@ from subgrid.grids.staggered import (
 )
 
 
-class StaggeredMean(AbstractCoarsener):
+class StaggeredMean(AbstractGridCoarsener):
     """Averages velocities over the faces of the coarse cells.
 
         ū = mean of u over the ρ_y fine faces that make the coarse cell's east face; v̄ likewise

@@ -43,7 +43,7 @@ def build_coarseners(
 
     with naming("coarse.operator"):
         operator = COARSENERS.get(config.coarse.operator)
-        made = tuple(operator(system.grid, coarse.grid) for coarse in coarse_systems)
+        made = tuple(operator.between(system, coarse) for coarse in coarse_systems)
         for coarsener in made:
             check_positions(system, coarsener)
         return made
@@ -99,7 +99,7 @@ def build_finer_system(
     coarse = build_online_system(config, coarse_system, variant)
     with naming(f"models.{model.name}"):
         fine = coarse.at((model.size * config.ny // config.truth.nx, model.size))
-        return fine, COARSENERS.get(config.coarse.operator)(fine.grid, coarse.grid)
+        return fine, COARSENERS.get(config.coarse.operator).between(fine, coarse)
 
 
 def build_model(system: Any, dt: float, closure: Any, coupling: str | None = None) -> Any:
