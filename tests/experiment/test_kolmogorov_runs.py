@@ -500,7 +500,7 @@ def test_a_dry_run_counts_every_run(source, monkeypatch):
     monkeypatch.setattr(plan, "timed", lambda call, at_once=1: 1.0)
     config = load_config(*source)
     stages = {stage.stage: stage for stage in plan.plan_run(config)}
-    networks = sum(len(config.labels_of(model)) for model in config.models)
+    networks = sum(len(model.labels(config)) for model in config.models)
     members = config.evaluation.members
     tried = 0 if config.calibration is None else 10 * config.calibration.members
     assert f"{networks * members + tried} free runs of 16 steps" in stages["evaluate"].work
