@@ -10,9 +10,6 @@ if TYPE_CHECKING:
     from subgrid.config.sections import VariantConfig
     from subgrid.config.settings import Config
 
-# arguments of systems that decide what a state is an array of; free runs cannot have others
-_OF_THE_DATA = ("nx", "ny", "length_x", "length_y", "domain_scale", "configuration", "dtype")
-
 
 def build_system(config: "Config") -> Any:
     """Return the fine system, the truth; raises ConfigError for constants it does not take."""
@@ -61,6 +58,9 @@ def build_online_system(
 
     Those of `variant`, one of evaluation.variants, come on top.
     """
+    from subgrid.systems import system_differences
+    from subgrid.systems.comparison import changes_the_flow
+
     changes = dict(config.evaluation.constants)
     key = "evaluation.constants"
     if variant is not None:
@@ -69,17 +69,15 @@ def build_online_system(
     if not changes:
         return coarse_system
     with naming(key):
-        if name := next((name for name in changes if name in coarse_system.diagnosing), None):
-            raise ConfigError(
-                f"{name!r} decides which flow a state is: truth and scores would speak of another "
-                "than the free runs. Set it in [truth.constants]."
-            )
-        if name := next((name for name in changes if name in _OF_THE_DATA), None):
-            raise ConfigError(
-                f"{name!r} is what the data were made with, and free runs start from them. Set it "
-                "in [truth] or [truth.constants]."
-            )
-        return coarse_system.at(coarse_system.domain.shape, **changes)
+        changed = coarse_system.at(coarse_system.domain.shape, **changes)
+        for name in system_differences(coarse_system, changed):
+            if changes_the_flow(coarse_system, name) or name in ("configuration", "dtype"):
+                raise ConfigError(
+                    f"{name!r} decides which flow a state is, and free runs start from the data: "
+                    "truth and scores would speak of another. Set it in [truth] or "
+                    "[truth.constants]."
+                )
+        return changed
 
 
 def build_model(system: Any, dt: float, closure: Any, coupling: str | None = None) -> Any:
