@@ -18,6 +18,7 @@ METRICS = Registry(
         "relative_error": "subgrid.evaluation.metric_relative:RelativeErrors",
         "decorrelation_time": "subgrid.evaluation.metric_lead:DecorrelationTime",
         "lasting": "subgrid.evaluation.metric_lead:Lasting",
+        "skilful_lead": "subgrid.evaluation.metric_horizon:SkilfulLead",
         "series_error": "subgrid.evaluation.metric_lead:SeriesError",
         "rmse": "subgrid.evaluation.metric_lead:LeadError",
         "mean_error": "subgrid.evaluation.metric_climate:MeanError",

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from subgrid.config import BASELINE, Candidate
 from subgrid.evaluation import (
     Calibration,
     Comparison,
@@ -29,9 +28,12 @@ from subgrid.evaluation import (
     score_record,
 )
 from subgrid.experiment.candidates import (
+    BASELINE,
+    Candidate,
     candidates,
     multiscale_pairs,
     paired_models,
+    trained,
 )
 from subgrid.experiment.curves import remarks
 from subgrid.experiment.folder import RunFolder
@@ -67,7 +69,7 @@ def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
     found = candidates(folder, test.system)
     test.write_reference(progress)
     _calibrate(folder, progress, workers)
-    searched = candidates(folder, test.system, folder.config.searched())
+    searched = [one for model in folder.config.searched() for one in trained(folder, model)]
     works: list[Any] = [partial(test.write_scores, candidate) for candidate in found]
     works += [partial(test.write_online, candidate) for candidate in searched]
     workers.do(works, progress)
@@ -202,9 +204,8 @@ def _calibrate(folder: RunFolder, progress: Progress, workers: Workers) -> None:
         return
     validation = HeldOut(folder, "validation", folder.evaluation / CALIBRATION)
     validation.write_reference(progress)
-    found = candidates(folder, validation.system, config.calibrated())
-    alone = Candidate(BASELINE, BASELINE, None, config.baseline)
-    works: list[Any] = [partial(validation.write_online, alone)]
+    found = [one for model in config.calibrated() for one in trained(folder, model)]
+    works: list[Any] = [partial(validation.write_online, Candidate(BASELINE, BASELINE, None))]
     works += [partial(validation.write_scores, candidate) for candidate in found]
     workers.do(works, progress)
 
