@@ -8,14 +8,13 @@ import pytest
 
 from subgrid.config import (
     build_coarse_systems,
-    build_network,
     build_system,
     build_target,
     check_builds,
     config_from_dict,
     load_config,
 )
-from subgrid.config.sections import Coupling
+from subgrid.config.kinds import Coupling
 from subgrid.errors import ConfigError
 from subgrid.provenance import config_hash
 from subgrid.stepping import COUPLINGS
@@ -162,7 +161,7 @@ def test_a_coupling_is_for_systems_that_take_steps_of_their_own():
     def couplings():
         config = config_from_dict(tables)
         check_builds(config)
-        return [config.coupling_of(model) for model in config.models[-2:]]
+        return [model.coupling_in(config) for model in config.models[-2:]]
 
     assert couplings() == [None, "project-after"]
     learned["coupling"] = "add-within"
@@ -221,7 +220,7 @@ def test_networks_see_the_vorticity_and_predict_a_streamfunction():
     coarse = build_coarse_systems(config, build_system(config))[0]
     models = {model.name: model for model in config.learned()}
     for name, channels in (("large-clean", (3, 2)), ("large-streamfunction", (3, 1))):
-        stacked = build_network(config, models[name], coarse, jax.random.key(0))
+        stacked = models[name].network(config, coarse, jax.random.key(0))
         assert (stacked.in_channels, stacked.out_channels) == channels
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from subgrid.config import (
     build_coarse_systems,
-    build_network,
     build_system,
     check_builds,
     config_from_dict,
@@ -133,8 +132,8 @@ def test_a_multiscale_model_may_have_scales_that_the_data_lack():
     cascade, stacked = config.learned()
     assert cascade.scales(config.coarse) == (12, 8, 6)
     assert stacked.scales(config.coarse) == (12,)
-    network = build_network(
-        config, cascade, build_coarse_systems(config, build_system(config))[0], jax.random.key(0)
+    network = cascade.network(
+        config, build_coarse_systems(config, build_system(config))[0], jax.random.key(0)
     )
     assert network.sizes == (12, 8, 6)
     assert "sizes" not in load_config(SMALLEST).to_dict()["models"][2]  # keys of older runs hold
@@ -214,7 +213,7 @@ def test_the_flux_form_is_refused_for_a_system_that_has_none(monkeypatch):
 
     monkeypatch.setattr(fits, "build_system", lambda config: Still(config.truth.nx))
     config = load_config(SMALLEST, overrides=["data.store_flux=true", "truth.system=mine:Still"])
-    with pytest.raises(ConfigError, match=r"data\.store_flux: .*two-layer QG.*'mine:Still'"):
+    with pytest.raises(ConfigError, match=r"data\.store_flux: .*`advective_flux`.*'mine:Still'"):
         check_builds(config)
 
 
@@ -238,7 +237,7 @@ def test_networks_are_built_for_their_inputs():
     coarse = build_coarse_systems(config, build_system(config))[0]
     found = {}
     for model in config.learned():
-        network = build_network(config, model, coarse, jax.random.key(0))
+        network = model.network(config, coarse, jax.random.key(0))
         found[model.name] = network.in_channels, network.out_channels
     assert found == {"cascade": (4, 2), "stacked": (2, 2)}
 

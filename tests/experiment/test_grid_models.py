@@ -53,7 +53,7 @@ def test_a_finer_run_starts_from_the_coarse_state(tmp_path):
     tables = with_grids({"name": "fine", "size": 32})
     folder = run_experiment(config_from_dict(tables), tmp_path / "run", stages=("simulate",))
     test = HeldOut(folder, "test", folder.evaluation)
-    fine = next(c for c in candidates(folder, test.system) if c.grid is not None)
+    fine = next(c for c in candidates(folder, test.system) if c.entry.kind == "grid")
     setup = test._setup(fine)
     assert setup.states.q.shape[-2:] == (32, 32)
     whole = test._initial_states.q

@@ -186,15 +186,15 @@ def test_models_are_compared_with_what_they_stand_beside(combined):
 @pytest.mark.slow
 def test_a_finer_grid_starts_from_the_coarse_states_without_divergence(combined):
     test = HeldOut(combined, "test", combined.evaluation)
-    finer = [one for one in candidates(combined, test.system) if one.grid is not None]
-    assert [one.grid.size for one in finer] == [32, 64]
+    finer = [one for one in candidates(combined, test.system) if one.entry.kind == "grid"]
+    assert [one.entry.size for one in finer] == [32, 64]
     start = test._initial_states
     for one in finer:
         setup = test._setup(one)
         fine, states = setup.model.system, setup.states
-        assert states.u.shape == (2, one.grid.size, one.grid.size)
-        assert setup.plan.steps == one.grid.substeps * test.plan.steps
-        assert setup.model.dt == pytest.approx(combined.config.coarse_dt / one.grid.substeps)
+        assert states.u.shape == (2, one.entry.size, one.entry.size)
+        assert setup.plan.steps == one.entry.substeps * test.plan.steps
+        assert setup.model.dt == pytest.approx(combined.config.coarse_dt / one.entry.substeps)
         # speeds of order 5 over cells of 0.2 in single precision
         assert float(np.abs(jax.vmap(fine.divergence)(states)).max()) < 1e-3
         back = jax.vmap(setup.observer.coarse)(states)
@@ -500,7 +500,7 @@ def test_a_dry_run_counts_every_run(source, monkeypatch):
     monkeypatch.setattr(plan, "timed", lambda call, at_once=1: 1.0)
     config = load_config(*source)
     stages = {stage.stage: stage for stage in plan.plan_run(config)}
-    networks = sum(len(config.labels_of(model)) for model in config.models)
+    networks = sum(len(model.labels(config)) for model in config.models)
     members = config.evaluation.members
     tried = 0 if config.calibration is None else 10 * config.calibration.members
     assert f"{networks * members + tried} free runs of 16 steps" in stages["evaluate"].work

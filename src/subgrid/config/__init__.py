@@ -1,25 +1,23 @@
 """The config of an experiment: sections, presets, and the builders that turn names into objects."""
 
 from subgrid.config.builders import (
-    build_closure,
     build_coarse_systems,
     build_coarseners,
-    build_fine_tuning,
-    build_finer_system,
-    build_inputs,
     build_model,
-    build_network,
     build_online_system,
-    build_plan,
-    build_pretrained,
-    build_separated_network,
     build_system,
     build_target,
-    channels_of,
-    separated_channels,
     validity_of,
 )
 from subgrid.config.fits import check_builds
+from subgrid.config.kinds import (
+    BASELINE,
+    AbstractModelConfig,
+    Candidate,
+    PretrainedConfig,
+    Stepped,
+)
+from subgrid.config.learned import AdaptedConfig, LearnedConfig
 from subgrid.config.loading import (
     config_from_dict,
     config_to_toml,
@@ -33,59 +31,30 @@ from subgrid.config.loading import (
     read_toml,
 )
 from subgrid.config.names import check_names, own_packages, require_trusted_names
-from subgrid.config.sections import (
-    AdaptedConfig,
-    CalibrationConfig,
-    ClosureConfig,
-    CoarseConfig,
-    DataConfig,
-    EvaluationConfig,
-    FineTuneConfig,
-    GridConfig,
-    LearnedConfig,
-    NoClosureConfig,
-    PretrainedConfig,
-    SearchConfig,
-    SeparatedConfig,
-    TrainingConfig,
-    TruthConfig,
-    VariantConfig,
-)
+from subgrid.config.section import Parts, Section
+from subgrid.config.sections import VariantConfig
+from subgrid.config.separated import SeparatedConfig
 from subgrid.config.settings import Config
 
 __all__ = [
+    "BASELINE",
+    "AbstractModelConfig",
     "AdaptedConfig",
-    "CalibrationConfig",
-    "ClosureConfig",
-    "CoarseConfig",
+    "Candidate",
     "Config",
-    "DataConfig",
-    "EvaluationConfig",
-    "FineTuneConfig",
-    "GridConfig",
     "LearnedConfig",
-    "NoClosureConfig",
+    "Parts",
     "PretrainedConfig",
-    "SearchConfig",
+    "Section",
     "SeparatedConfig",
-    "TrainingConfig",
-    "TruthConfig",
+    "Stepped",
     "VariantConfig",
-    "build_closure",
     "build_coarse_systems",
     "build_coarseners",
-    "build_fine_tuning",
-    "build_finer_system",
-    "build_inputs",
     "build_model",
-    "build_network",
     "build_online_system",
-    "build_plan",
-    "build_pretrained",
-    "build_separated_network",
     "build_system",
     "build_target",
-    "channels_of",
     "check_builds",
     "check_names",
     "config_from_dict",
@@ -100,6 +69,5 @@ __all__ = [
     "read_source",
     "read_toml",
     "require_trusted_names",
-    "separated_channels",
     "validity_of",
 ]

@@ -2,29 +2,12 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from subgrid.config.sections import (
-    AdaptedConfig,
-    ClosureConfig,
-    GridConfig,
-    LearnedConfig,
-    NoClosureConfig,
-    PretrainedConfig,
-    SeparatedConfig,
-)
 from subgrid.numbers import shown
 
-_KINDS: dict[str, type[BaseModel]] = {
-    "none": NoClosureConfig,
-    "closure": ClosureConfig,
-    "learned": LearnedConfig,
-    "adapted": AdaptedConfig,
-    "pretrained": PretrainedConfig,
-    "grid": GridConfig,
-}
 _WORDS = {
     "Input should be ": "must be ",
     "greater than or equal to": "at least",
@@ -65,17 +48,16 @@ def _lines(problem: Any, root: type[BaseModel], tables: Mapping[str, Any]) -> li
         return [f"{key}: unknown key. {_known_keys(location, root)}"]
     if kind == "missing":
         return [f"{key}: missing; it has no default and must be given"]
-    if kind == "union_tag_not_found":
-        return [f"{key}.kind: missing; must be one of {', '.join(map(repr, _KINDS))}"]
-    if kind == "union_tag_invalid":
-        got = problem["ctx"]["tag"]
-        return [f"{key}.kind: got {got!r}; must be one of {', '.join(map(repr, _KINDS))}"]
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        got = f"got {problem['ctx']['tag']!r}" if kind == "union_tag_invalid" else "missing"
+        known = _sections(root.model_fields[str(location[0])].annotation)
+        return [f"{key}.kind: {got}; must be one of {', '.join(map(repr, known))}"]
     if kind in ("model_type", "dict_type"):
         return [f"{key}: got {shown(problem['input'])}; must be a table of settings"]
-    return told(key, problem)
+    return lines_of(key, problem)
 
 
-def told(key: str, problem: Any) -> list[str]:
+def lines_of(key: str, problem: Any) -> list[str]:
     """Return the lines for a problem that pydantic found with the value of a key."""
     if problem["type"] == "value_error":  # raised by our own checks, which name values themselves
         text = str(problem["ctx"]["error"])
@@ -138,16 +120,21 @@ def _entry(place: Any, part: Any) -> Any:
 
 def _known_keys(location: tuple, root: type[BaseModel]) -> str:
     section = root
-    for part in location[:-1]:
-        if part in _KINDS:
-            section = _KINDS[str(part)]
-        elif part == "separated":
-            section = SeparatedConfig
-        elif isinstance(part, str) and part in section.model_fields:
-            annotation = section.model_fields[part].annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                section = annotation
+    for place, part in enumerate(location[:-1]):
+        if part in section.model_fields:
+            inner = _sections(section.model_fields[part].annotation)
+            # of several kinds, the tag behind the number of the entry says which
+            tag = next((tag for tag in location[place + 1 :] if tag in inner), "")
+            section = inner.get(tag) or next(iter(inner.values()), section)
     known = [name for name in section.model_fields if name != "profile"]
     nearest = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
     hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
     return f"{hint}Known: {', '.join(known)}"
+
+
+def _sections(annotation: Any) -> dict[str, type[BaseModel]]:
+    """Return the sections that a value of this type may hold, by their kind, if they have one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        kind = annotation.model_fields.get("kind")
+        return {get_args(kind.annotation)[0] if kind else "": annotation}
+    return {k: v for part in get_args(annotation) for k, v in _sections(part).items()}

@@ -10,7 +10,6 @@ from typing import Any, TypeGuard
 import tomli_w
 from pydantic import ValidationError
 
-from subgrid.config.consistency import consistency_problems
 from subgrid.config.explain import explain
 from subgrid.config.names import require_trusted_names
 from subgrid.config.parsing import DEEPEST, NotTomlError, parsed
@@ -148,7 +147,7 @@ def config_from_dict(tables: Mapping[str, Any], label: str = "config") -> Config
     try:
         return Config(**tables)
     except ValidationError as error:
-        further = consistency_problems(Config.readable(tables))
+        further = Config.problems_between(tables)
         raise ConfigError(explain(error, Config, tables, label, further)) from None
 
 

@@ -1,31 +1,31 @@
 """The complete config of an experiment."""
 
 import contextlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, Strict, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, Strict, TypeAdapter, ValidationError, model_validator
 
-from subgrid.config.consistency import consistency_problems
-from subgrid.config.sections import (
-    AdaptedConfig,
-    AnyModelConfig,
-    CalibrationConfig,
-    CoarseConfig,
-    DataConfig,
-    EvaluationConfig,
-    LearnedConfig,
-    ModelConfig,
-    Name,
+from subgrid.config.calibration import CalibrationConfig
+from subgrid.config.kinds import (
+    ClosureConfig,
+    GridConfig,
+    NoClosureConfig,
     PretrainedConfig,
-    SearchConfig,
-    Section,
-    SeparatedConfig,
-    TrainingConfig,
-    TruthConfig,
-    merged_training,
 )
+from subgrid.config.learned import AdaptedConfig, LearnedConfig
+from subgrid.config.search import SearchConfig
+from subgrid.config.section import Name, Section
+from subgrid.config.sections import CoarseConfig, DataConfig, EvaluationConfig, TruthConfig
+from subgrid.config.separated import SeparatedConfig
+from subgrid.config.training import Trained, TrainingConfig
 from subgrid.config.values import Seed
+
+ModelConfig = Annotated[
+    NoClosureConfig | ClosureConfig | LearnedConfig | AdaptedConfig | PretrainedConfig | GridConfig,
+    Field(discriminator="kind"),
+]
 
 
 class Config(Section):
@@ -46,41 +46,94 @@ class Config(Section):
     training: TrainingConfig
     evaluation: EvaluationConfig
 
+    _lacks_models: bool = PrivateAttr(False)
+
     @model_validator(mode="after")
     def _sections_fit(self) -> "Config":
-        sections = {name: getattr(self, name) for name in type(self).model_fields}
-        problems = consistency_problems({**sections, "every_model": self.models})
+        problems = [line for check in self._all_checks() for line in check]
         if problems:
-            raise ValueError("\n".join(problems))
+            raise ValueError("\n".join(dict.fromkeys(problems)))
         return self
 
     @classmethod
-    def readable(cls, tables: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the sections of plain tables that can be read by themselves, by name.
+    def problems_between(cls, tables: Mapping[str, Any]) -> list[str]:
+        """Return what does not fit between the sections of plain tables that can be read."""
+        readable = cls._readable(tables)
+        problems: list[str] = []
+        for check in readable._all_checks():
+            with contextlib.suppress(AttributeError):  # it asks for a section that is not there
+                problems.extend(check)
+        return problems
 
-        `models` are the entries that can be; `every_model` is there if all can be.
-        """
-        found: dict[str, Any] = {}
+    @classmethod
+    def _readable(cls, tables: Mapping[str, Any]) -> "Config":
+        """Return the config of the sections, and models, that can be read by themselves."""
+        found, failed = {}, []
         for name, field in cls.model_fields.items():
-            if name not in tables:
-                found |= {} if field.is_required() else {name: field.get_default()}
-                continue
-            with contextlib.suppress(ValidationError):
-                kind = TypeAdapter(field.rebuild_annotation())
-                found[name] = kind.validate_python(tables[name])
-        if "models" in found:
-            return {**found, "every_model": found["models"]}
-        readable = []
-        entries = tables.get("models")
-        for entry in entries if isinstance(entries, list) else []:
-            with contextlib.suppress(ValidationError):
-                readable.append(TypeAdapter(ModelConfig).validate_python(entry))
-        return {**found, "models": tuple(readable)}
+            if name in tables:
+                try:
+                    kind = TypeAdapter(field.rebuild_annotation())
+                    found[name] = kind.validate_python(tables[name])
+                except ValidationError:
+                    failed.append(name)
+        if lacks_models := "models" not in found:
+            entries, kind = tables.get("models"), TypeAdapter(ModelConfig)
+            readable = []
+            for entry in entries if isinstance(entries, list) else []:
+                with contextlib.suppress(ValidationError):
+                    readable.append(kind.validate_python(entry))
+            found["models"] = tuple(readable)
+        config = cls.model_construct(**found)
+        config._lacks_models = lacks_models
+        for name in failed:
+            if name != "models":
+                config.__dict__.pop(name, None)  # no default stands in for it
+        return config
+
+    def sections(self) -> Iterator[tuple[str, Section]]:
+        """Yield every section with its key; entries of a list are called by their names."""
+        for name in type(self).model_fields:
+            value = self.__dict__.get(name)
+            if isinstance(value, Section):
+                yield name, value
+            elif isinstance(value, tuple):
+                yield from ((f"{name}.{entry.name}", entry) for entry in value)
+
+    def _all_checks(self) -> Iterator[Iterable[str]]:
+        for key, section in self.sections():
+            yield from section.checks(self, key)
+        yield self._model_names_differ()
+        yield self._one_is_alone()
+
+    def _model_names_differ(self) -> Iterator[str]:
+        for name, times in Counter(model.name for model in self.models).items():
+            if times > 1:
+                yield f"models: the name {name!r} is used {times} times; every model needs its own"
+
+    def _one_is_alone(self) -> Iterator[str]:
+        alone = sum(model.kind == "none" for model in self.every_model)
+        if alone != 1:
+            yield (
+                f'models: {alone} of kind "none"; exactly one is needed, since every closure is '
+                "compared with the coarse model alone"
+            )
+
+    @property
+    def every_model(self) -> tuple[ModelConfig, ...]:
+        """The models; AttributeError in a config that lacks some which could not be read."""
+        if self._lacks_models:
+            raise AttributeError("every_model")
+        return self.models
 
     @property
     def ny(self) -> int:
         """Number of cells of the fine grid along y."""
         return self.truth.nx if self.truth.ny is None else self.truth.ny
+
+    @property
+    def frame(self) -> float:
+        """Time from one frame of the truth to the next, in the unit of its step."""
+        return self.truth.save_every * self.truth.dt
 
     @property
     def coarse_shapes(self) -> tuple[tuple[int, int], ...]:
@@ -105,73 +158,59 @@ class Config(Section):
     @property
     def reference_stride(self) -> int:
         """Number of frames of the truth from one saved frame of a free run to the next."""
-        between = self.evaluation.save_every * self.coarse_dt
-        return round(between / (self.truth.save_every * self.truth.dt))
+        return round(self.evaluation.save_every * self.coarse_dt / self.frame)
 
     @property
     def steps_per_frame(self) -> int:
         """Number of steps of the coarse model from one frame of the data to the next."""
-        return round(self.truth.save_every * self.truth.dt / self.coarse_dt)
+        return round(self.frame / self.coarse_dt)
 
     @property
     def label(self) -> str:
         """Name of the experiment with its profile, as used for the default run folder."""
         return self.name if self.profile is None else f"{self.name}-{self.profile}"
 
+    def _of_kind(self, kind: str) -> tuple[Any, ...]:
+        return tuple(model for model in self.models if model.kind == kind)
+
     def learned(self) -> tuple[LearnedConfig, ...]:
         """Return the models that are trained."""
-        return tuple(model for model in self.models if isinstance(model, LearnedConfig))
+        return self._of_kind("learned")
 
     def pretrained(self) -> tuple[PretrainedConfig, ...]:
         """Return the models that come from bundles."""
-        return tuple(model for model in self.models if isinstance(model, PretrainedConfig))
+        return self._of_kind("pretrained")
+
+    def adapted(self) -> tuple[AdaptedConfig, ...]:
+        """Return the learned models that are changed after their training."""
+        return self._of_kind("adapted")
 
     def searched(self) -> tuple[LearnedConfig, ...]:
         """Return the models of the search, which are trained too."""
         return () if self.search is None else self.search.models(len(self.coarse.sizes))
 
-    def adapted(self) -> tuple[AdaptedConfig, ...]:
-        """Return the learned models that are changed after their training."""
-        return tuple(model for model in self.models if isinstance(model, AdaptedConfig))
-
     def calibrated(self) -> tuple[LearnedConfig, ...]:
         """Return the models of the calibration, one per model and level, which are trained too."""
         return () if self.calibration is None else tuple(c for _, _, c in self.calibration.tried())
 
-    def base_of(self, model: LearnedConfig | AdaptedConfig) -> LearnedConfig:
-        """Return the learned model that another one is made of; of a learned one that itself."""
-        if isinstance(model, LearnedConfig):
-            return model
-        return next(learned for learned in self.learned() if learned.name == model.of)
-
-    def labels_of(self, model: AnyModelConfig) -> tuple[str, ...]:
-        """Return what the networks of a model are called in files: its name, if it has none."""
-        if isinstance(model, LearnedConfig):
-            return model.trained_names()
-        if isinstance(model, AdaptedConfig):
-            return tuple(f"{model.name}-seed{i}" for i in range(self.base_of(model).seeds))
-        return (model.name,)
-
-    def coupling_of(self, model: AnyModelConfig) -> str | None:
-        """Return how the increment of a model enters the step; None for the system's own way."""
-        coupling = getattr(model, "coupling", None)
-        if coupling is None and isinstance(model, AdaptedConfig):
-            return self.base_of(model).coupling
-        return coupling
+    @property
+    def baseline(self) -> NoClosureConfig:
+        """The coarse model alone."""
+        return self._of_kind("none")[0]
 
     @property
     def trains(self) -> bool:
         """Whether anything is trained."""
-        return bool(self.learned() or self.separated or self.search or self.calibration)
+        return any(section.trainings(key) for key, section in self.sections())
 
-    def training_of(self, model: LearnedConfig | SeparatedConfig, stage: int = 0) -> TrainingConfig:
+    def training_of(self, model: Trained, stage: int = 0) -> TrainingConfig:
         """Return [training] with the changes that `model`, or one of its stages, asks for."""
-        return merged_training(self.training, model, stage)
+        return TrainingConfig(**{**self.training.model_dump(), **model.changes()[stage][1]})
 
-    def updates_of(self, model: LearnedConfig) -> tuple[int, ...]:
+    def updates_of(self, model: Trained) -> tuple[int, ...]:
         """Return the updates of each training of a model: one per network of a multiscale one."""
-        stages = len(model.networks) if model.arrangement == "multiscale" else 1
-        return tuple(self.training_of(model, stage).updates for stage in range(stages))
+        stages = range(len(model.changes()))
+        return tuple(self.training_of(model, stage).updates for stage in stages)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain lists, tables and numbers, without the unset ones."""

@@ -36,9 +36,9 @@ def model_card(
 
 def _what(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: int) -> str:
     config, truth = folder.config, folder.config.truth
-    base = config.base_of(model)
+    base = model.base(config)
     ny, nx = config.coarse_shapes[0]
-    made = f"\n- made of: {adaptation(model)}" if isinstance(model, AdaptedConfig) else ""
+    made = f"\n- made of: {model.facts(config)[model.name]}" if base is not model else ""
     return f"""\
 # {model.name}, seed {number}: closure for {truth.system} ({truth.configuration}), {nx} x {ny} cells
 
@@ -53,24 +53,11 @@ It maps the coarse state to the subgrid forcing, which is {_use(folder, model)}.
 """
 
 
-def adaptation(model: AdaptedConfig) -> str:
-    """Return what an adapted model changes of its learned one."""
-    changes = []
-    if model.fine_tune is not None:
-        tune = model.fine_tune
-        changes.append(f"{tune.updates} updates through the solver over {tune.frames} frames")
-    if model.energy_limit:
-        changes.append("the power of its increment limited to the largest of the true forcing")
-    if model.coupling is not None:
-        changes.append(model.coupling)
-    return f"{model.of}, then {', '.join(changes)}"
-
-
 def _use(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> str:
     """Return what is done with the output."""
     if folder.config.coarse.target == "tendency":
         return "added to the tendency"
-    how = folder.config.coupling_of(model) or "add-after"
+    how = model.coupling_in(folder.config) or "add-after"
     return f"{build_target(folder.config).use} ({how})"
 
 
@@ -102,7 +89,7 @@ def _second(folder: RunFolder) -> str:
 
 
 def _training(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: int) -> str:
-    base = folder.config.base_of(model)
+    base = model.base(folder.config)
     lines = []
     for stage, records in enumerate(learning_records(folder, base, number)):
         plan, best = folder.config.training_of(base, stage), best_record(records)
@@ -114,7 +101,7 @@ def _training(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: i
             f"{_remarks(records[-1])}"
         )
     order = " One training per scale, the coarsest first." if len(lines) > 1 else ""
-    if isinstance(model, AdaptedConfig) and (tune := model.fine_tune) is not None:
+    if base is not model and (tune := model.fine_tune) is not None:
         (records,) = learning_records(folder, model, number)
         best = best_record(records)
         lines.append(
@@ -174,7 +161,7 @@ def _limits(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> str:
     unit = time_unit(build_system(config).time_units)
     variants = [f"{v.name} ({_listed(v.constants)})" for v in settings.variants]
     also = f" Free runs with {', '.join(variants)} are in its run's report." if variants else ""
-    trained = len(config.labels_of(model))
+    trained = len(model.labels(config))
     once = "; what other initial weights do is not known" if trained == 1 else ""
     return f"""## Limits
 
@@ -183,7 +170,7 @@ def _limits(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> str:
   free runs: {_listed(settings.constants)}); for data coarsened by {config.coarse.operator}.{also}
 - Free runs of {settings.steps * config.coarse_dt / unit.length:.3g} {unit.name} from
   {settings.members} initial state(s) of the truth; what happens later is not known.
-- {trained} training(s) of {config.base_of(model).name} were made{once}.
+- {trained} training(s) of {model.base(config).name} were made{once}.
 - Not tested: other constants, domains, grids, operators, time steps and schemes; other models, even
   of the same equations; flow away from the statistics of the training data; precision other than
   {validity_of(config)["settings"].get("dtype", "that of the run")}.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from subgrid import __version__
-from subgrid.config import ClosureConfig, Config
+from subgrid.config import Config
 
 _ENTRIES = {
     "subgrid": f"""@software{{subgrid,
@@ -138,7 +138,7 @@ def citations(config: Config, copies: Mapping[str, Path] | None = None) -> list[
     """
     keys = ["subgrid", *_SYSTEMS.get(config.truth.system, ())]
     for model in config.models:
-        if isinstance(model, ClosureConfig):
+        if model.kind == "closure":
             keys.extend(_CLOSURES.get(model.closure, ()))
             keys.extend(("germano1991", "lilly1992") if model.arguments.get("dynamic") else ())
     if any(model.fine_tune is not None for model in config.adapted()):

@@ -41,11 +41,11 @@ def remarks_of(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> list[
 
     Of an adapted model those of the one it is made of, too.
     """
-    config, base = folder.config, folder.config.base_of(model)
+    config, base = folder.config, model.base(folder.config)
     said = []
     if base is not model:
         said += [f"{base.name}, {remark}" for remark in remarks_of(folder, base)]
-    for number in range(len(config.labels_of(model))):
+    for number in range(len(model.labels(config))):
         for file in _metrics_files(folder, model.name, number):
             stage = _stage(folder, model.name, number, file)
             if records := read_records(file):
@@ -87,7 +87,7 @@ def unchanged(folder: RunFolder) -> list[str]:
         f"weights are those of {model.of}."
         for model in config.adapted()
         if model.fine_tune is not None
-        for number, label in enumerate(config.labels_of(model))
+        for number, label in enumerate(model.labels(config))
         for records in learning_records(folder, model, number)
         if records[-1]["best_update"] == 0
     ]
@@ -118,11 +118,7 @@ def learning_records(
 def _metrics_of(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: int) -> list[Path]:
     """Return the metrics files that the training of one initialisation writes."""
     place = folder.model(model.name, number)
-    if isinstance(model, AdaptedConfig):
-        return [place / "metrics.jsonl"] if model.fine_tune is not None else []
-    if model.arrangement != "multiscale":
-        return [place / "metrics.jsonl"]
-    return [place / f"stage_{stage}" / "metrics.jsonl" for stage in range(len(model.networks))]
+    return [place / file for file in model.metrics_files()]
 
 
 def unlearned(folder: RunFolder) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from subgrid.config import BASELINE, Candidate
 from subgrid.evaluation import (
     Calibration,
     Comparison,
@@ -28,12 +29,9 @@ from subgrid.evaluation import (
     score_record,
 )
 from subgrid.experiment.candidates import (
-    BASELINE,
-    Candidate,
     candidates,
     multiscale_pairs,
     paired_models,
-    trained,
 )
 from subgrid.experiment.curves import remarks
 from subgrid.experiment.folder import RunFolder
@@ -69,7 +67,7 @@ def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[st
     found = candidates(folder, test.system)
     test.write_reference(progress)
     _calibrate(folder, progress, workers)
-    searched = [one for model in folder.config.searched() for one in trained(folder, model)]
+    searched = candidates(folder, test.system, folder.config.searched())
     works: list[Any] = [partial(test.write_scores, candidate) for candidate in found]
     works += [partial(test.write_online, candidate) for candidate in searched]
     workers.do(works, progress)
@@ -204,8 +202,9 @@ def _calibrate(folder: RunFolder, progress: Progress, workers: Workers) -> None:
         return
     validation = HeldOut(folder, "validation", folder.evaluation / CALIBRATION)
     validation.write_reference(progress)
-    found = [one for model in config.calibrated() for one in trained(folder, model)]
-    works: list[Any] = [partial(validation.write_online, Candidate(BASELINE, BASELINE, None))]
+    found = candidates(folder, validation.system, config.calibrated())
+    alone = Candidate(BASELINE, BASELINE, None, config.baseline)
+    works: list[Any] = [partial(validation.write_online, alone)]
     works += [partial(validation.write_scores, candidate) for candidate in found]
     workers.do(works, progress)
 

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from subgrid.computing import lenient
-from subgrid.config import AdaptedConfig, LearnedConfig, validity_of
+from subgrid.config import BASELINE, AdaptedConfig, LearnedConfig, validity_of
 from subgrid.deploy import EXPORTERS
 from subgrid.errors import ConfigError, RunFolderError, UnknownNameError
 from subgrid.evaluation import predictability_record, score_record
-from subgrid.experiment.candidates import BASELINE
 from subgrid.experiment.card import model_card
 from subgrid.experiment.curves import best_record, learning_records
 from subgrid.experiment.environments import code_facts, participants
@@ -50,7 +49,7 @@ def export_model(
                 "exported with its scores"
             )
     number = _best(folder, model) if seed is None else seed
-    seeds = len(folder.config.labels_of(model))
+    seeds = len(model.labels(folder.config))
     if number not in range(seeds):
         raise ConfigError(f"--seed {seed}: {name} was trained with seeds 0 to {seeds - 1}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -81,20 +80,20 @@ def _best(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> int:
     Of a model that was trained on through the solver that of this training.
     """
 
-    base = folder.config.base_of(model)
+    base = model.base(folder.config)
 
     def loss(number: int) -> float:
         records = learning_records(folder, model, number) or learning_records(folder, base, number)
         return best_record(records[-1])["validation"]["loss"]
 
-    return min(range(len(folder.config.labels_of(model))), key=loss)
+    return min(range(len(model.labels(folder.config))), key=loss)
 
 
 def _metadata(
     folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: int
 ) -> dict[str, Any]:
     config, manifest = folder.config, folder.manifest()
-    base, coupling = config.base_of(model), config.coupling_of(model)
+    base, coupling = model.base(config), model.coupling_in(config)
     truth = config.truth
     label = f"{model.name}/seed_{number}"
     return {
@@ -120,7 +119,7 @@ def _metadata(
 def _scores(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: int) -> dict[str, Any]:
     """Return what `model_card` shows: scores.json, and of several networks those of this one."""
     record = read_json(folder.scores)
-    name, seeds = model.name, len(folder.config.labels_of(model))
+    name, seeds = model.name, len(model.labels(folder.config))
     online = {f"all networks of the model, {seeds}": _followed(record, name)}
     if seeds == 1:
         online = {"this network": _followed(record, name)}

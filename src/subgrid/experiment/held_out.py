@@ -13,9 +13,10 @@ import numpy as np
 
 from subgrid.closures import channels_to_state, in_system
 from subgrid.config import (
+    BASELINE,
+    Candidate,
     VariantConfig,
     build_coarse_systems,
-    build_finer_system,
     build_model,
     build_online_system,
     build_system,
@@ -38,7 +39,6 @@ from subgrid.evaluation import (
     step_cost,
     time_unit,
 )
-from subgrid.experiment.candidates import BASELINE, Candidate
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import COMPILING, Progress
 from subgrid.experiment.results import (
@@ -224,26 +224,20 @@ class HeldOut:
 
     def _setup(self, candidate: Candidate, variant: VariantConfig | None = None) -> "_Setup":
         """Return what is stepped for a candidate, from where, how long, and how it is observed."""
-        system = build_online_system(self.config, self.system, variant)
-        states, plan, grid = self._initial_states, self.plan, candidate.grid
-        dt = self.config.coarse_dt
-        if grid is None:
-            closure = in_system(candidate.closure, system)
-            return _Setup(build_model(system, dt, closure, candidate.coupling), states, plan)
-        fine, coarsener = build_finer_system(self.config, grid, self.system, variant)
+        stepped = candidate.entry.stepped(self.config, self.system, variant)
+        states, plan, system = self._initial_states, self.plan, stepped.system
+        closure = in_system(candidate.closure, system)
+        model = build_model(system, stepped.dt, closure, candidate.coupling)
+        if stepped.coarsener is None:
+            return _Setup(model, states, plan)
+        lengths = ("steps", "save_every", "average_from")
         plan = dataclasses.replace(
-            plan,
-            **{
-                name: grid.substeps * getattr(plan, name)
-                for name in ("steps", "save_every", "average_from")
-            },
+            plan, **{name: stepped.substeps * getattr(plan, name) for name in lengths}
         )
-        return _Setup(
-            fine.model(dt / grid.substeps),
-            coarsener.refine(states),
-            plan,
-            CoarsenedObserver(system, fine, coarsener, build_target(self.config, grid.substeps)),
-        )
+        coarse = build_online_system(self.config, self.system, variant)
+        forcing = build_target(self.config, stepped.substeps)
+        observer = CoarsenedObserver(coarse, system, stepped.coarsener, forcing)
+        return _Setup(model, stepped.coarsener.refine(states), plan, observer)
 
     @cached_property
     def starts(self) -> Starts:

@@ -17,8 +17,8 @@ def stage_parts(config: Config) -> dict[str, dict[str, Any]]:
     simulate = {name: tables[name] for name in ("seed", "truth", "coarse", "data")}
     if config.coarse.target == "step":
         simulate["coarse_dt"] = config.coarse_dt
-    made = ("learned", "adapted", "pretrained")  # trained, or copied into the folder
-    learned = [table for table in tables["models"] if table["kind"] in made]
+    both = zip(tables["models"], config.models, strict=True)
+    learned = [table for table, model in both if model.stored]
     train = {**simulate, "training": tables["training"], "learned": learned}
     train |= {
         name: tables[name] for name in ("separated", "search", "calibration") if name in tables

@@ -11,9 +11,9 @@ import numpy as np
 
 from subgrid.closures import LearnedClosure
 from subgrid.config import (
+    BASELINE,
+    Candidate,
     Config,
-    GridConfig,
-    LearnedConfig,
     build_system,
     load_config,
     preset_names,
@@ -34,12 +34,9 @@ from subgrid.evaluation import (
     write_report,
 )
 from subgrid.experiment.candidates import (
-    BASELINE,
-    Candidate,
     candidates,
     labels,
 )
-from subgrid.experiment.card import adaptation
 from subgrid.experiment.curves import (
     learning_curves,
     remarks,
@@ -130,7 +127,7 @@ def _timing(folder: RunFolder, results: Results, found: Sequence[Candidate]) -> 
         for candidate in found
         if isinstance(candidate.closure, LearnedClosure)
     }
-    grids = any(isinstance(model, GridConfig) for model in config.models)
+    grids = any(model.kind == "grid" for model in config.models)
     unit = time_unit(results.system.time_units)
     return Timing(config.coarse_dt, _device(folder.manifest()), networks, grids, unit)
 
@@ -294,52 +291,11 @@ def _training_facts(config: Config, units: str) -> dict[str, str]:
             f"{training.updates} updates of {training.batch_size} samples, "
             f"{training.optimiser}, learning rate {training.learning_rate:g} ({training.schedule})"
         )
-    for model in config.learned():
-        facts[model.name] = _network_facts(config, model)
-    for adapted in config.adapted():
-        facts[adapted.name] = adaptation(adapted)
     if config.noise_chosen_by is not None:
         facts["noise"] = f"chosen by the calibration of {config.noise_chosen_by}"
-    if config.calibration is not None:
-        levels = ", ".join(f"{level:g}" for level in config.calibration.levels)
-        facts["noise levels"] = f"{levels}; {config.calibration.members} members each"
-        for model in config.calibration.kept():
-            facts[f"{model.name} (calibrated)"] = _network_facts(config, model)
-    for entry in config.separated:
-        facts[entry.name] = (
-            f"separated experiments: {entry.network}, width {entry.width:g}, "
-            f"{config.training_of(entry).updates} updates, learning rate "
-            f"{config.training_of(entry).learning_rate:g}, {entry.seeds} initialisation(s) per task"
-        )
-    if config.search is not None:
-        facts["search"] = (
-            f"{len(config.searched())} pairs of {', '.join(config.search.candidates)}, width "
-            f"{config.search.width:g}, {config.search.seeds} initialisation(s) each"
-        )
+    for _, section in config.sections():
+        facts |= section.facts(config)
     return facts
-
-
-def _network_facts(config: Config, model: LearnedConfig) -> str:
-    """Return what a learned model is and how it is trained."""
-    noise = config.training_of(model).noise
-    return (
-        f"{model.arrangement}: {', '.join(model.networks)}, width {model.width:g}, on "
-        f"{', '.join(map(str, model.scales(config.coarse)))} cells, "
-        f"{', '.join(map(str, config.updates_of(model)))} updates, "
-        f"{model.seeds} initialisation(s)"
-        f"{_seen_and_predicted(model)}"
-        f"{f', noise {noise:g}' if noise else ''}"
-    )
-
-
-def _seen_and_predicted(model: LearnedConfig) -> str:
-    """Return what differs from a network that sees the state and predicts the whole forcing."""
-    said = f", sees {' and '.join(model.inputs)}" if model.inputs else ""
-    if model.divergence_free:
-        said += ", predicts a streamfunction"
-    if model.target_cut is not None:
-        said += f", predicts scales up to {model.target_cut:g} of the Nyquist wavenumber"
-    return said
 
 
 def _commands(config: Config) -> list[str]:

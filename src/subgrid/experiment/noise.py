@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from subgrid.config import Config, LearnedConfig, config_from_dict
+from subgrid.config import Config, config_from_dict
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.keys import stage_parts
@@ -53,7 +53,7 @@ def with_chosen_noise(config: Config, run: str | Path) -> Config:
     )
     taken = [
         model.model_copy(update={"training": {**model.training, "noise": noises[model.name]}})
-        if isinstance(model, LearnedConfig) and model.name in noises
+        if model.name in noises
         else model
         for model in config.models
     ]

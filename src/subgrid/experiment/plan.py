@@ -12,24 +12,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from subgrid.closures import TENDENCY, in_system
+from subgrid.closures import TENDENCY
 from subgrid.computing import lenient
 from subgrid.config import (
     AdaptedConfig,
-    ClosureConfig,
     Config,
-    GridConfig,
-    LearnedConfig,
-    PretrainedConfig,
-    build_closure,
+    Parts,
     build_coarse_systems,
-    build_finer_system,
-    build_network,
-    build_pretrained,
-    build_separated_network,
     build_system,
-    channels_of,
-    separated_channels,
 )
 from subgrid.data import fits_in_memory
 from subgrid.experiment.progress import duration
@@ -78,7 +68,7 @@ def plan_run(
     return [
         _plan_simulation(config, system, workers),
         _plan_training(config, coarse, workers),
-        _plan_evaluation(config, coarse[0], copies or {}, workers, trust),
+        _plan_evaluation(Parts(config, coarse, system, copies or {}, trust), workers),
     ]
 
 
@@ -180,13 +170,13 @@ def _fine_tuning(
     A gradient through a step is taken as four forward steps: one more for the states that are
     formed again. Seconds are those of a step with its network, alone, times that.
     """
-    tune, base = adapted.fine_tune, config.base_of(adapted)
+    tune, base = adapted.fine_tune, adapted.base(config)
     if tune is None:
         return 0.0, 0.0, 0
-    network = build_network(config, base, system, random_key(0))
+    network = base.network(config, system, random_key(0))
     one = step_operations(system) + _operations(network, system.grid.shape)
     per_step = _seconds_per_step(system, config.coarse_dt, None, at_once)
-    seen = channels_of(base, system)[0]
+    seen = base.channels(system)[0]
     per_step += _seconds_per_forward(network, (seen, *system.grid.shape), at_once)
     updates = base.seeds * tune.updates
     steps = 4 * updates * tune.batch_size * tune.frames * config.steps_per_frame
@@ -197,15 +187,15 @@ def _networks(config: Config, systems: Sequence[Any]) -> Iterator[tuple[Any, int
     """Yield each network to be trained, and its channels, system, entry and number of trainings."""
     key = random_key(0)
     for model in (*config.learned(), *config.searched(), *config.calibrated()):
-        network = build_network(config, model, systems[0], key)
+        network = model.network(config, systems[0], key)
         # a cascade trains one network after another: the whole is an upper bound for each
         rounds = len(config.updates_of(model))
-        seen = channels_of(model, systems[0])[0]
+        seen = model.channels(systems[0])[0]
         yield from [(network, seen, systems[0], model, rounds)] * model.seeds
     for case in cases(config):
         system = systems[config.coarse.sizes.index(case.high)]
-        network = build_separated_network(case.entry, case.task, system, key)
-        yield network, separated_channels(case.task, system)[0], system, case.entry, 1
+        network = case.entry.build_network(case.task, system, key)
+        yield network, case.entry.channels(case.task, system)[0], system, case.entry, 1
 
 
 def _operations(network: Any, shape: tuple[int, int]) -> float:
@@ -221,39 +211,33 @@ def _share(work: float, of: float) -> float:
     return work / of if work > 0 and of > 0 else 1.0
 
 
-def _plan_evaluation(
-    config: Config, system: Any, copies: Mapping[str, Path], workers: int, trust: bool
-) -> StagePlan:
+def _plan_evaluation(parts: Parts, workers: int) -> StagePlan:
+    config, system = parts.config, parts.coarse[0]
     settings = config.evaluation
     operations, seconds, runs = 0.0, 0.0, 0
-    closures = sum(len(config.labels_of(model)) for model in config.models)
+    closures = sum(len(model.labels(config)) for model in config.models)
     at_once = _at_once(workers, closures + _count(config.searched(), config.calibrated()))
     tried, forwards = config.calibrated(), {}
     for model in (*config.models, *tried):
-        networks = len(config.labels_of(model))
+        networks = len(model.labels(config))
         members = settings.members
         if model in tried:
             members = config.calibration.members  # type: ignore[union-attr]
         else:
             networks *= 1 + len(settings.variants)
         steps = settings.steps * members * networks
-        base = config.base_of(model) if isinstance(model, AdaptedConfig) else model
-        closure = None
-        if isinstance(model, ClosureConfig):
-            closure = build_closure(model, system)
-        elif isinstance(model, PretrainedConfig):
-            bundle = build_pretrained(config, model, system, copies.get(model.name), trust)
-            closure = in_system(bundle.closure, system)
-        stepped, dt = system, config.coarse_dt
-        if isinstance(model, GridConfig):
-            stepped = build_finer_system(config, model, system)[0]
-            steps, dt = steps * model.substeps, dt / model.substeps
-        operations += steps * step_operations(stepped)
-        seconds += steps * _seconds_per_step(stepped, dt, closure, at_once)
-        if isinstance(base, LearnedConfig):
-            network = build_network(config, base, system, random_key(0))
+        base, closure, stepped = (
+            model.base(config),
+            model.make(parts),
+            model.stepped(config, system),
+        )
+        steps *= stepped.substeps
+        operations += steps * step_operations(stepped.system)
+        seconds += steps * _seconds_per_step(stepped.system, stepped.dt, closure, at_once)
+        if base is not None:
+            network = base.network(config, system, random_key(0))
             operations += steps * _operations(network, system.grid.shape)
-            make, seen = _make(base), channels_of(base, system)[0]
+            make, seen = _make(base), base.channels(system)[0]
             if make not in forwards:
                 sample = (seen, *system.grid.shape)
                 forwards[make] = _seconds_per_forward(network, sample, at_once)
@@ -277,8 +261,8 @@ def _plan_search(config: Config, system: Any, at_once: int) -> tuple[float, floa
     searched, settings, shape = config.searched(), config.evaluation, system.grid.shape
     if not searched:
         return 0.0, 0.0, 0
-    networks = [build_network(config, model, system, random_key(0)) for model in searched]
-    samples = [(channels_of(model, system)[0], *shape) for model in searched]
+    networks = [model.network(config, system, random_key(0)) for model in searched]
+    samples = [(model.channels(system)[0], *shape) for model in searched]
     works = [_operations(network, shape) for network in networks]
     # two are timed, for a small network takes more per operation; the others lie between
     extremes = {works.index(extreme(works)) for extreme in (min, max)}
@@ -299,13 +283,13 @@ def _plan_search(config: Config, system: Any, at_once: int) -> tuple[float, floa
 
 def _make(entry: Any) -> Any:
     """Return what learned models that take equally long have in common; of others the name."""
-    if not isinstance(entry, LearnedConfig):
+    if not hasattr(entry, "arrangement"):
         return entry.name
     return entry.networks, entry.arrangement, entry.width, entry.sizes, entry.inputs
 
 
 def _sees_tendency(model: Any) -> bool:
-    return isinstance(model, LearnedConfig) and TENDENCY in (model.inputs or ())
+    return TENDENCY in (getattr(model, "inputs", None) or ())
 
 
 def _some_state(system: Any) -> Any:

@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from subgrid.checksums import altered, read_list, write_list
 from subgrid.config import (
-    AdaptedConfig,
-    ClosureConfig,
-    LearnedConfig,
-    PretrainedConfig,
+    BASELINE,
     build_coarse_systems,
     build_system,
 )
 from subgrid.data import check_decoded_size, consolidate, fits_in_memory
 from subgrid.errors import CorruptFileError
 from subgrid.evaluation import StepCost
-from subgrid.experiment.candidates import BASELINE, labels
 from subgrid.experiment.folder import RunFolder
 from subgrid.files import read_json, read_text
 from subgrid.ownership import files_below, put_in_place, remove_ours
@@ -61,12 +57,10 @@ def load_results(folder: RunFolder) -> Results:
     config = folder.config
     system = build_coarse_systems(config, build_system(config))[0]
     stores = {
-        name: (name,) if name == BASELINE else config.labels_of(model)
-        for name, model in zip(labels(config), config.models, strict=True)
+        model.shown: model.labels(config) if model.closes else (model.shown,)
+        for model in config.models
     }
-
-    closures = ClosureConfig | LearnedConfig | AdaptedConfig | PretrainedConfig
-    tested = {model.name for model in config.models if isinstance(model, closures)}
+    tested = {model.name for model in config.models if model.closes}
 
     def online(variant: str | None = None) -> dict[str, list["xarray.Dataset"]]:
         return {

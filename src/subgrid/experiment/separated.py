@@ -15,8 +15,6 @@ from subgrid.config import (
     Config,
     SeparatedConfig,
     build_coarse_systems,
-    build_plan,
-    build_separated_network,
     build_system,
 )
 from subgrid.evaluation import SeparatedScores, join_sums, offline_scores, sample_sums
@@ -75,10 +73,10 @@ def train_case(folder: RunFolder, case: Case, progress: Progress) -> dict[str, A
         key = random_key(seed)
         in_memory = config.training_of(case.entry).in_memory
         return train_separated(
-            build_separated_network(case.entry, case.task, coarse, key),
+            case.entry.build_network(case.task, coarse, key),
             pairs(folder, "train", coarse, in_memory),
             pairs(folder, "validation", coarse, in_memory),
-            build_plan(config, case.entry),
+            config.training_of(case.entry).plan(),
             task=case.task,
             low=case.low,
             folder=target,

@@ -5,9 +5,7 @@ from typing import Any
 
 from subgrid.config import (
     Config,
-    GridConfig,
     build_coarse_systems,
-    build_finer_system,
     build_online_system,
     build_system,
 )
@@ -67,14 +65,11 @@ def _steps(config: Config) -> list[tuple[str, float, Any]]:
     truth = build_system(config)
     coarse = build_coarse_systems(config, truth)[0]
     online = build_online_system(config, coarse)
+    found = [(model.name, model.stepped(config, coarse)) for model in config.models]
     finer = [
-        (
-            f"models.{model.name}.substeps: evaluation.dt / {model.substeps}",
-            config.coarse_dt / model.substeps,
-            build_finer_system(config, model, coarse)[0],
-        )
-        for model in config.models
-        if isinstance(model, GridConfig)
+        (f"models.{name}.substeps: evaluation.dt / {each.substeps}", each.dt, each.system)
+        for name, each in found
+        if each.coarsener is not None
     ]
     return [
         ("truth.dt", config.truth.dt, truth),

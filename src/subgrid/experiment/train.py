@@ -10,12 +10,8 @@ from subgrid.config import (
     AdaptedConfig,
     LearnedConfig,
     build_coarse_systems,
-    build_fine_tuning,
-    build_inputs,
     build_model,
-    build_network,
     build_online_system,
-    build_plan,
     build_system,
 )
 from subgrid.data import Windows
@@ -64,7 +60,7 @@ def train(folder: RunFolder, progress: Progress, workers: Workers) -> dict[str, 
     adapted: dict[tuple[str, str], Callable[[Progress], dict[str, Any]]] = {
         ("models", f"{model.name}/seed_{number}"): partial(_adapt_one, folder, model, number)
         for model in config.adapted()
-        for number in range(config.base_of(model).seeds)
+        for number in range(model.base(config).seeds)
     }
     notes: dict[str, Any] = {}
     for some in (works, adapted):
@@ -81,12 +77,13 @@ def _train_one(
 
     def fit(target: Path, seed: int, watch: Watch) -> LearnedClosure:
         coarse = build_coarse_systems(config, build_system(config))[0]
-        cascade = model.arrangement == "multiscale"
+        cascade = model.multiscale
         in_memory = config.training_of(model).in_memory
-        plans = [build_plan(config, model, stage) for stage in range(len(model.networks))]
+        stages = range(len(model.changes()))
+        plans = [config.training_of(model, stage).plan() for stage in stages]
         trainer: Callable[..., Any] = train_cascade if cascade else train_offline
         result = trainer(
-            build_network(config, model, coarse, random_key(seed)),
+            model.network(config, coarse, random_key(seed)),
             pairs(folder, "train", coarse, in_memory),
             pairs(folder, "validation", coarse, in_memory),
             plans if cascade else plans[0],
@@ -95,7 +92,7 @@ def _train_one(
             zero_mean=model.zero_mean,
             flux_form=model.flux_form,
             grid=coarse.grid,
-            inputs=build_inputs(model, coarse),
+            inputs=model.features(coarse),
             divergence_free=model.divergence_free,
             target_cut=model.target_cut,
             callbacks=(watch,),
@@ -110,7 +107,7 @@ def _adapt_one(
     folder: RunFolder, model: AdaptedConfig, number: int, progress: Progress
 ) -> dict[str, Any]:
     """Write a network of a learned model, changed as its config says."""
-    config, base = folder.config, folder.config.base_of(model)
+    config, base = folder.config, model.base(folder.config)
     coarse = build_coarse_systems(config, build_system(config))[0]
     online = build_online_system(config, coarse)
 
@@ -118,7 +115,7 @@ def _adapt_one(
         closure = folder.load_model(base.name, number)
         if (tune := model.fine_tune) is not None:
             in_memory = config.training_of(base).in_memory
-            names, coupling = [v.name for v in coarse.variables], config.coupling_of(model)
+            names, coupling = [v.name for v in coarse.variables], model.coupling_in(config)
             training, validation = (
                 Windows(folder.split(split), coarse.grid.nx, names, tune.frames, in_memory)
                 for split in ("train", "validation")
@@ -130,7 +127,7 @@ def _adapt_one(
                 ),
                 training,
                 validation,
-                build_fine_tuning(tune),
+                tune.plan(),
                 folder=target,
                 seed=seed,
                 steps_per_frame=config.steps_per_frame,

@@ -1,0 +1,316 @@
+"""The kinds of models that a run compares: none, closure, pretrained, grid; and what all have."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+
+from pydantic import Field, StrictBool
+
+from subgrid.config.builders import (
+    Nothing,
+    build_model,
+    build_online_system,
+    check_step,
+    validity_of,
+)
+from subgrid.config.section import Name, Parts, Section, keyed, naming
+from subgrid.config.values import Count, FreeTable
+from subgrid.errors import ConfigError
+from subgrid.numbers import LARGEST_COUNT
+
+if TYPE_CHECKING:
+    from subgrid.config.learned import LearnedConfig
+    from subgrid.config.sections import VariantConfig
+    from subgrid.config.settings import Config
+    from subgrid.systems import AbstractSystem
+
+BASELINE = "none"  # what the evaluation calls the coarse model alone
+
+# how the increment of a closure enters the step of a system that takes steps of its own
+Coupling = Literal["add-after", "project-after", "add-within"]
+
+
+@runtime_checkable
+class Stored(Protocol):
+    """The models that a run has written: a `RunFolder`."""
+
+    trust: bool
+
+    def model(self, name: str) -> Path:
+        """Return the folder of a model."""
+        ...
+
+    def load_model(self, name: str, seed: int) -> Any:
+        """Return a trained closure; raises CorruptFileError for damaged weights."""
+        ...
+
+
+class Stepped(NamedTuple):
+    """What the free runs of a model step: `substeps` steps of `dt` for one of the coarse model.
+
+    `coarsener`: from its system to the coarse one, None where they are the same.
+    """
+
+    system: "AbstractSystem"
+    dt: float
+    substeps: int = 1
+    coarsener: Any = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One closure under test: of `model`, `label` its own name for messages and files.
+
+    `entry`: the model's section; `coupling`: how the increment enters the step, the system's own
+    way unless given.
+    """
+
+    model: str
+    label: str
+    closure: Any
+    entry: "AbstractModelConfig"
+    coupling: str | None = None
+
+
+class AbstractModelConfig(Section):
+    """Base of the kinds of models; a new kind is one class, listed in `settings`.
+
+    `stored`: whether the run folder holds it, trained there or copied; `closes`: whether it has a
+    closure, which is tested offline too.
+    """
+
+    stored: ClassVar[bool] = False
+    closes: ClassVar[bool] = False
+
+    name: Name
+
+    @property
+    def shown(self) -> str:
+        """What the evaluation calls the model."""
+        return self.name
+
+    def base(self, config: "Config") -> "LearnedConfig | None":
+        """Return the learned model that it is, or is made of, if any."""
+        return None
+
+    def labels(self, config: "Config") -> tuple[str, ...]:
+        """Return what its networks are called in files: its name, if it has none."""
+        return (self.name,)
+
+    def coupling_in(self, config: "Config") -> str | None:
+        """Return how its increment enters the step; None for the system's own way."""
+        return None
+
+    def make(self, parts: Parts) -> Any:
+        """Return its closure if it needs no training, else None."""
+        return None
+
+    def candidates(
+        self, config: "Config", coarse: "AbstractSystem", stored: Stored
+    ) -> list[Candidate]:
+        """Return its closures, one per network, for the coarse system; raises as they do."""
+        closure = self.make(Parts(config, (coarse,)))
+        return [Candidate(self.shown, self.shown, closure, self, self.coupling_in(config))]
+
+    def stepped(
+        self, config: "Config", coarse: "AbstractSystem", variant: "VariantConfig | None" = None
+    ) -> Stepped:
+        """Return what its free runs step."""
+        return Stepped(build_online_system(config, coarse, variant), config.coarse_dt)
+
+    def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
+        """Return whether its name means something else."""
+        yield self._name_is_free(config, key)
+
+    def _name_is_free(self, config: "Config", key: str) -> Iterator[str]:
+        if self.name == "truth" or (self.name == BASELINE and self.shown != BASELINE):
+            yield f"{key}.name: {self.name!r} has a meaning of its own"
+        for other in config.models:
+            if self.name != other.name and self.name in other.labels(config):
+                yield (
+                    f"{key}.name: {self.name!r} is what a trained network of the learned model "
+                    f"{other.name!r} is called in files and tables; rename one of the two"
+                )
+
+
+class NoClosureConfig(AbstractModelConfig):
+    """The coarse model alone: what every closure is compared with."""
+
+    kind: Literal["none"]
+
+    @property
+    def shown(self) -> str:
+        """What the evaluation calls the model."""
+        return BASELINE
+
+
+class ClosingConfig(AbstractModelConfig):
+    """Base of the kinds that have a closure."""
+
+    closes: ClassVar[bool] = True
+
+    coupling: Coupling | None = None
+
+    def coupling_in(self, config: "Config") -> str | None:
+        """Return how its increment enters the step; None for the system's own way."""
+        return self.coupling
+
+    def build(self, parts: Parts, key: str) -> None:
+        """Build what the model needs, but for a network to train."""
+        if (coupling := self.coupling_in(parts.config)) is not None:
+            with naming(f"{key}.coupling"):
+                build_model(parts.coarse[0], parts.config.coarse_dt, None, coupling)
+        self.make(parts)
+
+    def trace(self, parts: Parts, key: str) -> None:
+        """Raise what a step of a system of the user's raises, with an increment coupled to it."""
+        coupling = self.coupling_in(parts.config)
+        if coupling is not None and not parts.shipped:
+            with keyed(f"{key}.coupling"):
+                check_step(
+                    build_model(parts.coarse[0], parts.config.coarse_dt, Nothing(), coupling)
+                )
+
+
+class ClosureConfig(ClosingConfig):
+    """A closure from the registry, or your own as "module:Class", with its arguments.
+
+    `coupling`: how its increment enters the step of a system that takes steps of its own, such as
+    Kolmogorov flow: see `subgrid.stepping`; "add-after" unless given.
+    """
+
+    kind: Literal["closure"]
+    closure: str
+    arguments: FreeTable = Field(default_factory=dict)
+
+    def code(self, key: str) -> list[tuple[str, str, str]]:
+        """Return the name of the closure."""
+        return [(f"{key}.closure", "closure", self.closure)]
+
+    def make(self, parts: Parts) -> Any:
+        """Return the closure, built on the coarse system.
+
+        Raises ConfigError if its arguments do not fit and whatever `check_closure` finds wrong.
+        """
+        from subgrid.closures import CLOSURES, check_closure
+
+        with naming(f"models.{self.name}"):
+            closure = CLOSURES.get(self.closure)(parts.coarse[0], **self.arguments)
+        with keyed(f"models.{self.name}.closure"):
+            check_closure(closure, parts.coarse[0])
+        return closure
+
+
+class GridConfig(AbstractModelConfig):
+    """The model without a closure on a finer grid: what the cost of a closure could buy instead.
+
+    `size` cells along x, between the first coarse size and the truth's; `substeps` steps for each
+    step of the coarse model. It starts from the coarse states, padded with zeros in wavenumber
+    space (their streamfunction where they are velocities on faces), and is coarsened like the truth
+    before it is compared.
+    """
+
+    kind: Literal["grid"]
+    size: Count
+    substeps: Count = 1
+
+    def stepped(
+        self, config: "Config", coarse: "AbstractSystem", variant: "VariantConfig | None" = None
+    ) -> Stepped:
+        """Return the finer system, and the map from it to the coarse one."""
+        from subgrid.coarsening import COARSENERS
+
+        online = build_online_system(config, coarse, variant)
+        with naming(f"models.{self.name}"):
+            fine = online.at((self.size * config.ny // config.truth.nx, self.size))
+            coarsener = COARSENERS.get(config.coarse.operator).between(fine, online)
+        return Stepped(fine, config.coarse_dt / self.substeps, self.substeps, coarsener)
+
+    def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
+        """Return whether its grid lies between the others and its steps can be counted."""
+        yield from super().checks(config, key)
+        yield self._size_fits(config, f"{key}.size")
+        yield self._steps_fit(config, f"{key}.substeps")
+
+    def _size_fits(self, config: "Config", key: str) -> Iterator[str]:
+        nx, coarsest = config.truth.nx, config.coarse.sizes[0]
+        if not coarsest < self.size <= nx:
+            yield (
+                f"{key}: got {self.size}; must be above coarse.sizes[0] = {coarsest} and at most "
+                f"truth.nx = {nx}"
+            )
+        elif self.size % 2 or self.size * config.ny % (2 * nx):
+            yield f"{key}: got {self.size}; must be even, and so the cells along y"
+
+    def _steps_fit(self, config: "Config", key: str) -> Iterator[str]:
+        steps = config.evaluation.steps * self.substeps
+        if steps > LARGEST_COUNT:
+            yield (
+                f"{key}: times evaluation.steps make {steps} steps; must be at most "
+                f"{LARGEST_COUNT}, what 32 bits count"
+            )
+
+    def build(self, parts: Parts, key: str) -> None:
+        """Build the finer systems of all free runs."""
+        for variant in (None, *parts.config.evaluation.variants):
+            self.stepped(parts.config, parts.coarse[0], variant)
+
+
+class PretrainedConfig(ClosingConfig):
+    """A closure trained earlier, from a bundle: the name of a shipped one, or its folder.
+
+    It is refused where system, constants, coarse grid or operator differ from what it was trained
+    and tested in, unless `transfer`: then it is tested there, and the report says so. `coupling`:
+    see `ClosureConfig`; that of its training unless given.
+    """
+
+    stored: ClassVar[bool] = True
+
+    kind: Literal["pretrained"]
+    bundle: str
+    transfer: StrictBool = False
+
+    def load(self, parts: Parts) -> Any:
+        """Return the bundle, its closure read and checked on the coarse system.
+
+        Raises ConfigError for an unknown bundle, for a use that it was not trained and tested for,
+        listing what differs, unless `transfer` is set, and for a closure that cannot run on this
+        grid; CorruptFileError for a damaged file of it.
+        """
+        from subgrid.closures import check_closure, in_system
+        from subgrid.deploy import load_bundle
+
+        with naming(f"models.{self.name}"):
+            bundle = load_bundle(parts.copies.get(self.name, self.bundle), parts.trust)
+            differing = bundle.differences(validity_of(parts.config))
+            if differing and not self.transfer:
+                lines = (
+                    f"  {key}: bundle {its!r}, experiment {ours!r}\n"
+                    for key, (its, ours) in differing.items()
+                )
+                raise ConfigError(
+                    f"bundle {bundle.name!r} was trained and tested for another use:\n"
+                    f"{''.join(lines)}Set transfer = true to test it here all the same; the report "
+                    "will say so."
+                )
+        with naming(f"models.{self.name}: bundle {bundle.name!r} cannot run here"):
+            check_closure(in_system(bundle.closure, parts.coarse[0]), parts.coarse[0])
+        return bundle
+
+    def make(self, parts: Parts) -> Any:
+        """Return the closure of the bundle on the coarse system."""
+        from subgrid.closures import in_system
+
+        return in_system(self.load(parts).closure, parts.coarse[0])
+
+    def candidates(
+        self, config: "Config", coarse: "AbstractSystem", stored: Stored
+    ) -> list[Candidate]:
+        """Return the closure that the run took over."""
+        from subgrid.closures import in_system, load_closure, load_metadata
+
+        place = stored.model(self.name)
+        closure = in_system(load_closure(place, stored.trust), coarse)
+        coupling = self.coupling or load_metadata(place)["metadata"].get("coupling")
+        return [Candidate(self.name, self.name, closure, self, coupling)]

@@ -1,0 +1,360 @@
+"""The learned models of a run, and those adapted from them."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, Strict, model_validator
+
+from subgrid.config.builders import channel_count, require_velocities
+from subgrid.config.kinds import Candidate, ClosingConfig, Stored
+from subgrid.config.networks import require_trainable, require_trusted, traced
+from subgrid.config.section import Name, Parts, keyed, naming
+from subgrid.config.training import FineTuneConfig, Trained
+from subgrid.config.values import FreeTable, Names, Sizes
+
+if TYPE_CHECKING:
+    from subgrid.config.sections import CoarseConfig
+    from subgrid.config.settings import Config
+    from subgrid.systems import AbstractSystem
+
+
+class LearnedConfig(Trained, ClosingConfig):
+    """A closure learned from the data of this run.
+
+    `networks` are in the order in which they work. `arrangement` is "single" (one network),
+    "stacked" (two networks at the finest coarse size, the second correcting the first, trained
+    together) or "multiscale" (one network per coarse size, the one for the coarsest size first,
+    trained one after another with the earlier ones frozen). `width` multiplies the channels of each
+    network. `inputs` names what the networks see: variables of the system and "tendency", its
+    resolved tendency; by default the state. `target_cut`: only scales up to that share of the
+    Nyquist wavenumber of the finest coarse size are learned and predicted: those that the model's
+    filter leaves alone. `divergence_free`: the network predicts a streamfunction, so that the
+    increment of velocities on faces has no divergence. `coupling`: see `ClosureConfig`. `seeds` is
+    the number of independent initialisations. `calibrated_as`: the model whose noise --noise-from
+    takes for this one, unless it has the same name.
+    `training` changes single settings of [training] for this model, and `stage_training`, with a
+    table per network of a multiscale model, for one network on top of that.
+    """
+
+    stored: ClassVar[bool] = True
+
+    kind: Literal["learned"]
+    networks: Names
+    arrangement: Literal["single", "stacked", "multiscale"] = "single"
+    sizes: Sizes | None = None
+    inputs: Names | None = None
+    zero_mean: bool = False
+    flux_form: bool = False
+    divergence_free: bool = False
+    target_cut: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    calibrated_as: Name | None = None
+    stage_training: Annotated[tuple[FreeTable, ...], Strict(False)] = ()
+
+    @model_validator(mode="after")
+    def _networks_fit(self) -> "LearnedConfig":
+        wanted = {"single": 1, "stacked": 2}.get(self.arrangement, len(self.networks))
+        if len(self.networks) != wanted:
+            raise ValueError(
+                f"arrangement {self.arrangement!r} needs {wanted} network(s), "
+                f"got {len(self.networks)}: {list(self.networks)}"
+            )
+        if self.flux_form and self.divergence_free:
+            raise ValueError("flux_form and divergence_free exclude each other; choose one")
+        if self.sizes is not None and not self.multiscale:
+            raise ValueError(f"arrangement {self.arrangement!r} takes no sizes; multiscale does")
+        tables = len(self.networks) if self.multiscale else 0
+        if self.stage_training and len(self.stage_training) != tables:
+            raise ValueError(
+                f"stage_training has {len(self.stage_training)} table(s); a multiscale model takes "
+                "one per network, others none"
+            )
+        return self
+
+    @property
+    def multiscale(self) -> bool:
+        """Whether its networks work at several scales and are trained one after another."""
+        return self.arrangement == "multiscale"
+
+    def scales(self, coarse: "CoarseConfig") -> tuple[int, ...]:
+        """Return the sizes that the model works at, finest first: one unless it is multiscale."""
+        return (self.sizes or coarse.sizes) if self.multiscale else coarse.sizes[:1]
+
+    def changes(self) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """Return what each of its trainings, one after another, changes of [training], keyed."""
+        if self.stage_training:
+            return tuple(
+                (f"stage_training.{stage}", {**self.training, **own})
+                for stage, own in enumerate(self.stage_training)
+            )
+        return (("training", self.training),) * (len(self.networks) if self.multiscale else 1)
+
+    def base(self, config: "Config") -> "LearnedConfig":
+        """Return itself."""
+        return self
+
+    def labels(self, config: "Config") -> tuple[str, ...]:
+        """Return what its networks are called in files."""
+        return self.trained_names()
+
+    def candidates(
+        self, config: "Config", coarse: "AbstractSystem", stored: Stored
+    ) -> list[Candidate]:
+        """Return the trained closures, one per initialisation."""
+        return trained_candidates(self, config, stored)
+
+    def metrics_files(self) -> tuple[str, ...]:
+        """Return where, in the folder of an initialisation, each of its trainings is recorded."""
+        if not self.multiscale:
+            return ("metrics.jsonl",)
+        return tuple(f"stage_{stage}/metrics.jsonl" for stage in range(len(self.networks)))
+
+    def code(self, key: str) -> list[tuple[str, str, str]]:
+        """Return the names of the networks."""
+        return [(f"{key}.networks", "network", name) for name in self.networks]
+
+    def features(self, coarse: "AbstractSystem") -> Any:
+        """Return what the networks see, None for the state; raises ConfigError as `Inputs`."""
+        from subgrid.closures import Inputs
+
+        if self.inputs is None:
+            return None
+        with naming(f"models.{self.name}.inputs"):
+            return Inputs(coarse, self.inputs)
+
+    def channels(self, coarse: "AbstractSystem") -> tuple[int, int]:
+        """Return how many channels the networks see, and how many they are to return."""
+        channels, seen = channel_count(coarse), self.features(coarse)
+        out = 2 * channels if self.flux_form else channels
+        return channels if seen is None else seen.count, 1 if self.divergence_free else out
+
+    def network(self, config: "Config", coarse: "AbstractSystem", key: Any) -> Any:
+        """Return the untrained network: a named one, a `Stacked` or a `Cascade`.
+
+        It maps the channels of a state, or those of the inputs, to those of the increment (with
+        `flux_form` to two fluxes each, with `divergence_free` to a streamfunction).
+        """
+        import jax
+
+        from subgrid.nn import Stacked, build, build_cascade
+
+        seen, out = self.channels(coarse)
+        with naming(f"models.{self.name}"):
+            if self.multiscale:
+                return build_cascade(
+                    self.networks,
+                    self.scales(config.coarse),
+                    state_channels=seen,
+                    out_channels=out,
+                    key=key,
+                    width=self.width,
+                )
+            # the second of a stack sees the same and what the first made of it
+            counts = [seen, seen + out]
+            keys = jax.random.split(key, len(self.networks))
+            networks = [
+                build(name, in_channels=count, out_channels=out, key=part, width=self.width)
+                for name, count, part in zip(self.networks, counts, keys, strict=False)
+            ]
+            return Stacked(*networks) if self.arrangement == "stacked" else networks[0]
+
+    def checks(self, config: "Config", key: str) -> Iterator[Iterable[str]]:
+        """Return what is wrong with its scales, its number of networks and its training."""
+        yield from ClosingConfig.checks(self, config, key)
+        yield self.scales_fit(config, key)
+        yield from Trained.checks(self, config, key)
+
+    def scales_fit(self, config: "Config", key: str) -> Iterator[str]:
+        """Yield what is wrong with its scales and the number of its networks."""
+        sizes, aspect = self.scales(config.coarse), config.ny / config.truth.nx
+        longest = sizes[0] * max(1.0, aspect)
+        if self.target_cut and self.target_cut < 2 / longest:
+            yield (
+                f"{key}.target_cut: got {self.target_cut:g}; must be at least {2 / longest:.3g}, "
+                f"or no wave of {longest:g} cells is left to learn"
+            )
+        if not self.multiscale:
+            return
+        if len(self.networks) != len(sizes):
+            what = "coarse sizes" if self.sizes is None else "sizes"
+            yield (
+                f"{key}.networks: got {len(self.networks)} for {len(sizes)} {what} {list(sizes)}; "
+                "a multiscale model has one network per size"
+            )
+        coarser = max(sizes[1:], default=0)
+        if self.target_cut and coarser >= self.target_cut * sizes[0]:
+            yield (
+                f"{key}.target_cut: got {self.target_cut:g}, but size {coarser} of {sizes[0]} "
+                "holds all these scales already, and the last network would have none to add; "
+                "take coarser sizes or a single scale"
+            )
+        if self.sizes is None:
+            return  # what is wrong with coarse.sizes is said once, under that key
+        if sizes[0] != config.coarse.sizes[0]:
+            yield (
+                f"{key}.sizes: got {list(sizes)}; the first must be coarse.sizes[0] = "
+                f"{config.coarse.sizes[0]}, the grid of the coarse model"
+            )
+        if any(fine <= small for fine, small in itertools.pairwise(sizes)):
+            yield f"{key}.sizes: got {list(sizes)}; must decrease, finest first"
+        if any(size % 2 or size < 4 or size * aspect % 2 for size in sizes):
+            yield (
+                f"{key}.sizes: got {list(sizes)}; every size must be even and at least 4, and so "
+                "the cells along y"
+            )
+
+    def build(self, parts: Parts, key: str) -> None:
+        """Trace the network, and see that the system has what the options speak of."""
+        ClosingConfig.build(self, parts, key)
+        if self.divergence_free:
+            require_velocities(parts.coarse[0], f"{key}.divergence_free")
+        traced(partial(self.network, parts.config, parts.coarse[0]))
+
+    def trace(self, parts: Parts, key: str) -> None:
+        """Raise unless a network that is not ours can be trained and makes an increment."""
+        Trained.trace(self, parts, key)
+        ClosingConfig.trace(self, parts, key)
+        from subgrid.nn import named_builder
+        from subgrid.systems import state_shapes
+
+        if not all(map(named_builder, self.networks)):
+            coarse = parts.coarse[0]
+            make, use = (
+                partial(self.network, parts.config, coarse),
+                partial(self._increment, coarse),
+            )
+            with keyed(f"{key}.networks"):
+                require_trainable(make, use, state_shapes(coarse))
+            require_trusted(make, self.name, parts)
+
+    def _increment(self, coarse: "AbstractSystem", network: Any, state: Any) -> Any:
+        """Return the increment that a network makes of a state, inputs and output not scaled."""
+        from subgrid.closures import LearnedClosure, state_to_channels
+        from subgrid.nn import Scaler
+
+        seen, out = self.channels(coarse)
+        closure = LearnedClosure(
+            network,
+            Scaler.identity(seen),
+            Scaler.identity(out),
+            self.zero_mean,
+            self.flux_form,
+            coarse.grid,
+            self.features(coarse),
+            self.target_cut,
+            self.divergence_free,
+        )
+        return closure.predict(state_to_channels(state))
+
+    def facts(self, config: "Config") -> dict[str, str]:
+        """Return what it is, what it sees and predicts, and how it is trained."""
+        noise = config.training_of(self).noise
+        said = f", sees {' and '.join(self.inputs)}" if self.inputs else ""
+        if self.divergence_free:
+            said += ", predicts a streamfunction"
+        if self.target_cut is not None:
+            said += f", predicts scales up to {self.target_cut:g} of the Nyquist wavenumber"
+        return {
+            self.name: f"{self.arrangement}: {', '.join(self.networks)}, width {self.width:g}, on "
+            f"{', '.join(map(str, self.scales(config.coarse)))} cells, "
+            f"{', '.join(map(str, config.updates_of(self)))} updates, {self.seeds} "
+            f"initialisation(s){said}{f', noise {noise:g}' if noise else ''}"
+        }
+
+
+class AdaptedConfig(ClosingConfig):
+    """A learned model of this run, `of`, changed after its training: each of its networks in turn.
+
+    `fine_tune`: trained on through the solver. `energy_limit`: the power that its increment gives
+    to the flow is cut to the largest that the true forcing has in the training split. `coupling`:
+    see `ClosureConfig`; that of the learned model unless given.
+    """
+
+    stored: ClassVar[bool] = True
+
+    kind: Literal["adapted"]
+    of: Name
+    fine_tune: FineTuneConfig | None = None
+    energy_limit: bool = False
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "AdaptedConfig":
+        if self.fine_tune is None and not self.energy_limit and self.coupling is None:
+            raise ValueError(
+                f"model {self.name!r} changes nothing of {self.of!r}: give fine_tune, energy_limit "
+                "or coupling"
+            )
+        return self
+
+    def base(self, config: "Config") -> LearnedConfig:
+        """Return the learned model that it is made of."""
+        return next(learned for learned in config.learned() if learned.name == self.of)
+
+    def labels(self, config: "Config") -> tuple[str, ...]:
+        """Return what its networks are called in files."""
+        seeds = (model.seeds for model in config.learned() if model.name == self.of)
+        return tuple(f"{self.name}-seed{number}" for number in range(next(seeds, 0)))
+
+    def coupling_in(self, config: "Config") -> str | None:
+        """Return how its increment enters the step; None for the system's own way."""
+        return self.coupling or self.base(config).coupling
+
+    def candidates(
+        self, config: "Config", coarse: "AbstractSystem", stored: Stored
+    ) -> list[Candidate]:
+        """Return the adapted closures, one per initialisation."""
+        return trained_candidates(self, config, stored)
+
+    def metrics_files(self) -> tuple[str, ...]:
+        """Return where, in the folder of an initialisation, its training is recorded."""
+        return () if self.fine_tune is None else ("metrics.jsonl",)
+
+    def checks(self, config: "Config", key: str) -> Iterator[Iterable[str]]:
+        """Return whether the model that it is made of is trained here, and its windows fit."""
+        yield from super().checks(config, key)
+        if self.fine_tune is not None:
+            yield from self.fine_tune.checks(config, f"{key}.fine_tune")
+        yield self._base_is_here(config, key)
+
+    def _base_is_here(self, config: "Config", key: str) -> Iterator[str]:
+        names = [model.name for model in config.every_model if isinstance(model, LearnedConfig)]
+        if self.of not in names:
+            yield (
+                f"{key}.of: got {self.of!r}; must be a learned model of this run: "
+                f"{', '.join(names) or 'there is none'}"
+            )
+
+    def build(self, parts: Parts, key: str) -> None:
+        """See that the system has what the options speak of."""
+        super().build(parts, key)
+        if self.energy_limit:
+            require_velocities(parts.coarse[0], f"{key}.energy_limit")
+
+    def trace(self, parts: Parts, key: str) -> None:
+        """Raise ConfigError unless every batch can be divided over the devices."""
+        super().trace(parts, key)
+        if self.fine_tune is not None:
+            self.fine_tune.check_devices(f"{key}.fine_tune")
+
+    def facts(self, config: "Config") -> dict[str, str]:
+        """Return what it changes of its learned model."""
+        changes = []
+        if (tune := self.fine_tune) is not None:
+            changes.append(f"{tune.updates} updates through the solver over {tune.frames} frames")
+        if self.energy_limit:
+            changes.append("the power of its increment limited to the largest of the true forcing")
+        if self.coupling is not None:
+            changes.append(self.coupling)
+        return {self.name: f"{self.of}, then {', '.join(changes)}"}
+
+
+def trained_candidates(
+    model: LearnedConfig | AdaptedConfig, config: "Config", stored: Stored
+) -> list[Candidate]:
+    """Return a trained closure, once per seed; raises CorruptFileError for damaged weights."""
+    coupling = model.coupling_in(config)
+    return [
+        Candidate(model.name, label, stored.load_model(model.name, seed), model, coupling)
+        for seed, label in enumerate(model.labels(config))
+    ]

@@ -1,0 +1,111 @@
+"""What every section of a config is: settings that know what fits them and what they build."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from subgrid.errors import ConfigError, CorruptFileError, SubgridError
+
+if TYPE_CHECKING:
+    from subgrid.config.settings import Config
+    from subgrid.systems import AbstractSystem
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, no unknown keys, no silent conversion of types.
+
+    `key`, in all methods, is where the section stands in the config, for messages.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    renamed: ClassVar[Mapping[str, str]] = {}  # keys of older configs: what to write instead
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_old_keys(cls, values: Any) -> Any:
+        for key in cls.renamed if isinstance(values, Mapping) else ():
+            if key in values:
+                raise ValueError(f"{key} is of an older version; write {cls.renamed[key]} instead")
+        return values
+
+    def checks(self, config: "Config", key: str) -> Iterable[Iterable[str]]:
+        """Return, per check, what does not fit the other sections: key, value, what is allowed.
+
+        A check is left out where it asks for a section that could not be read.
+        """
+        return ()
+
+    def code(self, key: str) -> Iterable[tuple[str, str, str]]:
+        """Return the names that stand for code: key, kind of the registry, name."""
+        return ()
+
+    def trainings(self, key: str) -> Iterable[tuple[str, Any]]:
+        """Return what is trained for this section, each a `Trained`, with its key."""
+        return ()
+
+    def build(self, parts: "Parts", key: str) -> None:
+        """Build what the section names; raises ConfigError for a setting that does not fit."""
+
+    def trace(self, parts: "Parts", key: str) -> None:
+        """Trace what was built, once every setting fits; raises what a user's class raises."""
+
+    def facts(self, config: "Config") -> dict[str, str]:
+        """Return what the report says of this section: a name and a sentence each."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The systems of a config, which its sections are built on; `coarse`: the finest first.
+
+    `copies`: the bundles that a run took over, by the name of the model; `trust`: whether bundles
+    and networks may name code of packages that the config does not.
+    """
+
+    config: "Config"
+    coarse: "tuple[AbstractSystem, ...]"
+    system: "AbstractSystem | None" = None
+    copies: Mapping[str, Path] = field(default_factory=dict)
+    trust: bool = False
+
+    @property
+    def shipped(self) -> bool:
+        """Whether the systems are of a class of subgrid's, which is known to fit."""
+        return type(self.system).__module__.partition(".")[0] == "subgrid"
+
+
+@contextmanager
+def naming(key: str) -> Iterator[None]:
+    """Put the key of the config before an error; one of a value becomes ConfigError.
+
+    A damaged file is no wrong setting: CorruptFileError, which names it, passes.
+    """
+    try:
+        with keyed(key):
+            yield
+    except CorruptFileError:
+        raise
+    except (TypeError, ValueError, SubgridError) as error:
+        raise ConfigError(str(error)) from error
+
+
+@contextmanager
+def keyed(key: str) -> Iterator[None]:
+    """Put the key of the config before the message of an error, which stays of its kind.
+
+    For what a class of the user's does wrong, rather than a setting.
+    """
+    try:
+        yield
+    except CorruptFileError:
+        raise
+    except Exception as error:
+        if error.args and isinstance(error.args[0], str):
+            error.args = (f"{key}: {error.args[0]}", *error.args[1:])
+        raise
