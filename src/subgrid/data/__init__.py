@@ -10,6 +10,7 @@ from subgrid.data.generation import (
 )
 from subgrid.data.loader import Samples, describe_left_out, fits_in_memory
 from subgrid.data.mapping import dask_map, process_map
+from subgrid.data.memory import MemorySamples
 from subgrid.data.metadata import consolidate
 from subgrid.data.observing import Observer
 from subgrid.data.records import Progress, TrajectoryResult
@@ -22,6 +23,7 @@ from subgrid.data.windows import Windows
 __all__ = [
     "Following",
     "GenerationSummary",
+    "MemorySamples",
     "Observer",
     "Progress",
     "Samples",

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from subgrid.data.shards import ShardReader
-from subgrid.data.statistics import array_names, statistics
+from subgrid.data.statistics import VariableStatistics, array_names, statistics
 from subgrid.data.store import complete_attributes, group_name, listed, present_trajectories
 from subgrid.errors import ConfigError
 from subgrid.machine import free_memory
@@ -95,6 +95,10 @@ class Samples:
     def spread(self, count: int) -> np.ndarray:
         """Return the numbers of at most `count` samples, evenly spread over all of them."""
         return evenly_spread(count, len(self))
+
+    def statistics(self) -> dict[str, VariableStatistics]:
+        """Return mean, variance and range of each variable; see `subgrid.data.statistics`."""
+        return statistics(self.path, self.scale)
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """Return the samples of these numbers: {variable: [sample, level, y, x]}, float32."""
