@@ -179,7 +179,7 @@ def test_systems_whose_states_are_not_what_they_say_name_their_key(own, system, 
 def test_spectra_are_compared_at_one_wavenumber_at_least():
     message = refused(ConfigError, "evaluation.cut=1e-9")
     # 12 cells: the first ring is centred at half of √2, the Nyquist wavenumber is 6
-    assert "evaluation.cut: got 1e-09; must be above 0.118 on a grid of 12 x 12 cells" in message
+    assert "evaluation.cut: got 1e-09; must be above 0.118 on 12 x 12 cells" in message
     assert pytest.approx(0.118, abs=5e-4) == 2**0.5 / 2 / 6
     check_builds(load_config(SMALLEST, overrides=["evaluation.cut=0.119"]))
 

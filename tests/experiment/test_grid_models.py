@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from experiment_runs import SMALLEST
 
-from subgrid.config import config_from_dict, load_config
+from subgrid.config import check_builds, config_from_dict, load_config
 from subgrid.errors import ConfigError
 from subgrid.experiment import run_experiment
 from subgrid.experiment.candidates import candidates
@@ -73,14 +73,14 @@ def test_a_finer_run_starts_from_the_coarse_state(tmp_path):
     [
         ({"size": 16}, r"models.g.size: got 16; must be above coarse.sizes\[0\] = 16 and at most"),
         ({"size": 64}, r"models.g.size: got 64; must be above .* truth.nx = 32"),
-        ({"size": 25}, r"models.g.size: got 25; must be even"),
+        ({"size": 25}, r"models.g: nx must be an even whole number .*, got 25"),
         ({"size": 24, "substep": 2}, "models.g.substep: unknown key.*substeps"),
         ({"size": 24, "substeps": 0}, "models.g.substeps"),
     ],
 )
 def test_problems_are_named(grid, message):
     with pytest.raises(ConfigError, match=message):
-        config_from_dict(with_grids({"name": "g", **grid}))
+        check_builds(config_from_dict(with_grids({"name": "g", **grid})))
 
 
 def test_a_step_above_the_limit_of_the_finer_grid_is_refused(tmp_path):

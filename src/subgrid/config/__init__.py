@@ -7,7 +7,9 @@ from subgrid.config.builders import (
     build_online_system,
     build_system,
     build_target,
+    cells_of,
     validity_of,
+    value_count,
 )
 from subgrid.config.fits import check_builds
 from subgrid.config.kinds import (
@@ -55,6 +57,7 @@ __all__ = [
     "build_online_system",
     "build_system",
     "build_target",
+    "cells_of",
     "check_builds",
     "check_names",
     "config_from_dict",
@@ -70,4 +73,5 @@ __all__ = [
     "read_toml",
     "require_trusted_names",
     "validity_of",
+    "value_count",
 ]

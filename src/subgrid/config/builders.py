@@ -1,6 +1,5 @@
 """Turns the names and numbers of a config into systems and what lies between them."""
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from subgrid.config.section import naming
@@ -9,6 +8,7 @@ from subgrid.errors import ConfigError
 if TYPE_CHECKING:
     from subgrid.config.sections import VariantConfig
     from subgrid.config.settings import Config
+    from subgrid.systems import AbstractSystem
 
 
 def build_system(config: "Config") -> Any:
@@ -16,13 +16,30 @@ def build_system(config: "Config") -> Any:
     from subgrid.systems import SYSTEMS
 
     truth = config.truth
+    sizes = () if truth.nx is None else (truth.nx,) if truth.ny is None else (truth.nx, truth.ny)
+    named = {} if truth.configuration is None else {"configuration": truth.configuration}
     with naming("truth"):
-        return SYSTEMS.get(truth.system)(truth.nx, truth.ny, truth.configuration, **truth.constants)
+        return SYSTEMS.get(truth.system)(*sizes, **named, **truth.constants)
 
 
 def build_coarse_systems(config: "Config", system: Any) -> tuple[Any, ...]:
-    """Return the system on every coarse grid, finest first, with the truth's constants."""
-    return tuple(system.at(size) for size in config.coarse.sizes)
+    """Return the system at every coarse size, finest first, with the truth's constants."""
+    with naming("coarse.sizes"):
+        return tuple(system.at(size) for size in config.coarse.sizes)
+
+
+def cells_of(system: "AbstractSystem") -> str:
+    """Return the cells of a system's domain in words, x first: "64 x 32"."""
+    return " x ".join(map(str, reversed(system.domain.shape)))
+
+
+def value_count(system: "AbstractSystem") -> int:
+    """Return the number of values of a state."""
+    import jax
+
+    from subgrid.systems import state_shapes
+
+    return sum(leaf.size for leaf in jax.tree.leaves(state_shapes(system)))
 
 
 def build_coarseners(
@@ -69,7 +86,7 @@ def build_online_system(
     if not changes:
         return coarse_system
     with naming(key):
-        changed = coarse_system.at(coarse_system.domain.shape, **changes)
+        changed = coarse_system.at(config.coarse.sizes[0], **changes)
         for name in system_differences(coarse_system, changed):
             if changes_the_flow(coarse_system, name) or name in ("configuration", "dtype"):
                 raise ConfigError(
@@ -93,14 +110,9 @@ def build_model(system: Any, dt: float, closure: Any, coupling: str | None = Non
     return SplitModel(system=system, dt=dt, closure=closure, coupling=COUPLINGS[coupling]())
 
 
-def channel_count(system: Any) -> int:
+def channel_count(system: "AbstractSystem") -> int:
     """Return how many channels the fields of a state are, levels counted."""
-    import jax
-
-    from subgrid.systems import state_shapes
-
-    state = state_shapes(system)
-    return sum(math.prod(leaf.shape[:-2]) for leaf in jax.tree.leaves(state))
+    return value_count(system) // system.domain.size
 
 
 def validity_of(config: "Config") -> dict[str, Any]:

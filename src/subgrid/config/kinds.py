@@ -223,7 +223,7 @@ class GridConfig(AbstractModelConfig):
 
         online = build_online_system(config, coarse, variant)
         with naming(f"models.{self.name}"):
-            fine = online.at((self.size * config.ny // config.truth.nx, self.size))
+            fine = online.at(self.size)
             coarsener = COARSENERS.get(config.coarse.operator).between(fine, online)
         return Stepped(fine, config.coarse_dt / self.substeps, self.substeps, coarsener)
 
@@ -235,13 +235,11 @@ class GridConfig(AbstractModelConfig):
 
     def _size_fits(self, config: "Config", key: str) -> Iterator[str]:
         nx, coarsest = config.truth.nx, config.coarse.sizes[0]
-        if not coarsest < self.size <= nx:
+        if self.size <= coarsest or (nx is not None and self.size > nx):
             yield (
                 f"{key}: got {self.size}; must be above coarse.sizes[0] = {coarsest} and at most "
                 f"truth.nx = {nx}"
             )
-        elif self.size % 2 or self.size * config.ny % (2 * nx):
-            yield f"{key}: got {self.size}; must be even, and so the cells along y"
 
     def _steps_fit(self, config: "Config", key: str) -> Iterator[str]:
         steps = config.evaluation.steps * self.substeps

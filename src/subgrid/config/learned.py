@@ -167,8 +167,8 @@ class LearnedConfig(Trained, ClosingConfig):
 
     def scales_fit(self, config: "Config", key: str) -> Iterator[str]:
         """Yield what is wrong with its scales and the number of its networks."""
-        sizes, aspect = self.scales(config.coarse), config.ny / config.truth.nx
-        longest = sizes[0] * max(1.0, aspect)
+        sizes, truth = self.scales(config.coarse), config.truth
+        longest = sizes[0] * max(1.0, truth.ny / truth.nx if truth.nx and truth.ny else 1.0)
         if self.target_cut and self.target_cut < 2 / longest:
             yield (
                 f"{key}.target_cut: got {self.target_cut:g}; must be at least {2 / longest:.3g}, "
@@ -198,17 +198,15 @@ class LearnedConfig(Trained, ClosingConfig):
             )
         if any(fine <= small for fine, small in itertools.pairwise(sizes)):
             yield f"{key}.sizes: got {list(sizes)}; must decrease, finest first"
-        if any(size % 2 or size < 4 or size * aspect % 2 for size in sizes):
-            yield (
-                f"{key}.sizes: got {list(sizes)}; every size must be even and at least 4, and so "
-                "the cells along y"
-            )
 
     def build(self, parts: Parts, key: str) -> None:
         """Trace the network, and see that the system has what the options speak of."""
         ClosingConfig.build(self, parts, key)
         if self.divergence_free:
             require_velocities(parts.coarse[0], f"{key}.divergence_free")
+        with naming(f"{key}.sizes"):
+            for size in self.sizes or ():
+                parts.coarse[0].at(size)
         traced(partial(self.network, parts.config, parts.coarse[0]))
 
     def trace(self, parts: Parts, key: str) -> None:

@@ -1,14 +1,19 @@
 """The sections that every experiment has: the truth, the coarse grids, the data, the evaluation."""
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field, Strict, StrictBool, model_validator
 
-from subgrid.config.builders import build_coarseners, build_online_system
+from subgrid.config.builders import (
+    build_coarseners,
+    build_online_system,
+    cells_of,
+    value_count,
+)
 from subgrid.config.section import Name, Parts, Section, keyed, naming
 from subgrid.config.training import is_whole
 from subgrid.config.values import (
@@ -30,12 +35,13 @@ class TruthConfig(Section):
 
     `dt` in the system's unit of time: seconds, or none where it is dimensionless. A trajectory is
     `spinup_steps` steps that are thrown away, then `frames` frames that lie `save_every` steps
-    apart. `constants` are passed to the system by name.
+    apart. `nx`, `ny` and `configuration`, where they are given, and `constants` are passed to the
+    system, which says what it takes.
     """
 
     system: str = "qg"
-    configuration: str = "eddy"
-    nx: Count
+    configuration: str | None = None
+    nx: Count | None = None
     ny: Count | None = None
     dt: Positive
     spinup_steps: CountOrZero
@@ -47,20 +53,14 @@ class TruthConfig(Section):
         """Return the name of the system."""
         return [(f"{key}.system", "system", self.system)]
 
-    def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
-        """Return whether cells and steps can be counted and sizes halved."""
-        yield self._cells_count(config, key)
-        yield self._steps_count(config, key)
+    @property
+    def title(self) -> str:
+        """The system, with its configuration if one is given."""
+        return f"{self.system} ({self.configuration})" if self.configuration else self.system
 
-    def _cells_count(self, config: "Config", key: str) -> Iterator[str]:
-        if self.nx * config.ny > LARGEST_COUNT:
-            yield (
-                f"{key}.nx: {self.nx} x {config.ny} cells are more than the {LARGEST_COUNT} that "
-                "32-bit indices count"
-            )
-        for name, size in (("nx", self.nx), ("ny", config.ny)):
-            if size % 2 or size < 4:
-                yield f"{key}.{name}: got {size}; must be even and at least 4"
+    def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
+        """Return whether steps can be counted."""
+        yield self._steps_count(config, key)
 
     def _steps_count(self, config: "Config", key: str) -> Iterator[str]:
         frames = max(self.frames, config.data.test_frames or 0)
@@ -100,23 +100,12 @@ class CoarseConfig(Section):
         return [(f"{key}.operator", "coarsener", self.operator)]
 
     def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
-        """Return whether the grids nest, and the step whose defect is learned is a whole number."""
-        yield self._sizes_fit(config, key)
+        """Return whether sizes decrease and the step whose defect is learned is a whole number."""
+        yield self._sizes_decrease(key)
         if self.target == "step":
             yield self._steps_are_whole(config)
 
-    def _sizes_fit(self, config: "Config", key: str) -> Iterator[str]:
-        nx, ny = config.truth.nx, config.ny
-        for size in self.sizes:
-            if size % 2 or size < 4:
-                yield f"{key}.sizes: got {size}; every size must be even and at least 4"
-            elif size >= nx:
-                yield f"{key}.sizes: got {size}; must be smaller than truth.nx = {nx}"
-            elif size * ny % (2 * nx):
-                yield (
-                    f"{key}.sizes: {size} cells along x make {size * ny / nx:g} along y for a "
-                    f"truth of {ny} x {nx} cells; must be an even whole number"
-                )
+    def _sizes_decrease(self, key: str) -> Iterator[str]:
         if any(fine <= small for fine, small in itertools.pairwise(self.sizes)):
             yield f"{key}.sizes: got {list(self.sizes)}; must decrease, finest first"
 
@@ -128,7 +117,14 @@ class CoarseConfig(Section):
             )
 
     def build(self, parts: Parts, key: str) -> None:
-        """Build the coarsening; raises ConfigError for a target that the system has not."""
+        """Build the coarsening; raises ConfigError for sizes and targets that do not exist."""
+        whole = value_count(parts.system)
+        for size, system in zip(self.sizes, parts.coarse, strict=True):
+            if (count := value_count(system)) >= whole:
+                raise ConfigError(
+                    f"{key}.sizes: got {size}; must be smaller than the truth: a state of it has "
+                    f"{count} values, one of the truth {whole}"
+                )
         build_coarseners(parts.config, parts.system, parts.coarse)
         if self.target == "step" and not hasattr(parts.system, "advance"):
             raise ConfigError(
@@ -297,14 +293,14 @@ class EvaluationConfig(Section):
             build_online_system(parts.config, parts.coarse[0], variant)
 
     def trace(self, parts: Parts, key: str) -> None:
-        """Raise ConfigError unless a ring of the spectra lies below `cut`."""
-        from subgrid.grids import ring_edges
-
-        grid = parts.coarse[0].grid
-        width = 2 * math.pi * math.hypot(1 / grid.length_x, 1 / grid.length_y)
-        first = ring_edges(grid)[0] + width / 2
-        if self.cut * grid.nyquist <= first:
+        """Raise ConfigError unless spectra, if there are any, have a wavenumber below `cut`."""
+        domain = parts.coarse[0].domain
+        if not domain.has_spectrum:
+            return
+        wavenumbers, _ = domain.isotropic_spectrum(np.zeros(domain.spectral_shape))
+        if self.cut * domain.nyquist <= wavenumbers[0]:
             raise ConfigError(
-                f"{key}.cut: got {self.cut:g}; must be above {first / grid.nyquist:.3g} on a grid "
-                f"of {grid.nx} x {grid.ny} cells, or spectra are compared at no wavenumber"
+                f"{key}.cut: got {self.cut:g}; must be above "
+                f"{wavenumbers[0] / domain.nyquist:.3g} on {cells_of(parts.coarse[0])} cells, or "
+                "spectra are compared at no wavenumber"
             )

@@ -126,19 +126,9 @@ class Config(Section):
         return self.models
 
     @property
-    def ny(self) -> int:
-        """Number of cells of the fine grid along y."""
-        return self.truth.nx if self.truth.ny is None else self.truth.ny
-
-    @property
     def frame(self) -> float:
         """Time from one frame of the truth to the next, in the unit of its step."""
         return self.truth.save_every * self.truth.dt
-
-    @property
-    def coarse_shapes(self) -> tuple[tuple[int, int], ...]:
-        """The (ny, nx) of every coarse grid, finest first."""
-        return tuple((size * self.ny // self.truth.nx, size) for size in self.coarse.sizes)
 
     @property
     def coarse_dt(self) -> float:

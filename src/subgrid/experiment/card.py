@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from subgrid.config import AdaptedConfig, LearnedConfig, build_system, build_target, validity_of
+from subgrid.config import (
+    AdaptedConfig,
+    Config,
+    LearnedConfig,
+    build_coarse_systems,
+    build_system,
+    build_target,
+    cells_of,
+    validity_of,
+)
 from subgrid.evaluation import plain_markdown, time_unit
 from subgrid.experiment.curves import best_record, learning_records
 from subgrid.experiment.folder import RunFolder
@@ -37,10 +46,10 @@ def model_card(
 def _what(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: int) -> str:
     config, truth = folder.config, folder.config.truth
     base = model.base(config)
-    ny, nx = config.coarse_shapes[0]
+    cells = cells_of(_coarse(config))
     made = f"\n- made of: {model.facts(config)[model.name]}" if base is not model else ""
     return f"""\
-# {model.name}, seed {number}: closure for {truth.system} ({truth.configuration}), {nx} x {ny} cells
+# {model.name}, seed {number}: closure for {truth.title}, {cells} cells
 
 It maps the coarse state to the subgrid forcing, which is {_use(folder, model)}.
 
@@ -51,6 +60,10 @@ It maps the coarse state to the subgrid forcing, which is {_use(folder, model)}.
 - inputs: {", ".join(base.inputs or ("the state",))}
 - output: zero mean {base.zero_mean}, flux form {base.flux_form}, {_scales_predicted(base)}{made}
 """
+
+
+def _coarse(config: Config) -> Any:
+    return build_coarse_systems(config, build_system(config))[0]
 
 
 def _use(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> str:
@@ -77,7 +90,7 @@ def _data(folder: RunFolder) -> str:
 - {counts.train} trajectories for training and {counts.validation} for validation, each of
   {truth.frames} frames {truth.save_every * truth.dt:g}{second} apart after {truth.spinup_steps}
   steps
-- truth on {truth.nx} x {config.ny} cells, time step {truth.dt:g}{second}, coarsened by
+- truth on {cells_of(build_system(config))} cells, time step {truth.dt:g}{second}, coarsened by
   {config.coarse.operator}
 - content of the training data: {content}
 """
@@ -157,7 +170,7 @@ def _online(whose: str, record: Mapping[str, Any]) -> str:
 
 def _limits(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> str:
     config, truth, settings = folder.config, folder.config.truth, folder.config.evaluation
-    ny, nx = config.coarse_shapes[0]
+    cells = cells_of(_coarse(config))
     unit = time_unit(build_system(config).time_units)
     variants = [f"{v.name} ({_listed(v.constants)})" for v in settings.variants]
     also = f" Free runs with {', '.join(variants)} are in its run's report." if variants else ""
@@ -165,8 +178,8 @@ def _limits(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> str:
     once = "; what other initial weights do is not known" if trained == 1 else ""
     return f"""## Limits
 
-- Tested with {truth.system} only, configuration {truth.configuration}, on {nx} x {ny} cells with a
-  time step of {config.coarse_dt:g}{_second(folder)} and the constants in model.json (changed in the
+- Tested with {truth.title} only, on {cells} cells with a time step of
+  {config.coarse_dt:g}{_second(folder)} and the constants in model.json (changed in the
   free runs: {_listed(settings.constants)}); for data coarsened by {config.coarse.operator}.{also}
 - Free runs of {settings.steps * config.coarse_dt / unit.length:.3g} {unit.name} from
   {settings.members} initial state(s) of the truth; what happens later is not known.

@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from subgrid.computing import lenient
-from subgrid.config import BASELINE, AdaptedConfig, LearnedConfig, validity_of
+from subgrid.config import (
+    BASELINE,
+    AdaptedConfig,
+    LearnedConfig,
+    build_system,
+    cells_of,
+    validity_of,
+)
 from subgrid.deploy import EXPORTERS
 from subgrid.errors import ConfigError, RunFolderError, UnknownNameError
 from subgrid.evaluation import predictability_record, score_record
@@ -99,7 +106,7 @@ def _metadata(
     return {
         "valid_for": validity_of(config),
         "dt": config.coarse_dt,
-        "truth": {"nx": truth.nx, "ny": config.ny, "dt": truth.dt},
+        "truth": {"cells": cells_of(build_system(config)), "dt": truth.dt},
         "coarse_sizes": list(config.coarse.sizes),
         "experiment": config.label,
         "experiment_seed": config.seed,

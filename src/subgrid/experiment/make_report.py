@@ -14,7 +14,9 @@ from subgrid.config import (
     BASELINE,
     Candidate,
     Config,
+    build_coarse_systems,
     build_system,
+    cells_of,
     load_config,
     preset_names,
 )
@@ -63,6 +65,7 @@ from subgrid.experiment.separated import separated_scores
 from subgrid.experiment.workers import Workers
 from subgrid.nn import parameter_count
 from subgrid.randomness import random_key
+from subgrid.systems import AbstractSystem
 from subgrid.training import forward_gflop
 
 _MEASURED = STAGES[:3]  # what the report shows is of these
@@ -113,7 +116,7 @@ def _published_setting(config: Config) -> str:
     truth, coarse = config.truth, config.coarse
     same = (truth.system, truth.nx, coarse.sizes[0], coarse.operator) == scorecard_setting()
     changed = truth.constants or config.evaluation.constants
-    return truth.configuration if same and not changed else ""
+    return truth.configuration or "" if same and not changed else ""
 
 
 def _timing(folder: RunFolder, results: Results, found: Sequence[Candidate]) -> Timing:
@@ -177,7 +180,7 @@ def _info(folder: RunFolder) -> RunInfo:
         title=f"{config.name}: {config.description}" if config.description else config.name,
         facts={
             "Run": _run_facts(config, manifest),
-            "Truth": _truth_facts(config, build_system(config).time_units)
+            "Truth": _truth_facts(config, build_system(config))
             | _source_facts(manifest["stages"]["simulate"])
             | _lost_facts(manifest["stages"]["simulate"]["splits"]),
             "Data and training": _training_facts(config, build_system(config).time_units)
@@ -219,7 +222,8 @@ def _time(record: dict[str, Any]) -> str:
     return duration(record["seconds"]) + (", its last session" if record.get("resumed") else "")
 
 
-def _truth_facts(config: Config, units: str) -> dict[str, str]:
+def _truth_facts(config: Config, system: AbstractSystem) -> dict[str, str]:
+    units = system.time_units
     truth, settings, unit = config.truth, config.evaluation, time_unit(units)
     second = " s" if units == "s" else ""
     spinup = f"{truth.spinup_steps * truth.dt / _YEAR:.2g} years of 360 days"
@@ -235,10 +239,10 @@ def _truth_facts(config: Config, units: str) -> dict[str, str]:
     starts = " from random held-out states" if settings.starts == "random" else ""
     forcing = {"forcing": "what a step of the coarse model misses, per time"}
     return {
-        "system": f"{truth.system}, configuration {truth.configuration}",
+        "system": truth.title,
         "constants changed": constants or "none",
-        "fine grid": f"{truth.nx} x {config.ny} cells, time step {truth.dt:g}{second}",
-        "coarse grids": ", ".join(f"{nx} x {ny}" for ny, nx in config.coarse_shapes),
+        "fine grid": f"{cells_of(system)} cells, time step {truth.dt:g}{second}",
+        "coarse grids": ", ".join(map(cells_of, build_coarse_systems(config, system))),
         "coarsening": config.coarse.operator,
         **(forcing if config.coarse.target == "step" else {}),
         **({"constants changed in the free runs": online} if online else {}),

@@ -20,6 +20,8 @@ from subgrid.config import (
     Parts,
     build_coarse_systems,
     build_system,
+    cells_of,
+    value_count,
 )
 from subgrid.data import fits_in_memory
 from subgrid.experiment.progress import duration
@@ -28,7 +30,6 @@ from subgrid.machine import usable_cpus
 from subgrid.nn import flops, parameter_count
 from subgrid.randomness import random_key
 from subgrid.stepping import advance_segment
-from subgrid.systems import state_shapes
 
 _TIMED_STEPS = 20
 _FLOATS = 4  # bytes
@@ -66,7 +67,7 @@ def plan_run(
     system = build_system(config)
     coarse = build_coarse_systems(config, system)
     return [
-        _plan_simulation(config, system, workers),
+        _plan_simulation(config, system, coarse, workers),
         _plan_training(config, coarse, workers),
         _plan_evaluation(Parts(config, coarse, system, copies or {}, trust), workers),
     ]
@@ -78,25 +79,19 @@ def step_operations(system: Any) -> float:
     Spectral: five transforms per level (u, v, q back; u q, v q forth) and some 60 operations per
     value. Kolmogorov flow: three transforms, and some 150 operations per cell for the limiter.
     """
-    values, cells = _values(system), system.grid.size
+    values, cells = value_count(system), system.domain.size
     transform = 2.5 * cells * math.log2(cells)
     if not system.evolves_spectra:
         return 3 * transform + 150 * cells
     return values // cells * (5 * transform + 60 * cells)
 
 
-def _values(system: Any) -> int:
-    """Return the number of values of a state."""
-    return sum(leaf.size for leaf in jax.tree.leaves(state_shapes(system)))
-
-
-def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
+def _plan_simulation(config: Config, system: Any, coarse: Sequence[Any], workers: int) -> StagePlan:
     counts, truth = config.data.trajectories, config.truth
     frames = (counts.train + counts.validation) * truth.frames + counts.test * config.test_frames
     spinups = counts.train + counts.validation + counts.test
     steps = spinups * truth.spinup_steps + frames * truth.save_every
-    levels = _values(system) // system.grid.size
-    values = levels * sum(ny * nx for ny, nx in config.coarse_shapes)
+    values = sum(map(value_count, coarse))
     arrays = 4 if config.data.store_flux else 2  # state and forcing, perhaps two fluxes
     frame_bytes = arrays * values * _FLOATS
     # the defect of a coarse step takes as many of the truth's again, for every frame
@@ -105,7 +100,7 @@ def _plan_simulation(config: Config, system: Any, workers: int) -> StagePlan:
     return StagePlan(
         "simulate",
         f"{spinups} trajectories of about {duration(seconds / spinups)} each, {steps:,} steps of "
-        f"{truth.nx} x {config.ny} cells, {frames:,} frames",
+        f"{cells_of(system)} cells, {frames:,} frames",
         made * step_operations(system),
         # two segments of frames, and the arrays of a step
         workers * (2 * config.data.segment_frames * frame_bytes + 60 * system.grid.size * _FLOATS),

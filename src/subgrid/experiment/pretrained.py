@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from subgrid.closures import holds_closure, load_closure
-from subgrid.config import PretrainedConfig, validity_of
+from subgrid.config import PretrainedConfig, build_system, cells_of, validity_of
 from subgrid.deploy import copy_bundle, load_bundle
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.folder import RunFolder
@@ -86,7 +86,7 @@ def transfer_warnings(folder: RunFolder) -> list[str]:
     which are compared with a truth of another grid, whose subgrid forcing is another.
     """
     used = validity_of(folder.config) if folder.config.pretrained() else {}
-    cells = f"{folder.config.truth.nx} x {folder.config.ny}"
+    cells = cells_of(build_system(folder.config))
     elsewhere: dict[tuple[str, str], list[str]] = {}
     other_truth: dict[str, list[str]] = {}
     for model in folder.config.pretrained():
@@ -137,4 +137,6 @@ def bundle_facts(folder: RunFolder) -> dict[str, str]:
 def _truth_cells(metadata: Mapping[str, Any]) -> str | None:
     """Return the fine grid behind a bundle's training data, or None if the bundle does not say."""
     truth = metadata.get("truth", {})
-    return f"{truth['nx']} x {truth['ny']}" if {"nx", "ny"} <= set(truth) else None
+    if {"nx", "ny"} <= set(truth):  # of bundles made before systems had other domains
+        return f"{truth['nx']} x {truth['ny']}"
+    return truth.get("cells")

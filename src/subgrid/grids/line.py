@@ -62,6 +62,11 @@ class PeriodicLine(AbstractDomain):
         return np.arange(self.cells // 2 + 1) * (2 * math.pi / self.length)
 
     @property
+    def nyquist(self) -> float:
+        """Largest wavenumber that the cells hold, rad per length."""
+        return math.pi / self.dx
+
+    @property
     def weights(self) -> NDArray[np.float64]:
         """The width of every cell [x]."""
         return np.full(self.shape, self.dx)
