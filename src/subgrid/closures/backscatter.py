@@ -33,6 +33,8 @@ class BackscatterBiharmonic(AbstractClosureOfSystem[TwoLayerQG]):
     2015, Ocean Modelling 94, doi:10.1016/j.ocemod.2015.05.007. Raises TypeError for another system.
     """
 
+    citations = ("jansen2014", "ross2023")
+
     _system: Fixed[TwoLayerQG] = eqx.field(metadata=fixed_as("system"))
     smagorinsky_constant: Float[Array, ""]
     backscatter_constant: Float[Array, ""]

@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -58,6 +58,10 @@ class AbstractClosure(eqx.Module):
     keep its grid, as `grid`, which is compared too.
     """
 
+    citations: ClassVar[
+        tuple[str, ...]
+    ] = ()  # keys of experiment/references.bib, or BibTeX entries
+
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         guard_methods(cls, lambda closure: closure.own_system)
@@ -110,6 +114,11 @@ class AbstractClosure(eqx.Module):
         if not self.moves(differing):
             self.check_system(system)
         return _with_system(self, system) if differing else self
+
+    @classmethod
+    def cite(cls, **arguments: Any) -> tuple[str, ...]:
+        """Return what to cite for a closure with these arguments: `citations` of the class."""
+        return cls.citations
 
     @property
     def claims(self) -> tuple[str, ...]:

@@ -44,6 +44,8 @@ class HybridSymbolic(AbstractClosureOfSystem[TwoLayerQG]):
     for another system.
     """
 
+    citations = ("ross2023",)
+
     _system: Fixed[TwoLayerQG] = eqx.field(metadata=fixed_as("system"))
     weights: Float[Array, "7 level"]
 

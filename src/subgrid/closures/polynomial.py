@@ -100,6 +100,8 @@ class Wilks2005(AbstractClosure):
     doi:10.1256/qj.04.03. Raises ConfigError for a system with other constants.
     """
 
+    citations = ("wilks2005",)
+
     polynomial: LocalPolynomial
 
     def __init__(self, system: AbstractSystem):

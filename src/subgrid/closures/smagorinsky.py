@@ -30,6 +30,8 @@ class Smagorinsky(AbstractClosureOfSystem[TwoLayerQG]):
     Source: Smagorinsky 1963, Mon. Weather Rev. 91, 99. Raises TypeError for another system.
     """
 
+    citations = ("smagorinsky1963",)
+
     _system: Fixed[TwoLayerQG] = eqx.field(metadata=fixed_as("system"))
     constant: Float[Array, ""]
 

@@ -56,6 +56,11 @@ class _AbstractViscosity(AbstractClosureOfSystem[KolmogorovFlow]):
     constant: eqx.AbstractVar[Float[Array, ""]]
     dynamic: eqx.AbstractVar[bool]
 
+    @classmethod
+    def cite(cls, **arguments: Any) -> tuple[str, ...]:
+        """Return what to cite: also the dynamic procedure where it is used."""
+        return (*cls.citations, *(("germano1991", "lilly1992") if arguments.get("dynamic") else ()))
+
     @property
     def claims(self) -> tuple[str, ...]:
         """Return what holds of every increment."""
@@ -120,6 +125,8 @@ class StaggeredSmagorinsky(_AbstractViscosity):
     See the module's description. Raises TypeError for another system.
     """
 
+    citations = ("smagorinsky1963",)
+
     _system: Fixed[KolmogorovFlow] = eqx.field(metadata=fixed_as("system"))
     constant: Float[Array, ""]
     dynamic: bool = eqx.field(static=True)
@@ -141,6 +148,8 @@ class StaggeredLeith(_AbstractViscosity):
 
     See the module's description. Raises TypeError for another system.
     """
+
+    citations = ("leith1996",)
 
     _system: Fixed[KolmogorovFlow] = eqx.field(metadata=fixed_as("system"))
     constant: Float[Array, ""]

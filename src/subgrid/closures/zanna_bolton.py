@@ -34,6 +34,8 @@ class ZannaBolton2020(AbstractClosureOfSystem[TwoLayerQG]):
     for another system.
     """
 
+    citations = ("zanna2020",)
+
     _system: Fixed[TwoLayerQG] = eqx.field(metadata=fixed_as("system"))
     kappa: Float[Array, ""]
 

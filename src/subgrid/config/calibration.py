@@ -1,11 +1,13 @@
 """The section of a calibration of the noise."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, Strict
 
+from subgrid.config.kinds import MULTISCALE
 from subgrid.config.learned import LearnedConfig
 from subgrid.config.section import Parts, Section
 from subgrid.config.training import Trained
@@ -115,6 +117,10 @@ class CalibrationConfig(Section):
         """Raise unless the networks can be trained and make increments."""
         for inner, model in self._keyed(key):
             model.trace(parts, inner)
+
+    def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
+        """Return the paper of these experiments."""
+        return MULTISCALE
 
     def facts(self, config: "Config") -> dict[str, str]:
         """Return the levels, and what each model is."""

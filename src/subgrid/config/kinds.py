@@ -1,6 +1,6 @@
 """The kinds of models that a run compares: none, closure, pretrained, grid; and what all have."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
@@ -14,6 +14,7 @@ from subgrid.config.builders import (
     check_step,
     validity_of,
 )
+from subgrid.config.names import shipped
 from subgrid.config.section import Name, Parts, Section, keyed, naming
 from subgrid.config.values import Count, FreeTable
 from subgrid.errors import ConfigError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from subgrid.config.settings import Config
     from subgrid.systems import AbstractSystem
 
+MULTISCALE = ("otness2025",)  # to be cited
 BASELINE = "none"  # what the evaluation calls the coarse model alone
 
 # how the increment of a closure enters the step of a system that takes steps of its own
@@ -188,6 +190,11 @@ class ClosureConfig(ClosingConfig):
         """Return the name of the closure."""
         return [(f"{key}.closure", "closure", self.closure)]
 
+    def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
+        """Return what the closure is to be cited with."""
+        found = shipped("closure", self.closure)
+        return found.cite(**self.arguments) if hasattr(found, "cite") else ()
+
     def make(self, parts: Parts) -> Any:
         """Return the closure, built on the coarse system.
 
@@ -295,6 +302,13 @@ class PretrainedConfig(ClosingConfig):
         with naming(f"models.{self.name}: bundle {bundle.name!r} cannot run here"):
             check_closure(in_system(bundle.closure, parts.coarse[0]), parts.coarse[0])
         return bundle
+
+    def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
+        """Return the paper behind the arrangement of the networks."""
+        from subgrid.deploy import load_bundle  # imports JAX, which the others do not need
+
+        bundle = load_bundle(copies.get(self.name, self.bundle))
+        return MULTISCALE if bundle.metadata.get("arrangement", "single") != "single" else ()
 
     def make(self, parts: Parts) -> Any:
         """Return the closure of the bundle on the coarse system."""

@@ -1,14 +1,15 @@
 """The learned models of a run, and those adapted from them."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, Strict, model_validator
 
 from subgrid.config.builders import channel_count, require_velocities
-from subgrid.config.kinds import Candidate, ClosingConfig, Stored
+from subgrid.config.kinds import MULTISCALE, Candidate, ClosingConfig, Stored
 from subgrid.config.networks import require_trainable, require_trusted, traced
 from subgrid.config.section import Name, Parts, keyed, naming
 from subgrid.config.training import FineTuneConfig, Trained
@@ -245,6 +246,10 @@ class LearnedConfig(Trained, ClosingConfig):
         )
         return closure.predict(state_to_channels(state))
 
+    def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
+        """Return the paper behind the arrangement of the networks."""
+        return () if self.arrangement == "single" else MULTISCALE
+
     def facts(self, config: "Config") -> dict[str, str]:
         """Return what it is, what it sees and predicts, and how it is trained."""
         noise = config.training_of(self).noise
@@ -334,6 +339,10 @@ class AdaptedConfig(ClosingConfig):
         super().trace(parts, key)
         if self.fine_tune is not None:
             self.fine_tune.check_devices(f"{key}.fine_tune")
+
+    def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
+        """Return the papers behind training through the solver."""
+        return () if self.fine_tune is None else ("kochkov2021", "frezat2022")
 
     def facts(self, config: "Config") -> dict[str, str]:
         """Return what it changes of its learned model."""

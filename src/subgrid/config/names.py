@@ -54,6 +54,11 @@ def registry(kind: str) -> Any:
     return import_named(_REGISTRIES[kind], "registry")
 
 
+def shipped(kind: str, name: str) -> Any:
+    """Return what is called `name` in a registry; None for "module:Class", which is not run."""
+    return None if ":" in name else registry(kind).get(name)
+
+
 def _own(config: "Config") -> Mapping[str, str]:
     named = named_code(config)
     return {f"{key} = {name!r}": name for key, _, name in named if ":" in name}

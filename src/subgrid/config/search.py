@@ -3,11 +3,13 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field, ValidationError
 
+from subgrid.config.kinds import MULTISCALE
 from subgrid.config.learned import LearnedConfig
 from subgrid.config.section import Parts, Section
 from subgrid.config.training import training_problems
@@ -104,6 +106,10 @@ class SearchConfig(Section):
         """Raise unless the networks can be trained and make increments."""
         for model in self._each_alone(parts):
             model.trace(parts, key)
+
+    def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
+        """Return the paper of these experiments."""
+        return MULTISCALE
 
     def facts(self, config: "Config") -> dict[str, str]:
         """Return what is searched."""

@@ -55,6 +55,10 @@ class Section(BaseModel):
     def trace(self, parts: "Parts", key: str) -> None:
         """Trace what was built, once every setting fits; raises what a user's class raises."""
 
+    def citations(self, config: "Config", copies: Mapping[str, Path]) -> Iterable[str]:
+        """Return what to cite; `copies`: the bundles that a run took over."""
+        return ()
+
     def facts(self, config: "Config") -> dict[str, str]:
         """Return what the report says of this section: a name and a sentence each."""
         return {}

@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from subgrid.config.builders import (
     cells_of,
     value_count,
 )
+from subgrid.config.names import shipped
 from subgrid.config.section import Name, Parts, Section, keyed, naming
 from subgrid.config.training import is_whole
 from subgrid.config.values import (
@@ -57,6 +59,10 @@ class TruthConfig(Section):
     def title(self) -> str:
         """The system, with its configuration if one is given."""
         return f"{self.system} ({self.configuration})" if self.configuration else self.system
+
+    def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
+        """Return what the system is to be cited with."""
+        return getattr(shipped("system", self.system), "citations", ())
 
     def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
         """Return whether steps can be counted."""

@@ -1,10 +1,12 @@
 """The section of the separated experiments."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from subgrid.config.builders import channel_count
+from subgrid.config.kinds import MULTISCALE
 from subgrid.config.networks import require_trainable, require_trusted, traced
 from subgrid.config.section import Parts, keyed, naming
 from subgrid.config.training import Trained
@@ -81,6 +83,10 @@ class SeparatedConfig(Trained):
                 sample = jax.ShapeDtypeStruct((seen, *shape), "float32")
                 _check(sample.shape, (out, *shape), require_trainable(make, _apply, sample))
             require_trusted(make, self.name, parts)
+
+    def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
+        """Return the paper of these experiments."""
+        return MULTISCALE
 
     def facts(self, config: "Config") -> dict[str, str]:
         """Return what is trained."""

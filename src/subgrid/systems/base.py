@@ -37,6 +37,7 @@ class AbstractSystem(eqx.Module):
     `diagnosing`: the constants that say which flow a state is; the others act in the step alone.
     `limits`: the fields that only say when a run has blown up.
     `time_units`: of `dt` and of all rates; "1" in a dimensionless system.
+    `citations`: what to cite, keys of `experiment/references.bib` or whole BibTeX entries.
     `quantities`: what `observe` returns, for scores of free runs; `drawn`: what `field` returns;
     `follows_truth`: whether a free run is compared with the truth's own trajectory too, and not
     with its statistics alone. A system without quantities runs and is trained, but not scored.
@@ -54,6 +55,7 @@ class AbstractSystem(eqx.Module):
     diagnosing: ClassVar[tuple[str, ...]] = ()
     limits: ClassVar[tuple[str, ...]] = ()
     time_units: ClassVar[str] = "s"
+    citations: ClassVar[tuple[str, ...]] = ()
     quantities: ClassVar[tuple[Quantity, ...]] = ()
     drawn: ClassVar[DrawnField | None] = None
     follows_truth: ClassVar[bool] = False

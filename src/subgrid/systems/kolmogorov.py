@@ -97,6 +97,7 @@ class KolmogorovFlow(AbstractSystem):
     limits = ("velocity_bound",)
     time_units = "1"
     quantities = flow_quantities.QUANTITIES
+    citations = ("kochkov2021", "otness2025")
     drawn = kolmogorov_quantities.DRAWN
     follows_truth = True
 

@@ -67,6 +67,7 @@ class Lorenz96(AbstractSystem):
     limits = ("bound",)
     time_units = "1"
     quantities = lorenz96_quantities.QUANTITIES
+    citations = ("lorenz1996", "wilks2005")
     drawn = lorenz96_quantities.DRAWN
     follows_truth = True
 

@@ -104,6 +104,7 @@ class TwoLayerQG(AbstractSystem):
     evolves_spectra = True
     limits = ("pv_bound",)
     quantities = qg_quantities.QUANTITIES
+    citations = ("pyqg", "ross2023")
     drawn = qg_quantities.DRAWN
     energy_spectra = qg_quantities.ENERGY_SPECTRA
     diagnosing = (
