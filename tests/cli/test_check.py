@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from subgrid.experiment.law import difference
+from subgrid.systems.law import difference
 
 CLOSURES = """
 import equinox as eqx

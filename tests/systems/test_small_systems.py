@@ -7,9 +7,9 @@ from small_systems import SMALL, WATER, Tracer
 
 from subgrid.coarsening import KeptVariables, subgrid_forcing
 from subgrid.errors import ConfigError, ShapeError
-from subgrid.experiment import system_laws
 from subgrid.grids import MaskedBasin
 from subgrid.systems import Lorenz96, Quantity, check_table
+from subgrid.systems.laws import system_laws
 
 
 @pytest.mark.parametrize("name", SMALL)

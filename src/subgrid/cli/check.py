@@ -16,18 +16,21 @@ def command(reference: str, /, *, system: str = "qg", nx: WholeNumber = 32) -> i
     system
         The system that a closure is checked on (see `subgrid list systems`).
     nx
-        Number of grid cells along x of the test.
+        Size of the test, a system's first argument: the number of cells along x, say.
     """
-    from subgrid.experiment.laws import closure_laws, system_laws
+    from subgrid.closures.laws import closure_laws
+    from subgrid.config import cells_of
     from subgrid.systems import SYSTEMS, AbstractSystem
+    from subgrid.systems.laws import system_laws
 
     target = _find(reference)
     if isinstance(target, type) and issubclass(target, AbstractSystem):
-        print(f"system {reference}, {nx} cells along x")
-        laws = system_laws(_build(reference, target, nx))
+        built = _build(reference, target, nx)
+        print(f"system {reference}, {cells_of(built)} cells")
+        laws = system_laws(built)
     else:
         built = SYSTEMS.get(system)(nx)
-        print(f"closure {reference} on {type(built).__name__}, {nx} x {nx} cells")
+        print(f"closure {reference} on {type(built).__name__}, {cells_of(built)} cells")
         laws = closure_laws(_build(reference, target, built), built)
     for law in laws:
         mark = {True: "holds ", False: "BROKEN", None: "note  "}[law.holds]

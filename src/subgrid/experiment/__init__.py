@@ -8,7 +8,6 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from subgrid.experiment.export import export_model
     from subgrid.experiment.folder import RunFolder
     from subgrid.experiment.keys import STAGES, stage_keys
-    from subgrid.experiment.laws import closure_laws, system_laws
     from subgrid.experiment.lock import RunLock
     from subgrid.experiment.markdown import make_markdown
     from subgrid.experiment.noise import with_chosen_noise
@@ -30,8 +29,6 @@ _NAMES = {
     "run_experiment": "run",
     "open_workers": "workers",
     "plan_run": "plan",
-    "closure_laws": "laws",
-    "system_laws": "laws",
     "citations": "citations",
     "export_model": "export",
     "with_chosen_noise": "noise",
@@ -45,14 +42,12 @@ __all__ = [
     "RunLock",
     "Task",
     "citations",
-    "closure_laws",
     "export_model",
     "make_markdown",
     "open_workers",
     "plan_run",
     "run_experiment",
     "stage_keys",
-    "system_laws",
     "with_chosen_noise",
 ]
 

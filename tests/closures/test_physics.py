@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from subgrid.closures import CLAIMS, CLOSURES, LearnedClosure
-from subgrid.experiment.physics import physics_laws
+from subgrid.closures.physics import physics_laws
 from subgrid.nn import Scaler
 from subgrid.systems import KolmogorovFlow, TwoLayerQG
 

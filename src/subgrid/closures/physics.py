@@ -10,19 +10,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from subgrid.closures import CLAIMS
-from subgrid.experiment.law import Law, difference, guard, tolerance
+from subgrid.closures.base import CLAIMS
 from subgrid.systems import AbstractSystem
+from subgrid.systems.law import (
+    Law,
+    along,
+    difference,
+    guard,
+    periodic_dims,
+    shift_error,
+    shift_words,
+    tolerance,
+)
+from subgrid.types import Variable
 
 _SMALL_MEAN = 1e-4  # of the root-mean-square: a mean of zero is one to rounding
-_SHIFTS = (1, 3)  # cells; a grid inside a closure that divides both is not found
-_AXES = {"x": -1, "y": -2}
 _MIRRORED = 1e-2  # what roots and the like put into the shortest waves made 1e-3; a break makes 1
 _PASSES = 8  # leaves 1/256 of waves of four cells, and less of what products make of them
-_QUANTITIES = {  # sums of the system's diagnostics
-    "energy": ("kinetic_energy", "available_potential_energy"),
-    "enstrophy": ("enstrophy",),
-}
+_BUDGETS = ("energy", "enstrophy")  # sums of the diagnostics that are called so
 
 Call = Callable[[Any], Any]
 
@@ -45,13 +50,14 @@ def physics_laws(
     """
     claims = tuple(getattr(closure, "claims", ()))
     increments = [call(state) for state in states]
-    measured: dict[str, Callable[[], _Seen]] = {"zero mean": lambda: _mean(increments)}
-    for name in _QUANTITIES:
+    measured: dict[str, Callable[[], _Seen]] = {"zero mean": lambda: _mean(system, increments)}
+    for name in _BUDGETS:
         measured[f"work on {name}"] = lambda name=name: _work(name, system, states, increments)
-    for name in _AXES:
-        measured[f"shift along {name}"] = lambda name=name: _shift(name, call, states[0])
-    for name in _AXES:
-        measured[f"mirror along {name}"] = lambda name=name: _mirror(name, call, system, states[0])
+    dims = periodic_dims(system)
+    for dim in dims:
+        measured[f"shift along {dim}"] = lambda dim=dim: _shift(dim, call, system, states[0])
+    for dim in dims:
+        measured[f"mirror along {dim}"] = lambda dim=dim: _mirror(dim, call, system, states[0])
     laws = [guard(name, lambda n=name, m=m: _law(n, m(), claims)) for name, m in measured.items()]
     return [*laws, *_unknown(claims), *_systems_held(closure)]
 
@@ -84,30 +90,43 @@ def _systems_held(closure: Any) -> Iterator[Law]:
             return
 
 
-def _mean(increments: Sequence[Any]) -> _Seen:
+def _mean(system: AbstractSystem, increments: Sequence[Any]) -> _Seen:
+    """Measure the mean over the domain of each variable and component, weighted by area."""
+    dims, weights = system.domain.dims, system.domain.weights / np.sum(system.domain.weights)
     largest, where = 0.0, ""
     for increment in increments:
-        for path, leaf in jax.tree_util.tree_leaves_with_path(increment):
-            values = np.asarray(leaf, np.float64)
-            size = np.sqrt(np.mean(values**2, axis=(-2, -1)))
-            share = np.abs(values.mean(axis=(-2, -1))) / np.where(size > 0, size, 1)
+        for variable, leaf in zip(system.variables, jax.tree.leaves(increment), strict=True):
+            if variable.dims[-len(dims) :] != dims:
+                continue
+            values, axes = np.asarray(leaf, np.float64), tuple(range(-len(dims), 0))
+            size = np.sqrt(np.sum(weights * values**2, axis=axes))
+            mean = np.abs(np.sum(weights * values, axis=axes))
+            share = mean / np.where(size > 0, size, 1)
             if np.max(share) > largest:
-                largest, name = float(np.max(share)), jax.tree_util.keystr(path).lstrip(".")
-                level = int(np.argmax(share)) if share.ndim else None
-                where = f" of {name}{'' if level is None else f', level {level}'}"
+                place = np.unravel_index(np.argmax(share), share.shape)
+                largest = float(np.max(share))
+                where = _component(system, variable, place)
     conserves = largest < _SMALL_MEAN
-    words = "conserves the domain mean" if conserves else f"is a source of the mean{where}"
+    words = "conserves the domain mean" if conserves else f"is a source of the mean of {where}"
     return _Seen(f"{words} (|mean|/rms at most {largest:.1e})", {"conserves mean": conserves})
+
+
+def _component(system: AbstractSystem, variable: Variable, place: tuple[Any, ...]) -> str:
+    coordinates = system.coordinates()
+    named = (f", {d} {coordinates[d][0][i]}" for d, i in zip(variable.dims, place, strict=False))
+    return f"{variable.name}{''.join(named)}"
 
 
 def _work(
     name: str, system: AbstractSystem, states: Sequence[Any], increments: Sequence[Any]
 ) -> _Seen:
     """Measure the rate at which the increment changes a quantity, and how far that cancels out."""
-    known = set(jax.eval_shape(system.diagnostics, states[0]))
-    parts = [part for part in _QUANTITIES[name] if part in known]
+    shapes = jax.eval_shape(system.diagnostics, states[0])
+    parts = [part for part, one in shapes.items() if part.endswith(name) and not one.shape]
+    if whole := {name, f"total_{name}"}.intersection(parts):
+        parts = sorted(whole)[:1]
     if not parts:
-        return _Seen(f"not known: the diagnostics of the system have no {_QUANTITIES[name][0]}")
+        return _Seen(f"not known: the diagnostics of the system have no {name}")
 
     @eqx.filter_jit
     def measure(state: Any, increment: Any) -> tuple[Any, Any, Any]:
@@ -137,25 +156,19 @@ def _work(
     )
 
 
-def _shift(name: str, call: Call, state: Any) -> _Seen:
-    def moved(tree: Any, cells: int) -> Any:
-        return jax.tree.map(lambda leaf: jnp.roll(leaf, cells, axis=_AXES[name]), tree)
-
-    here = call(state)
-    error = max(difference(call(moved(state, n)), moved(here, n)) for n in _SHIFTS)
+def _shift(dim: str, call: Call, system: AbstractSystem, state: Any) -> _Seen:
+    error = shift_error(system, dim, call, state)
     invariant = error <= tolerance(state)
-    words = "shifts with the state" if invariant else "does not shift with the state"
-    fact = {"translation invariant": invariant}
-    return _Seen(f"{words} (by {_SHIFTS[0]} and {_SHIFTS[1]} cells: {error:.1e})", fact)
+    return _Seen(shift_words(error, invariant), {"translation invariant": invariant})
 
 
-def _mirror(name: str, call: Call, system: AbstractSystem, state: Any) -> _Seen:
+def _mirror(dim: str, call: Call, system: AbstractSystem, state: Any) -> _Seen:
     """Compare the mirror symmetry of the closure with that of the system, where this has one.
 
     Which way the arrays turn (vorticity and one velocity change sign, faces sit between cells) is
     found from the system's own tendency.
     """
-    state = jax.tree.map(_smooth, state)
+    state = _smooth(system, state)
     leaves, structure = jax.tree.flatten(state)
     tendency = eqx.filter_jit(system.tendency)
     before, small = tendency(state), tolerance(state)
@@ -164,11 +177,10 @@ def _mirror(name: str, call: Call, system: AbstractSystem, state: Any) -> _Seen:
     for sign, place in itertools.product(signs, places):
 
         def mirrored(tree: Any, sign: Any = sign, place: Any = place) -> Any:
-            axis = _AXES[name]
-            turned = zip(jax.tree.leaves(tree), sign, place, strict=True)
-            return structure.unflatten(
-                [s * jnp.roll(jnp.flip(leaf, axis), p, axis) for leaf, s, p in turned]
-            )
+            flipped = along(system, dim, tree, lambda leaf, axis: jnp.flip(leaf, axis))
+            moved = along(system, dim, flipped, lambda leaf, axis: jnp.roll(leaf, 1, axis))
+            pairs = zip(jax.tree.leaves(flipped), jax.tree.leaves(moved), sign, place, strict=True)
+            return structure.unflatten([s * (there if p else here) for here, there, s, p in pairs])
 
         # a tendency of zero would have any symmetry
         if difference(tendency(mirrored(state)), mirrored(before)) <= small and _moves(before):
@@ -179,11 +191,15 @@ def _mirror(name: str, call: Call, system: AbstractSystem, state: Any) -> _Seen:
     return _Seen("the system has no such symmetry")
 
 
-def _smooth(field: Any) -> Any:
-    """Return a field without its shortest waves, whose derivative on a grid has no symmetry."""
-    for axis in (*_AXES.values(),) * _PASSES:
-        field = (jnp.roll(field, 1, axis) + 2 * field + jnp.roll(field, -1, axis)) / 4
-    return field
+def _smooth(system: AbstractSystem, state: Any) -> Any:
+    """Return a state without its shortest waves, whose derivative on a grid has no symmetry."""
+
+    def smoothed(leaf: Any, axis: int) -> Any:
+        return (jnp.roll(leaf, 1, axis) + 2 * leaf + jnp.roll(leaf, -1, axis)) / 4
+
+    for dim in periodic_dims(system) * _PASSES:
+        state = along(system, dim, state, smoothed)
+    return state
 
 
 def _moves(tree: Any) -> bool:
