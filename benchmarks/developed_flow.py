@@ -24,7 +24,7 @@ def main(size: int, configuration: str, dt: float, years: float = 14.0) -> None:
     model = system.model(dt)
     shear = float(system.constants["upper_velocity"] - system.constants["lower_velocity"])
 
-    def speed(state):
+    def speed(state, time):
         east, north = system.velocity(state)
         return jnp.maximum(
             jnp.max(jnp.abs(east + system.background_velocity)), jnp.max(jnp.abs(north))

@@ -40,7 +40,7 @@ def settings(nx: int, frames: int, trajectories: int = 1, seed: int = 0) -> dict
     )
 
 
-def nothing(state) -> None:
+def nothing(state, time) -> None:
     """The bare scan sees nothing of the states."""
 
 

@@ -44,7 +44,7 @@ from subgrid.errors import (
     UnstableRunError,
 )
 from subgrid.provenance import load_arrays, maker
-from subgrid.stepping import rollout
+from subgrid.stepping import driver, rollout
 from subgrid.systems import TwoLayerQG, rounded_down
 
 
@@ -325,7 +325,7 @@ def test_frames_of_two_segments_at_most_are_in_memory(plain, tmp_path, monkeypat
     alive: list[weakref.ref] = []
     at_begin, at_write = [], []
     computing = threading.Event()
-    advance, append = trajectory.advance_segment, trajectory.ShardWriter.append
+    advance, append = driver.advance_segment, trajectory.ShardWriter.append
 
     def living():
         gc.collect()
@@ -346,7 +346,7 @@ def test_frames_of_two_segments_at_most_are_in_memory(plain, tmp_path, monkeypat
         at_write.append(living())
         append(self, frames)
 
-    monkeypatch.setattr(trajectory, "advance_segment", watched_advance)
+    monkeypatch.setattr(driver, "advance_segment", watched_advance)
     monkeypatch.setattr(trajectory.ShardWriter, "append", slow_append)
     given = settings(frames=12, segment_frames=2, trajectories=1)
     generate(tmp_path / "train.zarr", **given)
@@ -429,7 +429,7 @@ def test_ctrl_c_again_waits_for_the_segment_that_is_being_written(plain, tmp_pat
     lock = Records(path).folder / "00000.lock"
     interrupted = threading.Event()
     calls, told = [], []
-    advance, save = trajectory.advance_segment, _Run._save
+    advance, save = driver.advance_segment, _Run._save
 
     def interrupted_advance(*given):
         calls.append(given)
@@ -451,7 +451,7 @@ def test_ctrl_c_again_waits_for_the_segment_that_is_being_written(plain, tmp_pat
 
     with monkeypatch.context() as patch:
         patch.setattr(records, "_PATIENCE", 0.0)
-        patch.setattr(trajectory, "advance_segment", interrupted_advance)
+        patch.setattr(driver, "advance_segment", interrupted_advance)
         patch.setattr(_Run, "_save", slow_save)
         with pytest.raises(KeyboardInterrupt):
             generate(path, **settings())

@@ -142,7 +142,7 @@ def test_stopped_dask_generation_stops_its_worker_and_goes_on(tmp_path, monkeypa
 
     def slow_save(self, *segment):
         save(self, *segment)
-        if segment[2] == 3:
+        if segment[1] == 3:
             written.set()
             time.sleep(0.5)
 

@@ -60,24 +60,22 @@ def test_what_follows_are_the_frames_of_the_store(plain, stride, length, first):
     names = ("q_forcing", "q")
     following = Following(plain.path, 8, names, starts, length, stride, first)
     data = open_dataset(plain.path, 8).load()
-    wanted = np.stack(
-        [
-            np.concatenate(
-                [
-                    data[name].values[trajectory, frame + stride * (i + first)]  # [level, y, x]
-                    for name in names
-                ]
-            )
-            for trajectory, frame in zip(starts.trajectories, starts.frames, strict=True)
-            for i in range(length)
-        ]
-    ).reshape(5, length, 4, 8, 8)
-    assert following.shape == wanted.shape
-    got = following[:, :]
-    assert got.dtype == np.float32
-    np.testing.assert_array_equal(got, wanted)
-    np.testing.assert_array_equal(following[1:4, 1:2], wanted[1:4, 1:2])
-    np.testing.assert_array_equal(following[:, -1:], wanted[:, -1:])
+    assert following.shape == (5, length)
+    got, part, last = following[:, :], following[1:4, 1:2], following[:, -1:]
+    assert tuple(got) == names
+    for name in names:
+        wanted = np.stack(
+            [
+                data[name].values[trajectory, frame + stride * (i + first)]
+                for trajectory, frame in zip(starts.trajectories, starts.frames, strict=True)
+                for i in range(length)
+            ]
+        ).reshape(5, length, 2, 8, 8)
+        assert got[name].dtype == np.float32
+        np.testing.assert_array_equal(got[name], wanted)
+        np.testing.assert_array_equal(part[name], wanted[1:4, 1:2])
+        np.testing.assert_array_equal(last[name], wanted[:, -1:])
+    np.testing.assert_array_equal(following.times, data["time"].values[list(starts.frames)])
 
 
 def test_frames_are_read_only_when_they_are_asked_for(copy):
@@ -86,6 +84,6 @@ def test_frames_are_read_only_when_they_are_asked_for(copy):
     for part in (copy / "scale_8/q/c/1").rglob("*"):
         if part.is_file():
             part.unlink()
-    np.testing.assert_array_equal(following[:1, 2:], kept[:1, 2:])
+    np.testing.assert_array_equal(following[:1, 2:]["q"], kept["q"][:1, 2:])
     with pytest.raises(Exception, match="trajectory 1"):
         following[:, 2:]

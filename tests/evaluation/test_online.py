@@ -15,11 +15,10 @@ from subgrid.evaluation import (
     RunPlan,
     free_runs,
     reference_statistics,
-    run_file,
     step_cost,
 )
 from subgrid.provenance import load_arrays, save_arrays
-from subgrid.stepping import rollout
+from subgrid.stepping import kept_run, rollout
 from subgrid.systems.qg_quantities import BUDGET_SPECTRA, LAYER_SPECTRA
 
 
@@ -111,7 +110,7 @@ def test_what_a_segment_writes_does_not_grow_with_the_run(
         save_arrays(path, *given)
         replaced.append(Path(path).stat().st_size)
 
-    monkeypatch.setattr(run_file, "save_arrays", note)
+    monkeypatch.setattr(kept_run, "save_arrays", note)
     kept, frames, added = file.with_suffix(".frames"), b"", []
 
     def look(done, total):
@@ -144,7 +143,7 @@ def test_a_kill_between_the_two_files_of_a_run_costs_a_segment(
         save_arrays(path, *given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_file, "save_arrays", kill)
+        patch.setattr(kept_run, "save_arrays", kill)
         with pytest.raises(Killed):
             free_runs(model, coarse_states, plan, file=file)
     with file.with_suffix(".frames").open("ab") as stream:

@@ -22,10 +22,10 @@ class Samples:
     """The frames of one coarse size of a store, in memory or read as they are needed.
 
     A sample is one frame of one trajectory that did not fail; frames with a value that is not
-    finite are left out and told by `left_out`. Samples are numbered by trajectory,
-    then time. `variables`: the arrays that a batch holds. `in_memory`: True, False, or "auto": if
-    `fits_in_memory` says so. Bytes from disk are checked in any case. `content_hash`
-    is the store's: the same for the same bits.
+    finite are left out and listed by `left_out`. Samples are numbered by trajectory, then time.
+    `variables`: the arrays that a batch holds, all of them by default. `in_memory`: True, False, or
+    "auto": if `fits_in_memory` says so. Bytes from disk are checked in any case. `content_hash` is
+    the store's: the same for the same bits.
 
     Raises RunFolderError for an unfinished store, ConfigError for an unknown size or variable, and
     CorruptFileError for a damaged chunk.
@@ -35,12 +35,12 @@ class Samples:
         self,
         path: str | Path,
         scale: int,
-        variables: Sequence[str] = ("q", "q_forcing"),
+        variables: Sequence[str] | None = None,
         in_memory: bool | Literal["auto"] = "auto",
     ):
-        self.path, self.scale, self.variables = Path(path), scale, tuple(variables)
-        found = statistics(path, scale)
-        known = array_names(self.path, scale)
+        self.path, self.scale = Path(path), scale
+        found, known = statistics(path, scale), array_names(self.path, scale)
+        self.variables = known if variables is None else tuple(variables)
         for name in self.variables:
             if name not in known:
                 raise ConfigError(f"{path} has no variable {name!r} but {listed(known)}")
@@ -101,7 +101,7 @@ class Samples:
         return statistics(self.path, self.scale)
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
-        """Return the samples of these numbers: {variable: [sample, level, y, x]}, float32."""
+        """Return the samples of these numbers: {variable: [sample, ...]}, float32."""
         chosen = np.asarray(indices, np.int64)
         if self._held is not None:
             return {name: values[chosen] for name, values in self._held.items()}

@@ -2,41 +2,47 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, PyTree
 
-from subgrid.coarsening import AbstractTarget, TendencyDefect, subgrid_flux
-from subgrid.systems import state_shapes
+from subgrid.coarsening import AbstractCoarsener, AbstractTarget, TendencyDefect, subgrid_flux
+from subgrid.systems import AbstractSystem, state_shapes
 
 
 class Observer(eqx.Module):
     """Maps a fine state to {size: {array name: float32 array}} for all coarse sizes at once.
 
-    `system`: the fine one. `coarse_systems`, `coarseners`: per size. For every variable v there are
-    `v` = C x and `v_forcing` = S, to be ADDED; `target` says what S is. With `store_flux`
-    (two-layer QG) also `q_flux_x` and `q_flux_y`, whose divergence is -S.
+    `system`: the fine one. `coarse_systems`, `coarseners`: per size. For every variable v of a
+    coarse system there are `v` = C x and `v_forcing` = S, to be ADDED; `target` says what S is; and
+    for everything that drives it, the array of that name. With `store_flux` (two-layer QG) also
+    `q_flux_x` and `q_flux_y`, whose divergence is -S.
     """
 
-    system: Any
-    coarse_systems: Mapping[int, Any]
-    coarseners: Mapping[int, Any]
+    system: AbstractSystem
+    coarse_systems: Mapping[int, AbstractSystem]
+    coarseners: Mapping[int, AbstractCoarsener]
     store_flux: bool = eqx.field(static=True, default=False)
     target: AbstractTarget = TendencyDefect()
 
-    def __call__(self, state: PyTree) -> dict[int, dict[str, Array]]:
+    def __call__(self, state: PyTree, time: ArrayLike = 0.0) -> dict[int, dict[str, Array]]:
         """Return the arrays of one frame."""
-        return {size: self._one(size, state) for size in sorted(self.coarse_systems)}
+        return {size: self._one(size, state, time) for size in sorted(self.coarse_systems)}
 
-    def _one(self, size: int, state: PyTree) -> dict[str, Array]:
+    def _one(self, size: int, state: PyTree, time: ArrayLike) -> dict[str, Array]:
         coarse, coarsener = self.coarse_systems[size], self.coarseners[size]
-        seen, forcing = self.target(self.system, coarse, coarsener, state)
-        names = [variable.name for variable in self.system.variables]
-        arrays = {name: getattr(seen, name) for name in names}
-        arrays |= {f"{name}_forcing": getattr(forcing, name) for name in names}
+        seen, missing = self.target(self.system, coarse, coarsener, state, time)
+        names = [variable.name for variable in coarse.variables]
+        arrays = dict(zip(names, jax.tree.leaves(seen), strict=True))
+        targets = zip(names, jax.tree.leaves(missing), strict=True)
+        arrays |= {f"{name}_forcing": leaf for name, leaf in targets}
+        drivers = jax.tree.leaves(coarse.forcing_at(jnp.asarray(time)))
+        driving = zip(coarse.forcing_variables, drivers, strict=True)
+        arrays |= {variable.name: leaf for variable, leaf in driving}
         if self.store_flux:
             flux = subgrid_flux(self.system, coarse, coarsener, state)
             arrays |= {"q_flux_x": flux.x, "q_flux_y": flux.y}
@@ -55,10 +61,11 @@ class ArrayLayout:
 
 @dataclass(frozen=True)
 class ScaleLayout:
-    """The arrays of one coarse size and the coordinates of their axes."""
+    """The arrays of one coarse size, the coordinates of their axes, and which are the domain's."""
 
     arrays: tuple[ArrayLayout, ...]
     coordinates: dict[str, tuple[np.ndarray, dict[str, str]]]
+    domain_dims: tuple[str, ...]
     time_units: str = "s"
 
 
@@ -67,23 +74,30 @@ def layouts(observer: Observer) -> dict[int, ScaleLayout]:
     shapes = eqx.filter_eval_shape(observer, state_shapes(observer.system))
     found = {}
     for size, arrays in shapes.items():
-        meaning = _meaning(observer)
+        coarse = observer.coarse_systems[size]
+        meaning = _meaning(coarse, observer.target)
+        if observer.store_flux:
+            meaning |= _meaning_of_flux(coarse)
         found[size] = ScaleLayout(
             tuple(
                 ArrayLayout(name, meaning[name][0], array.shape, meaning[name][1])
                 for name, array in arrays.items()
             ),
-            observer.coarse_systems[size].coordinates(),
-            observer.system.time_units,
+            coarse.coordinates(),
+            coarse.domain.dims,
+            coarse.time_units,
         )
     return found
 
 
-def _meaning(observer: Observer) -> dict[str, tuple[tuple[str, ...], dict[str, str]]]:
-    """Return axes and CF attributes of every array that the observer makes."""
+Meaning = dict[str, tuple[tuple[str, ...], dict[str, str]]]  # array → axes, CF attributes
+
+
+def _meaning(coarse: AbstractSystem, target: AbstractTarget) -> Meaning:
+    """Return axes and CF attributes of states, targets and what drives a coarse system."""
     found = {}
-    per_time = "1" if observer.system.time_units == "1" else f"{observer.system.time_units}-1"
-    for variable in observer.system.variables:
+    per_time = "1" if coarse.time_units == "1" else f"{coarse.time_units}-1"
+    for variable in coarse.variables:
         attributes = variable.attributes()
         found[variable.name] = variable.dims, attributes
         found[f"{variable.name}_forcing"] = (
@@ -91,20 +105,25 @@ def _meaning(observer: Observer) -> dict[str, tuple[tuple[str, ...], dict[str, s
             {
                 **{name: text for name, text in attributes.items() if name != "standard_name"},
                 "units": _times(variable.units, per_time),
-                "long_name": f"subgrid forcing of {variable.long_name}, {observer.target.use}",
+                "long_name": f"subgrid forcing of {variable.long_name}, {target.use}",
             },
         )
-    if observer.store_flux:
-        pv = next(variable for variable in observer.system.variables if variable.name == "q")
-        for axis, direction in (("x", "eastward"), ("y", "northward")):
-            found[f"q_flux_{axis}"] = (
-                pv.dims,
-                {
-                    "units": _times(pv.units, "m s-1"),
-                    "long_name": f"{direction} subgrid flux of {pv.long_name}",
-                },
-            )
-    return found
+    return found | {v.name: (v.dims, v.attributes()) for v in coarse.forcing_variables}
+
+
+def _meaning_of_flux(coarse: AbstractSystem) -> Meaning:
+    """Return axes and CF attributes of the flux form of the target."""
+    pv = next(variable for variable in coarse.variables if variable.name == "q")
+    return {
+        f"q_flux_{axis}": (
+            pv.dims,
+            {
+                "units": _times(pv.units, "m s-1"),
+                "long_name": f"{direction} subgrid flux of {pv.long_name}",
+            },
+        )
+        for axis, direction in (("x", "eastward"), ("y", "northward"))
+    }
 
 
 def _times(units: str, factor: str) -> str:

@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 from subgrid.data.shards import ShardReader
 from subgrid.data.statistics import array_names
-from subgrid.data.store import complete_attributes, group_name, present_trajectories
+from subgrid.data.store import (
+    complete_attributes,
+    frame_times,
+    group_name,
+    present_trajectories,
+)
 from subgrid.errors import ConfigError
 from subgrid.randomness import Stream, generator
 
@@ -62,11 +67,11 @@ def choose_starts(
 
 
 class Following:
-    """The truth from the start of every member on: slices like an array [member, time, ...].
+    """The truth from the start of every member on: slices like an array [member, time].
 
-    `names`: variables of the store, whose channels (levels, if they have any) come one after
-    another: [member, time, channel, y, x], float32. Time i is frame `stride` · (i + `first`) after
-    the start; frames are read when they are asked for.
+    `names`: variables of the store; a slice holds arrays by these names, [member, time, ...],
+    float32. Time i is frame `stride` · (i + `first`) after the start; frames are read when they are
+    asked for. `times` [member]: of the starts, since the start of their trajectories.
     """
 
     def __init__(
@@ -79,21 +84,24 @@ class Following:
         stride: int = 1,
         first: int = 1,
     ):
-        self._readers = [ShardReader(path, f"{group_name(scale)}/{name}") for name in names]
+        group = group_name(scale)
+        self._readers = {name: ShardReader(path, f"{group}/{name}") for name in names}
         self._starts, self._stride, self._first = starts, stride, first
-        shapes = [reader.frame_shape for reader in self._readers]
-        channels = sum(int(np.prod(shape[:-2])) for shape in shapes)
-        self.shape = (len(starts), length, channels, *shapes[0][-2:])
+        self.shape = (len(starts), length)
+        self.times = frame_times(path)[list(starts.frames)]
 
-    def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.float32]:
+    def __getitem__(self, key: tuple[slice, slice]) -> dict[str, NDArray[np.float32]]:
         """Return the frames of a slice of members and of times."""
         members, times = key
         chosen = range(*members.indices(self.shape[0]))
         after = self._stride * (np.arange(*times.indices(self.shape[1])) + self._first)
-        return np.stack([self._read(member, after) for member in chosen])
+        return {
+            name: np.stack([self._read(reader, member, after) for member in chosen])
+            for name, reader in self._readers.items()
+        }
 
-    def _read(self, member: int, after: NDArray[np.int64]) -> NDArray[np.float32]:
-        trajectory, start = self._starts.trajectories[member], self._starts.frames[member]
-        parts = [reader.read(trajectory, start + after) for reader in self._readers]
-        ny, nx = self.shape[-2:]
-        return np.concatenate([part.reshape(len(after), -1, ny, nx) for part in parts], axis=1)
+    def _read(
+        self, reader: ShardReader, member: int, after: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        start = self._starts.frames[member]
+        return reader.read(self._starts.trajectories[member], start + after)

@@ -14,18 +14,25 @@ from numpy.typing import NDArray
 from subgrid.checksums import signed
 from subgrid.data.metadata import read_metadata
 from subgrid.data.shards import ShardReader
-from subgrid.data.store import check_scale, complete_attributes, group_name, present_trajectories
+from subgrid.data.store import (
+    check_scale,
+    complete_attributes,
+    domain_dims,
+    group_name,
+    present_trajectories,
+)
 from subgrid.files import read_json
 from subgrid.ownership import is_read_only
 from subgrid.provenance import config_hash, write_atomic
 
 _BLOCK = 64  # frames read at once
-_SPACE = ("y", "x")  # averaged over, besides trajectory and time; other axes are channels
 
 
 @dataclass(frozen=True)
 class VariableStatistics:
-    """Statistics of one array per channel (two-layer QG: [level]), float64, in its units.
+    """Statistics of one array per channel, float64, in its units.
+
+    Channels are the axes before those of the domain (two-layer QG: [level]).
 
     `variance` is the mean squared deviation, over `count` values per channel. Frames with a value
     that is not finite are left out and listed in `excluded` as (trajectory, frame).
@@ -60,8 +67,11 @@ def statistics(path: str | Path, scale: int) -> dict[str, VariableStatistics]:
     cache = path.with_suffix(".statistics.json")
     kept = _read(cache, attributes["content_hash"])
     if str(scale) not in kept:
+        space, present = domain_dims(path, scale), present_trajectories(attributes)
         kept[str(scale)] = {
-            name: _plain(_one_pass(ShardReader(path, f"{group_name(scale)}/{name}"), attributes))
+            name: _plain(
+                _one_pass(ShardReader(path, f"{group_name(scale)}/{name}"), space, present)
+            )
             for name in array_names(path, scale)
         }
         _keep(cache, {"content_hash": attributes["content_hash"], "scales": kept})
@@ -75,13 +85,16 @@ def array_names(path: Path, scale: int) -> tuple[str, ...]:
     return tuple(sorted(name for name in axes if list(axes[name][:2]) == ["trajectory", "time"]))
 
 
-def _one_pass(reader: ShardReader, attributes: dict[str, Any]) -> VariableStatistics:
-    axes = tuple(i for i, name in enumerate(reader.dims[1:]) if i == 0 or name in _SPACE)
+def _one_pass(
+    reader: ShardReader, space: tuple[str, ...], present: tuple[int, ...]
+) -> VariableStatistics:
+    """Return the statistics over times, trajectories `present` and the dimensions of `space`."""
+    axes = tuple(i for i, name in enumerate(reader.dims[1:]) if i == 0 or name in space)
     channels = tuple(n for i, n in enumerate(reader.shape[1:]) if i not in axes)
     count, excluded = 0, []
     mean, squares = np.zeros(channels), np.zeros(channels)
     low, high = np.full(channels, np.inf), np.full(channels, -np.inf)
-    for trajectory, first, block in _blocks(reader, present_trajectories(attributes)):
+    for trajectory, first, block in _blocks(reader, present):
         finite = np.isfinite(block).reshape(len(block), -1).all(axis=1)
         excluded += [(trajectory, first + int(i)) for i in np.flatnonzero(~finite)]
         values = block[finite].astype(np.float64)

@@ -33,6 +33,7 @@ _ATTRIBUTES = {
 }
 _ROOT = "zarr.json"
 _METADATA = re.compile(r"(\w+/){1,2}(zarr\.json|c(/\d+)?)")  # groups, arrays, coordinates
+_DOMAIN = "domain_dims"  # attribute of a scale: the axes of its domain, the others are channels
 _METADATA_HASH = "metadata_sha256"  # None while they are being changed
 
 
@@ -169,6 +170,19 @@ def complete_attributes(path: str | Path) -> dict[str, Any]:
     return found
 
 
+def domain_dims(path: str | Path, scale: int) -> tuple[str, ...]:
+    """Return the names of the axes of the domain at a coarse size."""
+    attributes = read_metadata(Path(path) / group_name(scale))["attributes"]
+    return tuple(str(attributes.get(_DOMAIN, "y x")).split())
+
+
+def frame_times(path: str | Path) -> np.ndarray:
+    """Return the time of every frame [time] since the start of its trajectory."""
+    import zarr
+
+    return np.asarray(zarr.open_array(Path(path) / "time", mode="r")[...])
+
+
 def scales(path: str | Path) -> tuple[int, ...]:
     """Return the coarse sizes of a store, largest first."""
     return tuple(attributes_of(path)["scales"])
@@ -238,8 +252,9 @@ def _create_scale(
         group_name(size),
         attributes={
             "Conventions": attributes["Conventions"],
-            "title": f"{attributes['title']}, {size} cells along x",
+            "title": f"{attributes['title']}, size {size}",
             "source": attributes["source"],
+            _DOMAIN: " ".join(layout.domain_dims),
         },
     )
     shard = min(len(times), FRAMES_PER_SHARD)
@@ -268,7 +283,11 @@ def _describe_scales(
     _write_axes(root, layouts[sizes[0]].time_units, trajectories, times)
     where = ", ".join(map(group_name, sizes))
     # of another name than its axis: a coordinate would be handed down to every group
-    notes = {"units": "1", "long_name": "cells along x of each scale", "groups": where}
+    notes = {
+        "units": "1",
+        "long_name": "size of each scale, as cells along x",
+        "groups": where,
+    }
     _write_coordinate(root, "cells", np.array(sizes), notes, axis="scale")
     root.update_attributes({"comment": f"the variables are in the groups {where}"})
 

@@ -5,7 +5,7 @@ import errno
 import itertools
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -13,22 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray
 
-from subgrid.coarsening import AbstractTarget, TendencyDefect
+from subgrid.coarsening import AbstractCoarsener, AbstractTarget, TendencyDefect
 from subgrid.computing import under
 from subgrid.data.observing import Observer
 from subgrid.data.records import Progress, Records, TrajectoryResult, locked
 from subgrid.data.shards import ShardWriter
 from subgrid.data.store import group_name
-from subgrid.errors import CorruptFileError, RunFolderError, SubgridError
+from subgrid.errors import RunFolderError, SubgridError
 from subgrid.numbers import time_step, whole_number
 from subgrid.provenance import load_arrays, maker, save_arrays
 from subgrid.randomness import random_key, require_seed
-from subgrid.stepping import advance_segment
-from subgrid.systems import dt_after_blow_up, state_shapes
+from subgrid.stepping import Carry, Done, Segment, carry_arrays, carry_from, drive, segments_of
+from subgrid.systems import AbstractSystem, dt_after_blow_up
 
 ATTEMPTS = 6  # the first and five with new seeds
 _LEAST = {"frames": 1, "save_every": 1, "segment_frames": 1, "spinup_steps": 0}
@@ -47,9 +46,9 @@ class Truth:
     written. `seed`: of the random numbers. Raises ConfigError for numbers that cannot be.
     """
 
-    system: Any
-    coarse_systems: Mapping[int, Any]
-    coarseners: Mapping[int, Any]
+    system: AbstractSystem
+    coarse_systems: Mapping[int, AbstractSystem]
+    coarseners: Mapping[int, AbstractCoarsener]
     dt: float
     spinup_steps: int
     frames: int
@@ -144,20 +143,6 @@ def trajectory_key(seed: int, split: str, index: int, attempt: int) -> PRNGKeyAr
     return key
 
 
-@dataclass(frozen=True)
-class _Segment:
-    """Consecutive steps that are one compiled call: frames · every steps, seen or not."""
-
-    start: int
-    frames: int
-    every: int
-    seen: bool
-
-    @property
-    def end(self) -> int:
-        return self.start + self.frames * self.every
-
-
 class _Run:
     """A trajectory at work: its model, its files and where it stands.
 
@@ -219,30 +204,34 @@ class _Run:
         for writer in self.writers.values():
             writer.close()
 
-    def _attempt(self, carry: PyTree, done: int) -> int:
+    def _attempt(self, carry: Carry, done: int) -> int:
         """Run the segments from number `done` on; return the step of the blow-up, or -1."""
         waiting: Future | None = None
-        for number, segment in itertools.islice(enumerate(_segments(self.job)), done, None):
-            self._check_that_it_is_asked_for()
-            before = carry
-            carry, seen = advance_segment(
-                self.model,
-                before,
-                segment.frames,
-                segment.every,
-                self.observer if segment.seen else _nothing,
-            )
-            blew_up_at = int(carry.blew_up_at)
+        numbers = itertools.count(done + 1)
+
+        def take(part: Done) -> bool:
+            nonlocal waiting
+            blew_up_at = int(part.after.blew_up_at)
             if waiting is not None:
                 waiting.result()
             if blew_up_at >= 0:
-                state = self.model.state(before)  # carry's is the blow-up's
+                state = self.model.state(part.before)  # the later one's is the blow-up's
                 self.safe_dts.append(dt_after_blow_up(self.job.system, state, self.job.dt))
-                return blew_up_at
-            waiting = self._submit(self._save, carry, seen, number + 1, segment)
+                return False
+            waiting = self._submit(self._save, part, next(numbers))
+            return True
+
+        ahead = itertools.islice(_segments(self.job), done, None)
+        carry = drive(self.model, carry, self._asked_for(ahead), take, self.observer)
         if waiting is not None:
             waiting.result()
-        return -1
+        return int(carry.blew_up_at)
+
+    def _asked_for(self, segments: Iterable[Segment]) -> Iterator[Segment]:
+        """Yield segments for as long as somebody waits for this trajectory."""
+        for segment in segments:
+            self._check_that_it_is_asked_for()
+            yield segment
 
     def _check_that_it_is_asked_for(self) -> None:
         if self.job.call and not self.records.asked(self.job.call):
@@ -251,18 +240,19 @@ class _Run:
                 "generation that asked for it was stopped. What it saved remains"
             )
 
-    def _save(self, carry: PyTree, seen: Any, done: int, segment: _Segment) -> None:
+    def _save(self, part: Done, done: int) -> None:
         """Write what was seen, then where to go on."""
-        for size, arrays in (seen or {}).items():
+        for size, arrays in (part.seen or {}).items():
             for name, frames in arrays.items():
                 writer = self.writers[f"{group_name(size)}/{name}"]
                 writer.append(np.asarray(frames))
                 writer.sync()
-        self._save_restart(carry, done)
-        self._tell("production" if segment.end > self.job.spinup_steps else "spin-up", segment.end)
+        self._save_restart(part.after, done)
+        end = part.segment.end
+        self._tell("production" if end > self.job.spinup_steps else "spin-up", end)
 
-    def _save_restart(self, carry: PyTree, done: int) -> None:
-        arrays = {f"carry{name}": np.asarray(leaf) for name, leaf in _by_path(carry)}
+    def _save_restart(self, carry: Carry, done: int) -> None:
+        arrays = carry_arrays(carry)
         arrays |= {f"lengths/{name}": writer.lengths for name, writer in self.writers.items()}
         notes = {
             "config_hash": self.job.config_hash,
@@ -272,21 +262,25 @@ class _Run:
         }
         save_arrays(self.restart, arrays, notes)
 
-    def _begin(self) -> tuple[PyTree, int]:
+    def _start(self) -> Carry:
+        """Return the carry that the attempt starts from."""
+        job = self.job
+        key = trajectory_key(job.seed, job.split, job.index, len(self.blow_ups))
+        return self.model.init(job.system.initial_state(key=key), key=jax.random.fold_in(key, 0))
+
+    def _begin(self) -> tuple[Carry, int]:
         """Return the carry of a new attempt.
 
         The new restart file knows of no frames, so those of an attempt before it no longer count.
         """
-        job = self.job
-        key = trajectory_key(job.seed, job.split, job.index, len(self.blow_ups))
-        carry = self.model.init(job.system.initial_state(key=key))
+        carry = self._start()
         self._close_files()
         self.writers = {name: self._writer(name) for name in self.job.dimensions}
         self._save_restart(carry, 0)
-        self._tell("spin-up" if job.spinup_steps else "production", 0)
+        self._tell("spin-up" if self.job.spinup_steps else "production", 0)
         return carry, 0
 
-    def _load(self) -> tuple[PyTree, int]:
+    def _load(self) -> tuple[Carry, int]:
         """Return the carry of the restart file and how many segments are behind it."""
         arrays, notes = load_arrays(self.restart)
         if notes.get("config_hash") != self.job.config_hash:
@@ -295,20 +289,10 @@ class _Run:
                 "this trajectory from the start."
             )
         self.blow_ups, self.safe_dts = (json.loads(notes[n]) for n in ("blow_ups", "safe_dts"))
-        shapes = jax.eval_shape(self.model.init, state_shapes(self.job.system))
-        leaves = []
-        for name, shape in _by_path(shapes):
-            leaf = arrays.get(f"carry{name}")
-            if leaf is None or leaf.shape != shape.shape or leaf.dtype != shape.dtype:
-                raise CorruptFileError(
-                    f"{self.restart} has no carry{name} of shape {shape.shape}, {shape.dtype}: it "
-                    "was written by another version. Remove it to start this trajectory again."
-                )
-            leaves.append(jnp.asarray(leaf))
-        lengths = {name: arrays[f"lengths/{name}"] for name in self.job.dimensions}
+        carry = carry_from(arrays, self._start(), self.restart)
         for name in self.job.dimensions:
-            self.writers[name] = self._writer(name, lengths[name])
-        return jax.tree.unflatten(jax.tree.structure(shapes), leaves), int(notes["segments"])
+            self.writers[name] = self._writer(name, arrays[f"lengths/{name}"])
+        return carry, int(notes["segments"])
 
     def _writer(self, name: str, lengths: Any = ()) -> ShardWriter:
         return ShardWriter(self.folder / name.replace("/", "."), self.job.frames, lengths)
@@ -341,24 +325,14 @@ class _Run:
         self.records.tell(Progress(self.job.index, phase, steps, self.job.steps, attempt))
 
 
-def _segments(job: TrajectoryJob) -> Iterator[_Segment]:
+def _segments(job: TrajectoryJob) -> Iterator[Segment]:
     """Yield the segments of an attempt: the spin-up's, then those that make frames."""
     longest = job.segment_frames * job.save_every
     for start in range(0, job.spinup_steps, longest):
-        yield _Segment(start, 1, min(longest, job.spinup_steps - start), seen=False)
-    for frame in range(0, job.frames, job.segment_frames):
-        count = min(job.segment_frames, job.frames - frame)
-        yield _Segment(job.spinup_steps + frame * job.save_every, count, job.save_every, seen=True)
-
-
-def _nothing(state: PyTree) -> None:
-    """See nothing: a spin-up keeps no frames."""
-
-
-def _by_path(tree: PyTree) -> list[tuple[str, Any]]:
-    """Return the leaves of a tree with their paths as text."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
+        yield Segment(start, 1, min(longest, job.spinup_steps - start), seen=False)
+    whole, rest = divmod(job.frames, job.segment_frames)
+    counts = [job.segment_frames] * whole + [rest] * (rest > 0)
+    yield from segments_of(counts, job.save_every, job.spinup_steps)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from subgrid.data.loader import Batch, Samples, describe_left_out, evenly_spread, sample_order
-from subgrid.data.store import complete_attributes
+from subgrid.data.store import complete_attributes, frame_times
 from subgrid.errors import ConfigError
 from subgrid.numbers import whole_number
 
@@ -49,12 +49,17 @@ class Windows:
         """Return the trajectory and the first frame of a window."""
         return self._samples.origin(int(self._starts[window]))
 
+    def start_times(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the times [sample] of the initial states since the start of their trajectories."""
+        frames = [self.origin(int(window))[1] for window in indices]
+        return frame_times(self.path)[frames]
+
     def spread(self, count: int) -> np.ndarray:
         """Return the numbers of at most `count` windows, evenly spread over all of them."""
         return evenly_spread(count, len(self))
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
-        """Return the windows of these numbers: {variable: [sample, frame, ..., y, x]}, float32."""
+        """Return the windows of these numbers: {variable: [sample, frame, ...]}, float32."""
         starts = self._starts[np.asarray(indices, np.int64)]
         frames = starts[:, None] + np.arange(self.frames + 1)
         found = self._samples.batch(frames.ravel())

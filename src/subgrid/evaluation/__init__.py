@@ -15,7 +15,14 @@ from subgrid.evaluation.forcing_statistics import (
 from subgrid.evaluation.intervals import Interval, bootstrap_interval
 from subgrid.evaluation.metric_choice import METRICS
 from subgrid.evaluation.metrics import AbstractDistance, AbstractMeanMetric, AbstractMetric
-from subgrid.evaluation.observers import CoarsenedObserver, ModelObserver, require_quantities
+from subgrid.evaluation.observers import (
+    AbstractObserver,
+    CoarsenedObserver,
+    ModelObserver,
+    StateObserver,
+    require_quantities,
+    state_of,
+)
 from subgrid.evaluation.offline import (
     SampleSums,
     channel_names,
@@ -72,6 +79,7 @@ __all__ = [
     "AbstractDistance",
     "AbstractMeanMetric",
     "AbstractMetric",
+    "AbstractObserver",
     "BlowUp",
     "Calibration",
     "CoarsenedObserver",
@@ -92,6 +100,7 @@ __all__ = [
     "SampleSums",
     "SeparatedScores",
     "Snapshot",
+    "StateObserver",
     "StepCost",
     "TimeUnit",
     "Timing",
@@ -136,6 +145,7 @@ __all__ = [
     "scorecard_setting",
     "similarity",
     "spectral_rmse",
+    "state_of",
     "step_cost",
     "time_unit",
     "two_thirds_cut",

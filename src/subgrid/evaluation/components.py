@@ -12,22 +12,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from subgrid.systems import AbstractSystem, Quantity, level_names
+from subgrid.systems import AbstractSystem, DrawnField, Quantity, level_names
 
 if TYPE_CHECKING:
     import xarray as xr
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 DIMENSIONLESS = "1"
+RMSE = "truth_rmse"
 CORRELATION = "truth_correlation"  # of the field of a run with that of the truth
 _BEFORE, _AFTER = "correlation of the ", " with that of the truth"  # the name of the field
 _RUN_DIMS = ("member", "time", "snapshot", "wavenumber")
 _NO_QUANTITIES = ("blew_up_at", "averaged_frames", "snapshots")
 
 
-def correlation_quantity(field: str) -> Quantity:
-    """Return what the correlation of a field, named in words, with that of the truth is."""
-    return Quantity(CORRELATION, ("time",), DIMENSIONLESS, f"{_BEFORE}{field}{_AFTER}")
+def followed_quantities(drawn: DrawnField) -> dict[str, Quantity]:
+    """Return what is recorded of a run that is followed by its truth, by name."""
+    field, error = drawn.long_name, "root-mean-square difference of the"
+    found = (
+        Quantity(CORRELATION, ("time",), DIMENSIONLESS, f"{_BEFORE}{field}{_AFTER}"),
+        Quantity(RMSE, ("time",), drawn.units, f"{error} {field} from that of the truth"),
+    )
+    return {quantity.name: quantity for quantity in found}
 
 
 def correlated_field(data: "xr.Dataset") -> str:

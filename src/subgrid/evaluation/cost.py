@@ -107,6 +107,6 @@ def step_cost(
     }
 
 
-def _nothing(state: PyTree) -> None:
+def _nothing(state: PyTree, time: PyTree) -> None:
     """Observe nothing, so that only the steps are timed."""
     return None

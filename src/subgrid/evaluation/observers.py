@@ -1,67 +1,144 @@
 """What is recorded of a model at a frame of its free run: the quantities of its system."""
 
+import abc
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, PyTree
 
-from subgrid.coarsening import AbstractTarget, TendencyDefect
+from subgrid.closures import channels_to_state
+from subgrid.coarsening import AbstractCoarsener, AbstractTarget, TendencyDefect
 from subgrid.errors import ConfigError
+from subgrid.grids import AbstractDomain
 from subgrid.randomness import random_key
-from subgrid.systems import AbstractSystem, DrawnField
+from subgrid.stepping import AbstractModel
+from subgrid.systems import AbstractSystem, DrawnField, Quantity, state_shapes
 
 
-def require_quantities(system: AbstractSystem) -> DrawnField:
-    """Return the field that is drawn of a system.
+def require_quantities(system: AbstractSystem) -> tuple[Quantity, ...]:
+    """Return the quantities of a system.
 
     Raises ConfigError for one that does not say by what its free runs are scored.
     """
-    if not system.quantities or system.drawn is None:
+    if not system.quantities:
         raise ConfigError(
             f"{type(system).__name__} does not say by what its free runs are scored. Give the "
             "class `quantities` with `observe`, and `drawn` with `field`: see "
             "subgrid.systems.AbstractSystem."
         )
-    return system.drawn
+    return system.quantities
 
 
-class ModelObserver(eqx.Module):
-    """Observes the states of a coarse model; its closure's increment enters the spectral budget.
+class AbstractObserver(eqx.Module):
+    """What is recorded of a state at a time, and all that a dataset says of it.
 
-    A closure that carries memory is left out of the budget: its increment is not a function of the
-    state alone.
+    A call returns the value of every one of `quantities`; `field` the field that is kept as a
+    snapshot and compared with the truth's, described by `drawn`, or None without one.
+    """
+
+    @property
+    @abc.abstractmethod
+    def quantities(self) -> tuple[Quantity, ...]:
+        """The quantities that are recorded."""
+
+    @property
+    @abc.abstractmethod
+    def of(self) -> AbstractSystem | AbstractModel:
+        """What says the domain, coordinates and time units of the recorded values."""
+
+    @property
+    def drawn(self) -> DrawnField | None:
+        """The field that stands for a state."""
+        return None
+
+    @property
+    def domain(self) -> AbstractDomain:
+        """Where recorded fields live."""
+        return self.of.domain
+
+    @abc.abstractmethod
+    def __call__(self, state: PyTree, time: ArrayLike = 0.0) -> dict[str, Array]:
+        """Return the value of every quantity, of spectra the density."""
+
+    def field(self, state: PyTree) -> Array | None:
+        """Return the field of a state of the model."""
+        return None
+
+    def field_of_truth(self, state: PyTree) -> Array | None:
+        """Return the field of a state of the truth, which is as coarse as what is recorded."""
+        return self.field(state)
+
+    @property
+    def like(self) -> PyTree:
+        """The shapes of a state of the truth."""
+        return None
+
+
+class _OfSystem(AbstractObserver):
+    """Records the quantities of a system."""
+
+    system: eqx.AbstractVar[AbstractSystem]
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """Those of the system."""
+        return require_quantities(self.system)
+
+    @property
+    def of(self) -> AbstractSystem:
+        """The system."""
+        return self.system
+
+    @property
+    def drawn(self) -> DrawnField | None:
+        """The field that stands for a state of the system."""
+        return self.system.drawn
+
+    @property
+    def like(self) -> PyTree:
+        """The shapes of a state of the system."""
+        return state_shapes(self.system)
+
+    def field(self, state: PyTree) -> Array | None:
+        """Return the field of a state, as the system draws it."""
+        return None if self.system.drawn is None else self.system.field(state)
+
+
+class ModelObserver(_OfSystem):
+    """Observes the states of a coarse model; its closure's increment enters what depends on it.
+
+    A closure that carries memory is left out: its increment is not a function of the state alone.
     """
 
     system: AbstractSystem
     closure: Any = None
 
-    def __call__(self, state: PyTree) -> dict[str, Array]:
+    def __call__(self, state: PyTree, time: ArrayLike = 0.0) -> dict[str, Array]:
         """Return what the system observes of the state, by quantity."""
         if self.closure is None:
             return {**self.system.observe(state), **self._of_no_closure(state)}
         # with a key, for a closure that draws: what it draws is not looked at
         memory = self.closure.init(state, key=random_key(0))
         if memory is not None:
-            return self.system.observe(state)
-        return self.system.observe(state, self.closure(state, None)[0])
+            return {**self.system.observe(state), **self._of_no_closure(state, jnp.nan)}
+        forcing = self.system.forcing_at(jnp.asarray(time))
+        return self.system.observe(state, self.closure(state, None, forcing)[0])
 
-    def coarse(self, state: PyTree) -> PyTree:
-        """Return the state kept as a snapshot: the state itself."""
-        return state
-
-    def _of_no_closure(self, state: PyTree) -> dict[str, Array]:
-        """Return zeros for the quantities that say what a closure does."""
+    def _of_no_closure(self, state: PyTree, value: float = 0.0) -> dict[str, Array]:
+        """Return zeros, or `value`, for the quantities that say what a closure does."""
         names = [quantity.name for quantity in self.system.quantities if quantity.of_closure]
         if not names:
             return {}
         none = jax.tree.map(jnp.zeros_like, state)
         shapes = jax.eval_shape(self.system.observe, state, none)
-        return {name: jnp.zeros(shapes[name].shape, shapes[name].dtype) for name in names}
+        return {name: jnp.full(shapes[name].shape, value, shapes[name].dtype) for name in names}
 
 
-class CoarsenedObserver(eqx.Module):
+class CoarsenedObserver(_OfSystem):
     """Observes a fine model as the coarse one should be: coarsened, with its true forcing.
 
     `system`: the coarse one; `fine`: the model's own.
@@ -69,13 +146,66 @@ class CoarsenedObserver(eqx.Module):
 
     system: AbstractSystem
     fine: AbstractSystem
-    coarsener: Any
+    coarsener: AbstractCoarsener
     target: AbstractTarget = TendencyDefect()
 
-    def __call__(self, state: PyTree) -> dict[str, Array]:
+    def __call__(self, state: PyTree, time: ArrayLike = 0.0) -> dict[str, Array]:
         """Return what the system observes of the coarsened state and its forcing."""
-        return self.system.observe(*self.target(self.fine, self.system, self.coarsener, state))
+        return self.system.observe(
+            *self.target(self.fine, self.system, self.coarsener, state, time)
+        )
 
-    def coarse(self, state: PyTree) -> PyTree:
-        """Return the coarsened state."""
-        return self.coarsener(state)
+    def field(self, state: PyTree) -> Array | None:
+        """Return the field of the coarsened state."""
+        return self.field_of_truth(self.coarsener(state))
+
+    def field_of_truth(self, state: PyTree) -> Array | None:
+        """Return the field of a state that is coarse already."""
+        return super().field(state)
+
+
+class StateObserver(AbstractObserver):
+    """Observes a model without a system, such as an emulator: each variable as a field."""
+
+    model: AbstractModel
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """One field for each variable."""
+        return tuple(
+            Quantity(v.name, ("time", *v.dims), v.units, v.long_name, kind="field")
+            for v in self.model.variables
+        )
+
+    @property
+    def of(self) -> AbstractModel:
+        """The model."""
+        return self.model
+
+    def __call__(self, state: PyTree, time: ArrayLike = 0.0) -> dict[str, Array]:
+        """Return the arrays of the state by variable."""
+        names = [variable.name for variable in self.model.variables]
+        return dict(zip(names, jax.tree.leaves(state), strict=True))
+
+
+def observer_of(model: AbstractModel, system: AbstractSystem | None = None) -> AbstractObserver:
+    """Return what records a model's free runs by the quantities of `system`, or of its own.
+
+    A model without a system is recorded variable by variable.
+    """
+    own = getattr(model, "system", None) if system is None else system
+    if own is None:
+        return StateObserver(model)
+    return ModelObserver(own, getattr(model, "closure", None))
+
+
+def state_of(values: Any, like: PyTree) -> PyTree:
+    """Return stacked states [*batch, ...] of what a data set holds.
+
+    `values`: arrays by variable, in the order of the state, each [*batch, ...]; or one array of
+    their channels [*batch, channel, *domain], where all variables have one grid. `like`: the shapes
+    of one state. Call it under `jax.vmap` for a batch of the latter.
+    """
+    if isinstance(values, Mapping):
+        return jax.tree.unflatten(jax.tree.structure(like), list(values.values()))
+    return channels_to_state(values, like)

@@ -6,7 +6,6 @@ needs to go on. A run that was killed and started again ends with the same bits.
 """
 
 import hashlib
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,26 +14,30 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import PRNGKeyArray, PyTree
-from numpy.typing import NDArray
 
-from subgrid.closures import channels_to_state
-from subgrid.coarsening import AbstractTarget, TendencyDefect
-from subgrid.evaluation.layers import CORRELATION
-from subgrid.evaluation.observers import CoarsenedObserver, ModelObserver, require_quantities
+from subgrid.coarsening import AbstractCoarsener, AbstractTarget, TendencyDefect
+from subgrid.evaluation.components import CORRELATION, RMSE
+from subgrid.evaluation.observers import (
+    AbstractObserver,
+    CoarsenedObserver,
+    observer_of,
+    state_of,
+)
 from subgrid.evaluation.plan import RunPlan
-from subgrid.evaluation.run_file import RunFile, plain
-from subgrid.evaluation.statistics import RunSums, run_dataset
+from subgrid.evaluation.run_sums import RunSums
+from subgrid.evaluation.statistics import run_dataset
 from subgrid.provenance import config_hash, structure_text
-from subgrid.stepping import AbstractModel, Carry, advance_segment
-from subgrid.systems import AbstractSystem, state_shapes
+from subgrid.stepping import AbstractModel, Carry, Done, KeptRun, drive, plain, segments_of
+from subgrid.systems import AbstractSystem
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Progress = Callable[[int, int], None]
 
-_FILES = 3  # the version of what `RunFile` writes: an earlier one's files are another run's
+_FILES = 4  # the version of what is kept: an earlier one's files are another run's
 
 
 def free_runs(
@@ -42,61 +45,70 @@ def free_runs(
     initial_states: PyTree,
     plan: RunPlan,
     *,
-    observer: Any = None,
+    observer: AbstractObserver | None = None,
+    system: AbstractSystem | None = None,
     truth: Any = None,
     key: PRNGKeyArray | None = None,
+    draws: int = 1,
+    start: ArrayLike = 0.0,
     file: str | Path | None = None,
     progress: Progress | None = None,
 ) -> "xr.Dataset":
-    """Return the statistics of free runs from stacked initial states [member, ...], one per member.
+    """Return the statistics of free runs from stacked initial states [start, ...], all at once.
 
-    `observer`: default `ModelObserver` of the model's system and closure; `fine_runs` observes a
-    fine model at a coarse grid. `truth` [member, time, channel, y, x]: coarse states of the truth
-    at the frames of the run, from the same initial states, channels as in `reference_statistics`;
-    anything that slices like an array. With it the correlation ⟨a b⟩/√(⟨a²⟩⟨b²⟩) of the
-    system's field with the truth's is recorded at every frame. `key`: randomness of a
-    stochastic closure, split over members. `file`: where to keep what is needed to resume
-    (`.safetensors`, and `.frames` beside it); a finished run is read back from it.
-    `progress(steps_done, steps)` is called after each segment. All members are in memory at once:
-    give fewer initial states at a time to bound it.
+    Members are initial states × `draws`: of each state so many runs, draw by draw beside each
+    other, differ by their random keys alone. `key`: randomness of the model, split over members.
+    `start`: the time of the initial states in units of dt, of all or [start]; it decides what
+    drives the model.
+
+    `observer`: what is recorded; by default the quantities of `system`, or of the model's own
+    system with what its closure does; of a model without any each variable as a field. `truth`
+    [start, time]: states of the truth at the frames of the run, from the same initial states, as in
+    `reference_statistics`; anything that slices like an array. With it the correlation
+    ⟨a b⟩/√(⟨a²⟩⟨b²⟩) of the field that stands for a state with the truth's and its
+    root-mean-square error are recorded at every frame.
+
+    `file`: where to keep what is needed to resume (`.safetensors`, and `.frames` beside it); a
+    finished run is read back from it. `progress(steps_done, steps)` is called after each segment.
+    All members are in memory at once: give fewer initial states at a time to bound it.
 
     The dataset (see `statistics.run_dataset`) has a member that blew up masked from `blew_up_at`
-    on. Raises RunFolderError if `file` belongs to another run and CorruptFileError if it is
-    damaged.
+    on; of several draws it says which start and which draw a member is. Raises RunFolderError if
+    `file` belongs to another run and CorruptFileError if it is damaged.
     """
-    if observer is None:
-        observer = ModelObserver(model.system, model.closure)  # type: ignore[attr-defined]
-    require_quantities(observer.system)
-    members = len(jax.tree.leaves(initial_states)[0])
-    keys = None if key is None else jax.random.split(key, members)
-    start = eqx.filter_vmap(lambda state, k: model.init(state, key=k))(initial_states, keys)
-    mark = _fingerprint(model, observer, start, plan, truth)
-    sums, carry = RunSums(), start
-    kept_file = None if file is None else RunFile(file, mark)
-    if kept_file is not None and kept_file.exists():
-        sums, carry = kept_file.restored(start)
-    system, kept = observer.system, set(plan.snapshot_frames())
-    segments, done = plan.segments(), len(sums.steps)
-    for frames, end in zip(segments, itertools.accumulate(segments), strict=True):
-        if end <= done:
-            continue
-        carry, seen, fields = _segment(
-            model, carry, frames, plan.save_every, observer, truth is not None
-        )
+    observer = observer_of(model, system) if observer is None else observer
+    carry = _started(model, initial_states, key, draws, start)
+    mark = _fingerprint(model, observer, carry, plan, truth)
+    sums = RunSums()
+    kept = None if file is None else KeptRun(file, mark)
+    if kept is not None and kept.exists():
+        segments, totals, carry = kept.restored(carry)
+        sums = RunSums.of(segments, totals)
+    snapshots = {plan.save_every * (frame + 1) for frame in plan.snapshot_frames()}
+
+    def take(done: Done) -> bool:
+        nonlocal sums
+        segment, (seen, fields) = done.segment, done.seen
         if truth is not None:
-            beside = jnp.asarray(truth[:, end - frames : end])
-            seen[CORRELATION] = _correlations(system, fields, beside)
-        steps = sums.steps_done + plan.save_every * np.arange(1, frames + 1)
-        blown = np.asarray(carry.blew_up_at)
-        sums = sums.with_frames(system, seen, steps, blown, plan.average_from)
-        drawn = len(sums.steps) - 1 in kept
-        if drawn:
-            sums = sums.with_snapshot(np.asarray(_fields(model, observer, carry)))
-        if kept_file is not None:
-            kept_file.add(sums, carry, frames, drawn)
+            first = segment.start // plan.save_every
+            beside = truth[:, first : first + segment.frames]
+            seen = seen | _against(observer, fields, jax.tree.map(jnp.asarray, beside), draws)
+        drawn = {}
+        if segment.end in snapshots and observer.drawn is not None:
+            drawn = {segment.end: _fields(model, observer, done.after)}
+        steps = segment.start + segment.every * np.arange(1, segment.frames + 1)
+        blown = np.asarray(done.after.blew_up_at)
+        sums = sums.with_frames(observer.quantities, seen, steps, blown, plan.average_from, drawn)
+        if kept is not None:
+            kept.add(sums.segments[-1], sums.totals(), done.after)
         if progress is not None:
-            progress(sums.steps_done, plan.steps)
-    return run_dataset(sums, system, model.dt, np.asarray(carry.blew_up_at), plan.average_from)
+            progress(segment.end, plan.steps)
+        return True
+
+    ahead = [s for s in segments_of(plan.segments(), plan.save_every) if s.end > sums.steps_done]
+    carry = drive(model, carry, ahead, take, _Look(observer, truth is not None))
+    data = run_dataset(sums, observer, model.dt, np.asarray(carry.blew_up_at), plan.average_from)
+    return data if draws == 1 else data.assign_coords(_members(data.sizes["member"], draws))
 
 
 def fine_runs(
@@ -104,8 +116,8 @@ def fine_runs(
     initial_states: PyTree,
     plan: RunPlan,
     *,
-    system: Any,
-    coarsener: Any,
+    system: AbstractSystem,
+    coarsener: AbstractCoarsener,
     target: AbstractTarget | None = None,
     file: str | Path | None = None,
     progress: Progress | None = None,
@@ -121,57 +133,78 @@ def fine_runs(
     return free_runs(model, initial_states, plan, observer=observer, file=file, progress=progress)
 
 
-@eqx.filter_jit
-def _segment(
+class _Look(eqx.Module):
+    """What is seen of a frame on device: the observations and, to be compared, the field."""
+
+    observer: AbstractObserver
+    with_field: bool = eqx.field(static=True)
+
+    def __call__(self, state: PyTree, time: jax.Array) -> tuple[PyTree, PyTree]:
+        """Return the values of all quantities, and the field or None."""
+        field = self.observer.field(state) if self.with_field else None
+        return self.observer(state, time), field
+
+
+def _started(
     model: AbstractModel,
-    carry: Carry,
-    frames: int,
-    save_every: int,
-    observer: Any,
-    with_fields: bool,
-) -> tuple[Carry, PyTree, PyTree]:
-    """Advance all members by a segment; observations and fields come out [frame, member, ...]."""
-
-    def look(state: PyTree) -> tuple[PyTree, PyTree]:
-        return observer(state), _field(observer, state) if with_fields else None
-
-    def one(member: Carry) -> tuple[Carry, PyTree]:
-        return advance_segment(model, member, frames, save_every, look)
-
-    carry, (seen, fields) = eqx.filter_vmap(one, out_axes=(0, 1))(carry)
-    return carry, seen, fields
+    initial_states: PyTree,
+    key: PRNGKeyArray | None,
+    draws: int,
+    start: ArrayLike,
+) -> Carry:
+    """Return the carries [member, ...] of all draws from all initial states."""
+    states = jax.tree.map(lambda leaf: jnp.repeat(leaf, draws, axis=0), initial_states)
+    members = len(jax.tree.leaves(states)[0])
+    keys = None if key is None else jax.random.split(key, members)
+    times = jnp.broadcast_to(jnp.asarray(start, jnp.float32), members // draws)
+    return eqx.filter_vmap(lambda state, k, time: model.init(state, key=k, start=time))(
+        states, keys, jnp.repeat(times, draws)
+    )
 
 
-@eqx.filter_jit
-def _fields(model: AbstractModel, observer: Any, carry: Carry) -> jax.Array:
-    """Return the snapshot of each member [member, level, y, x]."""
-    return eqx.filter_vmap(lambda member: _field(observer, model.state(member)))(carry)
-
-
-def _field(observer: Any, state: PyTree) -> jax.Array:
-    """Return the field of a state that is kept and drawn [level, y, x]."""
-    return observer.system.field(observer.coarse(state))
+def _members(count: int, draws: int) -> dict[str, Any]:
+    """Return the coordinates that say which start and which draw every member is."""
+    start, draw = np.divmod(np.arange(count), draws)
+    return {
+        "start": ("member", start, {"units": "1", "long_name": "number of the initial state"}),
+        "draw": ("member", draw, {"units": "1", "long_name": "number of the draw from it"}),
+    }
 
 
 @eqx.filter_jit
-def _correlations(system: AbstractSystem, fields: jax.Array, truth: jax.Array) -> jax.Array:
-    """Return the correlation of fields [frame, member, level, y, x] with the truth's.
+def _fields(model: AbstractModel, observer: AbstractObserver, carry: Carry) -> jax.Array:
+    """Return the snapshot of each member [member, ...]."""
+    return eqx.filter_vmap(lambda member: observer.field(model.state(member)))(carry)
 
-    `truth` [member, frame, channel, y, x]. No mean is taken off: that of a vorticity is zero.
+
+@eqx.filter_jit
+def _against(
+    observer: AbstractObserver, fields: jax.Array, truth: PyTree, draws: int
+) -> dict[str, jax.Array]:
+    """Return correlation and error of fields [frame, member, ...] and the truth's.
+
+    `truth` [start, frame, ...]. No mean is taken off: that of a vorticity is zero. Land counts in
+    nothing.
     """
-    like = state_shapes(system)
 
-    def true_field(channels: jax.Array) -> jax.Array:
-        return system.field(channels_to_state(channels, like))
+    def true_field(values: PyTree) -> jax.Array:
+        return observer.field_of_truth(state_of(values, observer.like))
 
     theirs = jnp.swapaxes(jax.vmap(jax.vmap(true_field))(truth), 0, 1)
-    axes = (-3, -2, -1)
+    theirs = jnp.repeat(theirs, draws, axis=1)
+    axes, mask = tuple(range(2, fields.ndim)), observer.domain.mask
+    if mask is not None:
+        fields, theirs = jnp.where(mask, fields, 0), jnp.where(mask, theirs, 0)
+    share = 1.0 if mask is None else float(np.mean(mask))
     norms = jnp.sum(fields**2, axes) * jnp.sum(theirs**2, axes)
-    return jnp.sum(fields * theirs, axes) / jnp.sqrt(norms)
+    return {
+        CORRELATION: jnp.sum(fields * theirs, axes) / jnp.sqrt(norms),
+        RMSE: jnp.sqrt(jnp.mean((fields - theirs) ** 2, axes) / share),
+    }
 
 
 def _fingerprint(
-    model: AbstractModel, observer: Any, start: Carry, plan: RunPlan, truth: Any
+    model: AbstractModel, observer: AbstractObserver, start: Carry, plan: RunPlan, truth: Any
 ) -> str:
     """Return a hash of all that decides the run: every array and static field, step and plan.
 
@@ -188,10 +221,13 @@ def _fingerprint(
         "dt": model.dt,
         "structure": structure_text((model, observer)),
         "arrays": digest.hexdigest(),
-        **({} if truth is None else {"truth": _hash_of(np.asarray(truth[:, :1]))}),
+        **({} if truth is None else {"truth": _hash_of(truth[:, :1])}),
     }
     return config_hash(settings)
 
 
-def _hash_of(array: NDArray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+def _hash_of(values: PyTree) -> str:
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(values):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from subgrid.evaluation.components import CORRELATION
+from subgrid.evaluation.components import CORRELATION, RMSE
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -86,7 +86,7 @@ def blow_up_steps(data: "xr.Dataset") -> NDArray[np.int64]:
     bad = np.zeros((len(marked), len(frames)), bool)
     for name in data.data_vars:
         timed = "time" in data[name].dims
-        if name == CORRELATION or not (timed or "wavenumber" in data[name].dims):
+        if name in (CORRELATION, RMSE) or not (timed or "wavenumber" in data[name].dims):
             continue  # that with a truth which is not finite says nothing of the run
         values = np.asarray(
             data[name].transpose("member", "time", ...).values if timed else data[name].values

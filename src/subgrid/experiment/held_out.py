@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from subgrid.closures import channels_to_state, in_system
+from subgrid.closures import in_system
 from subgrid.config import (
     BASELINE,
     Candidate,
@@ -36,6 +36,7 @@ from subgrid.evaluation import (
     first_date,
     free_runs,
     reference_statistics,
+    state_of,
     step_cost,
     time_unit,
 )
@@ -185,6 +186,7 @@ class HeldOut:
             observer=setup.observer,
             truth=self._following(self.names) if follows else None,
             key=random_key(self.config.seed),
+            start=self._following(self.names).times,
             file=self.folder.evaluation / "partial" / kept / partial,
             progress=lambda done, total: task.update(done),
         )
@@ -267,10 +269,9 @@ class HeldOut:
 
     @cached_property
     def _initial_states(self) -> Any:
-        first = Following(self.store, self.size, self.names, self.starts, 1, first=0)
-        like = state_shapes(self.system)
-        states = jnp.asarray(first[:, :][:, 0])
-        return jax.vmap(lambda channels: channels_to_state(channels, like))(states)
+        first = Following(self.store, self.size, self.names, self.starts, 1, first=0)[:, :]
+        arrays = {name: jnp.asarray(values[:, 0]) for name, values in first.items()}
+        return state_of(arrays, state_shapes(self.system))
 
 
 class _Setup(NamedTuple):

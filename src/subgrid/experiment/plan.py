@@ -346,5 +346,5 @@ def timed(call: Callable[[], Any], at_once: int = 1) -> float:
     return min(times) / at_once
 
 
-def _nothing(state: Any) -> None:
+def _nothing(state: Any, time: Any) -> None:
     """Observe nothing, so that only the steps are timed."""

@@ -1,7 +1,18 @@
 """Schemes, models and rollouts: how anything is advanced in time."""
 
-from subgrid.stepping.model import AbstractModel, Carry, Model, check_increment, require_closure
+from subgrid.stepping.driver import Done, Segment, drive, segments_of
+from subgrid.stepping.kept_run import KeptRun, carry_arrays, carry_from, plain
+from subgrid.stepping.model import (
+    AbstractModel,
+    AbstractSystemModel,
+    Carry,
+    Model,
+    check_increment,
+    require_closure,
+    started,
+)
 from subgrid.stepping.rollout import (
+    Observe,
     Trajectory,
     advance_segment,
     frames_of,
@@ -33,20 +44,31 @@ __all__ = [
     "AbstractCoupling",
     "AbstractModel",
     "AbstractScheme",
+    "AbstractSystemModel",
     "AddAfter",
     "AddWithin",
     "Carry",
+    "Done",
     "Euler",
+    "KeptRun",
     "Model",
+    "Observe",
     "ProjectAfter",
+    "Segment",
     "SplitModel",
     "Trajectory",
     "advance_segment",
+    "carry_arrays",
+    "carry_from",
     "check_increment",
+    "drive",
     "frames_of",
     "guarded_step",
+    "plain",
     "repeat",
     "require_closure",
     "rollout",
+    "segments_of",
     "simulate",
+    "started",
 ]

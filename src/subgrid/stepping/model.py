@@ -1,16 +1,22 @@
 """Anything that can be stepped, and the usual one: system + scheme (+ closure)."""
 
 import abc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from subgrid.errors import ShapeError
+from subgrid.grids.domain import AbstractDomain, Coordinates
 from subgrid.numbers import time_step
 from subgrid.stepping.schemes import AbstractScheme
+from subgrid.types import Variable
+
+if TYPE_CHECKING:  # systems import this folder for their schemes and models
+    from subgrid.systems import AbstractSystem
 
 
 class Carry(eqx.Module):
@@ -18,7 +24,7 @@ class Carry(eqx.Module):
 
     `evolved`: the state in the representation the model steps; `history`: the scheme's past
     tendencies; `memory`: the closure's; `step`: steps since `init`; `blew_up_at`: the step at which
-    the member left its bounds, or -1.
+    the member left its limits, or -1; `start`: the time of step 0, in the unit of dt.
     """
 
     evolved: PyTree
@@ -26,16 +32,72 @@ class Carry(eqx.Module):
     memory: PyTree
     step: Int[Array, ""]
     blew_up_at: Int[Array, ""]
+    start: Float[Array, ""]
+
+
+def started(
+    evolved: PyTree, history: PyTree = None, memory: PyTree = None, start: ArrayLike = 0.0
+) -> Carry:
+    """Return the carry at step 0 of a run, at the time `start`."""
+    none = jnp.full((), -1, jnp.int32)
+    time = jnp.asarray(start, jnp.float32)
+    return Carry(evolved, history, memory, jnp.zeros((), jnp.int32), none, time)
+
+
+def advanced(carry: Carry, evolved: PyTree, history: PyTree = None, memory: PyTree = None) -> Carry:
+    """Return the carry one step later."""
+    return Carry(evolved, history, memory, carry.step + 1, carry.blew_up_at, carry.start)
 
 
 class AbstractModel(eqx.Module):
-    """Anything that can be stepped: a system with a scheme, a hybrid, an emulator."""
+    """Anything that can be stepped: a system with a scheme, a hybrid, an emulator.
+
+    It says what a state of it is: `variables` on a `domain`, with `coordinates`, and which
+    `forcing_variables` drive it. It is driven by what `forcing_at` prescribes, unless a step is
+    given another forcing. A model needs no system; one that has none has no quantities either, and
+    its free runs are observed by the system whose states it steps, or variable by variable.
+    """
 
     dt: eqx.AbstractVar[float]
 
+    @property
     @abc.abstractmethod
-    def init(self, state: PyTree, *, key: PRNGKeyArray | None = None) -> Carry:
-        """Return the carry that starts from `state` with an empty history."""
+    def variables(self) -> tuple[Variable, ...]:
+        """The table of state variables, in the order of the state's fields."""
+
+    @property
+    @abc.abstractmethod
+    def domain(self) -> AbstractDomain:
+        """Where its fields live."""
+
+    @property
+    def forcing_variables(self) -> tuple[Variable, ...]:
+        """The table of what drives the model from outside; empty by default."""
+        return ()
+
+    @property
+    def time_units(self) -> str:
+        """The unit of dt: seconds, or "1" in a dimensionless model."""
+        return "s"
+
+    @property
+    def name(self) -> str:
+        """What files call the model."""
+        return type(self).__name__
+
+    def coordinates(self) -> Coordinates:
+        """Return the values and CF attributes of each dimension of the variables."""
+        return self.domain.coordinates("1" if self.time_units == "1" else "m")
+
+    def forcing_at(self, time: Float[Array, ""]) -> PyTree:
+        """Return what drives the model at a time, in units of dt; None if nothing does."""
+        return None
+
+    @abc.abstractmethod
+    def init(
+        self, state: PyTree, *, key: PRNGKeyArray | None = None, start: ArrayLike = 0.0
+    ) -> Carry:
+        """Return the carry that starts from `state`, at a time, with an empty history."""
 
     @abc.abstractmethod
     def step(self, carry: Carry, forcing: PyTree = None) -> Carry:
@@ -47,10 +109,60 @@ class AbstractModel(eqx.Module):
 
     @abc.abstractmethod
     def healthy(self, carry: Carry) -> Bool[Array, ""]:
-        """Return whether the state is finite and within the bounds of its variables."""
+        """Return whether the state is finite and within the limits of its variables."""
 
 
-class Model(AbstractModel):
+class AbstractSystemModel(AbstractModel):
+    """A model that steps a system, with a closure if it has one: the system states the facts."""
+
+    system: eqx.AbstractVar["AbstractSystem"]
+    closure: eqx.AbstractVar[Any]
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """The variables of the system."""
+        return self.system.variables
+
+    @property
+    def domain(self) -> AbstractDomain:
+        """The domain of the system."""
+        return self.system.domain
+
+    @property
+    def forcing_variables(self) -> tuple[Variable, ...]:
+        """What drives the system."""
+        return self.system.forcing_variables
+
+    @property
+    def time_units(self) -> str:
+        """The unit of dt."""
+        return self.system.time_units
+
+    @property
+    def name(self) -> str:
+        """The class of the system."""
+        return type(self.system).__name__
+
+    def coordinates(self) -> Coordinates:
+        """Return the values and CF attributes of each dimension of the variables."""
+        return self.system.coordinates()
+
+    def forcing_at(self, time: Float[Array, ""]) -> PyTree:
+        """Return what drives the system at a time."""
+        return self.system.forcing_at(time)
+
+    def driven(self, carry: Carry, forcing: PyTree) -> PyTree:
+        """Return the forcing of a step: the one given, else what the system prescribes then."""
+        if forcing is not None:
+            return forcing
+        return self.system.forcing_at(carry.start + carry.step * self.dt)
+
+    def healthy(self, carry: Carry) -> Bool[Array, ""]:
+        """Return whether the state is finite and within its limits."""
+        return self.system.is_healthy(carry.evolved)
+
+
+class Model(AbstractSystemModel):
     """Steps a system with a scheme, its closure's increment being part of the tendency.
 
     One step: rate = tendency(x) + closure(x); advance by the scheme; then whatever the system does
@@ -58,12 +170,11 @@ class Model(AbstractModel):
     tendency, which it is given if it takes it; a multi-step scheme re-uses its past values. Its
     memory advances once per step.
 
-    `dt`: seconds. `system` must offer what `subgrid.systems.AbstractSystem` does. Raises ValueError
-    unless `dt` is a positive finite number, ConfigError, naming what differs, for a closure that
-    was built for another system.
+    `dt`: in the system's unit of time. Raises ValueError unless it is a positive finite number,
+    ConfigError, naming what differs, for a closure that was built for another system.
     """
 
-    system: Any
+    system: "AbstractSystem"
     scheme: AbstractScheme
     dt: float = eqx.field(converter=time_step, static=True)
     closure: Any = None
@@ -71,23 +182,20 @@ class Model(AbstractModel):
     def __check_init__(self):
         check_home(self.closure, self.system)
 
-    def init(self, state: PyTree, *, key: PRNGKeyArray | None = None) -> Carry:
+    def init(
+        self, state: PyTree, *, key: PRNGKeyArray | None = None, start: ArrayLike = 0.0
+    ) -> Carry:
         """Return the carry that starts from one state.
 
         Raises ShapeError for more than one, another grid or a misshapen closure.
         """
         memory = started_memory(self.system, self.closure, state, key)
         evolved = self.system.to_evolved(state)
-        return Carry(
-            evolved,
-            self.scheme.init(evolved),
-            memory,
-            jnp.zeros((), jnp.int32),
-            jnp.full((), -1, jnp.int32),
-        )
+        return started(evolved, self.scheme.init(evolved), memory, start)
 
     def step(self, carry: Carry, forcing: PyTree = None) -> Carry:
-        """Return the carry one step later."""
+        """Return the carry one step later; the forcing stays the same over its stages."""
+        forcing = self.driven(carry, forcing)
         rate_now, memory = self._rate(carry.evolved, carry.memory, forcing)
         evolved, history = self.scheme.step(
             lambda x: self._rate(x, carry.memory, forcing)[0],
@@ -97,16 +205,11 @@ class Model(AbstractModel):
             carry.history,
             carry.step,
         )
-        evolved = self.system.after_step(evolved)
-        return Carry(evolved, history, memory, carry.step + 1, carry.blew_up_at)
+        return advanced(carry, self.system.after_step(evolved), history, memory)
 
     def state(self, carry: Carry) -> PyTree:
         """Return the state that a carry holds."""
         return self.system.to_state(carry.evolved)
-
-    def healthy(self, carry: Carry) -> Bool[Array, ""]:
-        """Return whether the state is finite and within its bounds."""
-        return self.system.is_healthy(carry.evolved)
 
     def _rate(self, evolved: PyTree, memory: PyTree, forcing: PyTree) -> tuple[PyTree, PyTree]:
         rate = self.system.evolved_tendency(evolved, forcing)
@@ -121,13 +224,15 @@ class Model(AbstractModel):
         return jax.tree.map(jnp.add, rate, added), memory
 
 
-def check_home(closure: Any, system: Any) -> None:
+def check_home(closure: Any, system: "AbstractSystem") -> None:
     """Raise ConfigError if a closure that says so was built for another system."""
     if hasattr(closure, "check_system"):
         closure.check_system(system)
 
 
-def started_memory(system: Any, closure: Any, state: PyTree, key: PRNGKeyArray | None) -> PyTree:
+def started_memory(
+    system: "AbstractSystem", closure: Any, state: PyTree, key: PRNGKeyArray | None
+) -> PyTree:
     """Return the memory of a closure for a run from `state`, None without a closure.
 
     Raises ShapeError unless the state is one of `system` and the closure's increment is like it.

@@ -14,13 +14,15 @@ from subgrid.errors import ConfigError
 from subgrid.numbers import whole_number
 from subgrid.stepping.model import AbstractModel, Carry
 
+Observe = Callable[[PyTree, Array], PyTree]  # state, time → what is kept of it
+
 
 class Trajectory(eqx.Module):
     """Holds the frames of a rollout.
 
     `states`: the states, stacked on a leading time axis; frame i is the state after
     (i + 1) · save_every steps. `steps` [time]: step counts; `times` [time]: in the unit of dt.
-    `blew_up_at`: the step at which the member left its bounds or became non-finite, -1 if it did
+    `blew_up_at`: the step at which the member left its limits or became non-finite, -1 if it did
     not; from there on the frames repeat its last healthy state and are to be masked.
     """
 
@@ -35,14 +37,14 @@ def guarded_step(model: AbstractModel, carry: Carry, forcing: PyTree = None) -> 
 
     The step at which it did is kept in `blew_up_at`; the frozen state is the last healthy one.
     """
-    advanced = model.step(carry, forcing)
-    alive = (carry.blew_up_at < 0) & model.healthy(advanced)
-    kept = jax.tree.map(lambda new, old: jnp.where(alive, new, old), advanced, carry)
-    first = jnp.where(carry.blew_up_at < 0, advanced.step, carry.blew_up_at)
+    later = model.step(carry, forcing)
+    alive = (carry.blew_up_at < 0) & model.healthy(later)
+    kept = jax.tree.map(lambda new, old: jnp.where(alive, new, old), later, carry)
+    first = jnp.where(carry.blew_up_at < 0, later.step, carry.blew_up_at)
     return eqx.tree_at(
         lambda c: (c.step, c.blew_up_at),
         kept,
-        (advanced.step, jnp.where(alive, carry.blew_up_at, first)),
+        (later.step, jnp.where(alive, carry.blew_up_at, first)),
     )
 
 
@@ -80,15 +82,16 @@ def advance_segment(
     carry: Carry,
     frames: int,
     save_every: int,
-    observe: Callable[[PyTree], PyTree] | None = None,
+    observe: Observe | None = None,
     forcing: PyTree = None,
     checkpoint: bool = False,
 ) -> tuple[Carry, PyTree]:
     """Return the carry after frames · save_every steps and what `observe` saw at each frame.
 
-    `observe(state)` (default: the state itself) is computed on device; its results are stacked on a
-    leading axis of length `frames`. `forcing` has a leading axis of frames · save_every steps. This
-    is the compiled unit from which long runs are made: the carry can be saved between two segments.
+    `observe(state, time)` (default: the state itself) is computed on device, at times in units of
+    dt; its results are stacked on a leading axis of length `frames`. `forcing`: a PyTree with a
+    leading axis of frames · save_every steps, by default what the model prescribes. This is the
+    compiled unit from which long runs are made: the carry can be saved between two segments.
     """
     folded = jax.tree.map(lambda f: f.reshape(frames, save_every, *f.shape[1:]), forcing)
 
@@ -98,7 +101,7 @@ def advance_segment(
     def frame(c, f):
         c = repeat(step, c, save_every, f, checkpoint)
         state = model.state(c)
-        return c, state if observe is None else observe(state)
+        return c, state if observe is None else observe(state, c.start + c.step * model.dt)
 
     return jax.lax.scan(frame, carry, folded, length=frames)
 
@@ -131,7 +134,8 @@ def rollout(
 ) -> Trajectory:
     """Run a model from a state; jitted, differentiable, and ready for `jax.vmap` over states.
 
-    `steps`: a multiple of `save_every`; `forcing`: None or a PyTree with a leading axis of `steps`;
+    `steps`: a multiple of `save_every`; `forcing`: a PyTree with a leading axis of `steps`, by
+    default what `model.forcing_at` prescribes from time 0 on;
     `key`: for closures with randomness; `checkpoint`: trade time for memory in the gradient.
     The gradient of a member that blew up is not finite, even where its frames are masked: drop such
     members before differentiating, or skip the update.

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
+from numpy.typing import NDArray
 
 from subgrid.computing import lenient
 from subgrid.errors import UnstableRunError
-from subgrid.stepping.model import Model
-from subgrid.stepping.rollout import advance_segment, frames_of
-from subgrid.stepping.split import SplitModel
+from subgrid.stepping.driver import Done, drive, segments_of
+from subgrid.stepping.model import AbstractModel
+from subgrid.stepping.rollout import frames_of
 
 if TYPE_CHECKING:
     import xarray
@@ -23,59 +24,62 @@ SEGMENT_STEPS = 2000
 
 @lenient()
 def simulate(
-    model: Model | SplitModel,
+    model: AbstractModel,
     state: PyTree,
     steps: SupportsIndex,
     save_every: SupportsIndex = 1,
     progress: bool | Callable[[int, int], None] = True,
     key: PRNGKeyArray | None = None,
+    forcing: PyTree = None,
 ) -> "xarray.Dataset":
     """Run a model and return its frames on the host, with CF metadata.
 
-    Runs compiled segments of about 2000 steps; between them frames move to the host and `progress`
-    is told (steps done, steps): True prints a line on standard error. Frame 0 is the initial state.
-    A run that blows up ends there: the dataset holds the frames before it and the attribute
-    `blew_up_at` (the step; -1 otherwise). Raises ValueError if `steps` is no positive multiple of
-    `save_every`, UnstableRunError if the initial state itself is out of bounds, ShapeError unless
-    it is one state of the model's system.
+    Runs compiled segments of about 2000 steps; between them frames move to the host and
+    `progress(steps done, steps)` is called: True prints a line on standard error. Frame 0 is the
+    initial state. `forcing`: a PyTree with a leading axis of `steps`, by default what the model
+    prescribes. A run that blows up ends there: the dataset holds the frames before it and the
+    attribute `blew_up_at` (the step; -1 otherwise). Raises ValueError if `steps` is no positive
+    multiple of `save_every`, UnstableRunError if the initial state itself is beyond its limits,
+    ShapeError unless it is one state of the model's system.
     """
     frames, every = frames_of(steps, save_every)
     report = _printer() if progress is True else progress or (lambda done, total: None)
     carry = model.init(state, key=key)
     if not bool(model.healthy(carry)):
-        raise UnstableRunError("the initial state is not finite or out of its bounds")
-    per_segment = min(frames, max(1, SEGMENT_STEPS // every))
-    saved, done = [jax.tree.map(lambda leaf: np.asarray(leaf)[None], state)], 0
-    while done < frames and int(carry.blew_up_at) < 0:
-        count = min(per_segment, frames - done)
-        carry, states = advance_segment(model, carry, count, every)
-        saved.append(jax.tree.map(np.asarray, states))
-        done += count
-        report(done * every, frames * every)
+        raise UnstableRunError("the initial state is not finite or beyond its limits")
+    saved = [[np.asarray(leaf)[None] for leaf in jax.tree.leaves(state)]]
+
+    def keep(done: Done) -> bool:
+        saved.append([np.asarray(leaf) for leaf in jax.tree.leaves(done.seen)])
+        report(done.segment.end, frames * every)
+        return int(done.after.blew_up_at) < 0
+
+    most = min(frames, max(1, SEGMENT_STEPS // every))
+    counts = [most] * (frames // most) + [frames % most] * (frames % most > 0)
+    carry = drive(model, carry, segments_of(counts, every), keep, forcing=forcing)
+    leaves = [np.concatenate(parts) for parts in zip(*saved, strict=True)]
     blew_up_at = int(carry.blew_up_at)
-    healthy = 1 + (done if blew_up_at < 0 else (blew_up_at - 1) // every)
-    return _dataset(model, saved, healthy, every, blew_up_at)
+    healthy = len(leaves[0]) if blew_up_at < 0 else 1 + (blew_up_at - 1) // every
+    return _dataset(model, [leaf[:healthy] for leaf in leaves], every, blew_up_at)
 
 
 def _dataset(
-    model: Model | SplitModel, saved: list[Any], frames: int, save_every: int, blew_up_at: int
+    model: AbstractModel, leaves: list[NDArray], save_every: int, blew_up_at: int
 ) -> "xarray.Dataset":
     import xarray
 
-    system = model.system  # type: ignore[attr-defined]
-    leaves = [np.concatenate(parts) for parts in zip(*map(jax.tree.leaves, saved), strict=True)]
-    times = np.arange(frames) * save_every * model.dt
-    since = {"long_name": "time since the start", "units": system.time_units, "axis": "T"}
+    times = np.arange(len(leaves[0])) * save_every * model.dt
+    since = {"long_name": "time since the start", "units": model.time_units, "axis": "T"}
     coordinates: dict[str, Any] = {"time": ("time", times, since)}
-    for name, (values, attributes) in system.coordinates().items():
+    for name, (values, attributes) in model.coordinates().items():
         coordinates[name] = (name, values, attributes)
     data = {
-        variable.name: (("time", *variable.dims), leaf[:frames], variable.attributes())
-        for variable, leaf in zip(system.variables, leaves, strict=True)
+        variable.name: (("time", *variable.dims), leaf, variable.attributes())
+        for variable, leaf in zip(model.variables, leaves, strict=True)
     }
     attributes = {
         "Conventions": "CF-1.11",
-        "source": f"subgrid {type(system).__name__}",
+        "source": f"subgrid {model.name}",
         "time_step": model.dt,
         "blew_up_at": blew_up_at,
     }

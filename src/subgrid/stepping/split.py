@@ -1,15 +1,25 @@
 """The model of a system that takes steps of its own, and how a closure enters such a step."""
 
 import abc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
+from jax.typing import ArrayLike
+from jaxtyping import PRNGKeyArray, PyTree
 
 from subgrid.numbers import time_step
-from subgrid.stepping.model import AbstractModel, Carry, check_home, started_memory
+from subgrid.stepping.model import (
+    AbstractSystemModel,
+    Carry,
+    advanced,
+    check_home,
+    started,
+    started_memory,
+)
+
+if TYPE_CHECKING:
+    from subgrid.systems import AbstractSystem
 
 
 class AbstractCoupling(eqx.Module):
@@ -17,7 +27,7 @@ class AbstractCoupling(eqx.Module):
 
     @abc.abstractmethod
     def step(
-        self, system: Any, state: PyTree, dt: float, forcing: PyTree, increment: PyTree
+        self, system: "AbstractSystem", state: PyTree, dt: float, forcing: PyTree, increment: PyTree
     ) -> PyTree:
         """Return the state one step later; `increment` is the closure's at `state`."""
 
@@ -29,7 +39,7 @@ class AddAfter(AbstractCoupling):
     """
 
     def step(
-        self, system: Any, state: PyTree, dt: float, forcing: PyTree, increment: PyTree
+        self, system: "AbstractSystem", state: PyTree, dt: float, forcing: PyTree, increment: PyTree
     ) -> PyTree:
         """Return T(x) + dt S(x)."""
         return _plus(system.advance(state, dt, forcing), increment, dt)
@@ -39,7 +49,7 @@ class ProjectAfter(AbstractCoupling):
     """x ← P(T(x) + dt S(x)): added after the step and projected at once."""
 
     def step(
-        self, system: Any, state: PyTree, dt: float, forcing: PyTree, increment: PyTree
+        self, system: "AbstractSystem", state: PyTree, dt: float, forcing: PyTree, increment: PyTree
     ) -> PyTree:
         """Return P(T(x) + dt S(x)); `system` must offer `project`."""
         return system.project(_plus(system.advance(state, dt, forcing), increment, dt))
@@ -49,7 +59,7 @@ class AddWithin(AbstractCoupling):
     """x ← T(x; f + S(x)): a force within the step, which projects it and diffuses it."""
 
     def step(
-        self, system: Any, state: PyTree, dt: float, forcing: PyTree, increment: PyTree
+        self, system: "AbstractSystem", state: PyTree, dt: float, forcing: PyTree, increment: PyTree
     ) -> PyTree:
         """Return the step under the forcing and the increment."""
         return system.advance(
@@ -57,7 +67,7 @@ class AddWithin(AbstractCoupling):
         )
 
 
-class SplitModel(AbstractModel):
+class SplitModel(AbstractSystemModel):
     """Steps a system by its own `advance(state, dt, forcing)`, such as a fractional step.
 
     `coupling`: how the closure's increment enters. `dt`: in the system's unit of time. Raises
@@ -65,7 +75,7 @@ class SplitModel(AbstractModel):
     closure of another system.
     """
 
-    system: Any
+    system: "AbstractSystem"
     dt: float = eqx.field(converter=time_step, static=True)
     closure: Any = None
     coupling: AbstractCoupling = AddAfter()
@@ -78,28 +88,27 @@ class SplitModel(AbstractModel):
             )
         check_home(self.closure, self.system)
 
-    def init(self, state: PyTree, *, key: PRNGKeyArray | None = None) -> Carry:
+    def init(
+        self, state: PyTree, *, key: PRNGKeyArray | None = None, start: ArrayLike = 0.0
+    ) -> Carry:
         """Return the carry that starts from one state; raises ShapeError as `Model.init` does."""
         memory = started_memory(self.system, self.closure, state, key)
-        return Carry(state, None, memory, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
+        return started(state, memory=memory, start=start)
 
     def step(self, carry: Carry, forcing: PyTree = None) -> Carry:
         """Return the carry one step later."""
         state, memory = carry.evolved, carry.memory
+        forcing = self.driven(carry, forcing)
         if self.closure is None:
-            advanced = self.system.advance(state, self.dt, forcing)
+            later = self.system.advance(state, self.dt, forcing)  # type: ignore[attr-defined]
         else:
             increment, memory = self.closure(state, memory, forcing)
-            advanced = self.coupling.step(self.system, state, self.dt, forcing, increment)
-        return Carry(advanced, None, memory, carry.step + 1, carry.blew_up_at)
+            later = self.coupling.step(self.system, state, self.dt, forcing, increment)
+        return advanced(carry, later, memory=memory)
 
     def state(self, carry: Carry) -> PyTree:
         """Return the state that a carry holds."""
         return carry.evolved
-
-    def healthy(self, carry: Carry) -> Bool[Array, ""]:
-        """Return whether the state is finite and within its bounds."""
-        return self.system.is_healthy(carry.evolved)
 
 
 def _plus(state: PyTree, increment: PyTree, factor: float) -> PyTree:

@@ -1,30 +1,32 @@
-"""What free runs need to go on after a kill: two files, of which the long one is only added to.
+"""What a run needs to go on after a kill: two files, of which the long one is only added to.
 
-NAME.safetensors  carry, spectral sums, and how much of the other file counts; replaced as a whole
-NAME.frames       what every segment adds: steps, series and the snapshot; never written again
+NAME.safetensors  carry, totals, and how much of the other file counts; replaced as a whole
+NAME.frames       what every segment adds: steps, series and snapshots; never written again
 """
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 from numpy.typing import NDArray
 
 from subgrid.errors import CorruptFileError, RunFolderError
-from subgrid.evaluation.statistics import RunSums
 from subgrid.provenance import load_arrays, save_arrays
-from subgrid.stepping import Carry
+from subgrid.stepping.model import Carry
 
 _LENGTH = 8  # bytes before each segment that say how long it is
+Arrays = Mapping[str, NDArray]
 
 
-class RunFile:
+class KeptRun:
     """Keeps one run in `path` (`.safetensors`), `mark` telling it from others (hex digits).
 
-    A segment costs as many bytes as it adds, and those of the carry and the sums.
+    A segment costs as many bytes as it adds, and those of the carry and the totals.
     """
 
     def __init__(self, path: str | Path, mark: str):
@@ -36,45 +38,49 @@ class RunFile:
         """Return whether a run was kept."""
         return self._path.exists()
 
-    def add(self, sums: RunSums, carry: Carry, frames: int, with_snapshot: bool) -> None:
-        """Add the last `frames` frames of `sums`, and its last snapshot if they end with one.
+    def add(self, segment: Arrays, totals: Arrays, carry: Carry) -> None:
+        """Add a segment's arrays; `totals`, which do not grow, and the carry replace the old ones.
 
         Raises OSError (disk full) with what was kept before still in force.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._append(_packed(sums.segment(frames, with_snapshot)))
-        arrays = {f"sums/{name}": value for name, value in sums.totals().items()}
-        for index, leaf in enumerate(jax.tree.leaves(carry)):
-            arrays[f"carry/{index:03d}"] = plain(leaf)
-        arrays["run"] = self._mark
-        arrays["frames_length"] = np.array(self._length, np.int64)
-        arrays["frames_digest"] = np.frombuffer(self._digest, np.uint8)
-        save_arrays(self._path, arrays)
+        self._append(_packed(segment))
+        save_arrays(
+            self._path,
+            {
+                **{f"totals/{name}": value for name, value in totals.items()},
+                **carry_arrays(carry),
+                "run": self._mark,
+                "frames_length": np.array(self._length, np.int64),
+                "frames_digest": np.frombuffer(self._digest, np.uint8),
+            },
+        )
 
-    def restored(self, start: Carry) -> tuple[RunSums, Carry]:
-        """Return the sums and the carry of the last segment added, `start` being like the latter.
+    def restored(self, start: Carry) -> tuple[list[dict[str, NDArray]], Arrays, Carry]:
+        """Return segments, totals and carry as they were added, `start` being like the latter.
 
         Raises RunFolderError for the files of another run and CorruptFileError for damaged ones.
         """
         arrays, _ = load_arrays(self._path)
-        leaves, structure = jax.tree.flatten(start)
         try:
-            if not np.array_equal(arrays.pop("run"), self._mark):
+            if not np.array_equal(arrays["run"], self._mark):
                 raise RunFolderError(
                     f"{self._path} was written by a run with other settings, weights or initial "
                     "states, or by another version. Remove it or use another folder."
                 )
-            carried = (arrays.pop(f"carry/{index:03d}") for index in range(len(leaves)))
-            found = [_like(leaf, value) for leaf, value in zip(leaves, carried, strict=True)]
-            self._length = int(arrays.pop("frames_length"))
-            self._digest = arrays.pop("frames_digest").tobytes()
+            self._length = int(arrays["frames_length"])
+            self._digest = arrays["frames_digest"].tobytes()
         except KeyError as error:
             raise CorruptFileError(
                 f"{self._path} lacks {error}; remove it and run again"
             ) from error
-        totals = {name.removeprefix("sums/"): value for name, value in arrays.items()}
-        sums = RunSums.of_segments(self._segments(), totals)
-        return sums, jax.tree.unflatten(structure, found)
+        carry = carry_from(arrays, start, self._path)
+        totals = {
+            name.removeprefix("totals/"): value
+            for name, value in arrays.items()
+            if name.startswith("totals/")
+        }
+        return self._segments(), totals, carry
 
     def _append(self, segment: bytes) -> None:
         """Write a segment behind those that count, and to the disk."""
@@ -108,11 +114,46 @@ class RunFile:
         return [_unpacked(segment) for segment in found]
 
 
+def carry_arrays(carry: Carry) -> dict[str, NDArray]:
+    """Return the arrays of a carry by their paths, random keys as their words."""
+    return {f"carry{name}": plain(leaf) for name, leaf in _by_path(carry)}
+
+
+def carry_from(arrays: Arrays, like: PyTree, path: Path) -> Carry:
+    """Return the carry whose `carry_arrays` are among those of a file.
+
+    `like`: a carry of the same model, or its shapes. Raises CorruptFileError, naming `path`, if
+    the file lacks an array of it.
+    """
+    leaves = []
+    for name, wanted in _by_path(like):
+        found, is_key = arrays.get(f"carry{name}"), _is_key(wanted)
+        shape = jax.eval_shape(jax.random.key_data, wanted) if is_key else wanted
+        if found is None or found.shape != shape.shape or found.dtype != shape.dtype:
+            raise CorruptFileError(
+                f"{path} has no carry{name} of shape {shape.shape}, {shape.dtype}: it was written "
+                "by another version. Remove it to start this run again."
+            )
+        leaf = jnp.asarray(found)
+        if is_key:
+            leaf = jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(wanted))
+        leaves.append(leaf)
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
 def plain(leaf: jax.Array) -> NDArray:
     """Return an array as NumPy; typed random keys as their words."""
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.random.key_data(leaf)
-    return np.asarray(leaf)
+    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def _is_key(leaf: jax.Array | jax.ShapeDtypeStruct) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _by_path(tree: PyTree) -> list[tuple[str, jax.Array]]:
+    """Return the leaves of a tree with their paths as text."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
 
 
 def _chained(digest: bytes, entry: bytes) -> bytes:
@@ -120,7 +161,7 @@ def _chained(digest: bytes, entry: bytes) -> bytes:
     return hashlib.sha256(digest + entry).digest()
 
 
-def _packed(arrays: dict[str, NDArray]) -> bytes:
+def _packed(arrays: Arrays) -> bytes:
     from safetensors.numpy import save
 
     return save({name: np.asarray(value, order="C") for name, value in arrays.items()})
@@ -130,9 +171,3 @@ def _unpacked(segment: bytes) -> dict[str, NDArray]:
     from safetensors.numpy import load
 
     return load(segment)
-
-
-def _like(leaf: jax.Array, value: NDArray) -> jax.Array:
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jnp.asarray(value), impl=jax.random.key_impl(leaf))
-    return jnp.asarray(value, leaf.dtype)
