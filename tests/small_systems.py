@@ -193,7 +193,7 @@ class NineState(eqx.Module):
     i: Array
 
 
-class NineFields(AbstractSystem):
+class Nine(AbstractSystem):
     """Nine fields on a plane that decay: three of three levels, five of one, and a number."""
 
     State = NineState
@@ -210,7 +210,7 @@ class NineFields(AbstractSystem):
         return {"level": levels, **super().coordinates()}
 
     def at(self, size):
-        return NineFields(self.domain.at(size))
+        return Nine(self.domain.at(size))
 
     def initial_state(self, *, key):
         sizes = {"level": 3, "y": self.domain.ny, "x": self.domain.nx}
@@ -244,5 +244,5 @@ SMALL = {
     "line": Advection(PeriodicLine(16, 2 * np.pi)),
     "ring": Ring(Points(8, "k", ring=True), 4),
     "basin": Tracer(MaskedBasin(WATER, 10.0), 0.05),
-    "nine": NineFields(PeriodicGrid(8)),
+    "nine": Nine(PeriodicGrid(8)),
 }

@@ -23,6 +23,7 @@ def _empty_store(path, trajectories=2):
         size: ScaleLayout(
             (ArrayLayout("q", ("y", "x"), (size, size), {"units": "s-1"}),),
             {axis: (np.arange(size) + 0.5, {"units": "m"}) for axis in ("y", "x")},
+            ("y", "x"),
         )
         for size in (4, 6)
     }

@@ -71,7 +71,7 @@ class ShardWriter:
             stream = self._stream
             if stream is None or within == 0:
                 stream = self._open(shard)
-            data = _encode(frame)
+            data = _encode(np.asarray(frame))  # of a single number, NumPy makes a scalar
             stream.write(data)
             self._lengths.append(len(data))
 

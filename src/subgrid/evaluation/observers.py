@@ -124,18 +124,18 @@ class ModelObserver(_OfSystem):
         # with a key, for a closure that draws: what it draws is not looked at
         memory = self.closure.init(state, key=random_key(0))
         if memory is not None:
-            return {**self.system.observe(state), **self._of_no_closure(state, jnp.nan)}
+            return self.system.observe(state)
         forcing = self.system.forcing_at(jnp.asarray(time))
         return self.system.observe(state, self.closure(state, None, forcing)[0])
 
-    def _of_no_closure(self, state: PyTree, value: float = 0.0) -> dict[str, Array]:
-        """Return zeros, or `value`, for the quantities that say what a closure does."""
+    def _of_no_closure(self, state: PyTree) -> dict[str, Array]:
+        """Return zeros for the quantities that say what a closure does."""
         names = [quantity.name for quantity in self.system.quantities if quantity.of_closure]
         if not names:
             return {}
         none = jax.tree.map(jnp.zeros_like, state)
         shapes = jax.eval_shape(self.system.observe, state, none)
-        return {name: jnp.full(shapes[name].shape, value, shapes[name].dtype) for name in names}
+        return {name: jnp.zeros(shapes[name].shape, shapes[name].dtype) for name in names}
 
 
 class CoarsenedObserver(_OfSystem):
