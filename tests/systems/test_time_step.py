@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_systems import SMALL
 
 from subgrid.config import load_config, preset_names, profile_names
 from subgrid.errors import ConfigError
 from subgrid.experiment.stability import check_time_step, check_time_steps
 from subgrid.stepping import rollout
 from subgrid.systems import TwoLayerQG, failing_dt, largest_safe_dt
-from subgrid.systems.time_step import HIGHEST_SPEED
+from subgrid.systems.qg_time_step import HIGHEST_SPEED
 
 YEAR = 360 * 86400.0
 
@@ -111,8 +112,8 @@ def test_the_longest_rossby_wave_limits_coarse_grids():
 
 
 def test_a_system_without_a_limit_is_not_checked():
-    assert largest_safe_dt(object()) is None
-    check_time_step("truth.dt", 1e9, object())
+    assert largest_safe_dt(SMALL["ring"]) is None
+    check_time_step("truth.dt", 1e9, SMALL["ring"])
 
 
 def test_a_limit_is_told_with_two_digits_and_never_above_itself():

@@ -44,7 +44,7 @@ class Observer(eqx.Module):
         driving = zip(coarse.forcing_variables, drivers, strict=True)
         arrays |= {variable.name: leaf for variable, leaf in driving}
         if self.store_flux:
-            flux = subgrid_flux(self.system, coarse, coarsener, state)
+            flux = subgrid_flux(self.system, coarse, coarsener, state)  # type: ignore[arg-type]
             arrays |= {"q_flux_x": flux.x, "q_flux_y": flux.y}
         return {name: array.astype(jnp.float32) for name, array in arrays.items()}
 

@@ -172,7 +172,7 @@ def _members(count: int, draws: int) -> dict[str, Any]:
 
 
 @eqx.filter_jit
-def _fields(model: AbstractModel, observer: AbstractObserver, carry: Carry) -> jax.Array:
+def _fields(model: AbstractModel, observer: AbstractObserver, carry: Carry) -> PyTree:
     """Return the snapshot of each member [member, ...]."""
     return eqx.filter_vmap(lambda member: observer.field(model.state(member)))(carry)
 

@@ -52,7 +52,7 @@ class MaskedBasin(AbstractDomain):
     @property
     def weights(self) -> NDArray[np.float64]:
         """Area of each cell of water, m², and 0 on land [y, x]."""
-        return self.mask * (self.dx * self.dy)
+        return np.where(self.mask, self.dx * self.dy, 0.0)
 
     def coordinates(self, units: str = "m") -> Coordinates:
         """Return the cell centres with their CF attributes."""

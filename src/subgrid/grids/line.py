@@ -54,12 +54,12 @@ class PeriodicLine(AbstractDomain):
     @property
     def x(self) -> NDArray[np.float64]:
         """Cell centres [x]."""
-        return (np.arange(self.cells) + 0.5) * self.dx
+        return (np.arange(self.cells, dtype=np.float64) + 0.5) * self.dx
 
     @property
     def k(self) -> NDArray[np.float64]:
         """Wavenumbers [cells//2 + 1], rad per length."""
-        return np.arange(self.cells // 2 + 1) * (2 * math.pi / self.length)
+        return np.arange(self.cells // 2 + 1, dtype=np.float64) * (2 * math.pi / self.length)
 
     @property
     def nyquist(self) -> float:

@@ -42,7 +42,7 @@ class AddAfter(AbstractCoupling):
         self, system: "AbstractSystem", state: PyTree, dt: float, forcing: PyTree, increment: PyTree
     ) -> PyTree:
         """Return T(x) + dt S(x)."""
-        return _plus(system.advance(state, dt, forcing), increment, dt)
+        return _plus(_advanced(system, state, dt, forcing), increment, dt)
 
 
 class ProjectAfter(AbstractCoupling):
@@ -52,7 +52,8 @@ class ProjectAfter(AbstractCoupling):
         self, system: "AbstractSystem", state: PyTree, dt: float, forcing: PyTree, increment: PyTree
     ) -> PyTree:
         """Return P(T(x) + dt S(x)); `system` must offer `project`."""
-        return system.project(_plus(system.advance(state, dt, forcing), increment, dt))
+        later = _plus(_advanced(system, state, dt, forcing), increment, dt)
+        return system.project(later)  # type: ignore[attr-defined]
 
 
 class AddWithin(AbstractCoupling):
@@ -62,9 +63,8 @@ class AddWithin(AbstractCoupling):
         self, system: "AbstractSystem", state: PyTree, dt: float, forcing: PyTree, increment: PyTree
     ) -> PyTree:
         """Return the step under the forcing and the increment."""
-        return system.advance(
-            state, dt, increment if forcing is None else _plus(forcing, increment, 1.0)
-        )
+        both = increment if forcing is None else _plus(forcing, increment, 1.0)
+        return _advanced(system, state, dt, both)
 
 
 class SplitModel(AbstractSystemModel):
@@ -100,7 +100,7 @@ class SplitModel(AbstractSystemModel):
         state, memory = carry.evolved, carry.memory
         forcing = self.driven(carry, forcing)
         if self.closure is None:
-            later = self.system.advance(state, self.dt, forcing)  # type: ignore[attr-defined]
+            later = _advanced(self.system, state, self.dt, forcing)
         else:
             increment, memory = self.closure(state, memory, forcing)
             later = self.coupling.step(self.system, state, self.dt, forcing, increment)
@@ -109,6 +109,11 @@ class SplitModel(AbstractSystemModel):
     def state(self, carry: Carry) -> PyTree:
         """Return the state that a carry holds."""
         return carry.evolved
+
+
+def _advanced(system: "AbstractSystem", state: PyTree, dt: float, forcing: PyTree) -> PyTree:
+    """Return the state after the system's own step."""
+    return system.advance(state, dt, forcing)  # type: ignore[attr-defined]
 
 
 def _plus(state: PyTree, increment: PyTree, factor: float) -> PyTree:

@@ -10,20 +10,15 @@ from subgrid.systems.base import (
     AbstractSystem,
     check_table,
     forcing_shapes,
-    state_shapes,
 )
 from subgrid.systems.comparison import system_differences
 from subgrid.systems.kolmogorov import KolmogorovFlow, KolmogorovState
 from subgrid.systems.lorenz96 import Lorenz96, Lorenz96State
 from subgrid.systems.qg import QGSpectrum, QGState, TwoLayerQG
 from subgrid.systems.quantities import DrawnField, Quantity, level_names
-from subgrid.systems.time_step import (
-    StepLimit,
-    dt_after_blow_up,
-    failing_dt,
-    largest_safe_dt,
-    rounded_down,
-)
+from subgrid.systems.sample import state_shapes
+from subgrid.systems.step_limits import StepLimit, StepLimits, rounded_down
+from subgrid.systems.time_step import dt_after_blow_up, failing_dt, largest_safe_dt
 
 SYSTEMS = Registry(
     "system",
@@ -50,6 +45,7 @@ __all__ = [
     "QGState",
     "Quantity",
     "StepLimit",
+    "StepLimits",
     "TwoLayerQG",
     "check_table",
     "dt_after_blow_up",

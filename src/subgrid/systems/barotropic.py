@@ -114,7 +114,7 @@ class BarotropicVorticity(AbstractSystem):
         self.constants = {name: jnp.asarray(c, self._dtype) for name, c in values.items()}
 
     @property
-    def domain(self) -> PeriodicGrid:
+    def domain(self) -> PeriodicGrid:  # type: ignore[override]
         """The plane."""
         return self.grid
 

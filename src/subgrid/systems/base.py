@@ -16,11 +16,17 @@ from subgrid.errors import ConfigError, KindError, ShapeError
 from subgrid.grids import AbstractDomain, PeriodicGrid
 from subgrid.grids.domain import Coordinates
 from subgrid.numbers import finite_number, positive_number, shown, time_step, whole_number
-from subgrid.randomness import random_key
 from subgrid.registry import unknown_name_message
 from subgrid.stepping import AbstractScheme, Model
 from subgrid.systems.quantities import DrawnField, Quantity
-from subgrid.systems.sample import check_sample, guard_methods, one_sample, shapes_of
+from subgrid.systems.sample import (
+    check_sample,
+    guard_methods,
+    one_sample,
+    shapes_of,
+    state_shapes,
+)
+from subgrid.systems.step_limits import StepLimits
 from subgrid.types import Variable
 
 
@@ -38,6 +44,7 @@ class AbstractSystem(eqx.Module):
     `limits`: the fields that only say when a run has blown up.
     `time_units`: of `dt` and of all rates; "1" in a dimensionless system.
     `citations`: what to cite, keys of `experiment/references.bib` or whole BibTeX entries.
+    `step_limits`: what is known of the steps it takes.
     `quantities`: what `observe` returns, for scores of free runs; `drawn`: what `field` returns;
     `follows_truth`: whether a free run is compared with the truth's own trajectory too, and not
     with its statistics alone. A system without quantities runs and is trained, but not scored.
@@ -60,6 +67,7 @@ class AbstractSystem(eqx.Module):
     drawn: ClassVar[DrawnField | None] = None
     follows_truth: ClassVar[bool] = False
     energy_spectra: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    step_limits: ClassVar[StepLimits] = StepLimits()
 
     domain: eqx.AbstractVar[AbstractDomain]
 
@@ -220,11 +228,6 @@ class AbstractSystem(eqx.Module):
             low, high = variable.limits
             healthy &= jnp.all(jnp.isfinite(leaf) & (leaf >= low) & (leaf <= high))
         return healthy
-
-
-def state_shapes(system: AbstractSystem) -> PyTree:
-    """Return the shapes and dtypes of a system's state, computing nothing."""
-    return jax.eval_shape(lambda key: system.initial_state(key=key), random_key(0))
 
 
 def check_table(system: AbstractSystem) -> None:

@@ -54,7 +54,8 @@ def _facts(system: AbstractSystem) -> dict[str, Any]:
             found |= value
         else:
             found[field.name] = value
-    return found | ({"dtype": system.dtype} if hasattr(system, "dtype") else {})
+    dtype = getattr(system, "dtype", None)
+    return found if dtype is None else found | {"dtype": dtype}
 
 
 def _facts_of_domain(domain: AbstractDomain) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from subgrid.systems.base import (
     plain_number,
     refuse_negative,
 )
+from subgrid.systems.kolmogorov_time_step import KolmogorovStepLimits
 from subgrid.systems.van_leer import advection
 from subgrid.types import Variable
 
@@ -99,6 +100,7 @@ class KolmogorovFlow(AbstractSystem):
     quantities = flow_quantities.QUANTITIES
     citations = ("kochkov2021", "otness2025")
     drawn = kolmogorov_quantities.DRAWN
+    step_limits = KolmogorovStepLimits({**_COMMON, **CONFIGURATIONS["otness2025"]}, FASTEST)
     follows_truth = True
 
     grid: PeriodicGrid = eqx.field(static=True)
@@ -133,7 +135,7 @@ class KolmogorovFlow(AbstractSystem):
         self._coefficients = _Coefficients(**{name: as_array(c) for name, c in built.items()})
 
     @property
-    def domain(self) -> PeriodicGrid:
+    def domain(self) -> PeriodicGrid:  # type: ignore[override]
         """The plane."""
         return self.grid
 

@@ -97,7 +97,7 @@ class Lorenz96(AbstractSystem):
         self.constants = {name: jnp.asarray(c, self._dtype) for name, c in values.items()}
 
     @property
-    def domain(self) -> Points:
+    def domain(self) -> Points:  # type: ignore[override]
         """The ring of sites."""
         return Points(self.K, "k", ring=True)
 

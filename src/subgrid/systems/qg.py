@@ -34,6 +34,7 @@ from subgrid.systems.base import (
 from subgrid.systems.qg_budget import spectral_budget
 from subgrid.systems.qg_coefficients import Coefficients as _Coefficients
 from subgrid.systems.qg_coefficients import followed, formulas, stretching
+from subgrid.systems.qg_time_step import QGStepLimits
 from subgrid.systems.quantities import LEVEL_NAMES
 from subgrid.types import Variable
 
@@ -106,6 +107,7 @@ class TwoLayerQG(AbstractSystem):
     quantities = qg_quantities.QUANTITIES
     citations = ("pyqg", "ross2023")
     drawn = qg_quantities.DRAWN
+    step_limits = QGStepLimits({name: {**_COMMON, **own} for name, own in CONFIGURATIONS.items()})
     energy_spectra = qg_quantities.ENERGY_SPECTRA
     diagnosing = (
         "deformation_radius",
@@ -167,7 +169,7 @@ class TwoLayerQG(AbstractSystem):
         return {field.name: new[field.name] for field in dataclasses.fields(cls)}
 
     @property
-    def domain(self) -> PeriodicGrid:
+    def domain(self) -> PeriodicGrid:  # type: ignore[override]
         """The plane."""
         return self.grid
 

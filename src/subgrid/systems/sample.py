@@ -12,9 +12,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from subgrid.computing import promoting
 from subgrid.errors import ShapeError
+from subgrid.randomness import random_key
 from subgrid.types import Variable
 
 
@@ -60,6 +62,11 @@ def guard_methods(cls: type, system_of: Callable[[Any], Any] = lambda owner: own
         public = name == "__call__" or not name.startswith("_")
         if public and inspect.isfunction(method) and not _is_abstract(method):
             setattr(cls, name, one_sample(method, system_of))
+
+
+def state_shapes(system: Any) -> PyTree:
+    """Return the shapes and dtypes of a system's state, computing nothing."""
+    return jax.eval_shape(lambda key: system.initial_state(key=key), random_key(0))
 
 
 def shapes_of(system: Any, table: Iterable[Variable]) -> dict[str, tuple[int, ...]]:
