@@ -1,6 +1,7 @@
 """What every system offers: equations on a domain, knowing no time stepping."""
 
 import abc
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, SupportsFloat, SupportsIndex
 
@@ -124,6 +125,18 @@ class AbstractSystem(eqx.Module):
         axes besides those of its domain, such as levels, adds them.
         """
         return self.domain.coordinates(self.length_units)
+
+    @property
+    def step_operations(self) -> float:
+        """Floating-point operations of a step, roughly: some 60 per value.
+
+        Where spectra are evolved also five transforms of every field, 2.5 n log₂ n each for n
+        points: two velocities and the field back, their products forth.
+        """
+        values, points = sum(leaf.size for leaf in jax.tree.leaves(state_shapes(self))), 0.0
+        if self.evolves_spectra:
+            points = 5 * 2.5 * math.log2(self.domain.size)
+        return values * (60 + points)
 
     def at(self, size: Any) -> "AbstractSystem":
         """Return the same physics at another resolution, or with fewer scales.
