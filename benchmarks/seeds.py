@@ -47,7 +47,7 @@ def main(folders: list[Path]) -> None:
     commits = {
         stage["environment"]["commit"]
         for manifest in manifests
-        for stage in manifest["stages"].values()
+        for stage in manifest["tasks"].values()
     }
     print(f"\nAll stages of all runs were made at commit {', '.join(sorted(map(str, commits)))}.")
 

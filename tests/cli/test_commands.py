@@ -60,6 +60,7 @@ def test_version(cli):
         ("networks", "psm4"),
         ("coarseners", "operator1"),
         ("metrics", "mse"),
+        ("recipes", "closure"),
     ],
 )
 def test_list_names_what_a_config_can_name(cli, kind, name):
@@ -145,6 +146,10 @@ def test_doctor_tells_versions_devices_and_speed(cli):
             "--workers 0: must be at least 1",
         ),
         ((*TINY, "--workers", "many"), "many"),
+        (
+            (*TINY, "--set", "recipe=closur"),
+            "recipe: unknown recipe 'closur'. Did you mean 'closure'? Known: closure.",
+        ),
         (
             ("run", SMALLEST, "--set", "truth.dt=1e7"),
             "truth.dt: got 1e+07 s, above the stability limit; the largest safe step",

@@ -45,10 +45,11 @@ def test_a_dry_run_refuses_the_objects_that_a_run_cannot_build(cli):
 def test_a_dry_run_refuses_the_folder_that_a_run_refuses(cli, tmp_path):
     folder = RunFolder.create(tmp_path / "run", load_config(SMALLEST))
     begun = folder.manifest()
-    folder.mark_done("simulate", 1.0, [])  # a try that finished nothing would take another config
-    code, _, err = cli("run", SMALLEST, "--dry-run", "--out", "run", "--set", "training.updates=13")
+    done = {"data/test": {"key": folder.tasks["data/test"].key, "stage": "simulate", "files": {}}}
+    folder.write_manifest({**begun, "tasks": done})
+    code, _, err = cli("run", SMALLEST, "--dry-run", "--out", "run", "--set", "truth.frames=7")
     assert code == 2
-    assert "training.updates: there 6, here 13" in err
+    assert "truth.frames: there 6, here 7" in err
     folder.write_manifest(begun)
     folder.write_manifest({**folder.manifest(), "subgrid": "0.0.1"})
     code, _, err = cli("run", SMALLEST, "--dry-run", "--out", "run")

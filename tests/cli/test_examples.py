@@ -48,6 +48,16 @@ def test_the_example_script_shows_the_damping():
 
 
 @pytest.mark.slow
+def test_the_cluster_script_runs_an_experiment_on_a_cluster_of_this_machine(tmp_path):
+    smallest = Path(__file__).parents[1] / "experiment" / "smallest.toml"
+    command = [sys.executable, EXAMPLES / "slurm.py", smallest, tmp_path / "run", "--local"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "report: done" in done.stderr
+    assert (tmp_path / "run/report.html").is_file()
+
+
+@pytest.mark.slow
 def test_kolmogorov_flow_goes_from_its_truth_to_a_tested_closure(tmp_path):
     sizes = ["--fine", "32", "--coarse", "8", "--updates", "4", "--duration", "8", "--members", "2"]
     command = [sys.executable, EXAMPLES / "kolmogorov.py", tmp_path / "run", *sizes]

@@ -9,7 +9,8 @@ import pytest
 
 from subgrid.config import load_config
 from subgrid.evaluation import report
-from subgrid.experiment import markdown, run_experiment
+from subgrid.experiment import run_experiment
+from subgrid.recipes import markdown
 
 sys.path.insert(0, str(Path(__file__).parent))
 

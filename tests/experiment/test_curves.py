@@ -7,7 +7,7 @@ import pytest
 
 from subgrid.config import load_config
 from subgrid.experiment import RunFolder
-from subgrid.experiment.curves import remarks, unlearned
+from subgrid.recipes.curves import remarks, unlearned
 
 SMALLEST = Path(__file__).with_name("smallest.toml")
 

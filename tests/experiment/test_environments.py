@@ -7,9 +7,20 @@ from experiment_runs import SMALLEST
 
 from subgrid.config import load_config
 from subgrid.errors import RunFolderError
-from subgrid.experiment import Progress, RunFolder, folder, run, run_experiment
+from subgrid.experiment import (
+    STAGES,
+    Progress,
+    RunFolder,
+    Task,
+    folder,
+    remote,
+    run,
+    run_experiment,
+    takeover,
+)
 from subgrid.experiment.environments import code_facts, code_warnings, participants
 from subgrid.provenance import environment
+from subgrid.recipes.closure import ClosureRecipe
 
 
 class Notes(Progress):
@@ -44,21 +55,25 @@ def stub_stages(monkeypatch):
     """Stages that do nothing but fail when asked."""
     failing = set()
 
-    def stage(name):
-        def runner(folder, progress, workers):
-            if name in failing:
-                raise InterruptedError
-            return {}
+    def tasks(config):
+        found = []
+        for stage in STAGES:
 
-        return runner
+            def do(context, stage=stage):
+                if stage in failing:
+                    raise InterruptedError
 
-    monkeypatch.setattr(run, "_RUNNERS", {name: stage(name) for name in run.STAGES})
+            before = tuple(found[-1:])
+            found.append(Task(name=stage, stage=stage, settings={}, run=do, inputs=before))
+        return found
+
+    monkeypatch.setattr(ClosureRecipe, "tasks", lambda self, config: tasks(config))
     return failing
 
 
 def use(monkeypatch, now):
-    monkeypatch.setattr(run, "environment", lambda: now)
-    monkeypatch.setattr(folder, "environment", lambda: now)
+    for module in (run, folder, remote, takeover):
+        monkeypatch.setattr(module, "environment", lambda: now)
 
 
 def test_a_run_that_goes_on_under_another_commit_or_jax_tells_it(
@@ -86,9 +101,10 @@ def test_a_run_that_goes_on_under_another_commit_or_jax_tells_it(
         "commit aaa, JAX 0.0.1",
     ]
     manifest = RunFolder.open(tmp_path).manifest()
-    assert [entry["commit"] for entry in manifest["begun"]["train"]] == ["aaa", "aaa-dirty"]
-    assert [manifest["stages"][name]["resumed"] for name in ("simulate", "train")] == [False, True]
-    taking_part = participants(RunFolder.open(tmp_path).manifest(), run.STAGES)
+    begun = manifest["begun"]["train"]["environments"]
+    assert [entry["commit"] for entry in begun] == ["aaa", "aaa-dirty"]
+    assert [manifest["tasks"][name]["resumed"] for name in ("simulate", "train")] == [False, True]
+    taking_part = participants(RunFolder.open(tmp_path).manifest(), STAGES)
     assert code_facts(taking_part)["commit"] == "aaa (simulate, train), aaa-dirty (train)"
     assert code_warnings(taking_part) == [
         "Not all of this run was made by the same code: commit aaa (simulate, train), aaa-dirty "
@@ -97,7 +113,7 @@ def test_a_run_that_goes_on_under_another_commit_or_jax_tells_it(
     run_experiment(config, tmp_path, stages=("simulate",), force=True)
     manifest = RunFolder.open(tmp_path).manifest()
     assert list(manifest["begun"]) == ["simulate"]
-    assert not manifest["stages"]["simulate"]["resumed"]
+    assert not manifest["tasks"]["simulate"]["resumed"]
 
 
 def test_one_code_for_all_stages_is_told_once_and_warned_of_never(
@@ -107,7 +123,7 @@ def test_one_code_for_all_stages_is_told_once_and_warned_of_never(
     use(monkeypatch, another("aaa"))
     run_experiment(load_config(SMALLEST), tmp_path, progress=notes)
     assert not any("goes on" in line for line in notes.lines)
-    taking_part = participants(RunFolder.open(tmp_path).manifest(), run.STAGES)
+    taking_part = participants(RunFolder.open(tmp_path).manifest(), STAGES)
     assert code_facts(taking_part)["commit"] == "aaa"
     assert code_warnings(taking_part) == []
 
@@ -127,12 +143,11 @@ def test_a_stage_under_another_setting_of_jax_than_the_one_before_is_refused(
             run_experiment(config, tmp_path, **given)
     with pytest.raises(RunFolderError, match="the copied data were made under jax_default"):
         run_experiment(config, tmp_path / "other", data_from=tmp_path)
-    assert list(RunFolder.open(tmp_path).manifest()["stages"]) == ["simulate"]
+    assert list(RunFolder.open(tmp_path).manifest()["tasks"]) == ["simulate"]
     run_experiment(config, tmp_path, stages=("simulate",), force=True)
     run_experiment(config, tmp_path)
-    monkeypatch.undo()
+    use(monkeypatch, environment())
     # what is done is done, and a report computes no numbers of its own
-    monkeypatch.setattr(run, "_RUNNERS", {**run._RUNNERS, "report": lambda *_: {}})
     run_experiment(config, tmp_path, stages=("report",), force=True)
 
 
@@ -149,7 +164,7 @@ def test_a_stage_that_goes_on_under_another_setting_of_jax_is_refused(
     # a manifest of before they were recorded says nothing of them
     made = RunFolder.open(tmp_path)
     manifest = made.manifest()
-    for entry in manifest["begun"]["simulate"]:
+    for entry in manifest["begun"]["simulate"]["environments"]:
         del entry["settings"], entry["rounding"]
     made.write_manifest(manifest)
     stub_stages.clear()
@@ -169,7 +184,7 @@ def test_another_machine_or_other_flags_are_told_and_warned_of(tmp_path, monkeyp
         "processor old, XLA_FLAGS --one"
         for stage in ("train", "evaluate", "report")
     ]
-    assert code_warnings(participants(RunFolder.open(tmp_path).manifest(), run.STAGES)) == [
+    assert code_warnings(participants(RunFolder.open(tmp_path).manifest(), STAGES)) == [
         "Not all of this run was computed alike, so its parts round differently: processor old "
         "(simulate), new (train, evaluate, report); XLA_FLAGS --one (simulate), not set (train, "
         "evaluate, report)."
@@ -181,8 +196,9 @@ def test_the_report_names_every_commit_that_took_part_and_says_if_a_stage_was_re
     made = RunFolder.open(a_copy)
     manifest = made.manifest()
     now = environment()["commit"] or "unknown"
-    manifest["begun"]["train"].append(another("0123456789ab-dirty"))
-    manifest["stages"]["train"]["resumed"] = True
+    name = "models/cascade/seed_0"
+    manifest["begun"][name]["environments"].append(another("0123456789ab-dirty"))
+    manifest["tasks"][name]["resumed"] = True
     made.write_manifest(manifest)
     run_experiment(load_config(SMALLEST), a_copy, stages=("report",), force=True)
     page = (a_copy / "report.html").read_text()

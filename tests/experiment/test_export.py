@@ -11,7 +11,8 @@ from subgrid.cli import main
 from subgrid.closures import load_closure
 from subgrid.config import build_coarse_systems, build_system
 from subgrid.deploy import load_bundle
-from subgrid.experiment import RunFolder, export, export_model
+from subgrid.experiment import RunFolder
+from subgrid.recipes import export, export_model
 
 
 def same_weights(one, other):
@@ -64,10 +65,9 @@ def test_a_bundle_says_where_it_comes_from_and_is_valid(finished, tmp_path):
     assert said["dt"] == 7200.0
     assert said["truth"] == {"nx": 16, "ny": 16, "dt": 7200.0}
     assert (said["experiment"], said["experiment_seed"], said["seed"]) == ("smallest", 3, 0)
-    manifest = folder.manifest()
-    assert said["data"] == manifest["stages"]["simulate"]["splits"]["train"]["content_hash"]
+    assert said["data"] == folder.stages()["simulate"]["splits"]["train"]["content_hash"]
     assert said["code"]["commit"] == (
-        manifest["stages"]["train"]["environment"]["commit"] or "unknown"
+        folder.stages()["train"]["environment"]["commit"] or "unknown"
     )
     assert str(finished) not in (tmp_path / "b/model.json").read_text() + bundle.card
 

@@ -19,7 +19,7 @@ def changed(*overrides):
 def test_a_try_that_finished_nothing_takes_a_corrected_config(tmp_path, finished):
     out, notes = tmp_path / "run", Notes()
     folder = RunFolder.create(out, changed("truth.spinup_steps=9"))
-    folder.mark_begun("simulate")
+    folder.mark_begun("data/test")
     shutil.copytree(finished / "data", out / "data")
     for record in (out / "data").glob("*.records/*.json"):  # all attempts blew up
         record.write_text('{"failed": true}')
@@ -48,8 +48,7 @@ def test_data_that_the_corrected_config_shares_are_kept(tmp_path, finished):
     assert {f: f.stat().st_mtime_ns for f in before} == before
     assert not (out / "models").exists()
     assert RunFolder.open(out).is_done("simulate")
-    with pytest.raises(RunFolderError, match=r"(?s)another config.*updates: there 6, here 13"):
-        RunFolder.create(out, folder.config)
+    assert RunFolder.create(out, folder.config).is_done("simulate")
 
 
 def test_finished_trajectories_are_not_given_up_for_another_config(tmp_path, finished):
@@ -57,7 +56,7 @@ def test_finished_trajectories_are_not_given_up_for_another_config(tmp_path, fin
     RunFolder.create(out, TINY)
     shutil.copytree(finished / "data", out / "data")
     before = digests(out)
-    with pytest.raises(RunFolderError, match=r"another config"):
+    with pytest.raises(RunFolderError, match=r"no work in common with this config"):
         run.run_experiment(changed("truth.spinup_steps=9"), out, stages=("simulate",))
     assert digests(out) == before
 

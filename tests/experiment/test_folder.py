@@ -1,19 +1,18 @@
 """The run folder: one config, one process, nothing overwritten, damage named."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from experiment_runs import SMALLEST, digests
+from experiment_runs import SMALLEST, digests, mark
 
-from subgrid.checksums import hashes, write_list
 from subgrid.config import load_config
 from subgrid.errors import CorruptFileError, RunFolderError, RunLockedError
 from subgrid.experiment import RunFolder, RunLock, run_experiment
-from subgrid.experiment.keys import stage_keys
 from subgrid.experiment.outputs import results
-from subgrid.experiment.results import hashes_of
 
 TINY = load_config(SMALLEST)
 
@@ -28,20 +27,32 @@ def test_a_folder_opens_again_with_the_same_config(tmp_path):
     assert again.config == made.config == RunFolder.open(tmp_path / "run").config == TINY
 
 
-def test_another_config_is_refused_and_the_difference_named(tmp_path):
-    RunFolder.create(tmp_path, TINY).mark_done("simulate", 1.0, [])
-    with pytest.raises(RunFolderError, match=r"training\.updates: there 6, here 13"):
-        RunFolder.create(tmp_path, with_set("training.updates=13"))
-    with pytest.raises(RunFolderError, match=r"models\.cascade\.width"):
-        RunFolder.create(tmp_path, with_set("models.cascade.width=1.0"))
+def test_a_config_that_shares_nothing_is_refused_and_the_difference_named(tmp_path):
+    mark(RunFolder.create(tmp_path, TINY), "data/test")
+    differs = r"no work in common .*\n  truth\.nx: there 16, here 18"
+    with pytest.raises(RunFolderError, match=differs):
+        RunFolder.create(tmp_path, with_set("truth.nx=18"))
     assert RunFolder.open(tmp_path).config == TINY
+
+
+def test_a_changed_config_is_taken_and_what_it_shares_stays_done(tmp_path):
+    folder = RunFolder.create(tmp_path, TINY)
+    mark(folder, "data/test", "models/cascade/seed_0", "models/stacked/seed_0")
+    changed = RunFolder.create(tmp_path, with_set("models.cascade.width=1.0"))
+    assert RunFolder.open(tmp_path).config == changed.config != TINY
+    assert changed.is_done("data/test")
+    assert changed.is_done("models/stacked/seed_0")
+    assert not changed.is_done("models/cascade/seed_0")
+    assert "models/cascade/seed_0" in changed.stale()
+    assert RunFolder.create(tmp_path, TINY).is_done("models/cascade/seed_0")  # nothing was lost
 
 
 def test_another_format_is_refused(tmp_path):
     folder = RunFolder.create(tmp_path, TINY)
-    folder.write_manifest({**folder.manifest(), "format": 999})
-    with pytest.raises(RunFolderError, match="format 999"):
-        RunFolder.open(tmp_path)
+    for number in (1, 999):  # of 0.1, and of a later one
+        folder.write_manifest({**folder.manifest(), "format": number})
+        with pytest.raises(RunFolderError, match=f"format {number} .*this version reads format 2"):
+            RunFolder.open(tmp_path)
 
 
 def test_a_run_begun_by_another_version_is_not_mixed_with_this_one(a_copy):
@@ -79,16 +90,17 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
 def test_what_a_kill_during_creation_leaves_is_no_obstacle(tmp_path):
     RunFolder.create(tmp_path, TINY)
     (tmp_path / "config.toml").rename(tmp_path / ".config.toml.subgrid-0123abcd")
-    (tmp_path / ".manifest.json.a1b2c3_4").write_text("{")  # as earlier versions named it
+    (tmp_path / ".manifest.json.subgrid-0a1b2c3d").write_text("{")
     (tmp_path / ".lock").write_text('{"pid": 12, "host": "here", "since": 1.5}')
-    assert RunFolder.create(tmp_path, TINY).manifest()["stages"] == {}
+    assert RunFolder.create(tmp_path, TINY).manifest()["tasks"] == {}
 
 
 def test_what_a_kill_leaves_half_written_is_removed_with_its_stage(a_copy):
     before = digests(a_copy)
     folder = RunFolder.open(a_copy)
     seed = folder.model("stacked", 0)
-    left = [seed / ".best.safetensors.28qrw5b1", folder.evaluation / ".costs.json.7xc_w0pm"]
+    left = [seed / ".best.safetensors.subgrid-28a0b5b1"]
+    left += [folder.evaluation / "costs/.none.json.subgrid-7c00b0ba"]
     for path in left:
         path.write_bytes(b"half")
     mine = seed / ".note"  # no name of a temporary file
@@ -108,21 +120,22 @@ def test_a_damaged_manifest_is_named(tmp_path):
         RunFolder.open(tmp_path)
 
 
-def test_a_finished_stage_is_known_until_its_files_change(tmp_path):
+def test_a_finished_task_is_known_until_its_files_change(tmp_path):
     folder = RunFolder.create(tmp_path, TINY)
     file = tmp_path / "scores.json"
     file.write_text("{}")
-    assert not folder.is_done("evaluate")
-    folder.mark_done("evaluate", 1.0, [file])
-    assert RunFolder.open(tmp_path).is_done("evaluate")
+    assert not folder.is_done("scores.json")
+    folder.mark_done("scores.json", 1.0, [file])
+    assert RunFolder.open(tmp_path).is_done("scores.json")
+    assert not folder.is_done("evaluate")  # the stage has other tasks
     file.write_text("[]")
     with pytest.raises(CorruptFileError, match=r"scores\.json was altered"):
-        folder.is_done("evaluate")
+        folder.is_done("scores.json")
     file.unlink()
     with pytest.raises(CorruptFileError, match=r"scores\.json.* is gone"):
-        folder.is_done("evaluate")
+        folder.is_done("scores.json")
     folder.forget("train")
-    assert not folder.is_done("evaluate")
+    assert not folder.is_done("scores.json")
 
 
 def test_one_byte_of_a_large_file_is_noticed_where_its_size_is_as_it_was(tmp_path):
@@ -131,39 +144,45 @@ def test_one_byte_of_a_large_file_is_noticed_where_its_size_is_as_it_was(tmp_pat
     file.parent.mkdir()
     with open(file, "wb") as stream:
         stream.truncate(40 * 2**20)  # a hole: takes no room on the disk
-    folder.mark_done("simulate", 1.0, [file])
-    assert folder.is_done("simulate")
+    folder.mark_done("scores.json", 1.0, [file])
+    assert folder.is_done("scores.json")
     with open(file, "r+b") as stream:
         stream.seek(30 * 2**20)
         stream.write(b"\x01")
     with pytest.raises(CorruptFileError, match=r"data/shard was altered"):
-        folder.is_done("simulate")
+        folder.is_done("scores.json")
 
 
 def test_the_manifest_records_machine_versions_and_seed(tmp_path):
     folder = RunFolder.create(tmp_path, TINY)
-    folder.mark_done("simulate", 1.5, [])
+    folder.mark_done("scores.json", 1.5, [])
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["seed"] == TINY.seed
-    record = manifest["stages"]["simulate"]
+    record = manifest["tasks"]["scores.json"]
     assert record["seconds"] == 1.5
     assert {"versions", "commit", "device"} <= record["environment"].keys()
 
 
-def test_a_stage_key_changes_with_its_own_part_of_the_config_only():
-    base = stage_keys(TINY)
-    for override, first in (
-        ("truth.spinup_steps=9", "simulate"),
-        ("training.updates=13", "train"),
-        ("models.cascade.seeds=3", "train"),
-        ("models.smagorinsky.arguments={constant=0.2}", "evaluate"),
-        ("evaluation.samples=3", "evaluate"),
-        ("description=other", "report"),
-    ):
-        keys = stage_keys(with_set(override))
-        stages = list(base)
-        changed = [stage for stage in stages if keys[stage] != base[stage]]
-        assert changed == stages[stages.index(first) :], override
+@pytest.mark.parametrize(
+    ("override", "reached"),
+    [
+        ("truth.spinup_steps=9", r".+"),
+        ("training.updates=13", r"(models|evaluation/.*(cascade|stacked)|scores|report).*"),
+        ("models.cascade.width=1.0", r"(models/cascade|evaluation/.*cascade|scores|report).*"),
+        ("models.cascade.seeds=2", r"(scores|report).*"),
+        ("models.smagorinsky.arguments={constant=0.2}", r"(evaluation/.*smag|scores|report).*"),
+        ("evaluation.samples=3", r"(evaluation/offline|scores|report).*"),
+        ("evaluation.steps=8", r"(evaluation/(online|costs|reference)|scores|report).*"),
+        ("evaluation.bootstrap=50", r"(scores|report).*"),
+        ("description=other", r"report.*"),
+        ("training.in_memory=false", r"report.*"),
+    ],
+)
+def test_a_changed_config_reaches_only_what_depends_on_it(override, reached):
+    before = RunFolder(Path(), TINY).tasks
+    after = RunFolder(Path(), with_set(override)).tasks
+    changed = {name for name, task in before.items() if after[name].key != task.key}
+    assert changed == {name for name in before if re.fullmatch(reached, name)}
 
 
 def test_the_second_process_is_refused_and_told_who_holds_the_folder(tmp_path):
@@ -200,19 +219,15 @@ def test_results_count_under_any_name_of_the_folder(tmp_path):
     kept = [
         place / "models" / "checkpoints" / "seed_0" / "model.json",
         place / "models" / "partial" / "seed_0" / "model.json",
-        place / "evaluation" / "online" / "partial" / "none.zarr" / "zarr.json",
-        place / "evaluation" / "online" / "checkpoints" / "none.zarr" / "zarr.json",
+        place / "evaluation" / "online" / "partial-seed0.zarr" / "zarr.json",
     ]
     passing = [
         place / "models" / "partial" / "seed_0" / "stage_0" / "checkpoints" / "7.safetensors",
-        place / "evaluation" / "partial" / "a.safetensors",
+        place / "evaluation" / "partial" / "partial-seed0.safetensors",
         place / "evaluation" / "a.lock",
     ]
     for file in (*kept, *passing):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
-    lists = [hashes_of(file.parent) for file in kept[2:]]
-    for file, kept_hash in zip(kept[2:], lists, strict=True):
-        write_list(kept_hash, hashes([file]))
-    found = [*results(folder, "train"), *results(folder, "evaluate")]
-    assert sorted(found) == sorted([*kept, *lists])
+    found = [file for task in folder.tasks.values() for file in results(folder, task)]
+    assert sorted(found) == sorted(kept)

@@ -9,9 +9,9 @@ from experiment_runs import SMALLEST
 from subgrid.config import check_builds, config_from_dict, load_config
 from subgrid.errors import ConfigError
 from subgrid.experiment import run_experiment
-from subgrid.experiment.candidates import candidates
-from subgrid.experiment.held_out import HeldOut
-from subgrid.experiment.results import load_results
+from subgrid.recipes.candidates import candidates
+from subgrid.recipes.held_out import HeldOut
+from subgrid.recipes.results import load_results
 
 
 def with_grids(*grids, **evaluation):
@@ -33,7 +33,9 @@ def test_a_finer_grid_is_run_coarsened_and_scored(tmp_path):
         assert data.sizes == coarse.sizes
         np.testing.assert_allclose(data["time"], coarse["time"])
         assert np.all(data["blew_up_at"] < 0)
-    costs = json.loads((folder.evaluation / "costs.json").read_text())
+    costs = {
+        file.stem: json.loads(file.read_text()) for file in folder.evaluation.glob("costs/*.json")
+    }
     # two steps on four times the cells cost more than one on the coarse grid
     assert costs["fine"]["ratio"] > 1.5
     scores = json.loads(folder.scores.read_text())

@@ -28,7 +28,7 @@ def test_a_trajectory_that_always_blows_up_is_left_out_and_reported(tmp_path, mo
     data = open_dataset(folder.split("test"), 12)
     assert np.isfinite(data.q[0]).all()
     assert np.isnan(data.q[1]).all()
-    notes = folder.manifest()["stages"]["simulate"]["splits"]
+    notes = folder.stages()["simulate"]["splits"]
     assert (notes["train"]["failed"], notes["test"]["failed"]) == ([0], [1])
     assert notes["test"]["blow_ups"] == trajectory.ATTEMPTS
     text = folder.scores.read_text()
@@ -51,7 +51,7 @@ def test_frames_that_are_not_finite_are_left_out_counted_and_dated(tmp_path, mon
 
     monkeypatch.setattr(ShardWriter, "append", spoilt)
     folder = run_experiment(load_config(SMALLEST), tmp_path / "run")
-    notes = folder.manifest()["stages"]["simulate"]["splits"]
+    notes = folder.stages()["simulate"]["splits"]
     (sentence,) = notes["test"]["not_finite"]
     assert sentence.startswith("2 of 12 frames of test.zarr at scale 12")
     assert "trajectory 0 (1 from frame 1 on)" in sentence

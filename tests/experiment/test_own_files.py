@@ -7,9 +7,10 @@ from experiment_runs import SMALLEST, Notes, digests
 
 from subgrid.config import load_config
 from subgrid.errors import ConfigError, RunFolderError
-from subgrid.experiment import RunFolder, make_markdown, outputs, run
-from subgrid.experiment.results import is_written, read_dataset, write_dataset
+from subgrid.experiment import RunFolder, outputs, run
 from subgrid.ownership import files_below
+from subgrid.recipes import make_markdown
+from subgrid.recipes.results import read_dataset, write_dataset
 
 TINY = load_config(SMALLEST)
 # by stage, one in each folder that we make
@@ -56,10 +57,10 @@ def test_force_removes_what_an_unfinished_stage_left(a_copy):
         "data/train.records/00001/scale_12.q.0",
         "data/train.records/00001.lock",
         "data/.test.zarr.subgrid-01234567/scale_12/zarr.json",
-        "models/cascade/seed_1/stage_0/checkpoints/00000002.safetensors",
-        "models/cascade/seed_1/.card.md.subgrid-0a0a0a0a",
-        "evaluation/partial/a.safetensors",
-        "evaluation/online/.none.zarr.1234/zarr.json",
+        "models/cascade/seed_0/stage_0/checkpoints/00000002.safetensors",
+        "models/cascade/seed_0/.card.md.subgrid-0a0a0a0a",
+        "evaluation/partial/none.safetensors",
+        "evaluation/online/.none.zarr.subgrid-01234567/zarr.json",
     ):
         (a_copy / name).parent.mkdir(parents=True, exist_ok=True)
         (a_copy / name).write_text("")
@@ -69,13 +70,11 @@ def test_force_removes_what_an_unfinished_stage_left(a_copy):
 
 def test_files_of_a_user_are_no_results_and_alter_none(a_copy):
     folder = RunFolder.open(a_copy)
-    wanted = {stage: outputs.results(folder, stage) for stage in FOREIGN}
-    assert all(wanted.values())
+    wanted = {name: outputs.results(folder, task) for name, task in folder.tasks.items()}
     files = plant(a_copy)
-    for stage in FOREIGN:
-        assert outputs.results(folder, stage) == wanted[stage]
-        assert folder.is_done(stage)
-    assert is_written(folder.evaluation / "online/none.zarr")
+    for name, task in folder.tasks.items():
+        assert outputs.results(folder, task) == wanted[name]
+    assert all(folder.is_done(stage) for stage in FOREIGN)
     for file in files:
         file.unlink()
     assert all(folder.is_done(stage) for stage in FOREIGN)
@@ -87,13 +86,12 @@ def test_a_store_is_made_again_beside_a_file_of_the_user(a_copy):
     run._remove_outputs(folder, "report", Notes())
     store = folder.evaluation / "reference.zarr"
     found = read_dataset(store)
-    for file in outputs.removable(folder, "evaluate"):
+    for file in outputs.removable(folder, ["evaluation/reference.zarr"]):
         if file.is_relative_to(store):
             file.unlink()
     (store / ".DS_Store").write_text("mine")
-    assert not is_written(store)
     write_dataset(store, found)
-    assert is_written(store)
+    assert read_dataset(store).identical(found)
     assert (store / ".DS_Store").read_text() == "mine"
     (store / ".DS_Store").unlink()
     assert digests(a_copy).keys() == wanted.keys()
@@ -102,15 +100,15 @@ def test_a_store_is_made_again_beside_a_file_of_the_user(a_copy):
 def test_hidden_files_of_the_user_are_no_leftovers(a_copy):
     mine = [
         a_copy / name
-        for name in (".ideas.markdown", "models/.todo.markdown", "evaluation/.costs.json.backup")
+        for name in (".ideas.markdown", "models/.todo.markdown", "evaluation/.none.json.backup")
     ]
     ours = [
         a_copy / name
         for name in (
             ".report.html.subgrid-00ff00ff",
-            "evaluation/.costs.json.7xc_w0pm",
-            "models/cascade/seed_0/.card.md.01234567",
-            ".manifest.json.abcdefgh",
+            "evaluation/costs/.none.json.subgrid-7c00b0ba",
+            "models/cascade/seed_0/.card.md.subgrid-01234567",
+            ".manifest.json.subgrid-abcdef01",
         )
     ]
     for file in (*mine, *ours):
@@ -205,9 +203,7 @@ def test_only_what_the_other_run_wrote_is_taken_over(a_copy, tmp_path):
     (out / "data/.DS_Store").write_text("mine")
     run.run_experiment(TINY, out, stages=("simulate",), data_from=a_copy, force=True)
     assert (out / "data/.DS_Store").read_text() == "mine"
-    assert RunFolder.open(out).manifest()["stages"]["simulate"]["data_from"]["folder"] == str(
-        a_copy
-    )
+    assert RunFolder.open(out).stages()["simulate"]["data_from"]["folder"] == str(a_copy)
 
 
 def test_a_folder_of_the_user_called_data_partial_is_let_alone(finished, tmp_path):

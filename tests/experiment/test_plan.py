@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from subgrid.config import load_config
-from subgrid.experiment import kernels, plan
+from subgrid.recipes import kernels, plan
 
 SMALLEST = Path(__file__).with_name("smallest.toml")
 

@@ -16,16 +16,12 @@ from subgrid.closures import LearnedClosure
 from subgrid.config import check_builds, config_from_dict, load_config
 from subgrid.deploy import load_bundle, validity, write_bundle
 from subgrid.errors import ConfigError, CorruptFileError, RunFolderError
-from subgrid.experiment import (
-    RunFolder,
-    export_model,
-    plan_run,
-    run_experiment,
-)
-from subgrid.experiment.citations import citations
-from subgrid.experiment.pretrained import take_over, transfer_warnings
+from subgrid.experiment import Context, RunFolder, run_experiment
 from subgrid.experiment.progress import Progress
-from subgrid.experiment.results import read_dataset
+from subgrid.recipes import export_model, plan_run
+from subgrid.recipes.citations import citations
+from subgrid.recipes.pretrained import take_over, transfer_warnings
+from subgrid.recipes.results import read_dataset
 from subgrid.systems import TwoLayerQG
 
 
@@ -98,7 +94,7 @@ def test_nothing_is_simulated_or_trained_that_is_not_needed(tested, bundle):
         "model.json",
         "weights.safetensors",
     ]
-    record = json.loads((tested / "manifest.json").read_text())["stages"]["train"]
+    record = RunFolder.open(tested).stages()["train"]
     checksum = load_bundle(bundle).checksum
     assert record["pretrained"] == {"ready": {"bundle": str(bundle), "sha256": checksum}}
     assert record["files"]["models/ready/model.json"] == checksum
@@ -155,7 +151,7 @@ def test_a_truth_of_another_grid_is_no_obstacle_but_a_warning(bundle, tmp_path, 
     config = with_bundle(bundle, truth={"nx": nx})
     check_builds(config)  # the coarse model is the same
     folder = RunFolder.create(tmp_path / "run", config)
-    take_over(folder, config.pretrained()[0], Progress())
+    take_over(Context(folder), config.pretrained()[0])
     warning = "ready was trained with a truth of 16 x 16 cells and is compared with one of 24 x 24."
     assert transfer_warnings(folder) == [warning] * (nx == 24)
 
@@ -166,7 +162,7 @@ def test_what_bundles_have_in_common_is_told_once(bundle, tmp_path):
     tables["models"].append({**tables["models"][-1], "name": "again"})
     folder = RunFolder.create(tmp_path / "run", config_from_dict(tables))
     for model in folder.config.pretrained():
-        take_over(folder, model, Progress())
+        take_over(Context(folder), model)
     assert transfer_warnings(folder) == [
         "ready, again were trained for beta = 1.5e-11 and are used on beta = 2e-11.",
         "ready, again were trained with a truth of 16 x 16 cells and are compared with one of "
@@ -182,7 +178,7 @@ def test_a_bundle_that_does_not_say_its_truth_is_not_warned_of(tmp_path):
     write_bundle(own, tmp_path / "b", metadata=metadata, card="# b\n")
     config = with_bundle(tmp_path / "b")
     folder = RunFolder.create(tmp_path / "run", config)
-    take_over(folder, config.pretrained()[0], Progress())
+    take_over(Context(folder), config.pretrained()[0])
     assert transfer_warnings(folder) == []
 
 
@@ -313,6 +309,6 @@ def test_an_unknown_bundle_is_named_with_its_key(tmp_path):
 
 
 def test_the_key_of_training_depends_on_the_bundle_but_not_without_one(bundle):
-    one, other = (RunFolder(bundle, with_bundle(name)) for name in (bundle, "other"))
-    assert one.keys["simulate"] == other.keys["simulate"]
-    assert one.keys["train"] != other.keys["train"]
+    one, other = (RunFolder(bundle, with_bundle(name)).tasks for name in (bundle, "other"))
+    assert one["data/test"].key == other["data/test"].key
+    assert one["models/ready"].key != other["models/ready"].key

@@ -8,8 +8,9 @@ from experiment_runs import SMALLEST, Notes
 
 from subgrid.config import load_config
 from subgrid.errors import RunFolderError
-from subgrid.experiment import RunFolder, make_markdown, run
+from subgrid.experiment import RunFolder, run
 from subgrid.ownership import files_below
+from subgrid.recipes import make_markdown
 
 TINY = load_config(SMALLEST)
 STAGES = ("simulate", "train", "evaluate", "report")

@@ -17,14 +17,8 @@ from subgrid.coarsening import SubgridFlux, flux_divergence
 from subgrid.config import load_config
 from subgrid.data import GenerationSummary, TrajectoryResult, generation, statistics
 from subgrid.errors import ConfigError, CorruptFileError, RunFolderError
-from subgrid.experiment import (
-    Progress,
-    RunFolder,
-    make_report,
-    run,
-    run_experiment,
-    simulate,
-)
+from subgrid.experiment import Progress, RunFolder, run_experiment, takeover
+from subgrid.recipes import make_report, simulate
 from subgrid.systems import TwoLayerQG
 
 
@@ -58,9 +52,13 @@ def test_a_run_leaves_what_the_design_promises(finished):
     ):
         assert (finished / name).exists(), name
     assert not (finished / "evaluation/partial").exists()
-    stages = json.loads((finished / "manifest.json").read_text())["stages"]
-    assert list(stages) == ["simulate", "train", "evaluate", "report"]
-    assert all(record["seconds"] >= 0 for record in stages.values())
+    folder = RunFolder.open(finished)
+    assert list(folder.stages()) == ["simulate", "train", "evaluate", "report"]
+    records = json.loads((finished / "manifest.json").read_text())["tasks"]
+    assert records.keys() == folder.tasks.keys()
+    for name, record in records.items():
+        assert record["key"] == folder.tasks[name].key
+        assert record["seconds"] >= 0
 
 
 def test_the_data_open_with_xarray_alone(finished):
@@ -173,10 +171,7 @@ def test_altered_weights_are_named_and_can_be_made_again(a_copy):
 
 
 def test_another_config_may_take_over_the_data_only_of_the_same_truth(finished, tmp_path):
-    one = ["models.cascade.width=0.0625"]
-    config = load_config(SMALLEST, overrides=one)
-    with pytest.raises(RunFolderError, match=r"models\.cascade\.width: there 0\.5"):
-        run_experiment(config, finished)
+    config = load_config(SMALLEST, overrides=["models.cascade.width=0.0625"])
     folder = run_experiment(config, tmp_path / "a", stages=("simulate",), data_from=finished)
     theirs = digests(finished)
     assert {name: value for name, value in digests(folder.path).items()} == {
@@ -202,21 +197,24 @@ def test_data_of_another_version_are_not_taken_over(a_copy, tmp_path):
 def test_data_taken_over_name_their_source_also_in_the_report(a_copy, tmp_path):
     source = RunFolder.open(a_copy)
     manifest = source.manifest()
-    manifest["stages"]["simulate"]["environment"]["commit"] = "0123456789ab"
+    splits = ("data/train", "data/validation", "data/test")
+    for name in splits:
+        manifest["tasks"][name]["environment"]["commit"] = "0123456789ab"
     source.write_manifest(manifest)
     config, stages = load_config(SMALLEST), ("simulate",)
     first = run_experiment(config, tmp_path / "first", stages=stages, data_from=a_copy)
     origin = {
         "folder": str(a_copy),
         "config_hash": manifest["config_hash"],
-        "environment": manifest["stages"]["simulate"]["environment"],
+        "environment": manifest["tasks"]["data/test"]["environment"],
     }
-    assert first.manifest()["stages"]["simulate"]["data_from"] == origin
+    assert first.stages()["simulate"]["data_from"] == origin
     second = run_experiment(config, tmp_path / "second", stages=stages, data_from=first.path)
-    record = second.manifest()["stages"]["simulate"]
+    record = second.stages()["simulate"]
     assert record["data_from"]["folder"] == str(first.path)
     assert record["data_from"]["data_from"] == origin
-    manifest["stages"]["simulate"]["data_from"] = record["data_from"]
+    for name in splits:
+        manifest["tasks"][name]["data_from"] = record["data_from"]
     source.write_manifest(manifest)
     source.forget("report")
     run_experiment(config, a_copy, stages=("report",), force=True)
@@ -273,12 +271,11 @@ def test_a_copy_that_was_killed_leaves_nothing(finished, tmp_path, monkeypatch):
     config, out = load_config(SMALLEST), tmp_path / "run"
 
     def half(source, names, target):
-        target.mkdir()
-        (target / "train.zarr").mkdir()
+        (target / "train.zarr").mkdir(parents=True)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "_copy_data", half)
+        patch.setattr(takeover, "copy_data", half)
         with pytest.raises(KeyboardInterrupt):
             run_experiment(config, out, stages=("simulate",), data_from=finished)
     assert (out / "data.partial").is_dir()
@@ -300,13 +297,11 @@ def test_a_dask_cluster_writes_the_same_bits(finished, tmp_path):
 
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         code, output = finish(
-            start(
-                "simulate", SMALLEST, "--out", tmp_path / "run", "--dask", cluster.scheduler_address
-            )
+            start("run", SMALLEST, "--out", tmp_path / "run", "--dask", cluster.scheduler_address)
         )
     assert code == 0, output
-    theirs = {n: d for n, d in digests(finished).items() if n.startswith("data/")}
-    assert digests(tmp_path / "run") == theirs
+    assert digests(tmp_path / "run") == digests(finished)
+    assert not (tmp_path / "run/.tasks").exists()
 
 
 def test_a_cluster_that_does_not_answer_is_named(tmp_path):

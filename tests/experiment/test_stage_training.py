@@ -7,7 +7,8 @@ from experiment_runs import SMALLEST
 
 from subgrid.config import config_from_dict, load_config
 from subgrid.errors import ConfigError
-from subgrid.experiment import Progress, RunFolder, run_experiment, train
+from subgrid.experiment import Progress, RunFolder, run_experiment
+from subgrid.recipes import train
 
 
 def cascade_with(stages, **model):

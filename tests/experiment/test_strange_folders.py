@@ -15,12 +15,14 @@ from subgrid.closures import save_closure
 from subgrid.config import check_builds, config_from_dict, load_config
 from subgrid.deploy import validity, write_bundle
 from subgrid.errors import ConfigError, CorruptFileError, UntrustedCodeError
-from subgrid.experiment import RunFolder, RunLock, export_model, make_markdown, run_experiment
+from subgrid.experiment import RunFolder, RunLock, run_experiment
+from subgrid.recipes import export_model, make_markdown
 from subgrid.systems import TwoLayerQG
 
 TINY = load_config(SMALLEST)
 RAN = "import pathlib\npathlib.Path('ran').touch()\n"
 NAMED = {
+    "recipe": "stranger:Recipe",
     "truth.system": "stranger:System",
     "coarse.operator": "stranger:Operator",
     "models.smagorinsky.closure": "stranger:Closure",
@@ -196,7 +198,7 @@ def test_other_links_of_a_user_beside_the_results_do_no_harm(run, tmp_path):
 @pytest.mark.parametrize("name", ["/etc/hostname", "../secret"])
 def test_a_manifest_names_no_file_outside(name, run):
     folder = RunFolder.open(run)
-    record = {"key": folder.keys["simulate"], "files": {name: "0" * 64}}
-    folder.write_manifest({**folder.manifest(), "stages": {"simulate": record}})
+    record = {"key": folder.tasks["data/test"].key, "files": {name: "0" * 64}}
+    folder.write_manifest({**folder.manifest(), "tasks": {"data/test": record}})
     with pytest.raises(CorruptFileError, match="not inside of it"):
-        folder.is_done("simulate")
+        folder.is_done("data/test")

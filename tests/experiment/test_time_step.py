@@ -10,7 +10,8 @@ from experiment_runs import SMALLEST
 from subgrid.config import load_config
 from subgrid.data import open_dataset
 from subgrid.errors import ConfigError
-from subgrid.experiment import RunFolder, run_experiment, stability
+from subgrid.experiment import RunFolder, run_experiment
+from subgrid.recipes import stability
 from subgrid.stepping import rollout
 from subgrid.systems import TwoLayerQG
 

@@ -9,7 +9,7 @@ from experiment_runs import SMALLEST
 from subgrid.config import config_from_dict, load_config
 from subgrid.errors import ConfigError
 from subgrid.experiment import run_experiment
-from subgrid.experiment.results import load_results
+from subgrid.recipes.results import load_results
 
 LEARNED = [
     "multiscale-small",

@@ -1,82 +1,131 @@
-"""Works done at once: results in order, the first error raised, the others stopped."""
+"""Tasks done at once: in an order that fits, the first error raised, the others stopped."""
 
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
+from experiment_runs import SMALLEST, Notes
 
-from subgrid.experiment import Progress, workers
-from subgrid.experiment.workers import Workers
+from subgrid.config import load_config
+from subgrid.errors import ConfigError
+from subgrid.experiment import Progress, RunFolder, Task, workers
+from subgrid.experiment.remote import Stopped
+from subgrid.experiment.task import graph
+from subgrid.experiment.workers import Several, Workers
 
-
-class Recorder(Progress):
-    def __init__(self):
-        self.lines = []
-
-    def note(self, text):
-        self.lines.append(text)
-
-    def show(self, task, finished):
-        self.lines.append(f"{task.label} {task.done}")
+COUNTS = [1, 2, 5]
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_results_come_in_the_order_of_the_works(count):
-    recorder = Recorder()
-
-    def work(number):
-        def do(progress):
-            time.sleep(0.02 * (3 - number))
-            task = progress.task(f"task {number}", 7)
-            task.finish()
-            return number
-
-        return do
-
-    assert Workers(count=count).do([work(n) for n in range(3)], recorder) == [0, 1, 2]
-    assert sorted(recorder.lines) == ["task 0 7", "task 1 7", "task 2 7"]
+def task(name, run=lambda context: None, **others):
+    return Task(name=name, stage="train", settings={}, run=run, **others)
 
 
-def test_two_works_run_at_once():
+def in_threads(count):
+    """Return workers whose tasks run in threads of this process."""
+    from contextlib import ExitStack
+
+    return Workers() if count == 1 else Several(count, *2 * [lambda: nullcontext(map)], ExitStack())
+
+
+class Run:
+    """Does tasks and keeps what was told of them."""
+
+    def __init__(self, path, count, tasks, progress=None):
+        self.events = []
+        folder = RunFolder.create(path / "run", load_config(SMALLEST))
+        in_threads(count).do(
+            tasks,
+            folder,
+            progress or Progress(),
+            lambda one: self.events.append(("begin", one.name)),
+            lambda one, notes, where: self.events.append(("done", one.name, notes)),
+        )
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_task_waits_for_those_that_it_needs(tmp_path, count):
+    def slow(context):
+        time.sleep(0.05)
+        return {"told": 1}
+
+    first = task("first", slow)
+    second = task("second", slow, inputs=(first,))
+    third = task("third", after=(second,))
+    events = Run(tmp_path, count, [first, second, third]).events
+    assert [event[:2] for event in events] == [
+        (what, name) for name in ("first", "second", "third") for what in ("begin", "done")
+    ]
+    assert events[1] == ("done", "first", {"told": 1})
+
+
+@pytest.mark.parametrize("where", ["worker", "here"])
+def test_tasks_that_do_not_wait_for_each_other_run_at_once(tmp_path, where):
     meeting = threading.Barrier(2, timeout=20)  # breaks if only one gets there
-    Workers(count=2).do([lambda progress: meeting.wait()] * 2, Progress())
+
+    def meet(context):
+        meeting.wait()
+
+    Run(tmp_path, 2, [task(name, meet, where=where) for name in "ab"])
 
 
-def test_one_at_a_time_stays_in_this_thread():
-    found = Workers().do([lambda progress: threading.current_thread()] * 2, Progress())
-    assert found == [threading.current_thread()] * 2
+def test_a_task_that_measures_time_runs_alone(tmp_path):
+    running, most = [], []
+
+    def work(context):
+        running.append(1)
+        time.sleep(0.05)
+        most.append(len(running))
+        running.pop()
+
+    tasks = [task("a", work, where="alone"), *(task(name, work) for name in "bcd")]
+    events = Run(tmp_path, 3, tasks).events
+    assert most[-1] == 1
+    assert max(most) > 1
+    assert events[-2:] == [("begin", "a"), ("done", "a", None)]
+
+
+def test_one_at_a_time_stays_in_this_thread(tmp_path):
+    found = []
+    Run(tmp_path, 1, [task("a", lambda context: found.append(threading.current_thread()))])
+    assert found == [threading.current_thread()]
 
 
 def endless(stopped):
-    def do(progress):
-        task = progress.task("endless", 10**9)
+    def do(context):
+        work = context.progress.task("endless", 10**9)
         try:
             for step in range(10**9):
                 time.sleep(0.001)
-                task.update(step)
+                work.update(step)
         finally:
             stopped.set()
 
     return do
 
 
-def test_an_error_in_one_stops_the_others_and_is_raised():
+@pytest.mark.parametrize("where", ["worker", "here"])
+def test_an_error_in_one_stops_the_others_and_is_raised(tmp_path, where):
     stopped, begun = threading.Event(), []
 
-    def fails(progress):
+    def fails(context):
         time.sleep(0.05)
         raise FloatingPointError("of the second")
 
-    works = [endless(stopped), fails, lambda progress: begun.append("third")]
+    tasks = [
+        task("first", endless(stopped), where=where),
+        task("second", fails, where=where),
+        task("third", lambda context: begun.append(3), after=()),
+    ]
     with pytest.raises(FloatingPointError, match="of the second"):
-        Workers(count=2).do(works, Progress())
+        Run(tmp_path, 2, [*tasks[:2], task("last", begun.append, inputs=(tasks[1],))])
     assert stopped.is_set()
+    assert begun == []
+    assert not list((tmp_path / "run/.tasks").glob("*/*"))
 
 
-def test_an_interrupt_stops_all_before_it_is_raised(monkeypatch):
+def test_an_interrupt_stops_all_before_it_is_raised(tmp_path, monkeypatch):
     stopped = [threading.Event(), threading.Event()]
-    from subgrid.experiment import workers
-
     real, calls = workers.wait, []
 
     def interrupted(futures, **options):
@@ -86,16 +135,60 @@ def test_an_interrupt_stops_all_before_it_is_raised(monkeypatch):
         return real(futures, **options)
 
     monkeypatch.setattr(workers, "wait", interrupted)
+    tasks = [task(f"{number}", endless(event)) for number, event in enumerate(stopped)]
     with pytest.raises(KeyboardInterrupt):
-        Workers(count=2).do([endless(event) for event in stopped], Progress())
+        Run(tmp_path, 2, tasks)
     assert len(calls) == 4
-    assert all(event.is_set() for event in stopped)
+
+
+def test_what_a_worker_tells_is_shown_here(tmp_path):
+    def tells(context):
+        context.progress.note("a note")
+        work = context.progress.task("some work", 7, "samples", "compiling")
+        work.update(3, "half")
+        work.finish()
+
+    class Shown(Notes):
+        def show(self, task, finished):
+            self.lines.append((task.label, task.done, finished))
+
+    shown = Shown()
+    Run(tmp_path, 2, [task("a", tells), task("b")], shown)
+    assert shown.lines[0] == "a note"
+    assert shown.lines[-1] == ("some work", 7, True)
+    assert not (tmp_path / "run/.tasks").exists()
+
+
+def test_a_task_that_nobody_waits_for_stops_when_it_next_tells_something(tmp_path):
+    from subgrid.experiment.remote import Told, call_of
+
+    folder = RunFolder.create(tmp_path / "run", load_config(SMALLEST))
+    told = Told(folder.path / ".tasks" / call_of(folder) / "a.jsonl")
+    told.note("still at it")
+    call_of(folder)  # the run was killed, and another begins
+    with pytest.raises(Stopped):
+        told.note("still at it")
 
 
 @pytest.mark.parametrize(("many", "cleared"), [(0, 3), (10**6, 0)])
-def test_compiled_programs_are_let_go_after_a_work_where_they_are_many(monkeypatch, many, cleared):
+def test_compiled_programs_are_let_go_after_a_task_where_they_are_many(
+    tmp_path, monkeypatch, many, cleared
+):
     calls = []
     monkeypatch.setattr(workers, "_MANY_MAPS", many)
     monkeypatch.setattr(workers.jax, "clear_caches", lambda: calls.append(1))
-    assert Workers(count=2).do([lambda progress: 7] * 3, Progress()) == [7, 7, 7]
+    Run(tmp_path, 1, [task(name) for name in "abc"])
     assert len(calls) == cleared
+
+
+def test_a_task_whose_input_is_missing_is_named():
+    first = task("first")
+    second = task("second", inputs=(first,))
+    with pytest.raises(ConfigError, match="task 'second' needs 'first', which is not among"):
+        graph([second])
+    with pytest.raises(ConfigError, match="task 'second' needs 'first'"):
+        graph([second, first])
+    with pytest.raises(ConfigError, match="two tasks called 'first'"):
+        graph([first, task("first")])
+    with pytest.raises(ConfigError, match="stage 'dream' is none of simulate"):
+        graph([Task(name="a", stage="dream", settings={}, run=first.run)])

@@ -140,8 +140,8 @@ def _run(preset: str, out: Path) -> None:
 
 def _made(run: Path) -> dict[str, Any]:
     """Return the commit and the versions that a run was made with."""
-    stages = json.loads((run / "manifest.json").read_text())["stages"].values()
-    environments = [stage["environment"] for stage in stages]
+    tasks = json.loads((run / "manifest.json").read_text())["tasks"].values()
+    environments = [task["environment"] for task in tasks]
     commits = sorted({str(one["commit"]) for one in environments})
     return {"commit": ", ".join(commits), "versions": environments[-1]["versions"]}
 

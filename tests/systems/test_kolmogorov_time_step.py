@@ -6,7 +6,7 @@ import pytest
 
 from subgrid.config import load_config
 from subgrid.errors import ConfigError
-from subgrid.experiment.stability import check_time_step, check_time_steps, step_limits
+from subgrid.recipes.stability import check_time_step, check_time_steps, step_limits
 from subgrid.stepping import rollout
 from subgrid.systems import KolmogorovFlow, failing_dt, largest_safe_dt
 

@@ -8,7 +8,7 @@ from small_systems import SMALL
 
 from subgrid.config import load_config, preset_names, profile_names
 from subgrid.errors import ConfigError
-from subgrid.experiment.stability import check_time_step, check_time_steps
+from subgrid.recipes.stability import check_time_step, check_time_steps
 from subgrid.stepping import rollout
 from subgrid.systems import TwoLayerQG, failing_dt, largest_safe_dt
 from subgrid.systems.qg_time_step import HIGHEST_SPEED

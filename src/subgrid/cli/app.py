@@ -35,7 +35,7 @@ _COMMANDS = {
     "report": ("Write report.html.", "Experiment"),
     "export": ("Write a trained model of a run as a bundle, for use elsewhere.", "Experiment"),
     "new": ("Write a preset to a file of your own, to change it.", "Help"),
-    "list": ("List presets, bundles, systems, closures, networks, coarseners or metrics.", "Help"),
+    "list": ("List presets, bundles, systems, closures, networks, recipes, metrics.", "Help"),
     "check": ("Check the laws every closure or system must obey on a class of yours.", "Help"),
     "cite": ("Print the BibTeX of subgrid and of what a run used.", "Help"),
     "doctor": ("Show what subgrid finds on this machine.", "Help"),

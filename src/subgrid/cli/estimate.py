@@ -21,11 +21,11 @@ def print_plan(
     """
     check_names(config)  # first, since what follows imports JAX
     from subgrid.experiment.folder import RunFolder
-    from subgrid.experiment.plan import plan_run
-    from subgrid.experiment.pretrained import copies
     from subgrid.experiment.progress import duration
     from subgrid.experiment.run import check_run
-    from subgrid.experiment.stability import step_limits
+    from subgrid.recipes.plan import plan_run
+    from subgrid.recipes.pretrained import copies
+    from subgrid.recipes.stability import step_limits
 
     check_run(config, out, data_from=data_from, trust=trust)
     print(

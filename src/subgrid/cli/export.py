@@ -35,7 +35,7 @@ def command(
     trust
         Let the run folder run code that is not subgrid's, as module:Class names it.
     """
-    from subgrid.experiment import export_model
+    from subgrid.recipes import export_model
 
     number = export_model(run, model, out, to=to, seed=seed, trust=trust)
     print(f"wrote {model}, seed {number}, to {out}")

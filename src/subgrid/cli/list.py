@@ -3,11 +3,13 @@
 import tomllib
 from typing import Literal
 
-Kind = Literal["presets", "bundles", "systems", "closures", "networks", "coarseners", "metrics"]
+Kind = Literal[
+    "presets", "bundles", "systems", "closures", "networks", "coarseners", "metrics", "recipes"
+]
 
 
 def command(kind: Kind | None = None, /) -> None:
-    """List presets, bundles, systems, closures, networks, coarseners, metrics; by default all.
+    """List presets, bundles, systems, closures, networks, coarseners, metrics, recipes; or all.
 
     Parameters
     ----------
@@ -63,6 +65,8 @@ def _registry(kind: str):
         from subgrid.closures import CLOSURES as registry
     elif kind == "networks":
         from subgrid.nn import NETWORKS as registry
+    elif kind == "recipes":
+        from subgrid.config import RECIPES as registry
     elif kind == "coarseners":
         from subgrid.coarsening import COARSENERS as registry
     else:

@@ -84,7 +84,7 @@ def resolve(source: str, options: RunOptions) -> tuple[Config, Path]:
         profile = "laptop"
     config = load_config(source, profile, options.set)
     if options.noise_from is not None:
-        from subgrid.experiment import with_chosen_noise
+        from subgrid.recipes import with_chosen_noise
 
         config = with_chosen_noise(config, options.noise_from)
     return config, options.out or Path("runs") / config.label

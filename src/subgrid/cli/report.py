@@ -30,7 +30,8 @@ def command(
     """
     run_stage("report", source, options, force)
     if markdown is not None:
-        from subgrid.experiment import RunFolder, make_markdown
+        from subgrid.experiment import RunFolder
+        from subgrid.recipes import make_markdown
 
         config, out = resolve(source, options)
         make_markdown(RunFolder.create(out, config, options.trust), markdown)

@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-from subgrid.experiment.progress import Lines, Progress, Task, describe
+from subgrid.experiment.progress import Lines, Progress, Work, describe
 from subgrid.files import printable
 
 
@@ -29,13 +29,13 @@ class Bars(Progress):
         """Print the line above the bars."""
         self._bars.console.print(printable(text), highlight=False, markup=False)
 
-    def task(self, label: str, total: int, unit: str = "steps", first: str = "") -> Task:
+    def task(self, label: str, total: int, unit: str = "steps", first: str = "") -> Work:
         """Add a bar."""
         task = super().task(label, total, unit, first)
         task.handle = self._bars.add_task(label, total=total, text=describe(task))
         return task
 
-    def show(self, task: Task, finished: bool) -> None:
+    def show(self, task: Work, finished: bool) -> None:
         """Move the bar; a finished one becomes a line."""
         text = describe(task)
         if finished:

@@ -58,9 +58,7 @@ class AbstractClosure(eqx.Module):
     keep its grid, as `grid`, which is compared too.
     """
 
-    citations: ClassVar[
-        tuple[str, ...]
-    ] = ()  # keys of experiment/references.bib, or BibTeX entries
+    citations: ClassVar[tuple[str, ...]] = ()  # keys of recipes/references.bib, or BibTeX entries
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)

@@ -33,6 +33,7 @@ from subgrid.config.loading import (
     read_toml,
 )
 from subgrid.config.names import check_names, own_packages, require_trusted_names
+from subgrid.config.recipes import RECIPES
 from subgrid.config.section import Parts, Section
 from subgrid.config.sections import VariantConfig
 from subgrid.config.separated import SeparatedConfig
@@ -40,6 +41,7 @@ from subgrid.config.settings import Config
 
 __all__ = [
     "BASELINE",
+    "RECIPES",
     "AbstractModelConfig",
     "AdaptedConfig",
     "Candidate",

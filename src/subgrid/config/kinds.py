@@ -108,12 +108,12 @@ class AbstractModelConfig(Section):
         """Return its closure if it needs no training, else None."""
         return None
 
-    def candidates(
-        self, config: "Config", coarse: "AbstractSystem", stored: Stored
-    ) -> list[Candidate]:
-        """Return its closures, one per network, for the coarse system; raises as they do."""
+    def candidate(
+        self, config: "Config", coarse: "AbstractSystem", stored: Stored, number: int
+    ) -> Candidate:
+        """Return one of its closures, as many as it has labels, for the coarse system."""
         closure = self.make(Parts(config, (coarse,)))
-        return [Candidate(self.shown, self.shown, closure, self, self.coupling_in(config))]
+        return Candidate(self.shown, self.shown, closure, self, self.coupling_in(config))
 
     def stepped(
         self, config: "Config", coarse: "AbstractSystem", variant: "VariantConfig | None" = None
@@ -316,13 +316,13 @@ class PretrainedConfig(ClosingConfig):
 
         return in_system(self.load(parts).closure, parts.coarse[0])
 
-    def candidates(
-        self, config: "Config", coarse: "AbstractSystem", stored: Stored
-    ) -> list[Candidate]:
+    def candidate(
+        self, config: "Config", coarse: "AbstractSystem", stored: Stored, number: int
+    ) -> Candidate:
         """Return the closure that the run took over."""
         from subgrid.closures import in_system, load_closure, load_metadata
 
         place = stored.model(self.name)
         closure = in_system(load_closure(place, stored.trust), coarse)
         coupling = self.coupling or load_metadata(place)["metadata"].get("coupling")
-        return [Candidate(self.name, self.name, closure, self, coupling)]
+        return Candidate(self.name, self.name, closure, self, coupling)

@@ -99,11 +99,11 @@ class LearnedConfig(Trained, ClosingConfig):
         """Return what its networks are called in files."""
         return self.trained_names()
 
-    def candidates(
-        self, config: "Config", coarse: "AbstractSystem", stored: Stored
-    ) -> list[Candidate]:
-        """Return the trained closures, one per initialisation."""
-        return trained_candidates(self, config, stored)
+    def candidate(
+        self, config: "Config", coarse: "AbstractSystem", stored: Stored, number: int
+    ) -> Candidate:
+        """Return the trained closure of an initialisation."""
+        return trained_candidate(self, config, stored, number)
 
     def metrics_files(self) -> tuple[str, ...]:
         """Return where, in the folder of an initialisation, each of its trainings is recorded."""
@@ -303,11 +303,11 @@ class AdaptedConfig(ClosingConfig):
         """Return how its increment enters the step; None for the system's own way."""
         return self.coupling or self.base(config).coupling
 
-    def candidates(
-        self, config: "Config", coarse: "AbstractSystem", stored: Stored
-    ) -> list[Candidate]:
-        """Return the adapted closures, one per initialisation."""
-        return trained_candidates(self, config, stored)
+    def candidate(
+        self, config: "Config", coarse: "AbstractSystem", stored: Stored, number: int
+    ) -> Candidate:
+        """Return the adapted closure of an initialisation."""
+        return trained_candidate(self, config, stored, number)
 
     def metrics_files(self) -> tuple[str, ...]:
         """Return where, in the folder of an initialisation, its training is recorded."""
@@ -356,12 +356,9 @@ class AdaptedConfig(ClosingConfig):
         return {self.name: f"{self.of}, then {', '.join(changes)}"}
 
 
-def trained_candidates(
-    model: LearnedConfig | AdaptedConfig, config: "Config", stored: Stored
-) -> list[Candidate]:
-    """Return a trained closure, once per seed; raises CorruptFileError for damaged weights."""
-    coupling = model.coupling_in(config)
-    return [
-        Candidate(model.name, label, stored.load_model(model.name, seed), model, coupling)
-        for seed, label in enumerate(model.labels(config))
-    ]
+def trained_candidate(
+    model: LearnedConfig | AdaptedConfig, config: "Config", stored: Stored, number: int
+) -> Candidate:
+    """Return a trained closure; raises CorruptFileError for damaged weights."""
+    label, closure = model.labels(config)[number], stored.load_model(model.name, number)
+    return Candidate(model.name, label, closure, model, model.coupling_in(config))

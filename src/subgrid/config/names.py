@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from subgrid.config.settings import Config
 
 _REGISTRIES = {  # imported when asked for, as they import JAX
+    "recipe": "subgrid.config.recipes:RECIPES",
     "network": "subgrid.nn:NETWORKS",
     "system": "subgrid.systems:SYSTEMS",
     "coarsener": "subgrid.coarsening:COARSENERS",
@@ -21,7 +22,8 @@ _REGISTRIES = {  # imported when asked for, as they import JAX
 
 def named_code(config: "Config") -> list[tuple[str, str, str]]:
     """Return every name of a config that stands for code: its key, kind and the name."""
-    return [named for key, section in config.sections() for named in section.code(key)]
+    sections = (named for key, section in config.sections() for named in section.code(key))
+    return [("recipe", "recipe", config.recipe), *sections]
 
 
 def own_packages(config: "Config") -> frozenset[str]:

@@ -34,6 +34,7 @@ class Config(Section):
     name: Name
     profile: Name | None = None
     description: str = ""
+    recipe: str = "closure"  # the kind of experiment: see `subgrid list recipes`
     seed: Seed = 0
     truth: TruthConfig
     coarse: CoarseConfig
@@ -210,6 +211,7 @@ class Config(Section):
                 del section[key]
         # as configs were before there was a choice, so that their hashes stay
         for section, key, usual in (
+            (tables, "recipe", "closure"),
             (tables["coarse"], "target", "tendency"),
             (tables["evaluation"], "starts", "first"),
             (tables["training"], "in_memory", "auto"),

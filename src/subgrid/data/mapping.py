@@ -20,21 +20,28 @@ from subgrid.numbers import whole_number
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
-# NPROC is what XLA takes for the number of cores. Two processes of one thread each get more out of
-# two cores than one process of two threads, for small grids do not divide well.
-_OF_WORKERS = {
-    "NPROC": "1",
-    "OMP_NUM_THREADS": "1",
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # several processes may share one GPU
-    # a process started by spawn looks for modules in the current folder first; it gets the parent's
-    # path soon, but imports before that
-    "PYTHONSAFEPATH": "1",
-}
+# a process started by spawn looks for modules in the current folder first; it gets the parent's
+# path soon, but imports before that
+_OF_WORKERS = {"PYTHONSAFEPATH": "1"}
+
+
+def _of_computing(threads: int) -> dict[str, str]:
+    """Return the variables that a worker's XLA reads when it first computes.
+
+    NPROC is what it takes for the number of cores. Two processes of one thread each get more out of
+    two cores than one process of two threads, for small grids do not divide well. Several processes
+    may share one GPU.
+    """
+    return {
+        "NPROC": str(threads),
+        "OMP_NUM_THREADS": str(threads),
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }
 
 
 @contextlib.contextmanager
-def process_map(workers: int) -> Iterator[Map]:
-    """Give a map over `workers` processes with one computing thread each.
+def process_map(workers: int, threads: int = 1) -> Iterator[Map]:
+    """Give a map over `workers` processes with `threads` computing threads each.
 
     The processes are started by spawn, so the caller's main module must be importable (guard its
     code by `if __name__ == "__main__":`) and jobs and results must be picklable. They end with the
@@ -60,14 +67,14 @@ def process_map(workers: int) -> Iterator[Map]:
                 "run the same again, with fewer workers if memory was short"
             ) from error
 
-    with _environment(_OF_WORKERS):  # the pool starts a process of its own at once
+    with _environment(_OF_WORKERS):  # as long as the pool may start processes
         context = multiprocessing.get_context("spawn")
         started = context.Event()
         pool = ProcessPoolExecutor(
             workers,
             mp_context=context,
             initializer=_start_worker,
-            initargs=(computing.for_workers(), started),
+            initargs=(computing.for_workers(), _of_computing(threads), started),
         )
         try:
             yield over_processes
@@ -111,9 +118,10 @@ def dask_map(cluster: Any) -> Iterator[Map]:
             client.close()
 
 
-def _start_worker(settings: dict[str, Any], started: Any) -> None:
+def _start_worker(settings: dict[str, Any], variables: dict[str, str], started: Any) -> None:
     """Take over settings, leave Ctrl-C to the parent, and end when the parent does."""
     started.set()
+    os.environ.update(variables)
     computing.take_over(settings)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

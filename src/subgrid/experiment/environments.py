@@ -86,21 +86,29 @@ def _differing(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, t
 def participants(
     manifest: Mapping[str, Any], stages: Iterable[str]
 ) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return (stage, environment) for all under which a stage was begun or done.
+    """Return (stage, environment) for all under which tasks of these stages were begun or done.
 
     Data that were copied come first, with the environments of the runs they were copied from.
     """
+    copied: list[tuple[str, Mapping[str, Any]]] = []
     found: list[tuple[str, Mapping[str, Any]]] = []
-    record = manifest["stages"].get("simulate", {})
-    while "data_from" in record:
-        record = record["data_from"]
-        found.insert(0, (COPIED, record["environment"]))
     for stage in stages:
-        entries = [*manifest.get("begun", {}).get(stage, [])]
-        if stage in manifest["stages"]:
-            entries.append(manifest["stages"][stage]["environment"])
-        found.extend((stage, entry) for entry in entries)
-    return found
+        for name in dict.fromkeys([*manifest["begun"], *manifest["tasks"]]):
+            begun, record = manifest["begun"].get(name), manifest["tasks"].get(name)
+            if (record or begun)["stage"] != stage:
+                continue
+            found += [(stage, entry) for entry in (begun or {}).get("environments", ())]
+            if record is not None:
+                found.append((stage, record["environment"]))
+                while "data_from" in record:
+                    record = record["data_from"]
+                    copied.insert(0, (COPIED, record["environment"]))
+    return _once([*copied, *found])
+
+
+def _once(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Return the pairs without those that came before."""
+    return [pair for place, pair in enumerate(pairs) if pair not in pairs[:place]]
 
 
 def code_facts(taking_part: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""The run folder: where everything is, what made it, and which stages are done."""
+"""The run folder: where everything is, what made it, and which tasks are done."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,25 @@ from subgrid.config import (
 )
 from subgrid.errors import CorruptFileError, RunFolderError
 from subgrid.experiment.environments import same_code
-from subgrid.experiment.keys import STAGES, stage_keys
-from subgrid.files import inside, read_json, require_regular
-from subgrid.ownership import is_leftover
+from subgrid.experiment.recipe import recipe_of
+from subgrid.experiment.refusals import (
+    refuse_odd_files,
+    refuse_other_config,
+    refuse_other_files,
+)
+from subgrid.experiment.task import STAGES, Graph, Task, downstream, graph
+from subgrid.files import inside, read_json
 from subgrid.provenance import config_hash, environment, file_hash, write_atomic
 
-FORMAT = 1
-_FOLDERS = ("data", "models", "evaluation")
+FORMAT = 2
 
 
 class RunFolder:
-    """A folder that belongs to one config.
+    """The results of one experiment, and the manifest that says what made each.
 
-    `create` makes it or opens the one made earlier by the same config; `open` opens an existing
-    one.
-    A stage counts as done when the manifest holds its key (the hash of what it depends on) and
-    every file it wrote is still there as it was.
+    `create` makes the folder or opens it, also with a changed config; `open` opens an existing one.
+    A task counts as done when the manifest holds its key (the hash of what it depends on) and every
+    file it wrote is still there as it was.
 
     `trust`: whether what lies in it may name code that is not subgrid's. A config that the caller
     has is the caller's: trained models may be of the packages that it names.
@@ -42,55 +46,78 @@ class RunFolder:
         self.path = path
         self.config = config
         self.trust = trust
-        self.keys = stage_keys(config)
+
+    @cached_property
+    def tasks(self) -> Graph:
+        """The tasks of the experiment by name, each after those that it needs."""
+        return graph(recipe_of(self.config).tasks(self.config))
 
     @classmethod
     def create(cls, path: str | Path, config: Config, trust: bool = False) -> "RunFolder":
         """Return the folder of this config, made if it is not there yet.
 
-        A try of another config gives way if nothing of it is finished (see `gives_way_to`).
-        Raises RunFolderError if the folder holds any other run of another config, a run of another
-        format, or files that are no run.
+        The folder of another config takes this one, if they have work in common; tasks that both
+        have stay done. Raises RunFolderError if the folder holds a run that has nothing in common
+        with it, one of another format, or files that are no run.
         """
         path = Path(path)
-        if (made := cls.existing(path, config, trust)) is not None:
-            return made
+        folder = cls.existing(path, config, trust)
+        if folder is not None:
+            folder._take_config()
+            return folder
         path.mkdir(parents=True, exist_ok=True)
-        folder, kept, replaced = cls(path, config, trust), {}, {}
-        if (path / "config.toml").exists():
-            tried = cls.read(path)
-            replaced = {"replaces": config_hash(tried.config.to_dict())}
-            if tried.keys["simulate"] == folder.keys["simulate"]:  # its data stay
-                names = ("subgrid", "begun")
-                kept = {n: value for n, value in tried.manifest().items() if n in names}
-        manifest = {
-            "format": FORMAT,
-            "subgrid": __version__,
-            "config_hash": config_hash(config.to_dict()),
-            "seed": config.seed,
-            "stages": {},
-            **kept,
-        }
-        folder.write_manifest({**manifest, **replaced})
+        folder = cls(path, config, trust)
+        begun = {"format": FORMAT, "subgrid": __version__, "tasks": {}, "begun": {}}
+        folder.write_manifest({**begun, **folder._of_config()})
         # last, because its presence says that the folder is a run
         write_atomic(path / "config.toml", config_to_toml(config))
-        if replaced:
-            folder.write_manifest(manifest)
         return folder
+
+    def _of_config(self) -> dict[str, Any]:
+        return {"config_hash": config_hash(self.config.to_dict()), "seed": self.config.seed}
+
+    def _take_config(self) -> None:
+        """Write the config in place of the one that is there, if that is another."""
+        old = self.read(self.path).config
+        if old.to_dict() == self.config.to_dict():
+            return
+        manifest = {**self.manifest(), **self._of_config()}
+        if old.recipe == self.config.recipe:  # another's code is not run here
+            # what lies there is of these keys, whether a record says so or not
+            for name, task in RunFolder(self.path, old).tasks.items():
+                manifest["begun"].setdefault(name, _begun(task))
+        self.write_manifest({**manifest, "replaces": config_hash(old.to_dict())})
+        write_atomic(self.path / "config.toml", config_to_toml(self.config))
+        self.write_manifest(manifest)
 
     @classmethod
     def existing(cls, path: str | Path, config: Config, trust: bool = False) -> "RunFolder | None":
-        """Return the folder of this config, or None if it is yet to be made; raises as `create`."""
+        """Return what is there as the folder of this config, None if it is yet to be made.
+
+        Nothing is written; raises as `create`.
+        """
         path = Path(path)
         if not (path / "config.toml").exists():
             refuse_other_files(path)
             return None
-        folder = cls.read(path, trust)
-        if folder.config.to_dict() == config.to_dict():
-            return folder
-        if not folder.gives_way_to(config):
-            _refuse_other_config(path, folder.config, config)
-        return None
+        there, folder = cls.read(path, trust), cls(path, config, trust)
+        if there.config.to_dict() != config.to_dict() and not folder._follows(there):
+            refuse_other_config(path, there.config, config)
+        return folder
+
+    def _follows(self, there: "RunFolder") -> bool:
+        """Return whether this config has work in common with that of a run, or nothing to lose."""
+        manifest = there.manifest()
+        records = manifest["tasks"]
+        known = {**manifest["begun"], **records}
+        if any(known.get(name, {}).get("key") == task.key for name, task in self.tasks.items()):
+            return True
+        if records or there.config.recipe != self.config.recipe:  # another's code is not run here
+            return not records
+        old = there.tasks.items()
+        if any(name in self.tasks and self.tasks[name].key == task.key for name, task in old):
+            return True
+        return not any(task.lasting and task.lasting(self.path) for _, task in old)
 
     @classmethod
     def open(cls, path: str | Path, trust: bool = False) -> "RunFolder":
@@ -110,7 +137,7 @@ class RunFolder:
         file = path / "config.toml"
         if not file.is_file():
             raise RunFolderError(f"{path} is no run folder: it has no config.toml")
-        _require_regular(path)
+        refuse_odd_files(path)
         manifest = _read_manifest(path)
         if manifest.get("format") != FORMAT:
             raise RunFolderError(
@@ -123,7 +150,7 @@ class RunFolder:
         except ValueError as error:
             raise CorruptFileError(f"{file} is not valid TOML: {error}") from error
         config = config_from_dict(tables, str(file))
-        # the latter where a process was killed while a failed try gave way to another config
+        # the latter where a process was killed while the config changed
         known = manifest["config_hash"], manifest.get("replaces")
         if config_hash(config.to_dict()) not in known:
             raise RunFolderError(
@@ -170,137 +197,170 @@ class RunFolder:
         """Replace the manifest, atomically; it holds the checksum of itself."""
         write_atomic(self.path / "manifest.json", json.dumps(signed(manifest), indent=2) + "\n")
 
-    def gives_way_to(self, config: Config) -> bool:
-        """Return whether this is a failed try, of which another config would lose nothing.
+    def stage(self, name: str) -> list[Task]:
+        """Return the tasks of a stage."""
+        return [task for task in self.tasks.values() if task.stage == name]
 
-        No stage is done; of data that the other config does not share no trajectory is finished.
+    def stages(self) -> dict[str, dict[str, Any]]:
+        """Return what the manifest records of each finished stage, of all its tasks together.
+
+        `seconds` is their sum, `environment` that of the last one; notes of several are one table.
         """
-        if self.manifest()["stages"]:
-            return False
-        if self.keys["simulate"] == stage_keys(config)["simulate"]:
-            return True
-        return not any(map(_lasted, (self.path / "data").glob("*.records/[0-9]*.json")))
+        records, found = self.manifest()["tasks"], {}
+        for name in STAGES:
+            tasks = self.stage(name)
+            done = [records[t.name] for t in tasks if self._recorded(t, records)]
+            if len(done) == len(tasks):
+                found[name] = _together(done)
+        return found
 
-    def is_done(self, stage: str) -> bool:
-        """Return whether a stage is finished for this config.
+    def is_done(self, what: str) -> bool:
+        """Return whether a task, or all tasks of a stage, are finished for this config.
 
-        Raises CorruptFileError if a file that the finished stage wrote is gone or was altered.
+        Raises CorruptFileError if a file that a finished task wrote is gone or was altered.
         """
-        record = self.manifest()["stages"].get(stage)
-        if record is None or record["key"] != self.keys[stage]:
+        records = self.manifest()["tasks"]
+        tasks = self.stage(what) if what in STAGES else [self.tasks[what]]
+        if not all(self._recorded(task, records) for task in tasks):
             return False
-        for name, digest in record["files"].items():
-            file = inside(self.path, name)
-            if not file.is_file():
-                raise CorruptFileError(
-                    f"{file}, written by the finished stage {stage!r}, is gone. Restore it, or run "
-                    f"`subgrid {stage} {self.path} --force` to make it again."
-                )
-            if file_hash(file) != digest:
-                raise CorruptFileError(
-                    f"{file} was altered after the stage {stage!r} wrote it. Restore it, or run "
-                    f"`subgrid {stage} {self.path} --force` to make it again."
-                )
+        for task in tasks:
+            self._verify(task, records[task.name]["files"])
         return True
 
-    def mark_begun(self, stage: str) -> bool:
-        """Record the machine and versions under which a stage begins or goes on, each code once.
+    def done(self, tasks: Iterable[Task]) -> set[str]:
+        """Return the names of those that are done; raises as `is_done`."""
+        records = self.manifest()["tasks"]
+        found = [task for task in tasks if self._recorded(task, records)]
+        for task in found:
+            self._verify(task, records[task.name]["files"])
+        return {task.name for task in found}
+
+    def stale(self) -> set[str]:
+        """Return the tasks of which there is output of another key, and what depends on them."""
+        manifest = self.manifest()
+        known = {**manifest["begun"], **manifest["tasks"]}
+        changed = [
+            name
+            for name, task in self.tasks.items()
+            if name in known and known[name]["key"] != task.key
+        ]
+        return downstream(self.tasks, changed) & known.keys()
+
+    @staticmethod
+    def _recorded(task: Task, records: Mapping[str, Any]) -> bool:
+        return records.get(task.name, {}).get("key") == task.key
+
+    def _verify(self, task: Task, files: Mapping[str, str]) -> None:
+        for name, digest in files.items():
+            file = inside(self.path, name)
+            if file.is_file() and file_hash(file) == digest:
+                continue
+            wrong = "was altered" if file.is_file() else "is gone"
+            raise CorruptFileError(f"{file} {wrong} after it was written. {self._advice(task)}")
+
+    def _advice(self, task: Task) -> str:
+        return (
+            f"Restore it, or run `subgrid {task.stage} {self.path} --force` to make again what the "
+            f"stage {task.stage!r} made."
+        )
+
+    def mark_begun(self, name: str) -> bool:
+        """Record the machine and versions under which a task begins or goes on, each code once.
 
         Returns whether it goes on.
         """
         manifest, now = self.manifest(), environment()
-        before = manifest.setdefault("begun", {}).setdefault(stage, [])
-        goes_on = bool(before)
-        if not any(same_code(now, entry) for entry in before):
-            before.append(now)
-            self.write_manifest(manifest)
+        before = manifest["begun"].setdefault(name, _begun(self.tasks[name]))
+        goes_on = bool(before["environments"])
+        if not any(same_code(now, entry) for entry in before["environments"]):
+            before["environments"].append(now)
+        self.write_manifest(manifest)
         return goes_on
 
     def mark_done(
         self,
-        stage: str,
+        name: str,
         seconds: float,
-        files: list[Path],
-        recorded: Mapping[Path, str] | None = None,
-        **notes: Any,
+        files: Iterable[Path],
+        notes: Mapping[str, Any] | None = None,
+        *,
+        where: Mapping[str, Any] | None = None,
+        resumed: bool = False,
     ) -> None:
-        """Record a finished stage: its key, time, machine and the hash of each file it wrote.
+        """Record a finished task: its key, time, machine and the hash of each file it wrote.
 
-        `seconds`: of the session that finished it. `recorded`: hashes of files from when they were
-        written. Raises CorruptFileError, and records nothing, for one that is gone or altered.
+        `seconds`: of the session that finished it; `where`: the environment, this one unless given.
+        Raises CorruptFileError, and records nothing, for a file that is gone, or altered since it
+        was written where its hash was kept then.
         """
-        found = hashes(files)
-        for file, wanted in (recorded or {}).items():
+        task, found = self.tasks[name], hashes(files)
+        for file, wanted in (task.recorded(self.path) if task.recorded else {}).items():
             if found.get(file) != wanted:
+                wrong = "was altered" if file.is_file() else "is gone"
                 raise CorruptFileError(
-                    f"{file} {'was altered' if file.is_file() else 'is gone'} after it was "
-                    f"written, before the stage {stage!r} ended. Restore it, or run "
-                    f"`subgrid {stage} {self.path} --force` to make it again."
+                    f"{file} {wrong} after it was written, before its task ended. "
+                    f"{self._advice(task)}"
                 )
         manifest = self.manifest()
-        manifest["stages"][stage] = {
-            "key": self.keys[stage],
+        manifest["tasks"][name] = {
+            "key": task.key,
+            "stage": task.stage,
             "seconds": round(seconds, 3),
-            "environment": environment(),
+            "resumed": resumed,
+            "environment": environment() if where is None else where,
             "files": {str(file.relative_to(self.path)): digest for file, digest in found.items()},
-            **notes,
+            **(notes or {}),
         }
         self.write_manifest(manifest)
 
-    def forget(self, stage: str) -> None:
-        """Drop the records of a stage and of those after it, so that they run again."""
+    def reached(self, what: str) -> set[str]:
+        """Return the tasks that have output of a stage or later, or that depend on a task."""
         manifest = self.manifest()
-        for later in STAGES[STAGES.index(stage) :]:
-            manifest["stages"].pop(later, None)
-            manifest.get("begun", {}).pop(later, None)
+        known = {**manifest["begun"], **manifest["tasks"]}
+        if what not in STAGES:
+            return downstream(self.tasks, [what])
+        later = STAGES[STAGES.index(what) :]
+        return {name for name in known if known[name]["stage"] in later} | {
+            task.name for task in self.tasks.values() if task.stage in later
+        }
+
+    def forget(self, what: str | Iterable[str]) -> None:
+        """Drop the records of these tasks (or see `reached`), so that they run again.
+
+        They take up the files that are there.
+        """
+        manifest = self.manifest()
+        for name in self.reached(what) if isinstance(what, str) else what:
+            manifest["tasks"].pop(name, None)
+            manifest["begun"].pop(name, None)
+        self.write_manifest(manifest)
+
+    def disown(self, names: Iterable[str]) -> None:
+        """Record that the output of these tasks is nobody's, until it is removed and forgotten."""
+        manifest = self.manifest()
+        for name in names:
+            record = manifest["tasks"].pop(name, None) or manifest["begun"].get(name)
+            if record is not None:
+                record = {"stage": record["stage"], "files": record.get("files", {})}
+                manifest["begun"][name] = {"key": "", "environments": [], **record}
         self.write_manifest(manifest)
 
 
-def refuse_other_files(path: Path) -> None:
-    """Raise RunFolderError if a path is a file, or a folder with files but no run in it."""
-    if path.exists() and not path.is_dir():
-        raise RunFolderError(f"{path} is a file; a run needs a folder. Choose another --out.")
-    if not path.is_dir() or (path / "config.toml").exists():
-        return
-    others = sorted(entry.name for entry in path.iterdir() if not _of_creation(entry))
-    if others:
-        shown = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
-        raise RunFolderError(
-            f"{path} is not empty and holds no run (no config.toml), but {shown}. Choose another "
-            "--out."
-        )
+def _begun(task: Task) -> dict[str, Any]:
+    return {"key": task.key, "stage": task.stage, "environments": []}
 
 
-def _require_regular(path: Path) -> None:
-    """Raise CorruptFileError if what a run owns holds a link, a pipe or the like.
-
-    The folders themselves may be links, to a larger disk for example.
-    """
-    for name in (*_FOLDERS, "data.partial"):
-        if (path / name).is_dir():
-            require_regular(path / name)
-
-
-def _of_creation(entry: Path) -> bool:
-    """Return whether a file is what a process killed while it created a run folder leaves."""
-    try:
-        if entry.name == "manifest.json":
-            made = read_json(entry)
-            return {"format", "subgrid", "config_hash"} <= set(made) and made["stages"] == {}
-        if entry.name == ".lock":
-            text = entry.read_text(encoding="utf-8")
-            return not text or "pid" in json.loads(text)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return is_leftover(entry.name, lambda name: name in ("manifest.json", "config.toml"))
-
-
-def _lasted(record: Path) -> bool:
-    """Return whether a trajectory is finished; a damaged record may be of one."""
-    try:
-        return read_json(record)["failed"] is not True
-    except (ValueError, KeyError, TypeError):
-        return True
+def _together(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the records of several tasks as one; tables of the same name are joined."""
+    found: dict[str, Any] = {"seconds": 0.0, "resumed": False, "environment": {}}
+    for record in records:
+        for name, value in record.items():
+            if isinstance(value, Mapping) and name != "environment":
+                found[name] = {**found.get(name, {}), **value}
+            else:
+                found[name] = value
+    seconds = round(sum(record["seconds"] for record in records), 3)
+    return {**found, "seconds": seconds, "resumed": any(r["resumed"] for r in records)}
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -310,35 +370,3 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise RunFolderError(f"{path} has no manifest.json: it is no complete run folder") from None
     return manifest
-
-
-def _refuse_other_config(path: Path, old: Config, new: Config) -> None:
-    raise RunFolderError(
-        f"{path} holds a run of another config:\n{differences(old, new)}\n"
-        "A folder belongs to one config. Choose another one with --out; --data-from "
-        f"{path} takes over its data where the truth and the coarsening are the same."
-    )
-
-
-def differences(old: Config, new: Config) -> str:
-    """Return the settings that differ, a line each; of many the first five."""
-    found = list(_differences(old.to_dict(), new.to_dict()))
-    shown = "\n".join(f"  {line}" for line in found[:5])
-    return shown + (f"\n  and {len(found) - 5} more" if len(found) > 5 else "")
-
-
-def _differences(old: Any, new: Any, key: str = "") -> Any:
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for name in dict.fromkeys([*old, *new]):
-            inner = f"{key}.{name}" if key else str(name)
-            yield from _differences(old.get(name, "unset"), new.get(name, "unset"), inner)
-    elif _named(old) and _named(new):
-        yield from _differences(_named(old), _named(new), key)
-    elif old != new:
-        yield f"{key}: there {old!r}, here {new!r}"
-
-
-def _named(value: Any) -> dict[str, Any]:
-    if isinstance(value, list) and all(isinstance(v, Mapping) and "name" in v for v in value):
-        return {entry["name"]: entry for entry in value}
-    return {}

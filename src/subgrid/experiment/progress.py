@@ -19,18 +19,18 @@ class Progress:
     def note(self, text: str) -> None:
         """Take one line of news."""
 
-    def task(self, label: str, total: int, unit: str = "steps", first: str = "") -> "Task":
+    def task(self, label: str, total: int, unit: str = "steps", first: str = "") -> "Work":
         """Begin a task of `total` units."""
-        return Task(self, label, total, unit, first)
+        return Work(self, label, total, unit, first)
 
-    def show(self, task: "Task", finished: bool) -> None:
+    def show(self, task: "Work", finished: bool) -> None:
         """Show how far a task is."""
 
     def close(self) -> None:
         """Stop showing; called once at the end, also after an error."""
 
 
-class Task:
+class Work:
     """One piece of work of known length: `update(done, note)` as it goes on, then `finish()`."""
 
     def __init__(self, progress: Progress, label: str, total: int, unit: str, first: str = ""):
@@ -79,14 +79,14 @@ class Lines(Progress):
         """Print the line."""
         print(printable(text), file=self.stream, flush=True)
 
-    def task(self, label: str, total: int, unit: str = "steps", first: str = "") -> Task:
+    def task(self, label: str, total: int, unit: str = "steps", first: str = "") -> Work:
         """Print that the task begins, and what with."""
         self.note(f"{label}: {total} {unit}{f', {first}' if first else ''}")
         task = super().task(label, total, unit, first)
         task.handle = time.monotonic()  # of its last line
         return task
 
-    def show(self, task: Task, finished: bool) -> None:
+    def show(self, task: Work, finished: bool) -> None:
         """Print how far the task is, unless its last line is younger than `every` seconds."""
         now = time.monotonic()
         if not finished and now - task.handle < self.every:
@@ -95,7 +95,7 @@ class Lines(Progress):
         self.note(f"{task.label}: {describe(task)}")
 
 
-def describe(task: Task) -> str:
+def describe(task: Work) -> str:
     """Return how far a task is, how long is left and its remark, in one line."""
     parts = [f"{task.done}/{task.total} {task.unit}"]
     left = task.seconds_left()

@@ -1,61 +1,144 @@
-"""Who does the work of a stage: this process, several, threads of it, or a Dask cluster."""
+"""Who does the tasks of a run: this process, several of them, or a Dask cluster."""
 
 import contextlib
 import gc
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
 
 import jax
 
-from subgrid.computing import settings, under
+from subgrid.computing import settings, threads
 from subgrid.data import dask_map, process_map
 from subgrid.errors import ConfigError
-from subgrid.experiment.progress import Progress, Task
+from subgrid.experiment.folder import RunFolder
+from subgrid.experiment.progress import Progress, Work
+from subgrid.experiment.remote import Job, Stopped, do, end_call, followed, here
+from subgrid.experiment.task import Task
 from subgrid.numbers import whole_number
 
 _MANY_MAPS = 20_000  # leaves room for what two networks compile meanwhile
+_AT_ONCE = 1000  # tasks given to a cluster, whose scheduler knows how many it can do
 
 Map = Callable[..., Any]
-T = TypeVar("T")
+Done = Callable[[Task, Mapping[str, Any] | None, Mapping[str, Any]], None]
 
 
-@dataclass(frozen=True)
 class Workers:
-    """What a stage has to work with.
+    """Does tasks, each when those that it needs are done; this one in this process, in turn."""
 
-    `map`: like the built-in one, over trajectories. `count`: how many networks are trained or
-    tested at once. These share this process, with a thread each: a small network leaves a core idle
-    between its operations, and the bits do not depend on what else is running.
+    def do(
+        self,
+        tasks: Sequence[Task],
+        folder: RunFolder,
+        progress: Progress,
+        begin: Callable[[Task], None],
+        done: Done,
+    ) -> None:
+        """Do the tasks, which are in an order in which they can be done.
+
+        `begin` and `done`, the latter with the notes and the environment, are called in this
+        thread. If a task raises, or at an interrupt, the others stop; then that is raised.
+        """
+        for task in tasks:
+            begin(task)
+            done(task, *here(task, folder, progress, map, settings()))
+            make_room()
+
+
+class Several(Workers):
+    """Does `count` tasks at once.
+
+    `over_tasks`, `over_parts`: open a map over the processes that do tasks, and over those that do
+    the parts of one; `stack` closes them. They differ in their threads: a trajectory is done best
+    by one thread, while a network's sums have other last bits on another number than here.
     """
 
-    map: Map = map
-    count: int = 1
+    def __init__(
+        self,
+        count: int,
+        over_tasks: Callable[[], contextlib.AbstractContextManager[Map]],
+        over_parts: Callable[[], contextlib.AbstractContextManager[Map]],
+        stack: contextlib.ExitStack,
+    ):
+        self._count, self._stack = count, stack
+        self._tasks = _Lazy(over_tasks, self._stack)
+        self._parts = _Lazy(over_parts, self._stack)
 
-    def do(self, works: Sequence[Callable[[Progress], T]], progress: Progress) -> list[T]:
-        """Do all works, `count` at once, and return their results in order.
-
-        Each is given the progress display to tell to. If one raises, or at an interrupt, the others
-        stop when they next tell how far they are; then that is raised.
-        """
-        # a thread of its own starts without what is set for this one
-        works = [partial(_do, work, settings()) for work in works]
-        if min(self.count, len(works)) < 2:
-            return [work(progress) for work in works]
-        shared = _Shared(progress)
-        with ThreadPoolExecutor(self.count) as pool:
-            futures = [pool.submit(work, shared) for work in works]
+    def do(
+        self,
+        tasks: Sequence[Task],
+        folder: RunFolder,
+        progress: Progress,
+        begin: Callable[[Task], None],
+        done: Done,
+    ) -> None:
+        """Do the tasks, those at once that do not wait for each other; see `Workers.do`."""
+        if len(tasks) == 1 and tasks[0].where == "here":  # an interrupt ends it at once
+            begin(tasks[0])
+            return done(tasks[0], *here(tasks[0], folder, progress, self._parts, settings()))
+        shared, left, running = _Shared(progress), list(tasks), {}
+        with followed(folder, shared) as call, ThreadPoolExecutor(_AT_ONCE) as pool:
             try:
-                for future in wait(futures, return_when=FIRST_EXCEPTION).done:
-                    future.result()
-                return [future.result() for future in futures]
-            except BaseException:
+                while left or running:
+                    for task in self._ready(left, list(running.values())):
+                        begin(task)
+                        left.remove(task)
+                        job = Job(task, folder.path, folder.config, folder.trust, call, settings())
+                        running[pool.submit(self._run, job, folder, shared)] = task
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        done(running.pop(future), *future.result())
+            except BaseException as error:
                 shared.stopped.set()
-                _wait_for_end(futures)
+                end_call(folder, call)
+                self.close(error)
+                _wait_for_end(running)
                 raise
+
+    def _ready(self, left: Sequence[Task], running: Sequence[Task]) -> list[Task]:
+        """Return the tasks that can begin now."""
+        if any(task.where == "alone" for task in running):
+            return []
+        unfinished = {task.name for task in (*left, *running)}
+        ready = [t for t in left if not any(need.name in unfinished for need in t.needs)]
+        in_company = [task for task in ready if task.where != "alone"]
+        if not in_company:
+            return [] if running else ready[:1]
+        free = self._count - sum(task.where == "worker" for task in running)
+        workers = [task for task in in_company if task.where == "worker"]
+        return [*(task for task in in_company if task.where == "here"), *workers[: max(free, 0)]]
+
+    def _run(self, job: Job, folder: RunFolder, progress: Progress) -> Any:
+        if job.task.where == "here":
+            return here(job.task, folder, progress, self._parts, job.settings)
+        (result,) = self._tasks(do, [job])
+        return result
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End the processes; at once if there is an error."""
+        if error is None:
+            return self._stack.close()
+        with contextlib.suppress(type(error)):
+            self._stack.__exit__(type(error), error, error.__traceback__)
+
+
+class _Lazy:
+    """A map over processes that are started when it is first called."""
+
+    def __init__(
+        self,
+        open_map: Callable[[], contextlib.AbstractContextManager[Map]],
+        stack: contextlib.ExitStack,
+    ):
+        self._open, self._stack, self._lock = open_map, stack, threading.Lock()
+        self._map: Map | None = None
+
+    def __call__(self, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+        with self._lock:
+            if self._map is None:
+                self._map = self._stack.enter_context(self._open())
+        return self._map(function, jobs)
 
 
 def make_room() -> None:
@@ -74,35 +157,34 @@ def make_room() -> None:
         gc.collect()
 
 
-def _do(work: Callable[[Progress], T], values: Mapping[str, Any], progress: Progress) -> T:
-    with under(values):
-        result = work(progress)
-    make_room()
-    return result
-
-
 @contextlib.contextmanager
 def open_workers(workers: int = 1, dask: str | None = None) -> Iterator[Workers]:
     """Give the workers of a run.
 
-    `workers`: trajectories are simulated by that many processes of one thread each (1: by this
-    one), and that many networks are trained or tested at once; `dask`: trajectories are simulated
-    by the cluster whose scheduler has this address instead. Raises ConfigError for a number below
-    1, a missing package, or an address that does not answer.
+    `workers`: that many processes do its tasks, and the trajectories of the truth in as many of one
+    thread each (1: this one does all); `dask`: the cluster whose scheduler has this address does
+    them instead. Raises ConfigError for a number below 1, a missing package, or an address that
+    does not answer.
     """
     workers = whole_number("workers", workers)
-    if dask is not None:
-        with _cluster(dask) as mapped:
-            yield Workers(mapped, workers)
-    elif workers == 1:
+    if dask is None and workers == 1:
         yield Workers()
+        return
+    stack = contextlib.ExitStack()
+    if dask is not None:
+        mapped = stack.enter_context(_cluster(dask))
+        several = Several(_AT_ONCE, *2 * [lambda: contextlib.nullcontext(mapped)], stack)
     else:
-        with process_map(workers) as mapped:
-            yield Workers(mapped, workers)
-
-
-class _Stopped(BaseException):
-    """Ends a thread whose result is not wanted any more; no `except Exception` keeps it."""
+        alike = threads()  # as many as here: the same bits
+        several = Several(
+            workers, lambda: process_map(workers, alike), lambda: process_map(workers), stack
+        )
+    try:
+        yield several
+    except BaseException as error:
+        several.close(error)
+        raise
+    several.close()
 
 
 class _Shared(Progress):
@@ -117,23 +199,24 @@ class _Shared(Progress):
         with self._lock:
             self._progress.note(text)
 
-    def task(self, label: str, total: int, unit: str = "steps", first: str = "") -> Task:
-        """Begin a task that tells through this."""
+    def task(self, label: str, total: int, unit: str = "steps", first: str = "") -> Work:
+        """Begin work that tells through this."""
         with self._lock:
-            task = self._progress.task(label, total, unit, first)
-        task.progress = self
-        return task
+            work = self._progress.task(label, total, unit, first)
+        work.progress = self
+        return work
 
-    def show(self, task: Task, finished: bool) -> None:
-        """Pass on how far a task is, or end the thread."""
+    def show(self, task: Work, finished: bool) -> None:
+        """Pass on how far some work is, or end the thread."""
         if self.stopped.is_set():
-            raise _Stopped
+            raise Stopped
         with self._lock:
             self._progress.show(task, finished)
 
 
-def _wait_for_end(futures: Sequence[Future]) -> None:
+def _wait_for_end(futures: Iterable[Future]) -> None:
     """Wait until nothing runs, whatever interrupts: the locks of the run are free after it."""
+    futures = list(futures)
     for future in futures:
         future.cancel()
     while True:

@@ -44,7 +44,7 @@ class AbstractSystem(eqx.Module):
     `diagnosing`: the constants that say which flow a state is; the others act in the step alone.
     `limits`: the fields that only say when a run has blown up.
     `time_units`: of `dt` and of all rates; "1" in a dimensionless system.
-    `citations`: what to cite, keys of `experiment/references.bib` or whole BibTeX entries.
+    `citations`: what to cite, keys of `recipes/references.bib` or whole BibTeX entries.
     `step_limits`: what is known of the steps it takes.
     `quantities`: what `observe` returns, for scores of free runs; `drawn`: what `field` returns;
     `follows_truth`: whether a free run is compared with the truth's own trajectory too, and not

@@ -5,7 +5,7 @@ from pathlib import Path
 from subgrid.config import Config, config_from_dict
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.folder import RunFolder
-from subgrid.experiment.keys import stage_parts
+from subgrid.experiment.takeover import differing_settings
 from subgrid.files import read_json
 from subgrid.provenance import config_hash
 
@@ -63,9 +63,7 @@ def with_chosen_noise(config: Config, run: str | Path) -> Config:
 
 def _check_same_flow(config: Config, folder: RunFolder, run: str | Path) -> None:
     """Raise ConfigError if the noise was chosen for another truth or another coarse model."""
-    ours, theirs = (stage_parts(each)["simulate"] for each in (config, folder.config))
-    names = [name for name in (*ours, *theirs) if name not in ("seed", "data")]
-    differing = [name for name in dict.fromkeys(names) if ours.get(name) != theirs.get(name)]
+    differing = differing_settings(config, folder.config, but=("seed", "data"))
     if differing:
         raise ConfigError(
             f"--noise-from {run}: its noise was chosen for another {' and '.join(differing)}"

@@ -16,8 +16,8 @@ from subgrid.config import (
     validity_of,
 )
 from subgrid.evaluation import plain_markdown, time_unit
-from subgrid.experiment.curves import best_record, learning_records
 from subgrid.experiment.folder import RunFolder
+from subgrid.recipes.curves import best_record, learning_records
 from subgrid.training import training_remarks
 
 _UNTESTED = """## Scores
@@ -84,7 +84,7 @@ def _scales_predicted(model: LearnedConfig) -> str:
 def _data(folder: RunFolder) -> str:
     config, truth = folder.config, folder.config.truth
     counts, second = config.data.trajectories, _second(folder)
-    content = folder.manifest()["stages"]["simulate"]["splits"]["train"]["content_hash"]
+    content = folder.stages()["simulate"]["splits"]["train"]["content_hash"]
     return f"""## Data
 
 - {counts.train} trajectories for training and {counts.validation} for validation, each of
@@ -141,7 +141,7 @@ def _remarks(record: Mapping[str, Any]) -> str:
 
 def _scores(folder: RunFolder, scores: Mapping[str, Any]) -> str:
     offline = scores["offline"]
-    machine = folder.manifest()["stages"]["evaluate"]["environment"]
+    machine = folder.stages()["evaluate"]["environment"]
     online = "\n".join(_online(whose, record) for whose, record in scores["online"].items())
     cost = next(iter(scores["online"].values()))["cost"]
     return f"""## Scores

@@ -9,23 +9,25 @@ from subgrid.config import PretrainedConfig, build_system, cells_of, validity_of
 from subgrid.deploy import copy_bundle, load_bundle
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.folder import RunFolder
-from subgrid.experiment.progress import Progress
-from subgrid.experiment.training_runs import keep_hashes
+from subgrid.experiment.task import Context
+from subgrid.recipes.training_runs import keep_hashes
 
 
-def take_over(folder: RunFolder, model: PretrainedConfig, progress: Progress) -> dict[str, Any]:
+def take_over(context: Context, model: PretrainedConfig) -> dict[str, Any]:
     """Copy a bundle to models/NAME unless it is there, and return what the manifest keeps of it.
 
     Raises CorruptFileError if the bundle, or what is there, was damaged.
     """
-    target = folder.model(model.name)
+    folder, target = context.folder, context.folder.model(model.name)
     if holds_closure(target):
         load_closure(target, folder.trust)  # raises if it was damaged
     else:
         copy_bundle(load_bundle(model.bundle, folder.trust), target)
-        progress.note(f"train: takes over bundle {model.bundle} as {model.name}")
+        context.progress.note(f"train: takes over bundle {model.bundle} as {model.name}")
     keep_hashes(target)
-    return {"bundle": model.bundle, "sha256": load_bundle(target).checksum}
+    return {
+        "pretrained": {model.name: {"bundle": model.bundle, "sha256": load_bundle(target).checksum}}
+    }
 
 
 def copies(folder: RunFolder) -> dict[str, Path]:
@@ -37,12 +39,12 @@ def copies(folder: RunFolder) -> dict[str, Path]:
     }
 
 
-def changed_bundles(folder: RunFolder) -> list[str]:
-    """Return a line per bundle that is another now than the one that the run took over.
+def changed_bundles(folder: RunFolder) -> dict[str, str]:
+    """Return model → a line, for bundles that are others now than those that the run took over.
 
     One that is gone or damaged is none, as the run has its copy.
     """
-    found = []
+    found = {}
     taken = copies(folder)
     for model in folder.config.pretrained():
         if model.name not in taken:
@@ -53,7 +55,7 @@ def changed_bundles(folder: RunFolder) -> list[str]:
         except (ConfigError, OSError):  # CorruptFileError is an OSError
             continue
         if now != ours:
-            found.append(
+            found[model.name] = (
                 f"models.{model.name}: bundle {model.bundle!r} was changed after the run took it "
                 f"over (SHA-256 of its model.json: then {ours[:12]}, now {now[:12]})"
             )
@@ -65,8 +67,12 @@ def refuse_changed_bundles(folder: RunFolder) -> None:
 
     After that its copies are all it needs.
     """
-    changed = changed_bundles(folder)
-    if changed and not folder.is_done("train"):
+    changed = [
+        line
+        for name, line in changed_bundles(folder).items()
+        if not folder.is_done(f"models/{name}")
+    ]
+    if changed:
         raise RunFolderError(
             f"{'; '.join(changed)}. The stage 'train' of {folder.path} is not finished: restore "
             f"the bundle, take the new one with `subgrid train {folder.path} --force`, or choose "
@@ -76,7 +82,7 @@ def refuse_changed_bundles(folder: RunFolder) -> None:
 
 def kept_copies(folder: RunFolder) -> list[str]:
     """Return a sentence per bundle that was changed and of which the run uses its copy."""
-    return [f"{line}; the run uses its copy." for line in changed_bundles(folder)]
+    return [f"{line}; the run uses its copy." for line in changed_bundles(folder).values()]
 
 
 def transfer_warnings(folder: RunFolder) -> list[str]:

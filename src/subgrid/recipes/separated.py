@@ -1,8 +1,7 @@
 """Trains and scores the networks of the separated experiments, inside the stages of a run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,12 @@ from subgrid.config import (
 )
 from subgrid.evaluation import SeparatedScores, join_sums, offline_scores, sample_sums
 from subgrid.experiment.folder import RunFolder
-from subgrid.experiment.progress import COMPILING, Progress
-from subgrid.experiment.results import is_written, read_dataset, write_dataset
-from subgrid.experiment.training_runs import Watch, pairs, train_once
-from subgrid.experiment.workers import Workers
+from subgrid.experiment.progress import COMPILING
+from subgrid.experiment.task import Context
 from subgrid.nn import SeparatedNetwork
 from subgrid.randomness import random_key
+from subgrid.recipes.results import read_dataset, write_dataset
+from subgrid.recipes.training_runs import Watch, pairs, train_once
 from subgrid.training import channels, train_separated
 
 _BATCH = 32  # samples per call of a network in the test
@@ -64,9 +63,9 @@ def cases(config: Config) -> Iterator[Case]:
                     yield Case(entry, task, big, small, number)
 
 
-def train_case(folder: RunFolder, case: Case, progress: Progress) -> dict[str, Any]:
+def train_case(context: Context, case: Case) -> dict[str, Any]:
     """Write models/LABEL/seed_K, weights with the best validation loss, and return its notes."""
-    config = folder.config
+    folder, config = context.folder, context.folder.config
 
     def fit(target: Path, seed: int, watch: Watch) -> SeparatedNetwork:
         coarse = _systems(config)[case.high]
@@ -84,22 +83,14 @@ def train_case(folder: RunFolder, case: Case, progress: Progress) -> dict[str, A
             callbacks=(watch,),
         ).network
 
-    return train_once(folder, case.label, case.number, progress, fit)
+    return train_once(folder, case.label, case.number, context.progress, fit)
 
 
-def evaluate_cases(folder: RunFolder, progress: Progress, workers: Workers) -> None:
-    """Write evaluation/separated/LABEL-seedK.zarr: the offline scores of every case."""
+def score_case(context: Context, case: Case) -> None:
+    """Write evaluation/separated/LABEL-seedK.zarr: the offline scores of a case."""
+    folder, progress = context.folder, context.progress
     systems = _systems(folder.config)
-    works = [partial(_evaluate_case, folder, case, systems) for case in cases(folder.config)]
-    workers.do(works, progress)
-
-
-def _evaluate_case(
-    folder: RunFolder, case: Case, systems: Mapping[int, Any], progress: Progress
-) -> None:
     path = _scores_path(folder, case)
-    if is_written(path):
-        return
     coarse = systems[case.high]
     separated = folder.load_model(case.label, case.number)
     samples = pairs(folder, "test", coarse)

@@ -9,12 +9,12 @@ from subgrid.closures import TENDENCY
 from subgrid.computing import lenient
 from subgrid.config import Config, Parts, build_coarse_systems, build_system, cells_of, value_count
 from subgrid.data import fits_in_memory
-from subgrid.experiment.kernels import Cost, Kernels
 from subgrid.experiment.progress import duration
-from subgrid.experiment.separated import cases
 from subgrid.machine import usable_cpus
 from subgrid.nn import parameter_count
 from subgrid.randomness import random_key
+from subgrid.recipes.kernels import Cost, Kernels
+from subgrid.recipes.separated import cases
 
 _FLOATS = 4  # bytes
 

@@ -11,7 +11,7 @@ from subgrid.closures import holds_closure, save_closure
 from subgrid.data import Samples
 from subgrid.errors import CorruptFileError
 from subgrid.experiment.folder import RunFolder
-from subgrid.experiment.progress import COMPILING, Progress, Task
+from subgrid.experiment.progress import COMPILING, Progress, Work
 from subgrid.ownership import files_below
 from subgrid.training import Event, remove_checkpoints, training_remarks
 
@@ -48,7 +48,7 @@ def train_once(
     keep_hashes(target)
     for place in (target, *target.glob("stage_*")):
         remove_checkpoints(place)
-    return notes
+    return {"models": {f"{name}/seed_{number}": notes}}
 
 
 def keep_hashes(target: Path) -> None:
@@ -86,7 +86,7 @@ class Watch:
 
     def __init__(self, progress: Progress, label: str):
         self._progress, self._label = progress, label
-        self._task: Task | None = None
+        self._task: Work | None = None
         self._remark, self._compiling = "", True
         self._record: Mapping[str, Any] = {}  # the last one
 

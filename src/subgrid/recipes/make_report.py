@@ -35,11 +35,17 @@ from subgrid.evaluation import (
     time_unit,
     write_report,
 )
-from subgrid.experiment.candidates import (
+from subgrid.experiment.environments import code_facts, code_warnings, participants
+from subgrid.experiment.folder import RunFolder
+from subgrid.experiment.progress import duration
+from subgrid.experiment.task import STAGES, Context
+from subgrid.nn import parameter_count
+from subgrid.randomness import random_key
+from subgrid.recipes.candidates import (
     candidates,
     labels,
 )
-from subgrid.experiment.curves import (
+from subgrid.recipes.curves import (
     learning_curves,
     remarks,
     separated_remarks,
@@ -47,8 +53,7 @@ from subgrid.experiment.curves import (
     unchanged,
     unlearned,
 )
-from subgrid.experiment.environments import code_facts, code_warnings, participants
-from subgrid.experiment.evaluate import (
+from subgrid.recipes.evaluate import (
     calibration_found,
     comparisons_of,
     gains_of,
@@ -56,15 +61,9 @@ from subgrid.experiment.evaluate import (
     ranking_of,
     scores_of,
 )
-from subgrid.experiment.folder import RunFolder
-from subgrid.experiment.keys import STAGES
-from subgrid.experiment.pretrained import bundle_facts, transfer_warnings
-from subgrid.experiment.progress import Progress, duration
-from subgrid.experiment.results import Results, load_results
-from subgrid.experiment.separated import separated_scores
-from subgrid.experiment.workers import Workers
-from subgrid.nn import parameter_count
-from subgrid.randomness import random_key
+from subgrid.recipes.pretrained import bundle_facts, transfer_warnings
+from subgrid.recipes.results import Results, load_results
+from subgrid.recipes.separated import separated_scores
 from subgrid.systems import AbstractSystem
 from subgrid.training import forward_gflop
 
@@ -72,12 +71,12 @@ _MEASURED = STAGES[:3]  # what the report shows is of these
 _YEAR = 360 * 86400.0  # s; the year of the published experiments
 
 
-def make_report(folder: RunFolder, progress: Progress, workers: Workers) -> dict[str, Any]:
+def make_report(context: Context) -> None:
     """Write report.html; nothing is computed but one moment of every closure and the figures."""
-    progress.note("report: draws the figures")
+    folder = context.folder
+    context.progress.note("report: draws the figures")
     write_report(report_data(folder), folder.report)
-    progress.note(f"report: {folder.report}")
-    return {}
+    context.progress.note(f"report: {folder.report}")
 
 
 def report_data(folder: RunFolder) -> ReportData:
@@ -132,12 +131,12 @@ def _timing(folder: RunFolder, results: Results, found: Sequence[Candidate]) -> 
     }
     grids = any(model.kind == "grid" for model in config.models)
     unit = time_unit(results.system.time_units)
-    return Timing(config.coarse_dt, _device(folder.manifest()), networks, grids, unit)
+    return Timing(config.coarse_dt, _device(folder), networks, grids, unit)
 
 
-def _device(manifest: dict[str, Any]) -> str:
+def _device(folder: RunFolder) -> str:
     """Return the device of the evaluation in words."""
-    machine = manifest["stages"]["evaluate"]["environment"]
+    machine = folder.stages()["evaluate"]["environment"]
     return f"{machine['device']}, {machine['cpu_count']} CPUs"
 
 
@@ -167,7 +166,7 @@ def _snapshot(folder: RunFolder, results: Results, found: Sequence[Candidate]) -
 
 
 def _info(folder: RunFolder) -> RunInfo:
-    config, manifest = folder.config, folder.manifest()
+    config, simulated = folder.config, folder.stages()["simulate"]
     shown = labels(config)
     if shown.get(BASELINE) == BASELINE:
         shown[BASELINE] = "no closure"
@@ -179,16 +178,16 @@ def _info(folder: RunFolder) -> RunInfo:
     return RunInfo(
         title=f"{config.name}: {config.description}" if config.description else config.name,
         facts={
-            "Run": _run_facts(config, manifest),
+            "Run": _run_facts(folder),
             "Truth": _truth_facts(config, build_system(config))
-            | _source_facts(manifest["stages"]["simulate"])
-            | _lost_facts(manifest["stages"]["simulate"]["splits"]),
+            | _source_facts(simulated)
+            | _lost_facts(simulated["splits"]),
             "Data and training": _training_facts(config, build_system(config).time_units)
             | bundle_facts(folder),
         },
         commands=_commands(config),
         warnings=[
-            *code_warnings(participants(manifest, _MEASURED)),
+            *code_warnings(participants(folder.manifest(), _MEASURED)),
             *transfer_warnings(folder),
             *(f"{REMARKED} {name}: {remark}." for name, remark in said.items()),
             *separated_remarks(folder),
@@ -196,7 +195,7 @@ def _info(folder: RunFolder) -> RunInfo:
             *unchanged(folder),
             *(
                 f"{sentence[0].upper()}{sentence[1:]}"
-                for split in manifest["stages"]["simulate"]["splits"].values()
+                for split in simulated["splits"].values()
                 for sentence in split.get("not_finite", [])
             ),
         ],
@@ -205,14 +204,14 @@ def _info(folder: RunFolder) -> RunInfo:
     )
 
 
-def _run_facts(config: Config, manifest: dict[str, Any]) -> dict[str, str]:
-    stages = manifest["stages"]
+def _run_facts(folder: RunFolder) -> dict[str, str]:
+    config, stages = folder.config, folder.stages()
     return {
         "experiment": config.label,
         "date": time.strftime("%Y-%m-%d"),
         "seed": str(config.seed),
-        **code_facts(participants(manifest, _MEASURED)),
-        "device": _device(manifest),
+        **code_facts(participants(folder.manifest(), _MEASURED)),
+        "device": _device(folder),
         **{f"time of {stage}": _time(stages[stage]) for stage in STAGES if stage in stages},
     }
 

@@ -10,7 +10,7 @@ from subgrid.config import (
     build_system,
 )
 from subgrid.errors import ConfigError
-from subgrid.experiment.keys import STAGES
+from subgrid.experiment.task import STAGES
 from subgrid.systems import failing_dt, largest_safe_dt
 
 

@@ -19,9 +19,9 @@ def candidates(
     """
     config = folder.config
     return [
-        one
+        model.candidate(config, coarse_system, folder, number)
         for model in (config.models if models is None else models)
-        for one in model.candidates(config, coarse_system, folder)
+        for number in range(len(model.labels(config)))
     ]
 
 

@@ -23,6 +23,6 @@ def citations(config: Config, copies: Mapping[str, Path] | None = None) -> list[
 
 
 def _references() -> dict[str, str]:
-    text = (files("subgrid.experiment") / "references.bib").read_text(encoding="utf-8")
+    text = (files("subgrid.recipes") / "references.bib").read_text(encoding="utf-8")
     entries = text.replace("VERSION", __version__).strip().split("\n\n")
     return {re.split("[{,]", entry, maxsplit=2)[1]: entry for entry in entries}

@@ -1,7 +1,6 @@
-"""The stage that trains the learned closures, each of its seeds by itself."""
+"""Trains and adapts the learned closures, each of their initialisations by itself."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,65 +14,22 @@ from subgrid.config import (
     build_system,
 )
 from subgrid.data import Windows
-from subgrid.experiment.card import model_card
-from subgrid.experiment.folder import RunFolder
-from subgrid.experiment.pretrained import take_over
-from subgrid.experiment.progress import Progress
-from subgrid.experiment.separated import cases, train_case
-from subgrid.experiment.simulate import check_online_step
-from subgrid.experiment.training_runs import Watch, pairs, train_once
-from subgrid.experiment.workers import Workers
+from subgrid.experiment.task import Context
 from subgrid.provenance import write_atomic
 from subgrid.randomness import random_key
+from subgrid.recipes.card import model_card
+from subgrid.recipes.training_runs import Watch, pairs, train_once
 from subgrid.training import energy_limit_of, train_cascade, train_offline, train_online
 
 
-def train(folder: RunFolder, progress: Progress, workers: Workers) -> dict[str, Any]:
-    """Write models/NAME/seed_K for every learned closure and return what the manifest keeps.
+def train_one(context: Context, model: LearnedConfig, number: int) -> dict[str, Any]:
+    """Write models/NAME/seed_NUMBER and return what the manifest keeps of it.
 
-    Those that are adapted come after all others, of which they are made.
-
-    A pretrained one is copied to models/NAME, and trained no further.
-
-    Training data are those of the train split; the weights kept are the best on the validation
-    split; the test split is not looked at, but for the speed of its flow. A training that was
-    interrupted goes on from its last checkpoint. Raises UnstableRunError for a loss that does not
-    stay finite and CorruptFileError for a damaged checkpoint.
+    The weights kept are the best on the validation split. A training that was interrupted goes on
+    from its last checkpoint. Raises UnstableRunError for a loss that does not stay finite and
+    CorruptFileError for a damaged checkpoint.
     """
-    config = folder.config
-    models = (*config.learned(), *config.searched(), *config.calibrated())
-    if models or config.separated:
-        check_online_step(config, folder.split("test"))
-    works: dict[tuple[str, str], Callable[[Progress], dict[str, Any]]] = {
-        ("models", f"{model.name}/seed_{number}"): partial(_train_one, folder, model, number)
-        for model in models
-        for number in range(model.seeds)
-    }
-    works |= {
-        ("pretrained", model.name): partial(take_over, folder, model)
-        for model in config.pretrained()
-    }
-    works |= {
-        ("separated", f"{case.label}/seed_{case.number}"): partial(train_case, folder, case)
-        for case in cases(config)
-    }
-    adapted: dict[tuple[str, str], Callable[[Progress], dict[str, Any]]] = {
-        ("models", f"{model.name}/seed_{number}"): partial(_adapt_one, folder, model, number)
-        for model in config.adapted()
-        for number in range(model.base(config).seeds)
-    }
-    notes: dict[str, Any] = {}
-    for some in (works, adapted):
-        done = workers.do(list(some.values()), progress)
-        for (kind, name), seeds in zip(some, done, strict=True):
-            notes.setdefault(kind, {})[name] = seeds
-    return notes
-
-
-def _train_one(
-    folder: RunFolder, model: LearnedConfig, number: int, progress: Progress
-) -> dict[str, Any]:
-    config = folder.config
+    folder, config = context.folder, context.folder.config
 
     def fit(target: Path, seed: int, watch: Watch) -> LearnedClosure:
         coarse = build_coarse_systems(config, build_system(config))[0]
@@ -100,13 +56,12 @@ def _train_one(
         write_atomic(target / "card.md", model_card(folder, model, number))
         return result.closure
 
-    return train_once(folder, model.name, number, progress, fit)
+    return train_once(folder, model.name, number, context.progress, fit)
 
 
-def _adapt_one(
-    folder: RunFolder, model: AdaptedConfig, number: int, progress: Progress
-) -> dict[str, Any]:
+def adapt_one(context: Context, model: AdaptedConfig, number: int) -> dict[str, Any]:
     """Write a network of a learned model, changed as its config says."""
+    folder, progress = context.folder, context.progress
     config, base = folder.config, model.base(folder.config)
     coarse = build_coarse_systems(config, build_system(config))[0]
     online = build_online_system(config, coarse)
@@ -141,4 +96,4 @@ def _adapt_one(
         write_atomic(target / "card.md", model_card(folder, model, number))
         return closure
 
-    return train_once(folder, model.name, number, progress, fit)
+    return train_once(folder, model.name, number, context.progress, fit)

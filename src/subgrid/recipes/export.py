@@ -16,14 +16,14 @@ from subgrid.config import (
 from subgrid.deploy import EXPORTERS
 from subgrid.errors import ConfigError, RunFolderError, UnknownNameError
 from subgrid.evaluation import predictability_record, score_record
-from subgrid.experiment.card import model_card
-from subgrid.experiment.curves import best_record, learning_records
 from subgrid.experiment.environments import code_facts, participants
-from subgrid.experiment.evaluate import predictability_of, scores_of
 from subgrid.experiment.folder import RunFolder
-from subgrid.experiment.keys import STAGES
-from subgrid.experiment.results import load_results
+from subgrid.experiment.task import STAGES
 from subgrid.files import read_json
+from subgrid.recipes.card import model_card
+from subgrid.recipes.curves import best_record, learning_records
+from subgrid.recipes.evaluate import predictability_of, scores_of
+from subgrid.recipes.results import load_results
 from subgrid.registry import unknown_name_message
 
 
@@ -113,13 +113,13 @@ def _metadata(
         "config_hash": manifest["config_hash"],
         "model": model.name,
         "seed": number,
-        "training_seed": manifest["stages"]["train"]["models"][label]["seed"],
+        "training_seed": folder.stages()["train"]["models"][label]["seed"],
         "networks": list(base.networks),
         "arrangement": base.arrangement,
         **({} if base == model else {"made_of": base.name}),
         **({} if coupling is None else {"coupling": coupling}),
         "code": code_facts(participants(manifest, STAGES[:3])),
-        "data": manifest["stages"]["simulate"]["splits"]["train"]["content_hash"],
+        "data": folder.stages()["simulate"]["splits"]["train"]["content_hash"],
     }
 
 

@@ -11,8 +11,8 @@ from subgrid.errors import ConfigError, RunFolderError
 from subgrid.evaluation import markdown_files
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.lock import RunLock
-from subgrid.experiment.make_report import report_data
 from subgrid.provenance import file_hash, write_atomic
+from subgrid.recipes.make_report import report_data
 
 _RECORD = "markdown"  # in the manifest: path → hashes of what was written there, the last two
 

@@ -1,14 +1,13 @@
-"""The stage that tests every closure, offline and online: the one use of the test trajectories."""
+"""The scores of a run, from what its evaluation measured."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from subgrid.config import BASELINE, Candidate
+from subgrid.config import BASELINE
 from subgrid.evaluation import (
     Calibration,
     Comparison,
@@ -28,58 +27,30 @@ from subgrid.evaluation import (
     score_predictability,
     score_record,
 )
-from subgrid.experiment.candidates import (
-    candidates,
+from subgrid.experiment.folder import RunFolder
+from subgrid.experiment.task import Context
+from subgrid.provenance import write_atomic
+from subgrid.recipes.candidates import (
     multiscale_pairs,
     paired_models,
 )
-from subgrid.experiment.curves import remarks
-from subgrid.experiment.folder import RunFolder
-from subgrid.experiment.held_out import HeldOut
-from subgrid.experiment.progress import Progress
-from subgrid.experiment.results import (
+from subgrid.recipes.curves import remarks
+from subgrid.recipes.results import (
     CALIBRATION,
-    PARTIAL_FILES,
     Results,
     load_results,
     offline_path,
     online_path,
     read_dataset,
 )
-from subgrid.experiment.separated import evaluate_cases, separated_scores
-from subgrid.experiment.simulate import check_online_step
-from subgrid.experiment.workers import Workers
-from subgrid.ownership import is_leftover, remove_ours
-from subgrid.provenance import write_atomic
+from subgrid.recipes.separated import separated_scores
 
 
-def evaluate(folder: RunFolder, progress: Progress, workers: Workers) -> dict[str, Any]:
-    """Write evaluation/*.zarr and scores.json.
-
-    Each closure's offline scores and free runs are a store of their own; those already written are
-    kept, and free runs that were interrupted go on from their last segment. Raises ConfigError for
-    a time step above the limit, CorruptFileError for a store that was altered since it was written,
-    and whatever a closure raises.
-    """
-    test = HeldOut(folder, "test", folder.evaluation)
-    check_online_step(folder.config, folder.split("test"))
-    folder.evaluation.mkdir(exist_ok=True)
-    found = candidates(folder, test.system)
-    test.write_reference(progress)
-    _calibrate(folder, progress, workers)
-    searched = candidates(folder, test.system, folder.config.searched())
-    works: list[Any] = [partial(test.write_scores, candidate) for candidate in found]
-    works += [partial(test.write_online, candidate) for candidate in searched]
-    workers.do(works, progress)
-    test.write_costs([*found, *searched], progress)
-    evaluate_cases(folder, progress, workers)
+def write_scores(context: Context) -> None:
+    """Write scores.json: every number that follows from what was measured."""
+    folder = context.folder
     record = _record(folder, load_results(folder))
     write_atomic(folder.scores, json.dumps(record, indent=1) + "\n")
-    remove_ours(
-        folder.evaluation / "partial",
-        lambda name: PARTIAL_FILES.fullmatch(name) or is_leftover(name, lambda _: True),
-    )
-    return {}
 
 
 def _record(folder: RunFolder, results: Results) -> dict[str, Any]:
@@ -148,7 +119,6 @@ def predictability_of(
 
     `runs`: those of `results` that are to be scored, all of them unless given.
     """
-    HeldOut(folder, "test", folder.evaluation).check_starts(results.reference)
     return score_predictability(
         results.online if runs is None else runs,
         results.reference,
@@ -170,7 +140,6 @@ def calibration_found(folder: RunFolder) -> Calibration | None:
         return None
     place = folder.evaluation / CALIBRATION
     reference = read_dataset(place / "reference.zarr")
-    HeldOut(folder, "validation", place).check_starts(reference)
 
     def runs(labels: Sequence[str]) -> list[Any]:
         return [read_dataset(place / online_path(label)) for label in labels]
@@ -193,20 +162,6 @@ def calibration_found(folder: RunFolder) -> Calibration | None:
         online, remark = followed[variant.name], said.get(variant.name, "")
         levels.append(Level(model.name, group, noise, losses, online, remark))
     return Calibration(tuple(levels), followed[BASELINE])
-
-
-def _calibrate(folder: RunFolder, progress: Progress, workers: Workers) -> None:
-    """Write the scores of every level of noise on the validation trajectories."""
-    config = folder.config
-    if config.calibration is None:
-        return
-    validation = HeldOut(folder, "validation", folder.evaluation / CALIBRATION)
-    validation.write_reference(progress)
-    found = candidates(folder, validation.system, config.calibrated())
-    alone = Candidate(BASELINE, BASELINE, None, config.baseline)
-    works: list[Any] = [partial(validation.write_online, alone)]
-    works += [partial(validation.write_scores, candidate) for candidate in found]
-    workers.do(works, progress)
 
 
 def comparisons_of(

@@ -23,7 +23,6 @@ from subgrid.config import (
     build_target,
 )
 from subgrid.data import Following, Samples, Starts, choose_starts, statistics
-from subgrid.errors import RunFolderError
 from subgrid.evaluation import (
     START_FRAME,
     START_TRAJECTORY,
@@ -42,20 +41,18 @@ from subgrid.evaluation import (
 )
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import COMPILING, Progress
-from subgrid.experiment.results import (
-    is_written,
+from subgrid.provenance import write_atomic
+from subgrid.randomness import random_key
+from subgrid.recipes.results import (
+    cost_path,
     offline_path,
     online_path,
-    read_dataset,
+    partial_path,
     write_dataset,
-    write_text,
 )
-from subgrid.experiment.workers import make_room
-from subgrid.randomness import random_key
 from subgrid.systems import state_shapes
 from subgrid.training import channels
 
-_TIMED_TOGETHER = 8  # models that take turns, each beside the coarse model alone
 _BATCH = 32  # samples per call of a closure in the offline test
 
 
@@ -82,14 +79,7 @@ class HeldOut:
         )
 
     def write_reference(self, progress: Progress) -> None:
-        """Write the statistics of the truth over the steps of the free runs.
-
-        Raises RunFolderError if there are some of other states: free runs go on beside them.
-        """
-        path = self.place / "reference.zarr"
-        if is_written(path):
-            self.check_starts(read_dataset(path))
-            return
+        """Write the statistics of the truth over the steps of the free runs."""
         progress.note("evaluate: statistics of the truth")
         found = reference_statistics(
             self.system,
@@ -107,37 +97,10 @@ class HeldOut:
                 (START_FRAME, self.starts.frames, "frame"),
             )
         }
-        write_dataset(path, found.assign_coords(starts))
-
-    def check_starts(self, reference: Any) -> None:
-        """Raise RunFolderError unless statistics of the truth are of the states of this plan.
-
-        Earlier versions drew random states otherwise, and did not keep which.
-        """
-        kept = [
-            tuple(reference[name].values.tolist()) if name in reference.coords else None
-            for name in (START_TRAJECTORY, START_FRAME)
-        ]
-        unknown = kept == [None, None] and self._members_and_how[1] == "first"
-        if not unknown and kept != [self.starts.trajectories, self.starts.frames]:
-            raise RunFolderError(
-                f"{self.place / 'reference.zarr'} is of other initial states than this version of "
-                f"subgrid draws: evaluate again with `subgrid evaluate {self.folder.path} --force`"
-            )
-
-    def write_scores(self, candidate: Candidate, progress: Progress) -> None:
-        """Write all scores of a closure but its cost."""
-        if candidate.closure is not None:
-            self.write_offline(candidate, progress)
-        variants = self.config.evaluation.variants if self.split == "test" else ()
-        for variant in (None, *variants):
-            self.write_online(candidate, progress, variant)
+        write_dataset(self.place / "reference.zarr", found.assign_coords(starts))
 
     def write_offline(self, candidate: Candidate, progress: Progress) -> None:
         """Write the scores of a closure's output against the true forcing."""
-        path = self.place / offline_path(candidate.label)
-        if is_written(path):
-            return
         forcings = [f"{name}_forcing" for name in self.names]
         samples = Samples(self.store, self.size, (*self.names, *forcings), in_memory=False)
         chosen = samples.spread(self.config.evaluation.samples)
@@ -162,7 +125,7 @@ class HeldOut:
                 f"left out, the first in {self.split} trajectory {trajectory}, "
                 f"{date(time, unit.name)}"
             )
-        write_dataset(path, scores)
+        write_dataset(self.place / offline_path(candidate.label), scores)
         task.finish()
 
     def write_online(
@@ -170,15 +133,12 @@ class HeldOut:
     ) -> None:
         """Write the statistics of a closure's free runs from the held-out states."""
         place = online_path(candidate.label, variant and variant.name)
-        path = self.place / place
-        if is_written(path):
-            return
         label = candidate.label if variant is None else f"{candidate.label}, {variant.name}"
         setup = self._setup(candidate, variant)
         task = progress.task(f"online {label}", setup.plan.steps, first=COMPILING)
-        kept = self.place.relative_to(self.folder.evaluation)
         follows = self.system.follows_truth
-        partial = place.removeprefix("online/").removesuffix(".zarr") + ".safetensors"
+        evaluation = self.folder.evaluation
+        kept = partial_path(place, self.place.relative_to(evaluation).as_posix())
         runs = free_runs(
             setup.model,
             setup.states,
@@ -187,10 +147,10 @@ class HeldOut:
             truth=self._following(self.names) if follows else None,
             key=random_key(self.config.seed),
             start=self._following(self.names).times,
-            file=self.folder.evaluation / "partial" / kept / partial,
+            file=evaluation / f"{kept}.safetensors",
             progress=lambda done, total: task.update(done),
         )
-        write_dataset(path, runs)
+        write_dataset(self.place / place, runs)
         task.finish()
         if died := blow_ups([runs]):
             progress.note(
@@ -198,31 +158,23 @@ class HeldOut:
                 f"first {first_date(died)}"
             )
 
-    def write_costs(self, found: list[Candidate], progress: Progress) -> None:
-        """Write the time per step of each model; kept, since it is never the same twice."""
-        path = self.folder.evaluation / "costs.json"
-        if is_written(path):
-            return
-        first = {c.model: c for c in reversed(found)}  # one network stands for all of its size
-        setups = {name: self._setup(candidate) for name, candidate in first.items()}
-        costs: dict[str, StepCost] = {}
-        others = [name for name in setups if name != BASELINE]
-        task = progress.task("time per step", len(setups), "models", COMPILING)
-        for begin in range(0, max(len(others), 1), _TIMED_TOGETHER):
-            group = [BASELINE, *others[begin : begin + _TIMED_TOGETHER]]
-            timed = step_cost(
-                {name: setups[name].model for name in group},
-                {name: jax.tree.map(lambda a: a[0], setups[name].states) for name in group},
-                baseline=BASELINE,
-            )
-            costs = timed | costs  # of the coarse model alone the first
-            task.update(len(costs))
-            make_room()
-        task.finish()
-        for name, setup in setups.items():  # per step of the coarse model
-            substeps = setup.plan.steps // self.plan.steps
-            costs[name] = StepCost(*(substeps * value for value in costs[name]))
-        write_text(path, json.dumps({name: cost._asdict() for name, cost in costs.items()}))
+    def write_cost(self, candidate: Candidate, progress: Progress) -> None:
+        """Write the time per step of a model, which is never the same twice.
+
+        It takes turns with the coarse model alone, so that both have the same load.
+        """
+        alone = self.config.baseline.candidate(self.config, self.system, self.folder, 0)
+        both = {one.model: self._setup(one) for one in (alone, candidate)}
+        work = progress.task(f"time per step {candidate.model}", 1, "models", COMPILING)
+        timed = step_cost(
+            {name: setup.model for name, setup in both.items()},
+            {name: jax.tree.map(lambda a: a[0], setup.states) for name, setup in both.items()},
+            baseline=BASELINE,
+        )
+        substeps = both[candidate.model].plan.steps // self.plan.steps  # in one of the coarse model
+        cost = StepCost(*(substeps * value for value in timed[candidate.model]))
+        write_atomic(self.place / cost_path(candidate.model), json.dumps(cost._asdict()))
+        work.finish()
 
     def _setup(self, candidate: Candidate, variant: VariantConfig | None = None) -> "_Setup":
         """Return what is stepped for a candidate, from where, how long, and how it is observed."""

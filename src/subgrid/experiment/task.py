@@ -1,0 +1,106 @@
+"""Tasks: the resumable units of an experiment, and the keys that say which must run again."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from subgrid.errors import ConfigError
+from subgrid.experiment.progress import Progress
+from subgrid.provenance import config_hash
+
+if TYPE_CHECKING:
+    from subgrid.experiment.folder import RunFolder
+
+STAGES = ("simulate", "train", "evaluate", "report")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a task works with: the run folder, the progress display, and a `map` over workers."""
+
+    folder: "RunFolder"
+    progress: Progress = field(default_factory=Progress)
+    map: Callable[..., Any] = map
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Task:
+    """One unit of work, done once for each key.
+
+    `name`: its own in the run, as a rule where its output lies ("models/cascade/seed_0").
+    `stage`: one of STAGES, the command that runs it. `settings`: plain data, all that its output
+    depends on besides its inputs. `inputs`: tasks whose output it reads. `after`: tasks that must
+    be done before it but do not change its output, such as a check. `run`: does the work and
+    returns notes for the manifest; a function that can be pickled, which goes on where a killed
+    process stopped. `outputs`: its files and folders, by default the one called like the task.
+    `files`, `passing`: patterns of the files there that are results, and of those that are of no
+    use once it is done; any other file is the user's. `recorded`: hashes of results from when each
+    was written. `lasting`: whether unfinished output is worth keeping when the config changes.
+    `where`: "worker" for any process; "here" for this one, which may give parts of the work to the
+    workers by `Context.map`; "alone" while nothing else runs, as time is measured.
+    """
+
+    name: str
+    stage: str
+    settings: Mapping[str, Any]
+    run: Callable[[Context], Mapping[str, Any] | None]
+    inputs: tuple["Task", ...] = ()
+    after: tuple["Task", ...] = ()
+    outputs: tuple[str, ...] | None = None
+    files: str = r".+"
+    passing: str = r"(?!)"
+    recorded: Callable[[Path], Mapping[Path, str]] | None = None
+    lasting: Callable[[Path], bool] | None = None
+    where: Literal["worker", "here", "alone"] = "worker"
+
+    @cached_property
+    def key(self) -> str:
+        """The hash of the settings and of the inputs' keys."""
+        inputs = {task.name: task.key for task in self.inputs}
+        return config_hash({"settings": self.settings, "inputs": inputs})
+
+    @property
+    def needs(self) -> tuple["Task", ...]:
+        """The tasks that must be done before this one."""
+        return (*self.inputs, *self.after)
+
+    def places(self, folder: Path) -> list[Path]:
+        """Return its files and folders in a run folder."""
+        names = (self.name,) if self.outputs is None else self.outputs
+        return [folder / name for name in names]
+
+
+Graph = Mapping[str, Task]
+
+
+def graph(tasks: Iterable[Task]) -> Graph:
+    """Return tasks by name; raises ConfigError unless each comes once and after what it needs."""
+    found: dict[str, Task] = {}
+    for task in tasks:
+        if task.name in found:
+            raise ConfigError(
+                f"the recipe makes two tasks called {task.name!r}; each needs its own name"
+            )
+        if task.stage not in STAGES:
+            raise ConfigError(
+                f"task {task.name!r}: stage {task.stage!r} is none of {', '.join(STAGES)}"
+            )
+        for needed in task.needs:
+            if found.get(needed.name) is not needed:
+                raise ConfigError(
+                    f"task {task.name!r} needs {needed.name!r}, which is not among the tasks "
+                    "before it: return it from the recipe's `tasks`, before those that need it"
+                )
+        found[task.name] = task
+    return found
+
+
+def downstream(tasks: Graph, names: Iterable[str]) -> set[str]:
+    """Return these tasks and all whose output depends on theirs."""
+    found = set(names)
+    for task in tasks.values():  # in an order in which inputs come first
+        if any(each.name in found for each in task.inputs):
+            found.add(task.name)
+    return found

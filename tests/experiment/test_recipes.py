@@ -1,0 +1,92 @@
+"""A recipe of a user's own: its tasks run, on any workers, without a file of ours changed."""
+
+import json
+import sys
+
+import pytest
+from experiment_runs import SMALLEST, Notes, finish, start
+
+from subgrid.config import load_config
+from subgrid.errors import ConfigError, UntrustedCodeError
+from subgrid.experiment import RunFolder, run_experiment
+
+RECIPE = '''
+"""Counts the cells of the truth, and then doubles them."""
+
+from subgrid.experiment import AbstractRecipe, Task
+
+
+def count(context):
+    config = context.folder.config
+    (context.folder.path / "cells.txt").write_text(str(config.truth.nx**2))
+    context.progress.note("counted")
+
+
+def double(context):
+    cells = int((context.folder.path / "cells.txt").read_text())
+    (context.folder.path / "scores.json").write_text(str(2 * cells))
+    return {"cells": 2 * cells}
+
+
+class Recipe(AbstractRecipe):
+    """Counts cells."""
+
+    def tasks(self, config):
+        nx = {"nx": config.truth.nx}
+        first = Task(name="cells.txt", stage="simulate", settings=nx, run=count)
+        yield first
+        yield Task(name="scores.json", stage="evaluate", settings={}, run=double, inputs=(first,))
+'''
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A config that names a recipe in the current folder."""
+    (tmp_path / "own_recipe.py").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    yield load_config(SMALLEST, overrides=["recipe=own_recipe:Recipe"])
+    sys.modules.pop("own_recipe", None)
+
+
+def test_its_tasks_run_once_and_again_where_a_setting_changes(own, tmp_path):
+    notes = Notes()
+    folder = run_experiment(own, tmp_path / "run", progress=notes)
+    assert folder.scores.read_text() == "512"
+    assert "counted" in notes.lines
+    assert folder.stages()["evaluate"]["cells"] == 512
+    assert list(json.loads((folder.path / "manifest.json").read_text())["tasks"]) == [
+        "cells.txt",
+        "scores.json",
+    ]
+    notes = Notes()
+    run_experiment(own, tmp_path / "run", progress=notes)
+    assert "simulate: done already" in notes.lines
+    assert "counted" not in notes.lines
+
+
+def test_it_is_a_stranger_in_a_folder_of_another(own, tmp_path):
+    folder = run_experiment(own, tmp_path / "run")
+    with pytest.raises(UntrustedCodeError, match="recipe = 'own_recipe:Recipe'"):
+        RunFolder.open(folder.path)
+    assert RunFolder.open(folder.path, trust=True).is_done("evaluate")
+
+
+@pytest.mark.slow
+def test_worker_processes_know_it(own, tmp_path):
+    arguments = ("run", SMALLEST, "--set", "recipe=own_recipe:Recipe", "--workers", "2")
+    code, output = finish(start(*arguments, "--out", "run", cwd=tmp_path))
+    assert code == 0, output
+    assert (tmp_path / "run/scores.json").read_text() == "512"
+
+
+def test_a_recipe_that_does_not_exist_is_an_error_that_lists_the_known(tmp_path):
+    for name, message in (
+        ("closur", "recipe: unknown recipe 'closur'. Did you mean 'closure'. Known: closure"),
+        ("nowhere:Recipe", "recipe: cannot import recipe 'nowhere:Recipe'"),
+    ):
+        message = message.replace("'closure'. Known", "'closure'? Known")
+        with pytest.raises(ConfigError) as caught:
+            run_experiment(load_config(SMALLEST, overrides=[f"recipe={name}"]), tmp_path / "run")
+        assert message in str(caught.value)
+    assert not (tmp_path / "run").exists()
