@@ -89,6 +89,20 @@ def test_noise_is_fitted_and_drawn_with_its_persistence_and_spread():
     assert lagged == pytest.approx(float(closure.persistence[0]), abs=0.02)
 
 
+def test_a_trajectory_without_values_is_left_out():
+    random = np.random.default_rng(2)
+    values = random.normal(size=(2, 50, 8))
+    targets = 1.0 - values + 0.1 * random.normal(size=values.shape)
+    whole = [_frames(v, t) for v, t in zip(values, targets, strict=True)]
+    failed = xr.concat([*whole, whole[0] * np.nan], "trajectory")
+    for fit in (LocalPolynomial.fit, AutoregressivePolynomial.fit):
+        found, wanted = (
+            fit(_system(), data, degree=1, dt=0.05)
+            for data in (failed, failed.isel(trajectory=slice(2)))
+        )
+        assert jax.tree.all(jax.tree.map(jnp.array_equal, found, wanted))
+
+
 def test_a_run_with_noise_depends_on_its_key_alone():
     system = _system()
     closure = AutoregressivePolynomial(system, [0.0, -0.8], 0.9, 1.5)

@@ -55,7 +55,8 @@ class LocalPolynomial(AbstractClosure):
         """Return the polynomial with the least squared error on data.
 
         `data`: for each variable of `system`, `x` say, its values and the targets `x_forcing`, of
-        any dims. `dt` changes nothing here. Raises ConfigError for a negative degree.
+        any dims; what is not finite is left out. `dt` changes nothing here. Raises ConfigError for
+        a negative degree.
         """
         degree = whole_number("degree", degree, least=0)
         rows = []
@@ -64,8 +65,9 @@ class LocalPolynomial(AbstractClosure):
                 np.asarray(data[name].values, np.float64).ravel()
                 for name in (variable.name, f"{variable.name}_forcing")
             )
+            known = np.isfinite(values) & np.isfinite(targets)
             # fit in values scaled to ±1, where powers are well conditioned, then expand
-            scaled = np.polynomial.Polynomial.fit(values, targets, degree)
+            scaled = np.polynomial.Polynomial.fit(values[known], targets[known], degree)
             coefficients = scaled.convert().coef
             rows.append(np.pad(coefficients, (0, degree + 1 - len(coefficients))))
         return cls(system, np.stack(rows))

@@ -32,6 +32,8 @@ class AutoregressivePolynomial(AbstractClosure):
     persistence outside 0 to 1 and for a run without a random key.
     """
 
+    citations = ("wilks2005",)
+
     polynomial: LocalPolynomial
     persistence: Float[Array, " variable"]
     spread: Float[Array, " variable"]
@@ -70,9 +72,9 @@ class AutoregressivePolynomial(AbstractClosure):
             values = data[variable.name].transpose("time", ...).astype("float64")
             wanted = data[f"{variable.name}_forcing"].transpose("time", ...).astype("float64")
             left = wanted.values - np.polyval(np.asarray(row, np.float64)[::-1], values.values)
-            lagged = np.mean(left[1:] * left[:-1]) / np.mean(left**2)
+            lagged = np.nanmean(left[1:] * left[:-1]) / np.nanmean(left**2)
             persistence.append(max(lagged, 0.0) ** (dt / between))
-            spread.append(np.std(left))
+            spread.append(np.nanstd(left))
         return cls(system, polynomial.coefficients, persistence, spread)
 
     @property
