@@ -177,3 +177,11 @@ def test_both_formulations_of_kolmogorov_flow_agree_as_resolution_grows():
     # first order in time and at extrema, second elsewhere
     orders = np.log2(np.array(errors[:-1]) / np.array(errors[1:]))
     assert np.all(orders > 0.9), (errors, orders)
+
+
+def test_the_published_size_can_be_watched():
+    """2048² cells: the square of their number is beyond 32 bits."""
+    system = BarotropicVorticity(2048, configuration="graham2013")
+    like = jax.eval_shape(lambda key: system.initial_state(key=key), jax.random.key(0))
+    evolved = jax.eval_shape(system.to_evolved, like)
+    assert jax.eval_shape(system.is_healthy, evolved).shape == ()

@@ -227,7 +227,7 @@ class BarotropicVorticity(AbstractSystem):
         """Return whether the root-mean-square vorticity is finite and within its bound."""
         hat = evolved.vorticity
         # Parseval on the half plane counts inner columns once: within a factor of 2, enough here
-        power = jnp.sum(hat.real**2 + hat.imag**2) / self.grid.size**2
+        power = jnp.sum(hat.real**2 + hat.imag**2) / float(self.grid.size) ** 2
         return jnp.isfinite(power) & (power <= self.vorticity_bound**2)
 
     def velocity(self, state: BarotropicState) -> tuple[Float[Array, "y x"], Float[Array, "y x"]]:
