@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from subgrid import nn
-from subgrid.closures import Inputs, LearnedClosure
+from subgrid.closures import Features, LearnedClosure, Output, ZeroMean
 from subgrid.systems import TwoLayerQG
 
 DT = 3600.0
@@ -38,7 +38,7 @@ def closure_of(system: TwoLayerQG, name: str, inputs: tuple[str, ...], kind: typ
     scale = jnp.asarray([SCALES[part] for part in inputs], jnp.float32).ravel()
     output = nn.Scaler(jnp.zeros(2, jnp.float32), jnp.asarray(FORCING_SCALE, jnp.float32))
     seen = nn.Scaler(jnp.zeros_like(scale), scale)
-    return kind(network, seen, output, zero_mean=True, inputs=Inputs(system, inputs))
+    return kind(Features(inputs, seen), network, Output(output, [ZeroMean()]), system)
 
 
 def main() -> None:

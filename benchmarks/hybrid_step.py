@@ -24,7 +24,7 @@ from pyqg_jax import parameterizations, qg_model, steppers  # noqa: E402
 from pyqg_jax.state import Precision  # noqa: E402
 
 from subgrid import nn  # noqa: E402
-from subgrid.closures import LearnedClosure  # noqa: E402
+from subgrid.closures import Features, LearnedClosure, Output  # noqa: E402
 from subgrid.systems import TwoLayerQG  # noqa: E402
 
 DT = 3600.0
@@ -53,11 +53,11 @@ def ours(network, nx: int, steps: int, q):
     """Return the forward and the gradient program of subgrid, both functions of the network."""
     system = TwoLayerQG(nx, dtype=jnp.float32)
     zeros = jnp.zeros(2, jnp.float32)
-    input_scaler = nn.Scaler(zeros, jnp.asarray(PV_SCALE))
-    output_scaler = nn.Scaler(zeros, jnp.asarray(FORCING_SCALE))
+    features = Features(scaler=nn.Scaler(zeros, jnp.asarray(PV_SCALE)))
+    output = Output(nn.Scaler(zeros, jnp.asarray(FORCING_SCALE)))
 
     def run(network):
-        model = system.model(DT, closure=LearnedClosure(network, input_scaler, output_scaler))
+        model = system.model(DT, closure=LearnedClosure(features, network, output))
         start = model.init(system.State(q))
         last, loss = trajectory(
             model.step, lambda carry: mean_square(model.state(carry).q), start, steps

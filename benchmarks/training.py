@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from truth_settings import truth_settings
 
 from subgrid import nn
+from subgrid.closures import Features, LearnedClosure, Output
 from subgrid.data import Samples, generate
 from subgrid.training import OPTIMISERS, SCHEDULES, Plan, train_offline
 
@@ -58,7 +59,8 @@ def trained(network, samples, validation, updates: int, chunk: int):
         chunk=chunk,
     )
     with tempfile.TemporaryDirectory() as folder:
-        return train_offline(network, samples, validation, plan, folder=folder, seed=0).fits[0]
+        closure = LearnedClosure(Features(), network, Output())
+        return train_offline(closure, samples, validation, plan, folder=folder, seed=0).fits[0]
 
 
 def main() -> None:

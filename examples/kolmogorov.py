@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from subgrid import nn
-from subgrid.closures import StaggeredLeith, StaggeredSmagorinsky
+from subgrid.closures import Features, LearnedClosure, Output, StaggeredLeith, StaggeredSmagorinsky
 from subgrid.coarsening import StaggeredMean, StepDefect
 from subgrid.data import Samples, Split, generate_all
 from subgrid.stepping import AddAfter, AddWithin, ProjectAfter, SplitModel, rollout
@@ -76,7 +76,8 @@ def train(options: argparse.Namespace, train: Samples, validation: Samples, nois
         noise=Noise(noise, clean_fraction=0.25),
     )
     folder = options.folder / f"network-noise-{noise:g}"
-    result = train_offline(network, train, validation, plan, folder=folder, seed=0)
+    untrained = LearnedClosure(Features(), network, Output())
+    result = train_offline(untrained, train, validation, plan, folder=folder, seed=0)
     return result.closure
 
 

@@ -10,7 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from subgrid.closures import CLOSURES, LearnedClosure, channels_to_state, state_to_channels
+from subgrid.closures import (
+    CLOSURES,
+    Features,
+    LearnedClosure,
+    Output,
+    channels_to_state,
+    state_to_channels,
+)
 from subgrid.coarsening import (
     Operator1,
     Operator3,
@@ -148,7 +155,7 @@ FACES = StaggeredMean(*(s.grid for s in FLOW_PAIR))
 
 def learned(channels: int) -> LearnedClosure:
     scaler = Scaler.identity(channels)
-    return LearnedClosure(lambda x: x, scaler, scaler)
+    return LearnedClosure(Features(scaler=scaler), lambda x: x, Output(scaler))
 
 
 CALLS = {

@@ -9,8 +9,19 @@ import numpy as np
 import pytest
 
 from subgrid import nn
-from subgrid.closures import LearnedClosure, check_closure, load_closure, save_closure
-from subgrid.errors import ShapeError
+from subgrid.closures import (
+    DivergenceFree,
+    Features,
+    FluxForm,
+    LearnedClosure,
+    Output,
+    ScaleCut,
+    ZeroMean,
+    check_closure,
+    load_closure,
+    save_closure,
+)
+from subgrid.errors import ConfigError, ShapeError
 from subgrid.grids import PeriodicGrid, downscale
 from subgrid.stepping import rollout
 from subgrid.systems import KolmogorovFlow, TwoLayerQG
@@ -29,23 +40,22 @@ class Fixed(eqx.Module):
         return self.output
 
 
-def learned(out_channels=1, network=None, scale=0.3, **options):
+def learned(out_channels=1, network=None, scale=0.3, grid=SYSTEM.grid, further=()):
     if network is None:
         network = nn.build(
             "psm4", in_channels=2, out_channels=out_channels, key=jax.random.key(0), width=0.125
         )
-    inputs = nn.Scaler([0.1, 0.0], [2.0, 2.5])
+    features = Features(scaler=nn.Scaler([0.1, 0.0], [2.0, 2.5]))
     outputs = nn.Scaler(0.2 * np.ones(out_channels), scale * np.ones(out_channels))
-    if out_channels == 1:
-        options = {"divergence_free": True, "grid": SYSTEM.grid, **options}
-    return LearnedClosure(network, inputs, outputs, **options)
+    constraints = [DivergenceFree(grid), *further] if out_channels == 1 else further
+    return LearnedClosure(features, network, Output(outputs, constraints))
 
 
-@pytest.mark.parametrize("options", [{}, {"target_cut": 0.6}, {"zero_mean": True}])
-def test_divergence_and_mean_are_zero(options):
+@pytest.mark.parametrize("further", [(), (ScaleCut(0.6),), (ZeroMean(),)])
+def test_divergence_and_mean_are_zero(further):
     free, plain = (
         jnp.stack(jax.tree.leaves(increment_of(closure, STATE)))
-        for closure in (learned(**options), learned(2))
+        for closure in (learned(further=further), learned(2))
     )
     for increment in (free, plain):
         size = float(jnp.abs(increment).max())
@@ -79,12 +89,13 @@ def test_on_a_coarser_grid_it_is_what_is_left_of_the_fine_increment():
     psi = jnp.asarray(np.random.default_rng(0).normal(size=(1, *SYSTEM.grid.shape)), jnp.float32)
     coarse = PeriodicGrid(8, 8, SYSTEM.grid.length_x)
     closure = learned()
-    fine = closure.increment_of(psi, SYSTEM.grid)
-    found = closure.increment_of(downscale(psi, 8, 8), coarse)
+    fields = jnp.zeros((2, *SYSTEM.grid.shape))
+    fine = closure.output(psi, fields)
+    found = closure.output(downscale(psi, 8, 8), fields)
     assert found.shape == (2, 8, 8)
     np.testing.assert_allclose(found, downscale(fine, 8, 8), rtol=0, atol=1e-5)
     # differences on the coarse grid would not
-    other = learned(grid=coarse).increment_of(downscale(psi, 8, 8), coarse)
+    other = learned(grid=coarse).output(downscale(psi, 8, 8), jnp.zeros((2, 8, 8)))
     assert float(jnp.abs(other - found).max()) > 0.1 * float(jnp.abs(found).max())
 
 
@@ -107,7 +118,7 @@ def test_it_comes_back_from_a_folder(tmp_path):
     closure = learned()
     save_closure(closure, tmp_path)
     again = load_closure(tmp_path)
-    assert again.divergence_free
+    assert again.output.constraints == (DivergenceFree(SYSTEM.grid),)
     assert jax.tree.structure(again) == jax.tree.structure(closure)
     for ours, theirs in zip(
         *(jax.tree.leaves(increment_of(c, STATE)) for c in (again, closure)), strict=True
@@ -115,17 +126,13 @@ def test_it_comes_back_from_a_folder(tmp_path):
         np.testing.assert_array_equal(ours, theirs, strict=True)
 
 
-def test_files_of_closures_without_it_are_as_they_were_before_it(tmp_path):
-    closure = learned(2)
-    save_closure(closure, tmp_path)
+def test_its_file_says_what_it_is_made_of(tmp_path):
+    save_closure(learned(further=[ScaleCut(0.5)]), tmp_path)
     fields = json.loads((tmp_path / "model.json").read_text())["structure"]["fields"]
-    assert set(fields) == {
-        *("network", "input_scaler", "output_scaler", "zero_mean", "flux_form", "grid"),
-        *("inputs", "target_cut"),
-    }
-    again = load_closure(tmp_path)
-    assert (again.divergence_free, again.energy_limit) == (False, None)
-    assert jax.tree.structure(again) == jax.tree.structure(closure)
+    assert set(fields) == {"features", "network", "output", "system"}
+    first, second = fields["output"]["fields"]["constraints"]
+    assert first["class"] == "subgrid.closures:DivergenceFree"
+    assert second == {"class": "subgrid.closures:ScaleCut", "fields": {"share": 0.5}}
 
 
 def test_gradients_reach_every_weight():
@@ -141,19 +148,19 @@ def test_gradients_reach_every_weight():
 
 
 def test_wrong_use_is_named():
-    with pytest.raises(ValueError, match="divergence_free needs `grid`"):
-        learned(grid=None)
-    with pytest.raises(ValueError, match=r"flux_form and divergence_free .* choose one"):
-        learned(flux_form=True)
-    with pytest.raises(ShapeError, match=r"must map \(2, 16, 16\) to \(1, 16, 16\) \(a streamf"):
+    with pytest.raises(ConfigError, match=r"two velocities .*QG has the variables \['q'\]"):
+        DivergenceFree.for_system(TwoLayerQG(16))
+    with pytest.raises(ValueError, match=r"DivergenceFree and FluxForm are two readings.*choose"):
+        learned(further=[FluxForm(SYSTEM.grid)])
+    with pytest.raises(ValueError, match="DivergenceFree reads the network's output: put it first"):
+        Output(None, [ZeroMean(), DivergenceFree(SYSTEM.grid)])
+    with pytest.raises(ShapeError, match=r"must map \(2, 16, 16\) to \(1, 16, 16\) \(of which D"):
         learned(network=Fixed(jnp.zeros((2, 16, 16))))(STATE)
     with pytest.raises(ShapeError, match=r"on \(16, 16\).*divergence-free closure.*\(8, 8\)"):
         learned(grid=PeriodicGrid(8))(STATE)
     three = {"a": jnp.zeros((3, 16, 16))}
-    scalers = nn.Scaler.identity(3), nn.Scaler.identity(1)
-    closure = LearnedClosure(
-        Fixed(jnp.zeros((1, 16, 16))), *scalers, divergence_free=True, grid=SYSTEM.grid
-    )
+    output = Output(nn.Scaler.identity(1), [DivergenceFree(SYSTEM.grid)])
+    closure = LearnedClosure(Features(), Fixed(jnp.zeros((1, 16, 16))), output)
     with pytest.raises(ShapeError, match=r"two channels, the velocities u and v, .* has 3"):
         closure(three)
     layers = TwoLayerQG(16, 12)

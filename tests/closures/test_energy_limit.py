@@ -8,14 +8,20 @@ import pytest
 
 from subgrid import nn
 from subgrid.closures import (
+    DivergenceFree,
+    EnergyLimit,
+    Features,
     LearnedClosure,
+    Output,
+    ScaleCut,
     Smagorinsky,
+    ZeroMean,
     check_closure,
     load_closure,
     save_closure,
     with_energy_limit,
 )
-from subgrid.errors import ShapeError
+from subgrid.errors import ConfigError, ShapeError
 from subgrid.stepping import rollout
 from subgrid.systems import KolmogorovFlow, KolmogorovState, TwoLayerQG
 
@@ -33,9 +39,13 @@ class Along(eqx.Module):
         return self.factor * (seen + 0.5 * jnp.roll(seen[::-1], 1, -1))
 
 
-def closure_of(factor=0.5, **options):
-    unscaled = nn.Scaler.identity(2)
-    return LearnedClosure(Along(factor), unscaled, unscaled, **options)
+def closure_of(factor=0.5, constraints=(), scaler=None):
+    return LearnedClosure(Features(), Along(factor), Output(scaler, constraints))
+
+
+def limit_of(closure):
+    (limit,) = [c for c in closure.output.constraints if isinstance(c, EnergyLimit)]
+    return limit.limit
 
 
 def power(state, increment):
@@ -83,9 +93,7 @@ def test_below_the_limit_no_bit_changes(run):
 
 def test_nothing_happens_at_rest_and_the_gradient_is_finite_there():
     rest = jax.tree.map(jnp.zeros_like, STATE)
-    closure = LearnedClosure(
-        Along(1.0), nn.Scaler.identity(2), nn.Scaler([1.0, -2.0], [1.0, 1.0]), energy_limit=0.0
-    )
+    closure = closure_of(1.0, [EnergyLimit(0.0)], nn.Scaler([1.0, -2.0], [1.0, 1.0]))
     held = increment_of(closure, rest)
     np.testing.assert_array_equal(held.u, 1.0)
     np.testing.assert_array_equal(held.v, -2.0)
@@ -115,37 +123,35 @@ def test_it_acts_in_runs_and_on_members():
 
 def test_it_comes_back_from_a_folder(tmp_path):
     network = nn.build("psm4", in_channels=2, out_channels=1, key=jax.random.key(0), width=0.125)
-    free = LearnedClosure(
-        network,
-        nn.Scaler.identity(2),
-        nn.Scaler([0.0], [10.0]),
-        grid=SYSTEM.grid,
-        divergence_free=True,
-    )
+    output = Output(nn.Scaler([0.0], [10.0]), [DivergenceFree(SYSTEM.grid)])
+    free = LearnedClosure(Features(), network, output)
     increment = increment_of(free, STATE)
     size = np.sqrt(power(increment, increment) * power(STATE, STATE))
     limit = float(power(STATE, increment) - 0.01 * size)
     save_closure(with_energy_limit(free, limit), tmp_path)
     again = load_closure(tmp_path)
-    assert again.energy_limit == limit
+    assert limit_of(again) == limit
     held = increment_of(again, STATE)
     np.testing.assert_allclose(power(STATE, held), limit, rtol=0, atol=1e-6 * size)  # float32 sums
     assert same_bits(increment_of(with_energy_limit(again, None), STATE), increment)
 
 
 def test_with_and_without_it_the_rest_is_the_same():
-    closure = closure_of(zero_mean=True, target_cut=0.7)
-    limited = with_energy_limit(closure, 2.0)
-    assert (limited.energy_limit, limited.zero_mean, limited.target_cut) == (2.0, True, 0.7)
+    kept = ZeroMean(), ScaleCut(0.7)
+    closure = closure_of(constraints=kept)
+    limited = with_energy_limit(with_energy_limit(closure, 1.0), 2.0)
+    assert limited.output.constraints == (*kept, EnergyLimit(2.0))
     assert limited.network is closure.network
     assert with_energy_limit(limited, None) == closure
-    assert closure.energy_limit is None
 
 
 def test_it_is_for_velocities_alone():
     layers = TwoLayerQG(16, 12)
-    closure = closure_of(energy_limit=1.0)
-    with pytest.raises(ShapeError, match=r"u\[y, x\] and v\[y, x\] alone, got a .*'q': \(2, 12"):
+    closure = closure_of(constraints=[EnergyLimit(1.0)])
+    with pytest.raises(ConfigError, match=r"TwoLayerQG has none among \['q'\]"):
+        EnergyLimit.for_system(layers)
+    assert EnergyLimit.for_system(SYSTEM, limit=1.0) == EnergyLimit(1.0)
+    with pytest.raises(ShapeError, match=r"velocities \['u', 'v'\], .*each, got .*'q': \(2, 12"):
         check_closure(closure, layers)
     with pytest.raises(ShapeError, match=r"'u': \(2, 4, 4\)"):
         closure({"u": jnp.zeros((2, 4, 4)), "v": jnp.zeros((2, 4, 4))})
@@ -157,9 +163,21 @@ def test_it_is_for_velocities_alone():
     assert type(closure(STATE)[0]) is KolmogorovState
 
 
+def test_other_variables_of_a_state_are_left_alone():
+    limit = EnergyLimit(0.5 * POWER)
+    state = {"depth": 3 * STATE.u, "u": STATE.u, "v": STATE.v}
+    increment = {"depth": 2 * FREE.v, "u": FREE.u, "v": FREE.v}
+    held = limit.in_run(increment, state)
+    np.testing.assert_array_equal(held["depth"], increment["depth"])
+    wanted = limit.in_run(FREE, STATE)
+    assert same_bits((held["u"], held["v"]), (wanted.u, wanted.v))
+
+
 def test_wrong_limits_are_named():
     for limit in (float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="energy_limit must be a finite number"):
-            closure_of(energy_limit=limit)
+        with pytest.raises(ValueError, match="energy limit must be a finite number"):
+            EnergyLimit(limit)
+    with pytest.raises(ConfigError, match="has no number yet"):
+        closure_of(constraints=[EnergyLimit()])(STATE)
     with pytest.raises(TypeError, match=r"only a LearnedClosure .* got a Smagorinsky"):
         with_energy_limit(Smagorinsky(TwoLayerQG(16)), 1.0)

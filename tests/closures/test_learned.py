@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from subgrid import nn
 from subgrid.closures import (
+    Features,
+    FluxForm,
     LearnedClosure,
+    Output,
+    ScaleCut,
+    ZeroMean,
     channels_to_state,
     check_closure,
     state_to_channels,
@@ -36,14 +41,18 @@ def scaler(mean, scale) -> nn.Scaler:
     return nn.Scaler(jnp.asarray(mean, jnp.float32), jnp.asarray(scale, jnp.float32))
 
 
-def learned(out_channels: int = 2, output_scale=FORCING_SCALE, **options) -> LearnedClosure:
+def learned(out_channels: int = 2, output_scale=FORCING_SCALE, constraints=()) -> LearnedClosure:
     network = nn.build(
         "psm4", in_channels=2, out_channels=out_channels, key=jax.random.key(0), width=0.125
     )
     mean = 0.1 * np.asarray(output_scale)
-    return LearnedClosure(
-        network, scaler([5e-7, 0.0], PV_SCALE), scaler(mean, output_scale), **options
-    )
+    features = Features(scaler=scaler([5e-7, 0.0], PV_SCALE))
+    return LearnedClosure(features, network, Output(scaler(mean, output_scale), constraints))
+
+
+def unscaled(network, constraints=(), features: int = 2, outputs: int = 2) -> LearnedClosure:
+    seen, said = nn.Scaler.identity(features), nn.Scaler.identity(outputs)
+    return LearnedClosure(Features(scaler=seen), network, Output(said, constraints))
 
 
 def state(system: TwoLayerQG, seed: int = 1):
@@ -92,14 +101,16 @@ def test_convolutions_are_shift_equivariant(seed, rows, columns):
     )
 
 
-@pytest.mark.parametrize("options", [{"zero_mean": True}, {"flux_form": True}])
-def test_mean_is_conserved(system, options):
+@pytest.mark.parametrize("kind", [ZeroMean, FluxForm])
+def test_mean_is_conserved(system, kind):
     plain = increment_of(learned(), state(system)).q
-    if "flux_form" in options:
+    constraints = [kind.for_system(system)]
+    if kind is FluxForm:
         fluxes = np.tile(FORCING_SCALE * 1e5, 2)  # m/s²: forcing times a length
-        closure = learned(4, fluxes, grid=system.grid, **options)
+        closure = learned(4, fluxes, constraints)
     else:
-        closure = learned(**options)
+        closure = learned(constraints=constraints)
+    assert closure.claims == ("conserves mean",)
     q = increment_of(closure, state(system)).q
     assert np.all(np.abs(q).max(axis=(1, 2)) > 0)
     largest = np.abs(plain).max(axis=(1, 2))
@@ -114,13 +125,7 @@ def test_flux_form_is_minus_the_divergence(system):
     flux_x = np.broadcast_to(x_wave[None, :], shape)
     flux_y = np.broadcast_to(y_wave[:, None], shape)
     fluxes = jnp.asarray(np.stack([flux_x, 0 * flux_x, 0 * flux_y, flux_y]), jnp.float32)
-    closure = LearnedClosure(
-        lambda x: fluxes,
-        scaler([0, 0], [1, 1]),
-        scaler(np.zeros(4), np.ones(4)),
-        flux_form=True,
-        grid=system.grid,
-    )
+    closure = unscaled(lambda x: fluxes, [FluxForm(system.grid)], outputs=4)
     increment = increment_of(closure, state(system)).q
     k, l = 2 * np.pi / system.grid.length_x, 4 * np.pi / system.grid.length_y
     expected = np.zeros((2, *shape))
@@ -131,7 +136,7 @@ def test_flux_form_is_minus_the_divergence(system):
 
 def test_scales_beyond_the_cut_are_left_out(system):
     x = state(system)
-    plain, cut = (increment_of(learned(**options), x).q for options in ({}, {"target_cut": 0.5}))
+    plain, cut = (increment_of(learned(constraints=c), x).q for c in ((), [ScaleCut(0.5)]))
     np.testing.assert_allclose(cut, low_pass(plain, 0.5), rtol=0, atol=1e-6 * np.abs(plain).max())
     power = np.abs(np.fft.rfft2(cut)) ** 2
     beyond = scaled_wavenumber(system.grid) > 0.5 * np.pi
@@ -147,7 +152,7 @@ def test_states_of_several_fields_become_channels_in_field_order():
     back = channels_to_state(fields, x)
     assert type(back) is TwoFields
     np.testing.assert_array_equal(back.v, x.v)
-    swap = LearnedClosure(lambda f: f[::-1], scaler([0, 0], [1, 1]), scaler([0, 0], [1, 1]))
+    swap = unscaled(lambda f: f[::-1])
     np.testing.assert_array_equal(swap(x)[0].u, x.v)
 
 
@@ -171,15 +176,13 @@ def test_gradient_reaches_network_and_not_only_its_last_bias(system):
 
 def test_shape_errors_name_what_was_got_and_expected(system):
     x = state(system)
-    with pytest.raises(ShapeError, match="inputs have 2 channels, but this closure was made for 3"):
-        LearnedClosure(lambda f: f, scaler(np.zeros(3), np.ones(3)), scaler([0], [1]))(x)
+    with pytest.raises(ShapeError, match="have 2 channels, but this closure was made for 3"):
+        unscaled(lambda f: f, features=3)(x)
     with pytest.raises(ShapeError, match=r"must map \(2, 12, 16\) to \(2, 12, 16\), but .*\(1, 12"):
-        LearnedClosure(lambda f: f[:1], scaler([0, 0], [1, 1]), scaler([0], [1]))(x)
-    with pytest.raises(ShapeError, match=r"to \(4, 12, 16\) \(two fluxes per channel\)"):
-        learned(2, FORCING_SCALE, flux_form=True, grid=system.grid)(x)
+        unscaled(lambda f: f[:1], outputs=1)(x)
+    with pytest.raises(ShapeError, match=r"to \(4, 12, 16\) \(of which FluxForm makes the"):
+        learned(2, FORCING_SCALE, [FluxForm(system.grid)])(x)
     with pytest.raises(ShapeError, match=r"on \(12, 16\).*divergence on \(12, 24\)"):
-        learned(4, np.ones(4), flux_form=True, grid=TwoLayerQG(24, 12).grid)(x)
-    with pytest.raises(ValueError, match="flux_form needs `grid`"):
-        learned(4, np.ones(4), flux_form=True)
+        learned(4, np.ones(4), [FluxForm(TwoLayerQG(24, 12).grid)])(x)
     with pytest.raises(ShapeError, match=r"same \(y, x\), got shapes"):
         state_to_channels((jnp.ones((4, 6)), jnp.ones((4, 4))))

@@ -9,8 +9,10 @@ import pytest
 from subgrid.closures import (
     CLOSURES,
     AbstractClosure,
-    Inputs,
+    Features,
+    FluxForm,
     LearnedClosure,
+    Output,
     Smagorinsky,
     StaggeredLeith,
     check_closure,
@@ -19,7 +21,6 @@ from subgrid.closures import (
 from subgrid.deploy import PyqgParameterization
 from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid
-from subgrid.nn import Scaler
 from subgrid.stepping import COUPLINGS, SSPRK3, SplitModel
 from subgrid.systems import KolmogorovFlow, TwoLayerQG, system_differences
 
@@ -49,10 +50,8 @@ class Half(eqx.Module):
         return 0.5 * fields[:2]
 
 
-def learned(**settings) -> LearnedClosure:
-    inputs = settings.get("inputs")
-    channels = 2 if inputs is None else inputs.count
-    return LearnedClosure(Half(), Scaler.identity(channels), Scaler.identity(2), **settings)
+def learned(names=None, system=None) -> LearnedClosure:
+    return LearnedClosure(Features(names), Half(), Output(), system)
 
 
 @pytest.mark.parametrize("words", OTHERS)
@@ -104,7 +103,7 @@ def test_constants_of_the_step_alone_let_it_move():
 
 
 def test_a_learned_closure_is_held_to_the_system_of_its_inputs():
-    closure = learned(inputs=Inputs(QG, ("tendency", "q")))
+    closure = learned(("tendency", "q"), QG)
     other = TwoLayerQG(16, 12, "jet")
     with pytest.raises(ConfigError, match=r"beta = 1\.5e-11 .*, 1e-11 .*in_system"):
         other.model(0.01, closure)
@@ -113,14 +112,11 @@ def test_a_learned_closure_is_held_to_the_system_of_its_inputs():
     state = other.initial_state(key=jax.random.key(0))
     np.testing.assert_array_equal(moved(state)[0].q, 0.5 * other.tendency(state).q)
     TwoLayerQG(24).model(0.01, learned())  # holds no system
-    TwoLayerQG(24).model(0.01, learned(grid=QG.grid))  # and takes no derivatives
 
 
 def test_derivatives_are_taken_on_the_grid_of_the_model():
-    scaler = Scaler.identity(2)
-    closure = LearnedClosure(
-        lambda x: jnp.concatenate([x, x]), scaler, Scaler.identity(4), flux_form=True, grid=QG.grid
-    )
+    output = Output(None, [FluxForm(QG.grid)])
+    closure = LearnedClosure(Features(), lambda x: jnp.concatenate([x, x]), output)
     QG.model(0.01, closure)
     wide = TwoLayerQG(16, 12, length_x=2e6)
     with pytest.raises(ConfigError, match=r"length_x = 1000000\.0 .*, 2000000\.0 .*anew"):

@@ -6,7 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from subgrid.closures import CLAIMS, CLOSURES, LearnedClosure
+from subgrid.closures import (
+    CLAIMS,
+    CLOSURES,
+    EnergyLimit,
+    Features,
+    LearnedClosure,
+    Output,
+    ZeroMean,
+)
 from subgrid.closures.physics import physics_laws
 from subgrid.nn import Scaler
 from subgrid.systems import KolmogorovFlow, TwoLayerQG
@@ -78,15 +86,20 @@ class Local(eqx.Module):
 
 def test_options_of_a_learned_closure_are_what_it_claims(flows):
     system, states = flows["qg"]
-    scalers = Scaler([0.0, 0.0], PV[:, 0, 0]), Scaler([0.0, 0.0], [1e-12, 1e-13])
-    plain = laws_of(LearnedClosure(Local(), *scalers), system, states)
+    features = Features(scaler=Scaler([0.0, 0.0], PV[:, 0, 0]))
+
+    def learned(*constraints):
+        output = Output(Scaler([0.0, 0.0], [1e-12, 1e-13]), constraints)
+        return LearnedClosure(features, Local(), output)
+
+    plain = laws_of(learned(), system, states)
     assert {law.holds for law in plain.values()} == {None}
     assert plain["zero mean"].detail.startswith("is a source of the mean of q")
     assert plain["shift along x"].detail.startswith("does not shift")
     assert plain["shift along y"].detail.startswith("shifts")
-    mean = laws_of(LearnedClosure(Local(), *scalers, zero_mean=True), system, states)
+    mean = laws_of(learned(ZeroMean()), system, states)
     assert mean["zero mean"].holds
-    assert "mean" not in str(LearnedClosure(Local(), *scalers, energy_limit=1.0).claims)
+    assert "mean" not in str(learned(ZeroMean(), EnergyLimit(1.0)).claims)
 
 
 def test_a_system_that_a_closure_would_train_is_told(flows):

@@ -15,7 +15,11 @@ from subgrid import nn
 from subgrid.closures import (
     CLOSURES,
     AbstractClosure,
+    Features,
+    FluxForm,
     LearnedClosure,
+    Output,
+    ZeroMean,
     holds_closure,
     load_closure,
     load_metadata,
@@ -74,9 +78,9 @@ def state(system):
     return system.State(1e-5 * jax.random.normal(KEYS[3], (2, 16, 16)))
 
 
-def learned(network, **options) -> LearnedClosure:
+def learned(network, constraints=()) -> LearnedClosure:
     scaler = nn.Scaler(jnp.array([5e-7, 0.0]), jnp.array([8e-6, 1e-6]))
-    return LearnedClosure(network, scaler, scaler, **options)
+    return LearnedClosure(Features(scaler=scaler), network, Output(scaler, constraints))
 
 
 def assert_same_bits(first, second, state):
@@ -91,7 +95,7 @@ def assert_same_bits(first, second, state):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_learned_closures_come_back_with_the_same_bits(name, tmp_path, state):
-    closure = learned(NETWORKS[name](), zero_mean=True)
+    closure = learned(NETWORKS[name](), [ZeroMean()])
     save_closure(closure, tmp_path / "model", {"seed": 3, "scores": [0.5, {"of": "validation"}]})
     assert_same_bits(closure, load_closure(tmp_path / "model", trust={"tests"}), state)
     metadata = load_metadata(tmp_path / "model")
@@ -112,8 +116,8 @@ def test_classical_closures_come_back_with_their_system(name, tmp_path, system, 
 
 def test_flux_form_keeps_its_grid(tmp_path, system):
     network = nn.build("psm4", in_channels=2, out_channels=4, key=KEYS[0], width=0.125)
-    save_closure(learned(network, flux_form=True, grid=system.grid), tmp_path)
-    assert load_closure(tmp_path).grid == system.grid
+    save_closure(learned(network, [FluxForm(system.grid)]), tmp_path)
+    assert load_closure(tmp_path).output.constraints == (FluxForm(system.grid),)
 
 
 def test_weights_are_named_by_their_path(tmp_path):
@@ -121,7 +125,7 @@ def test_weights_are_named_by_their_path(tmp_path):
     from safetensors.numpy import load_file
 
     names = set(load_file(tmp_path / "weights.safetensors"))
-    assert {"network.layer.weight", "input_scaler.mean", "network.head.layers.0.bias"} <= names
+    assert {"network.layer.weight", "features.scaler.mean", "network.head.layers.0.bias"} <= names
     document = json.loads((tmp_path / "model.json").read_text())
     assert document["structure"]["class"] == "subgrid.closures:LearnedClosure"
 
@@ -190,18 +194,18 @@ def test_what_cannot_be_named_is_refused_before_anything_is_written(tmp_path):
         def __call__(self, state, memory=None, forcing=None):
             return state, memory
 
-    def scaled_by(anything):
-        return LearnedClosure(jax.nn.relu, None, anything)
+    def holding(anything):
+        return LearnedClosure(Features(), eqx.nn.Lambda(anything), Output())
 
     folder = tmp_path / "model"
     with pytest.raises(ConfigError, match=r"Local.*cannot be imported by name"):
         save_closure(Local(), folder)
     with pytest.raises(ConfigError, match=r"network uses .*lambda"):
         save_closure(learned(lambda x: x), folder)
-    with pytest.raises(ConfigError, match="output_scaler is a random key"):
-        save_closure(scaled_by(jax.random.key(0)), folder)
-    with pytest.raises(ConfigError, match="output_scaler is a set, which cannot"):
-        save_closure(scaled_by({1, 2}), folder)
+    with pytest.raises(ConfigError, match=r"network\.fn is a random key"):
+        save_closure(holding(jax.random.key(0)), folder)
+    with pytest.raises(ConfigError, match=r"network\.fn is a set, which cannot"):
+        save_closure(holding({1, 2}), folder)
     with pytest.raises(ConfigError, match="metadata of a closure must be"):
         save_closure(learned(Own(KEYS[2])), folder, {"when": np.float32})
     assert not folder.exists()

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from subgrid import nn
-from subgrid.closures import LearnedClosure, load_closure, save_closure
+from subgrid.closures import Features, LearnedClosure, Output, load_closure, save_closure
 from subgrid.errors import ConfigError, CorruptFileError, UntrustedCodeError
 
 RUN = {"object": "cProfile:run"}
@@ -67,7 +67,9 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     network = nn.build("4x3-x3", in_channels=2, out_channels=2, key=jax.random.key(0))
     scaler = nn.Scaler(jnp.zeros(2), jnp.ones(2))
-    save_closure(LearnedClosure(network, scaler, scaler), tmp_path / "model")
+    save_closure(
+        LearnedClosure(Features(scaler=scaler), network, Output(scaler)), tmp_path / "model"
+    )
     return tmp_path / "model"
 
 

@@ -7,15 +7,16 @@ import pytest
 
 from subgrid.closures import (
     BackscatterBiharmonic,
+    EnergyLimit,
     HybridSymbolic,
-    LearnedClosure,
+    ScaleCut,
     Smagorinsky,
     StaggeredLeith,
     StaggeredSmagorinsky,
     ZannaBolton2020,
 )
 from subgrid.errors import ConfigError, KindError
-from subgrid.nn import Cascade, Scaler, build
+from subgrid.nn import Cascade, build
 from subgrid.systems import KolmogorovFlow, TwoLayerQG
 
 CONSTANTS = [
@@ -63,14 +64,13 @@ def test_arrays_of_constants_are_checked_by_entry(untyped):
 def test_switches_are_booleans(untyped):
     with pytest.raises(KindError, match="dynamic must be true or false, got 'false'"):
         StaggeredSmagorinsky(KolmogorovFlow(8), dynamic="false")
-    scaler = Scaler.identity(2)
-    for name in ("zero_mean", "flux_form", "divergence_free"):
-        with pytest.raises(KindError, match=f"{name} must be true or false"):
-            LearnedClosure(lambda x: x, scaler, scaler, **{name: "no"}, grid=TwoLayerQG(8).grid)
-    for name in ("target_cut", "energy_limit"):
-        for value in ("0.5", float("nan")):
+
+
+def test_constraints_take_numbers(untyped):
+    for kind, name in ((ScaleCut, "share"), (EnergyLimit, "energy limit")):
+        for value in ("0.5", float("nan"), True):
             with pytest.raises(ConfigError, match=f"{name} must be a"):
-                LearnedClosure(lambda x: x, scaler, scaler, **{name: value})
+                kind(value)
 
 
 def test_networks_have_whole_sizes_and_a_finite_width(untyped):

@@ -228,10 +228,10 @@ def test_every_setting_that_builds_nothing_is_told_at_once():
     overrides = [
         "evaluation.constants.beta_plane=1.0",
         "models.smagorinsky.arguments.constnt=0.1",
-        'models.cascade.inputs=["q", "tendencies"]',
+        'models.cascade.features=["q", "tendencies"]',
     ]
     with pytest.raises(ConfigError, match="3 problems") as caught:
         check_builds(load_config(SMALLEST, overrides=overrides))
     lines = str(caught.value).splitlines()[1:]
-    for key in ("evaluation.constants", "models.smagorinsky", "models.cascade.inputs"):
+    for key in ("evaluation.constants", "models.smagorinsky", "models.cascade.features"):
         assert sum(line.startswith(f"  {key}: ") for line in lines) == 1

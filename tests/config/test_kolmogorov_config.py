@@ -24,7 +24,6 @@ NOISE, COMBINED = ("otness2025-kf-noise", "tiny"), ("otness2025-combined-kf", "t
 NEW_KEYS = {
     "target",
     "starts",
-    "divergence_free",
     "coupling",
     "calibration",
     "noise_chosen_by",
@@ -89,13 +88,17 @@ def test_a_finer_grid_whose_faces_make_no_coarse_ones_is_refused():
     ("change", "message"),
     [
         (
-            {"of": "large", "energy_limit": True},
+            {"of": "large", "output": ["energy-limit"]},
             r"of: got 'large'; must be a learned .*large-clean",
         ),
-        ({"of": "smagorinsky", "energy_limit": True}, r"of: got 'smagorinsky'; must be a learned"),
-        ({"of": "large-limited", "energy_limit": True}, r"of: got 'large-limited'; must be"),
-        ({"of": "single"}, "'more' changes nothing of 'single': give fine_tune, energy_limit or c"),
-        ({"of": "single", "energy_limit": False}, "changes nothing of 'single'"),
+        (
+            {"of": "smagorinsky", "output": ["zero-mean"]},
+            r"of: got 'smagorinsky'; must be a learned",
+        ),
+        ({"of": "large-limited", "output": ["zero-mean"]}, r"of: got 'large-limited'; must be"),
+        ({"of": "single"}, "'more' changes nothing of 'single': give fine_tune, output or c"),
+        ({"of": "single", "output": []}, "changes nothing of 'single'"),
+        ({"of": "single", "energy_limit": True}, r'write output = \["energy-limit"\] instead'),
         ({"of": "single", "coupling": "add-befor"}, r"coupling.*'add-befor'"),
         ({"of": "single", "fine_tune": {"updates": 1}}, r"fine_tune\.frames: missing"),
         ({"of": "single", "fine_tune": {"updates": 0, "frames": 2}}, r"updates: got 0"),
@@ -154,7 +157,7 @@ def test_a_coupling_is_for_systems_that_take_steps_of_their_own():
     learned = next(model for model in tables["models"] if model["name"] == "large-clean")
     adapted = {"kind": "adapted", "of": "large-clean"}
     tables["models"] += [
-        {**adapted, "name": "limited", "energy_limit": True},
+        {**adapted, "name": "limited", "output": ["energy-limit"]},
         {**adapted, "name": "projected", "coupling": "project-after"},
     ]
 
@@ -176,8 +179,8 @@ def test_a_coupling_is_for_systems_that_take_steps_of_their_own():
             'coarse.target: got "step"; that is for systems that take steps',
         ),
         (
-            ["models.cascade.divergence_free=true"],
-            "models.cascade.divergence_free: got true; it is",
+            ["models.cascade.output=['divergence-free']"],
+            "models.cascade.output: divergence-free: divergence-free is for systems of two",
         ),
     ],
 )
@@ -220,7 +223,7 @@ def test_networks_see_the_vorticity_and_predict_a_streamfunction():
     coarse = build_coarse_systems(config, build_system(config))[0]
     models = {model.name: model for model in config.learned()}
     for name, channels in (("large-clean", (3, 2)), ("large-streamfunction", (3, 1))):
-        stacked = models[name].network(config, coarse, jax.random.key(0))
+        stacked = models[name].closure(config, coarse, jax.random.key(0)).network
         assert (stacked.in_channels, stacked.out_channels) == channels
 
 
@@ -237,7 +240,7 @@ def test_configs_of_other_flows_say_nothing_of_what_they_do_not_use(source):
     tables = load_config(*source).to_dict()
     assert not keys(tables) & NEW_KEYS
     assert keys(load_config(*NOISE).to_dict()) >= {"target", "starts", "calibration"}
-    assert keys(load_config(*COMBINED).to_dict()) >= {"divergence_free", "coupling"}
+    assert keys(load_config(*COMBINED).to_dict()) >= {"output", "coupling"}
 
 
 @pytest.mark.parametrize("override", ["evaluation.starts=random", "coarse.target=step"])

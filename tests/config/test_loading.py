@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import pytest
 
+from subgrid.closures import FluxForm, ScaleCut, ZeroMean
 from subgrid.config import (
     build_coarse_systems,
     build_system,
@@ -86,8 +87,9 @@ def test_files_and_run_folders_are_sources(tmp_path):
         ("models.cascde.width=1.0", ("cascde", "Did you mean 'cascade'")),
         ("models.cascade.networks=['psm4']", ("models.cascade.networks", "one network per")),
         ("models.stacked.networks=['psm4']", ("models.stacked", "needs 2 network")),
-        ("models.cascade.target_cut=0.5", ("models.cascade.target_cut: got 0.5", "holds all")),
-        ("models.stacked.target_cut=1.5", ("models.stacked.target_cut", "got 1.5")),
+        ("models.cascade.zero_mean=true", ("models.cascade", 'write output = ["zero-mean"] ins')),
+        ("models.cascade.inputs=['q']", ("models.cascade", "inputs is of an older", "features")),
+        ("models.stacked.output=[{share=0.5}]", ("models.stacked.output", "needs", "`name`")),
         ("models.stacked.sizes=[12]", ("models.stacked", "'stacked' takes no sizes")),
         ("models.cascade.sizes=[12]", ("models.cascade.networks: got 2 for 1 sizes [12]",)),
         ("models.cascade.sizes=[8, 6]", ("models.cascade.sizes", "coarse.sizes[0] = 12")),
@@ -144,9 +146,8 @@ def test_a_multiscale_model_may_have_scales_that_the_data_lack():
     cascade, stacked = config.learned()
     assert cascade.scales(config.coarse) == (12, 8, 6)
     assert stacked.scales(config.coarse) == (12,)
-    network = cascade.network(
-        config, build_coarse_systems(config, build_system(config))[0], jax.random.key(0)
-    )
+    coarse = build_coarse_systems(config, build_system(config))[0]
+    network = cascade.closure(config, coarse, jax.random.key(0)).network
     assert network.sizes == (12, 8, 6)
     assert "sizes" not in load_config(SMALLEST).to_dict()["models"][2]  # keys of older runs hold
 
@@ -219,26 +220,59 @@ def test_the_flux_form_is_refused_for_a_system_that_has_none():
 
 
 @pytest.mark.parametrize(
-    ("inputs", "problem"),
+    ("features", "problem"),
     [
-        ('["q", "tendencies"]', r"unknown input 'tendencies'.*'tendency'"),
+        ('["q", "tendencies"]', r"unknown feature 'tendencies'.*'tendency'"),
         ('["q", "q"]', "each once"),
         ("[]", "each once|at least 1"),
     ],
 )
-def test_inputs_that_do_not_exist_are_refused(inputs, problem):
-    with pytest.raises(ConfigError, match=rf"(?s)models\.cascade\.inputs.*({problem})"):
-        check_builds(load_config(SMALLEST, overrides=[f"models.cascade.inputs={inputs}"]))
+def test_features_that_do_not_exist_are_refused(features, problem):
+    with pytest.raises(ConfigError, match=rf"(?s)models\.cascade\.features.*({problem})"):
+        check_builds(load_config(SMALLEST, overrides=[f"models.cascade.features={features}"]))
 
 
-def test_networks_are_built_for_their_inputs():
-    overrides = ['models.cascade.inputs=["q", "tendency"]', 'models.stacked.inputs=["tendency"]']
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [
+        ("[{ name = 'cut', share = 0.5 }]", "output: share: got 0.5, but size 8 of 12 holds all"),
+        ("[{ name = 'cut', share = 1.5 }]", "output: cut: share: got 1.5"),
+        ("[{ name = 'cut', share = 0.16 }]", "must be at least 0.167, or no wave of 12 cells"),
+        ("['cut']", "output: cut: .*share"),
+        ("['zero-maen']", "unknown constraint 'zero-maen'. Did you mean 'zero-mean'"),
+        ("['flux-form', 'flux-form']", "are two readings of the network's output"),
+        ("['zero-mean', 'flux-form']", "FluxForm reads the network's output: put it first"),
+        ("['divergence-free']", "output: divergence-free: .* two velocities on the faces"),
+        ("['energy-limit']", "output: energy-limit: .* TwoLayerQG has none among"),
+    ],
+)
+def test_constraints_that_do_not_apply_are_refused(output, problem):
+    overrides = ["models.cascade.sizes=[12, 8]", f"models.cascade.output={output}"]
+    with pytest.raises(ConfigError, match=rf"(?s)models\.cascade\.{problem}|{problem}"):
+        check_builds(load_config(SMALLEST, overrides=overrides))
+
+
+def test_constraints_come_with_their_arguments_and_in_their_order():
+    chosen = '["flux-form", "zero-mean", { name = "cut", share = 0.7 }]'
+    config = load_config(SMALLEST, overrides=[f"models.stacked.output={chosen}"])
+    check_builds(config)
+    assert config_from_dict(config.to_dict()) == config
+    coarse = build_coarse_systems(config, build_system(config))[0]
+    closure = config.learned()[1].closure(config, coarse, jax.random.key(0))
+    assert closure.output.constraints == (FluxForm(coarse.grid), ZeroMean(), ScaleCut(0.7))
+
+
+def test_networks_are_built_for_their_features():
+    overrides = [
+        'models.cascade.features=["q", "tendency"]',
+        'models.stacked.features=["tendency"]',
+    ]
     config = load_config(SMALLEST, overrides=overrides)
     check_builds(config)
     coarse = build_coarse_systems(config, build_system(config))[0]
     found = {}
     for model in config.learned():
-        network = model.network(config, coarse, jax.random.key(0))
+        network = model.closure(config, coarse, jax.random.key(0)).network
         found[model.name] = network.in_channels, network.out_channels
     assert found == {"cascade": (4, 2), "stacked": (2, 2)}
 

@@ -35,7 +35,6 @@ NUMBERS = [
     "evaluation.constants.filter_sharpness",
     "models.smagorinsky.arguments.constant",
     "models.cascade.width",
-    "models.cascade.target_cut",
     "models.cascade.training.noise",
 ]
 
@@ -136,11 +135,6 @@ def test_numbers_make_sense(override, message):
         ),
         (
             (SMALLEST,),
-            ["models.stacked.target_cut=0.16"],
-            "models.stacked.target_cut: got 0.16; must be at least 0.167, or no wave of 12 cells",
-        ),
-        (
-            (SMALLEST,),
             ["search={candidates=['a:b', 'a-b']}"],
             "search: 4 choices are called 'a-b_a-b'; leave one of the candidates out",
         ),
@@ -174,13 +168,9 @@ def test_pairs_that_would_fail_late_are_told_first(source, overrides, message):
     assert any(message in line for line in lines), lines
 
 
-def test_the_shortest_wave_that_is_learned_is_one():
-    assert load_config(SMALLEST, overrides=["models.stacked.target_cut=0.17"])
-
-
 def test_problems_within_sections_do_not_hide_those_between_them():
     overrides = ["seed=-1", "coarse.sizes=[12, 16]", "models.cascade.widht=1.0"]
-    overrides += ["evaluation.members=99", "models.stacked.target_cut=0.1", "training.chunk=3"]
+    overrides += ["evaluation.members=99", "models.stacked.networks=['psm4']", "training.chunk=3"]
     lines = refused((SMALLEST,), *overrides)
     assert [line.split(":")[0].strip() for line in lines] == [
         f"6 problems in {SMALLEST}",
@@ -189,7 +179,7 @@ def test_problems_within_sections_do_not_hide_those_between_them():
         "training",
         "coarse.sizes",
         # of [training], which cannot be read, nothing more is said; of other models it is
-        "models.stacked.target_cut",
+        "models.stacked",
         "evaluation.members",
     ]
 
@@ -197,7 +187,7 @@ def test_problems_within_sections_do_not_hide_those_between_them():
 def test_what_depends_on_a_part_that_cannot_be_read_is_not_guessed():
     tables = tomllib.loads(SMALLEST.read_text())
     tables["models"][0] |= {"kind": "non"}
-    tables["models"].append({"name": "a", "kind": "adapted", "of": "casc", "energy_limit": True})
+    tables["models"].append({"name": "a", "kind": "adapted", "of": "casc", "output": ["zero-mean"]})
     with pytest.raises(ConfigError) as caught:
         config_from_dict(tables)
     (_, line) = str(caught.value).split("\n")  # neither "0 of kind none" nor what `of` may be

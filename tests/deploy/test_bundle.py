@@ -10,7 +10,7 @@ from pyqg_jax import qg_model
 
 import subgrid
 from subgrid import nn
-from subgrid.closures import Inputs, LearnedClosure, holds_closure, save_closure
+from subgrid.closures import Features, LearnedClosure, Output, holds_closure, save_closure
 from subgrid.deploy import bundle as module
 from subgrid.deploy import (
     bundles,
@@ -32,7 +32,7 @@ CARD = "# tiny: closure of a test\n\nNothing to boast of.\n"
 def closure():
     network = nn.build("4x3-x3", in_channels=2, out_channels=2, key=jax.random.key(0))
     scaler = lambda std: nn.Scaler(jnp.zeros(2), jnp.full(2, std))  # noqa: E731
-    return LearnedClosure(network, scaler(1e-5), scaler(1e-12))
+    return LearnedClosure(Features(scaler=scaler(1e-5)), network, Output(scaler(1e-12)))
 
 
 def write(folder, online=SYSTEM):
@@ -68,19 +68,15 @@ def test_a_bundle_builds_the_system_it_was_tested_in(tmp_path):
 
 
 def test_its_closure_runs_in_the_system_it_was_tested_in(tmp_path):
-    """Where the free runs have another filter than the data, inputs are formed by their system."""
-    online, seen = SYSTEM.at(16, filter_sharpness=4.0), Inputs(SYSTEM, ("q", "tendency"))
-    trained = LearnedClosure(
-        nn.build("4x3-x3", in_channels=4, out_channels=2, key=jax.random.key(0)),
-        nn.Scaler.identity(4),
-        nn.Scaler.identity(2),
-        inputs=seen,
-    )
+    """Where free runs have another filter than the data, features are formed by their system."""
+    online, seen = SYSTEM.at(16, filter_sharpness=4.0), Features(("q", "tendency"))
+    network = nn.build("4x3-x3", in_channels=4, out_channels=2, key=jax.random.key(0))
+    trained = LearnedClosure(seen, network, Output(), SYSTEM)
     metadata = {"valid_for": validity("qg", SYSTEM, online, "operator1"), "dt": 3600.0}
     write_bundle(trained, tmp_path / "b", metadata=metadata, card=CARD)
     bundle = load_bundle(tmp_path / "b")
     model = bundle.system().model(bundle.metadata["dt"], bundle.closure)
-    assert float(model.closure.inputs.system.filter_sharpness) == 4.0
+    assert float(model.closure.system.filter_sharpness) == 4.0
     with pytest.raises(ConfigError, match=r"beta = 2e-11 \(closure\), 1e-11 \(model\)"):
         bundle.system(beta=1e-11).model(3600.0, bundle.closure)
 

@@ -7,7 +7,14 @@ import pytest
 from pyqg_jax import parameterizations, qg_model, state, steppers
 
 from subgrid import nn
-from subgrid.closures import AbstractClosure, BackscatterBiharmonic, Inputs, LearnedClosure
+from subgrid.closures import (
+    AbstractClosure,
+    BackscatterBiharmonic,
+    Features,
+    LearnedClosure,
+    Output,
+    ZeroMean,
+)
 from subgrid.deploy import PyqgParameterization, in_pyqg_jax
 from subgrid.errors import ConfigError
 from subgrid.stepping import rollout
@@ -35,7 +42,8 @@ def learned(system):
     """An untrained network whose increments are as large as a trained one's."""
     network = nn.build("psm4", in_channels=2, out_channels=2, key=jax.random.key(0), width=0.125)
     scaler = lambda std: nn.Scaler(jnp.zeros(2), jnp.full(2, std))  # noqa: E731
-    return LearnedClosure(network, scaler(1e-5), scaler(1e-12), zero_mean=True)
+    output = Output(scaler(1e-12), [ZeroMean()])
+    return LearnedClosure(Features(scaler=scaler(1e-5)), network, output)
 
 
 CLOSURES = {
@@ -137,8 +145,7 @@ def test_a_numpy_host_gets_the_increments_in_turn(name):
 
 def test_a_tendency_among_the_inputs_is_that_of_the_host():
     system, jet = TwoLayerQG(24), TwoLayerQG(24, configuration="jet")
-    scaler = nn.Scaler(jnp.zeros(2), jnp.ones(2))
-    closure = LearnedClosure(lambda x: 2 * x, scaler, scaler, inputs=Inputs(jet, ["tendency"]))
+    closure = LearnedClosure(Features(["tendency"]), lambda x: 2 * x, Output(), jet)
     host = NumpyHost(system)
     got = PyqgParameterization(closure, system)(host)
     wanted = 2 * system.tendency(system.State(jnp.asarray(host.q, jnp.float32))).q
@@ -179,11 +186,8 @@ def test_another_host_is_refused_and_what_differs_named():
 
 def test_a_closure_that_does_not_fit_is_refused():
     system = TwoLayerQG(32)
-    wrong = LearnedClosure(
-        nn.build("psm4", in_channels=2, out_channels=3, key=jax.random.key(0), width=0.125),
-        nn.Scaler(jnp.zeros(2), jnp.ones(2)),
-        nn.Scaler(jnp.zeros(3), jnp.ones(3)),
-    )
+    network = nn.build("psm4", in_channels=2, out_channels=3, key=jax.random.key(0), width=0.125)
+    wrong = LearnedClosure(Features(), network, Output())
     with pytest.raises(Exception, match="must map"):
         in_pyqg_jax(qg_model.QGModel(nx=32), wrong, system)
     with pytest.raises(Exception, match="must map"):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from subgrid.closures import check_closure, in_system
+from subgrid.closures import check_closure, in_system, load_closure
 from subgrid.config import load_config
 from subgrid.deploy import bundles, load_bundle, pretrained
 from subgrid.errors import ConfigError
@@ -44,7 +44,7 @@ def test_a_bundle_of_kolmogorov_flow_gives_energy_to_the_model_it_names(name):
     bundle = load_bundle(name)
     system, dt = bundle.system(), bundle.metadata["dt"]
     assert (system.grid.nx, system.configuration, dt) == (64, "otness2025", 0.014)
-    assert bundle.metadata["valid_for"]["forcing"] == "what a step of 0.014 misses"
+    assert bundle.metadata["valid_for"]["target"] == "what a step of 0.014 misses"
     closure = pretrained(name)
     check_closure(closure, system)
     start = system.initial_state(key=jax.random.key(0))
@@ -63,9 +63,9 @@ def test_its_units_are_those_of_published_scalers(name):
     # standard deviations of q (1/s) and S (1/s²) at 64² under operator 1, Ross et al. 2023
     closure = pretrained(name)
     published = np.array([7.015e-12, 1.108e-13])
-    np.testing.assert_allclose(closure.input_scaler.scale[:2], [7.871e-6, 1.039e-6], rtol=0.15)
-    scale = np.asarray(closure.output_scaler.scale)
-    if closure.target_cut is None:
+    np.testing.assert_allclose(closure.features.scaler.scale[:2], [7.871e-6, 1.039e-6], rtol=0.15)
+    scale = np.asarray(closure.output.scaler.scale)
+    if closure.output.reaches_all:
         np.testing.assert_allclose(scale, published, rtol=0.15)
     else:  # in units of the part of the forcing that it predicts
         np.testing.assert_allclose(scale / published, 0.2, rtol=0.2)  # √ of its share, 5 and 3 %
@@ -97,9 +97,10 @@ def test_a_bundle_runs_in_no_other_system_unless_it_is_moved(name):
     jet.model(3600.0, in_system(closure, jet))
 
 
-def test_the_system_of_a_file_from_before_constants_acted_is_one_of_today():
+def test_the_system_of_a_file_is_the_one_that_its_settings_build():
     """With the same bits, and constants that act."""
-    stored, today = pretrained("qg-eddy-64-compact-whole-tendency").inputs.system, TwoLayerQG(64)
+    folder = load_bundle("qg-eddy-64-compact-whole-tendency").folder
+    stored, today = load_closure(folder).system, TwoLayerQG(64)
     assert jax.tree.structure(stored) == jax.tree.structure(today)
     assert stored.settings() == today.settings()
     state = today.State(1e-6 * jax.random.normal(jax.random.key(0), (2, 64, 64)))

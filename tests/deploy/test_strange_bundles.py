@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 from subgrid import nn
-from subgrid.closures import LearnedClosure
+from subgrid.closures import Features, LearnedClosure, Output
 from subgrid.deploy import copy_bundle, load_bundle, pretrained, validity, write_bundle
 from subgrid.errors import ConfigError, CorruptFileError, UntrustedCodeError
 from subgrid.provenance import file_hash, load_arrays
@@ -26,7 +26,7 @@ WRONG = (None, True, -1, 10**400, "text", [1], {}, {"list": 3})
 def bundle(tmp_path):
     network = nn.build("4x3-x3", in_channels=2, out_channels=2, key=jax.random.key(0))
     scaler = nn.Scaler(jnp.zeros(2), jnp.ones(2))
-    closure = LearnedClosure(network, scaler, scaler)
+    closure = LearnedClosure(Features(scaler=scaler), network, Output(scaler))
     metadata = {"valid_for": VALID, "dt": 3600.0, "truth": {"nx": 32, "ny": 32}}
     write_bundle(closure, tmp_path / "b", metadata=metadata, card="# A closure\n")
     return tmp_path / "b"

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from subgrid import nn
-from subgrid.closures import AbstractClosure, LearnedClosure, Smagorinsky
+from subgrid.closures import (
+    AbstractClosure,
+    Features,
+    LearnedClosure,
+    Output,
+    ScaleCut,
+    Smagorinsky,
+    ZeroMean,
+)
 from subgrid.coarsening import subgrid_forcing
 from subgrid.errors import CorruptFileError, RunFolderError
 from subgrid.evaluation import (
@@ -84,14 +92,18 @@ def test_a_file_of_a_closure_with_other_settings_is_refused(tmp_path, coarse, co
     file, short = tmp_path / "run.safetensors", RunPlan(steps=4, save_every=4)
     q, s = (nn.Scaler(jnp.zeros(2), jnp.full(2, scale)) for scale in (1e-5, 1e-12))
     network = nn.build("x3", in_channels=2, out_channels=2, key=jax.random.key(0))
-    plain = LearnedClosure(network, q, s)
+    plain = LearnedClosure(Features(scaler=q), network, Output(s))
     free_runs(coarse.model(dt, plain), coarse_states, short, file=file)
     again = free_runs(
-        coarse.model(dt, LearnedClosure(network, q, s)), coarse_states, short, file=file
+        coarse.model(dt, LearnedClosure(Features(scaler=q), network, Output(s))),
+        coarse_states,
+        short,
+        file=file,
     )
     assert again.sizes["time"] == 1
-    for settings in ({"zero_mean": True}, {"target_cut": 0.5}):
-        other = coarse.model(dt, LearnedClosure(network, q, s, grid=coarse.grid, **settings))
+    for constraint in (ZeroMean(), ScaleCut(0.5)):
+        closure = LearnedClosure(Features(scaler=q), network, Output(s, [constraint]))
+        other = coarse.model(dt, closure)
         with pytest.raises(RunFolderError, match="other settings"):
             free_runs(other, coarse_states, short, file=file)
 

@@ -12,7 +12,7 @@ import pytest
 from experiment_runs import PIXEL, digests
 
 from subgrid.cli.options import RunOptions, resolve
-from subgrid.closures import load_closure
+from subgrid.closures import DivergenceFree, EnergyLimit, energy_limit_of, load_closure
 from subgrid.config import build_coarse_systems, build_system, config_from_dict, load_config
 from subgrid.data import open_dataset
 from subgrid.deploy import load_bundle
@@ -24,8 +24,8 @@ from subgrid.recipes import export_model, plan, with_chosen_noise
 from subgrid.recipes.candidates import candidates
 from subgrid.recipes.held_out import HeldOut
 from subgrid.recipes.results import load_results, read_dataset
-from subgrid.recipes.training_runs import pairs
-from subgrid.training import energy_limit_of, read_records
+from subgrid.recipes.training_runs import samples_of
+from subgrid.training import read_records
 
 NOISE, COMBINED = ("otness2025-kf-noise", "tiny"), ("otness2025-combined-kf", "tiny")
 
@@ -227,11 +227,9 @@ def test_an_adapted_model_is_exported_with_all_that_was_done_to_it(combined, tmp
     assert f"It {scores(combined)['predictability']['large-unrolled']['verdict']}" in card
     export_model(combined.path, "large-limited", tmp_path / "limited")
     limited = load_bundle(tmp_path / "limited")
-    assert (
-        limited.closure.energy_limit
-        == load_closure(combined.model("large-limited", 0)).energy_limit
-    )
-    assert "the power of its increment limited" in limited.card
+    kept = load_closure(combined.model("large-limited", 0)).output.constraints
+    assert limited.closure.output.constraints == kept
+    assert "at most the largest power of the true forcing" in limited.card
     export_model(combined.path, "single-projected", tmp_path / "projected")
     assert load_bundle(tmp_path / "projected").metadata["coupling"] == "project-after"
     for name in ("large-unrolled", "large-limited"):
@@ -259,11 +257,12 @@ def test_a_report_of_a_flow_of_one_layer_names_no_layers_days_or_nan(runs, numbe
 @pytest.mark.slow
 def test_the_limited_closure_has_the_largest_power_of_the_forcing(combined):
     config = combined.config
-    (model,) = [model for model in config.adapted() if model.energy_limit]
+    (model,) = [model for model in config.adapted() if model.output]
     base, limited = (load_closure(combined.model(name, 0)) for name in (model.of, model.name))
     coarse = build_coarse_systems(config, build_system(config))[0]
-    assert limited.energy_limit == energy_limit_of(pairs(combined, "train", coarse))
-    assert base.energy_limit is None
+    wanted = energy_limit_of(samples_of(combined, "train", coarse))
+    assert limited.output.constraints == (EnergyLimit(wanted),)
+    assert base.output.constraints == ()
     for ours, theirs in zip(
         jax.tree.leaves(limited.network), jax.tree.leaves(base.network), strict=True
     ):
@@ -301,8 +300,9 @@ def test_a_coupled_model_is_its_network_in_another_step(combined):
     online = load_results(combined).online
     energies = [online[name][0]["total_kinetic_energy"].values for name in (model.of, model.name)]
     assert not np.array_equal(energies[0], energies[1])
-    (free,) = [model for model in combined.config.learned() if model.divergence_free]
-    assert load_closure(combined.model(free.name, 0)).divergence_free
+    (free,) = [model for model in combined.config.learned() if model.output]
+    (constraint,) = load_closure(combined.model(free.name, 0)).output.constraints
+    assert isinstance(constraint, DivergenceFree)
 
 
 class Stopped(Exception):
@@ -477,7 +477,7 @@ def test_a_dry_run_counts_every_run(source, monkeypatch):
 def test_a_closure_that_is_exported_says_for_which_step_it_is_right(combined, tmp_path):
     export_model(combined.path, "single", tmp_path / "bundle")
     bundle = load_bundle(tmp_path / "bundle")
-    assert bundle.metadata["valid_for"]["forcing"] == "what a step of 0.028 misses"
+    assert bundle.metadata["valid_for"]["target"] == "what a step of 0.028 misses"
     assert bundle.metadata["dt"] == 0.028
     assert not re.search(r"0\.\d+ s\b", bundle.card.split("## Scores")[0])
     coarse = build_coarse_systems(combined.config, build_system(combined.config))[0]

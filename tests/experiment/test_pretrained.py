@@ -12,7 +12,7 @@ from experiment_runs import SMALLEST, digests
 
 from subgrid import nn
 from subgrid.cli import main
-from subgrid.closures import LearnedClosure
+from subgrid.closures import Features, FluxForm, LearnedClosure, Output
 from subgrid.config import check_builds, config_from_dict, load_config
 from subgrid.deploy import load_bundle, validity, write_bundle
 from subgrid.errors import ConfigError, CorruptFileError, RunFolderError
@@ -174,7 +174,7 @@ def test_a_bundle_that_does_not_say_its_truth_is_not_warned_of(tmp_path):
     system, scaler = TwoLayerQG(12), nn.Scaler(jnp.zeros(2), jnp.ones(2))
     network = nn.build("4x3-x3", in_channels=2, out_channels=2, key=jax.random.key(0))
     metadata = {"valid_for": validity("qg", system, system, "operator1"), "dt": 7200.0}
-    own = LearnedClosure(network, scaler, scaler)
+    own = LearnedClosure(Features(scaler=scaler), network, Output(scaler))
     write_bundle(own, tmp_path / "b", metadata=metadata, card="# b\n")
     config = with_bundle(tmp_path / "b")
     folder = RunFolder.create(tmp_path / "run", config)
@@ -186,7 +186,8 @@ def test_a_closure_that_cannot_run_on_a_grid_is_refused_with_transfer_too(tmp_pa
     system = TwoLayerQG(12)
     network = nn.build("4x3-x3", in_channels=2, out_channels=4, key=jax.random.key(0))
     scalers = nn.Scaler(jnp.zeros(2), jnp.ones(2)), nn.Scaler(jnp.zeros(4), jnp.ones(4))
-    fluxes = LearnedClosure(network, *scalers, flux_form=True, grid=system.grid)
+    output = Output(scalers[1], [FluxForm(system.grid)])
+    fluxes = LearnedClosure(Features(scaler=scalers[0]), network, output)
     valid = validity("qg", system, system, "operator1")
     write_bundle(fluxes, tmp_path / "b", metadata={"valid_for": valid, "dt": 1.0}, card="# b\n")
     config = with_bundle(tmp_path / "b", coarse={"sizes": [10]}, model={"transfer": True})

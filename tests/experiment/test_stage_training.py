@@ -65,7 +65,7 @@ def test_samples_are_held_in_memory_as_the_config_says(tmp_path, monkeypatch):
     def trainer(*_, **__):
         raise Asked
 
-    monkeypatch.setattr(train, "pairs", lambda *given: asked.append(given[3:]))
+    monkeypatch.setattr(train, "samples_of", lambda *given: asked.append(given[3:]))
     monkeypatch.setattr(train, "train_cascade", trainer)
     for value, override in (("auto", ()), (False, ("training.in_memory=false",))):
         config = load_config(SMALLEST, overrides=override)

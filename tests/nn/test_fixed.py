@@ -7,7 +7,14 @@ import numpy as np
 import optax
 import pytest
 
-from subgrid.closures import CLOSURES, Inputs, LearnedClosure, load_closure, save_closure
+from subgrid.closures import (
+    CLOSURES,
+    Features,
+    LearnedClosure,
+    Output,
+    load_closure,
+    save_closure,
+)
 from subgrid.nn import (
     Cascade,
     Conv2d,
@@ -31,12 +38,13 @@ def conv(inputs, outputs=2):
 
 
 def learned():
-    return LearnedClosure(conv(4), FOUR, TWO, inputs=Inputs(QG, ("q", "tendency")))
+    return LearnedClosure(Features(("q", "tendency"), FOUR), conv(4), Output(TWO), QG)
 
 
 def cascade():
     networks = [conv(2), conv(4)]
-    return LearnedClosure(Cascade(networks, (8, 6), jnp.array([0.5, 3.0])), TWO, TWO)
+    network = Cascade(networks, (8, 6), jnp.array([0.5, 3.0]))
+    return LearnedClosure(Features(scaler=TWO), network, Output(TWO))
 
 
 def separated():
@@ -64,11 +72,11 @@ def constants(module):
         return module.inputs.mean, module.inputs.scale, module.targets.mean, module.targets.scale
     if not isinstance(module, LearnedClosure):
         return jax.tree.leaves(module.system)
-    scalers = module.input_scaler, module.output_scaler
+    scalers = module.features.scaler, module.output.scaler
     found = [number for one in scalers for number in (one.mean, one.scale)]
     if isinstance(module.network, Cascade):
         found.append(module.network.scales)
-    return found if module.inputs is None else [*found, *jax.tree.leaves(module.inputs.system)]
+    return found if module.system is None else [*found, *jax.tree.leaves(module.system)]
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -151,8 +159,9 @@ def test_files_hold_what_is_fixed_under_its_own_name(tmp_path):
 
     save_closure(learned(), tmp_path / "learned")
     names = load_file(tmp_path / "learned" / "weights.safetensors")
-    assert names["input_scaler.scale"].dtype == np.float32
-    assert names["inputs.system.constants.beta"].dtype == np.float32
+    assert names["features.scaler.scale"].dtype == np.float32
+    assert not any(name.startswith("system") for name in names)  # which settings build again
+    assert load_closure(tmp_path / "learned").system.settings() == QG.settings()
     save_closure(Own(Fixed(QG)), tmp_path / "own")
     back = load_closure(tmp_path / "own", trust=True)
     assert isinstance(back.system, Fixed)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from subgrid import nn
-from subgrid.closures import LearnedClosure
+from subgrid.closures import Features, LearnedClosure, Output, ZeroMean
 from subgrid.errors import ConfigError, ShapeError
 from subgrid.nn import Conv1d, Conv2d, Scaler
 from subgrid.nn.convolution import check_sample
@@ -48,8 +48,8 @@ def test_a_closure_of_a_line_takes_a_state_of_one_array():
     network = nn.build(
         "8x5-x3", in_channels=1, out_channels=1, key=jax.random.key(0), spatial_dims=1
     )
-    scalers = Scaler([2.0], [3.0]), Scaler([0.0], [5.0])
-    closure = LearnedClosure(network, *scalers, zero_mean=True)
+    output = Output(Scaler([0.0], [5.0]), [ZeroMean()])
+    closure = LearnedClosure(Features(scaler=Scaler([2.0], [3.0])), network, output)
     state = {"x": jax.random.normal(jax.random.key(1), (8,))}
     increment = closure(state)[0]["x"]
     wanted = 5 * network((state["x"][None] - 2) / 3)[0]

@@ -5,14 +5,22 @@ import numpy as np
 import pytest
 from made_up import SIZE, S
 
-from subgrid.closures import Inputs, load_closure, save_closure
+from subgrid.closures import (
+    Features,
+    FluxForm,
+    LearnedClosure,
+    Output,
+    ScaleCut,
+    load_closure,
+    save_closure,
+)
 from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid, downscale, low_pass
 from subgrid.nn import Cascade, Conv2d
 from subgrid.systems import TwoLayerQG
 from subgrid.training import Adam, Constant, Noise, Plan, load_best, read_records, train_cascade
 from subgrid.training.cascade import stage_task
-from subgrid.training.scaling import make_closure, standardisation
+from subgrid.training.scaling import scaled, standardisation
 
 SIZES = (SIZE, 8)
 
@@ -22,6 +30,12 @@ def cascade(sizes=SIZES, out=2, seen=2):
     keys = jax.random.split(jax.random.key(0), len(sizes))
     networks = tuple(Conv2d(seen + stage * out, out, 3, key=key) for stage, key in enumerate(keys))
     return Cascade(networks, sizes)
+
+
+def untrained(sizes=SIZES, out=2, seen=2, constraints=(), names=None):
+    system = None if names is None else TwoLayerQG(SIZE)
+    output = Output(None, constraints)
+    return LearnedClosure(Features(names), cascade(sizes, out, seen), output, system)
 
 
 def plan(**changes):
@@ -43,7 +57,7 @@ def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("subgrid.training.scaling.statistics", train.statistics)
         splits = train, validation
-        return train_cascade(cascade(), *splits, plan(), folder=folder, seed=1), folder
+        return train_cascade(untrained(), *splits, plan(), folder=folder, seed=1), folder
 
 
 def test_every_stage_learns_and_reports(trained):
@@ -62,9 +76,8 @@ def test_every_stage_learns_and_reports(trained):
 def test_the_last_loss_is_the_loss_of_the_closure(names, trained, data, tmp_path):
     result, _ = trained
     if names is not None:
-        inputs = Inputs(TwoLayerQG(SIZE), names)
-        settings = {"folder": tmp_path, "seed": 1, "inputs": inputs}
-        result = train_cascade(cascade(seen=inputs.count), *data, plan(), **settings)
+        closure = untrained(seen=4, names=names)
+        result = train_cascade(closure, *data, plan(), folder=tmp_path, seed=1)
     batch = data[1].batch(np.arange(16))
     increment = jax.jit(jax.vmap(lambda q: result.closure((q,))[0][0]))(batch["q"])
     scale = np.asarray(standardisation(data[0]).targets.scale)[:, None, None]
@@ -106,14 +119,14 @@ def test_scales_are_exact_in_every_file(trained, tmp_path):
 def test_task_is_the_residual_of_the_cascade(data):
     """S̃_j - D S, which the loss is made of, is net_j minus the target that the cascade defines."""
     scales = standardisation(data[0])
-    closure = make_closure(cascade((SIZE, 12, 8)), scales)
+    closure = scaled(untrained((SIZE, 12, 8)), scales, data[0], 1)
     fields, forcing = (jnp.asarray(data[0].arrays[name][0]) for name in ("q", "q_forcing"))
 
     @eqx.filter_jit
     def errors(closure, stage):
         seen, truth = scales.inputs.normalise(fields), scales.targets.normalise(forcing)
         task = stage_task(scales, closure, stage, 1.0)
-        ours = task.predict(closure, fields, forcing, None) - task.target(forcing)
+        ours = task.predict(closure, fields, forcing, None, None) - task.target(forcing)
         output = closure.network.stage_output(seen, stage)
         return ours, output - closure.network.stage_target(truth, seen, stage)
 
@@ -124,9 +137,9 @@ def test_task_is_the_residual_of_the_cascade(data):
 
 @pytest.mark.slow
 def test_a_cascade_for_the_larger_scales_has_one_cut_at_all_its_sizes(data, tmp_path):
-    cut, grid = 0.4, PeriodicGrid(SIZE, SIZE, 1.0, 1.0)
-    options = {"seed": 1, "grid": grid, "target_cut": cut}
-    result = train_cascade(cascade(), *data, plan(), folder=tmp_path, **options)
+    cut = 0.4
+    given = untrained(constraints=[ScaleCut(cut)])
+    result = train_cascade(given, *data, plan(), folder=tmp_path, seed=1)
     closure, scales = result.closure, standardisation(data[0])
     batch = data[1].batch(np.arange(16))
     increment = jax.jit(jax.vmap(lambda q: closure((q,))[0][0]))(batch["q"])
@@ -143,12 +156,10 @@ def test_a_cascade_for_the_larger_scales_has_one_cut_at_all_its_sizes(data, tmp_
         low_pass(output, 0.8),
         downscale(low_pass(scales.targets.normalise(forcing), cut), 8, 8),
     )
-    found = task.predict(closure, q, forcing, None), task.target(forcing)
+    found = task.predict(closure, q, forcing, None, None), task.target(forcing)
     for ours, by_hand in zip(found, wanted, strict=True):
         np.testing.assert_allclose(ours, by_hand, atol=2e-6)  # float32, values of order one
     assert np.max(np.abs(np.asarray(wanted[0] - output))) > 1e-3
-    with pytest.raises(ConfigError, match="needs `grid`"):
-        train_cascade(cascade(), *data, plan(), folder=tmp_path, seed=1, target_cut=cut)
 
 
 def test_an_interrupted_cascade_ends_the_same(trained, data, tmp_path):
@@ -158,8 +169,8 @@ def test_an_interrupted_cascade_ends_the_same(trained, data, tmp_path):
 
     arguments = {"folder": tmp_path, "seed": 1, "label": "net"}
     with pytest.raises(KeyboardInterrupt):
-        train_cascade(cascade(), *data, plan(), callbacks=[interrupt], **arguments)
-    result = train_cascade(cascade(), *data, plan(), **arguments)
+        train_cascade(untrained(), *data, plan(), callbacks=[interrupt], **arguments)
+    result = train_cascade(untrained(), *data, plan(), **arguments)
     ours, theirs = (
         jax.tree.leaves(eqx.filter(r.closure, eqx.is_array)) for r in (result, trained[0])
     )
@@ -169,13 +180,11 @@ def test_an_interrupted_cascade_ends_the_same(trained, data, tmp_path):
 
 def test_fluxes_conserve_the_mean_and_plans_may_differ(data, tmp_path):
     result = train_cascade(
-        cascade(out=4),
+        untrained(out=4, constraints=[FluxForm(PeriodicGrid(SIZE))]),
         *data,
         [plan(updates=20), plan(updates=10, noise=Noise(0.1))],
         folder=tmp_path,
         seed=1,
-        grid=PeriodicGrid(SIZE),
-        flux_form=True,
         scale_stages=False,
     )
     increment = jax.jit(lambda q: result.closure((q,))[0][0])(data[0].arrays["q"][0])
@@ -197,15 +206,15 @@ def test_no_two_draws_of_a_training_share_a_stream(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(np.random, "default_rng", watched)
     noisy = plan(updates=20, noise=Noise(0.1))
-    train_cascade(cascade((SIZE,)), *data, noisy, folder=tmp_path, seed=1)
+    train_cascade(untrained((SIZE,)), *data, noisy, folder=tmp_path, seed=1)
     # 20 draws of noise, the order of 3 epochs of 8 batches, a validation subset, a stage scale
     assert len(set(made.values())) == len(made) == 20 + 3 + 1 + 1
 
 
 def test_bad_input_is_named(data, tmp_path):
     with pytest.raises(ConfigError, match="3 plans for 2 stages"):
-        train_cascade(cascade(), *data, [plan()] * 3, folder=tmp_path, seed=1)
+        train_cascade(untrained(), *data, [plan()] * 3, folder=tmp_path, seed=1)
     with pytest.raises(ConfigError, match="seed is -1"):
-        train_cascade(cascade(), *data, plan(), folder=tmp_path, seed=-1)
+        train_cascade(untrained(), *data, plan(), folder=tmp_path, seed=-1)
     with pytest.raises(ConfigError, match="of size 16, but the cascade's finest size is 12"):
-        train_cascade(cascade((12, 8)), *data, plan(), folder=tmp_path, seed=1)
+        train_cascade(untrained((12, 8)), *data, plan(), folder=tmp_path, seed=1)

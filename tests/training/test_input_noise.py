@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from made_up import SIZE
 
-from subgrid.closures import Inputs
+from subgrid.closures import Features, LearnedClosure, Output
 from subgrid.nn import Cascade, Conv2d
 from subgrid.systems import TwoLayerQG
 from subgrid.training import Adam, Constant, Noise, Plan, train_offline
 from subgrid.training.cascade import stage_task
-from subgrid.training.offline import closure_task
-from subgrid.training.scaling import FORCING, channels, standardisation, untrained_closure
+from subgrid.training.offline import closure_task, seen_channels
+from subgrid.training.scaling import FORCING, channels, scaled, standardisation
 from subgrid.training.tasks import Sources, make_batches, make_loss, make_validation
 
 SYSTEM = TwoLayerQG(SIZE)
-INPUTS = Inputs(SYSTEM, ("q", "tendency"))  # four channels
-KEYS = jax.random.split(jax.random.key(0), 16)  # which a loss is given, and this one does not use
+NAMES = ("q", "tendency")  # four channels
+KEYS = jax.random.split(jax.random.key(0), 16)  # which a loss is given, and this one leaves
 
 
 def plan(noise, **changes):
@@ -25,14 +25,15 @@ def plan(noise, **changes):
     return Plan(Adam(Constant(3e-3)), noise=noise, **{**settings, **changes})
 
 
-def problem(data, noise, network=None, inputs: Inputs | None = INPUTS):
+def problem(data, noise, network=None, names=NAMES):
     """Return an untrained closure, where its samples come from, and its plan."""
     scales = standardisation(data[0])
-    seen = 2 if inputs is None else inputs.count
+    seen = 2 if names is None else 4
     network = Conv2d(seen, 2, 3, key=jax.random.key(0)) if network is None else network
-    form = False, False, SYSTEM.grid, inputs
-    closure, _ = untrained_closure(network, scales, data[0], 1, *form)
-    return closure, Sources(*data, scales, inputs and inputs.count), plan(noise), scales
+    system = None if names is None else SYSTEM
+    closure = LearnedClosure(Features(names), network, Output(), system)
+    closure = scaled(closure, scales, data[0], 1)
+    return closure, Sources(*data, scales, seen_channels(closure)), plan(noise), scales
 
 
 def clean(data, update, seed=1):
@@ -60,7 +61,7 @@ def test_inputs_have_noise_of_their_own_and_the_fields_none(data):
 
 
 def test_without_inputs_the_noise_is_on_the_fields(data):
-    _, sources, settings, scales = problem(data, Noise(0.3, clean_fraction=0.0), inputs=None)
+    _, sources, settings, scales = problem(data, Noise(0.3, clean_fraction=0.0), names=None)
     batch = make_batches(sources, settings, 1)(2)
     assert set(batch) == {"fields", "forcing"}
     fields, forcing = clean(data, 2)
@@ -84,13 +85,15 @@ def test_no_noise_is_no_channel_and_before_its_update_it_is_zero(data):
 def test_the_loss_is_of_the_standardised_inputs_with_their_noise(data):
     closure, sources, settings, scales = problem(data, Noise(0.5, clean_fraction=0.0))
     batch = make_batches(sources, settings, 1)(0)
-    loss = make_loss(closure_task(scales))
+    loss = make_loss(closure_task(scales, closure))
     found = float(loss(closure, batch, KEYS))
 
     def one(fields, forcing, noise):
-        seen = closure.input_scaler.normalise(INPUTS(fields)) + noise
-        output = closure.output_scaler.denormalise(closure.network(seen))
-        return jnp.mean(jnp.square(scales.targets.normalise(output) - scales.wanted(forcing, None)))
+        channels = closure.features.form(fields, SYSTEM)
+        seen = closure.features.scaler.normalise(channels) + noise
+        output = closure.output.scaler.denormalise(closure.network(seen))
+        truth = scales.targets.normalise(forcing)
+        return jnp.mean(jnp.square(scales.targets.normalise(output) - truth))
 
     wanted = jnp.mean(jax.vmap(one)(batch["fields"], batch["forcing"], batch["noise"]))
     assert found == pytest.approx(float(wanted), rel=1e-5)  # float32
@@ -108,11 +111,11 @@ def test_every_stage_of_a_cascade_sees_the_noise_of_the_inputs(data):
     fields, forcing, noise = (jnp.asarray(batch[n][0]) for n in ("fields", "forcing", "noise"))
     for stage in (0, 1):
         task = stage_task(scales, closure, stage, 1.0)
-        quiet = task.predict(closure, fields, forcing, None)
-        noisy = task.predict(closure, fields, forcing, noise)
+        quiet = task.predict(closure, fields, forcing, None, None)
+        noisy = task.predict(closure, fields, forcing, noise, None)
         assert quiet.shape == task.target(forcing).shape
         # one layer is linear: what the noise adds is what it gives alone, but for the bias
-        alone = task.predict(closure, fields, forcing, -noise)
+        alone = task.predict(closure, fields, forcing, -noise, None)
         size = float(jnp.abs(noisy - quiet).max())
         assert size > 0.01
         np.testing.assert_allclose(noisy - quiet, quiet - alone, rtol=0, atol=1e-4 * size)
@@ -122,7 +125,7 @@ def test_the_validation_is_without_noise(data):
     closure, sources, settings, scales = problem(data, Noise(0.5, clean_fraction=0.0))
     quiet = plan(Noise())
     found = [
-        make_validation(closure_task(scales), sources, each, 1)(closure)
+        make_validation(closure_task(scales, closure), sources, each, 1)(closure)
         for each in (settings, quiet)
     ]
     assert found[0] == found[1]
@@ -131,8 +134,9 @@ def test_the_validation_is_without_noise(data):
 def test_noise_changes_what_is_learned_from_its_update_on(data, tmp_path):
     def weights(noise, name):
         network = Conv2d(4, 2, 1, key=jax.random.key(0))
-        options = {"folder": tmp_path / name, "seed": 1, "inputs": INPUTS}
-        result = train_offline(network, *data, plan(noise, updates=3), **options)
+        closure = LearnedClosure(Features(NAMES), network, Output(), SYSTEM)
+        options = {"folder": tmp_path / name, "seed": 1}
+        result = train_offline(closure, *data, plan(noise, updates=3), **options)
         return np.asarray(result.closure.network.weight)
 
     quiet = weights(Noise(), "quiet")

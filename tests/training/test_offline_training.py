@@ -5,15 +5,25 @@ import numpy as np
 import pytest
 from made_up import SIZE, Q, S
 
-from subgrid.closures import Inputs, LearnedClosure, load_closure, save_closure
+from subgrid.closures import (
+    AbstractClosure,
+    Features,
+    FluxForm,
+    LearnedClosure,
+    Output,
+    ScaleCut,
+    ZeroMean,
+    load_closure,
+    save_closure,
+)
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.grids import PeriodicGrid, low_pass
-from subgrid.nn import Cascade, Conv2d, Scaler, trainable
+from subgrid.nn import Cascade, Conv2d, Fixed, Scaler, trainable
 from subgrid.randomness import Stream, generator
 from subgrid.systems import TwoLayerQG
 from subgrid.training import Adam, Constant, Noise, Plan, read_records, train_offline
 from subgrid.training.offline import closure_task
-from subgrid.training.scaling import channels, standardisation
+from subgrid.training.scaling import channels, scaled, standardisation
 from subgrid.training.tasks import Sources, make_batches, make_validation
 
 
@@ -34,9 +44,14 @@ def small_network(out_channels=2):
     return Conv2d(2, out_channels, 3, key=jax.random.key(0))
 
 
+def untrained(network=None, constraints=(), names=None, system=None):
+    network = small_network() if network is None else network
+    return LearnedClosure(Features(names), network, Output(None, constraints), system)
+
+
 def test_loss_falls_and_the_closure_runs_what_was_trained(data, tmp_path):
     train, validation = data
-    result = train_offline(small_network(), train, validation, plan(), folder=tmp_path, seed=1)
+    result = train_offline(untrained(), train, validation, plan(), folder=tmp_path, seed=1)
     losses = [line["validation"]["loss"] for line in read_records(tmp_path / "metrics.jsonl")]
     assert losses[-1] < 0.8 * losses[0]
     assert isinstance(result.closure, LearnedClosure)
@@ -56,17 +71,16 @@ def test_loss_falls_and_the_closure_runs_what_was_trained(data, tmp_path):
 
 @pytest.mark.parametrize("split", ["training", "validation"])
 def test_a_run_does_not_go_on_with_other_data(split, data, tmp_path):
-    train_offline(small_network(), *data, plan(updates=2), folder=tmp_path, seed=1)
+    train_offline(untrained(), *data, plan(updates=2), folder=tmp_path, seed=1)
     samples = data[split == "validation"]
     samples.arrays["q"][3, 0, 0, 0] *= 1.5
     with pytest.raises(RunFolderError, match=rf"{split}_data was '[0-9a-f]{{64}}', is"):
-        train_offline(small_network(), *data, plan(updates=2), folder=tmp_path, seed=1)
+        train_offline(untrained(), *data, plan(updates=2), folder=tmp_path, seed=1)
 
 
 def test_trained_closure_survives_saving(data, tmp_path):
-    result = train_offline(
-        small_network(), *data, plan(updates=2), folder=tmp_path / "fit", seed=1, zero_mean=True
-    )
+    closure = untrained(constraints=[ZeroMean()])
+    result = train_offline(closure, *data, plan(updates=2), folder=tmp_path / "fit", seed=1)
     save_closure(result.closure, tmp_path / "closure")
     q = jnp.asarray(data[0].arrays["q"][0])
     np.testing.assert_array_equal(
@@ -74,18 +88,10 @@ def test_trained_closure_survives_saving(data, tmp_path):
     )
 
 
-@pytest.mark.parametrize("option", ["zero_mean", "flux_form"])
-def test_options_conserve_the_mean_and_train(option, data, tmp_path):
-    grid = PeriodicGrid(SIZE)
-    result = train_offline(
-        small_network(4 if option == "flux_form" else 2),
-        *data,
-        plan(),
-        folder=tmp_path,
-        seed=1,
-        grid=grid,
-        **{option: True},
-    )
+@pytest.mark.parametrize("constraint", [ZeroMean(), FluxForm(PeriodicGrid(SIZE))])
+def test_constraints_conserve_the_mean_and_train(constraint, data, tmp_path):
+    closure = untrained(small_network(constraint.channels(2)), [constraint])
+    result = train_offline(closure, *data, plan(), folder=tmp_path, seed=1)
     losses = [line["validation"]["loss"] for line in read_records(tmp_path / "metrics.jsonl")]
     assert losses[-1] < losses[0]
     (increment,), _ = result.closure((jnp.asarray(data[0].arrays["q"][0]),))
@@ -95,13 +101,12 @@ def test_options_conserve_the_mean_and_train(option, data, tmp_path):
 
 def test_a_network_can_be_trained_for_the_larger_scales_alone(data, tmp_path):
     train, validation = data
-    result = train_offline(
-        small_network(), *data, plan(), folder=tmp_path / "run", seed=1, target_cut=0.25
-    )
+    closure = untrained(constraints=[ScaleCut(0.25)])
+    result = train_offline(closure, *data, plan(), folder=tmp_path / "run", seed=1)
     targets = standardisation(train).targets
     scale = np.asarray(targets.scale)
     kept = low_pass(jax.vmap(targets.normalise)(train.arrays["q_forcing"]), 0.25)
-    unit = np.asarray(result.closure.output_scaler.scale) / scale
+    unit = np.asarray(result.closure.output.scaler.scale) / scale
     np.testing.assert_allclose(unit, np.sqrt(np.mean(np.square(kept))), rtol=6e-4)  # three digits
     assert float(unit[0]) < 0.9
     # the validation loss again: of the closure as it runs, against the larger scales of the forcing
@@ -118,15 +123,15 @@ def test_a_network_can_be_trained_for_the_larger_scales_alone(data, tmp_path):
     assert records[-1]["mse"] == pytest.approx(float(unit[0]) ** 2 * records[-1]["loss"], rel=1e-3)
     assert 0.5 * losses[-1] < records[-1]["mse"] < 1.5 * losses[0]  # a mean since the last record
     save_closure(result.closure, tmp_path / "saved")
-    assert load_closure(tmp_path / "saved").target_cut == 0.25
-    with pytest.raises(RunFolderError, match="target_cut"):
-        train_offline(small_network(), *data, plan(), folder=tmp_path / "run", seed=1)
+    assert load_closure(tmp_path / "saved").output.constraints == (ScaleCut(0.25),)
+    with pytest.raises(RunFolderError, match=r"output was \['no scales beyond 0\.25 of.*, is \[\]"):
+        train_offline(untrained(), *data, plan(), folder=tmp_path / "run", seed=1)
 
 
 def test_scalers_are_not_trained(data, tmp_path):
     scales = standardisation(data[0])
-    result = train_offline(small_network(), *data, plan(updates=5), folder=tmp_path, seed=1)
-    np.testing.assert_array_equal(result.closure.input_scaler.scale, scales.inputs.scale)
+    result = train_offline(untrained(), *data, plan(updates=5), folder=tmp_path, seed=1)
+    np.testing.assert_array_equal(result.closure.features.scaler.scale, scales.inputs.scale)
     np.testing.assert_allclose(scales.inputs.scale, Q, rtol=0.1)  # 64 correlated samples
     np.testing.assert_allclose(scales.inputs.mean, 0.1 * Q, rtol=0.5)  # as above
     np.testing.assert_allclose(scales.targets.scale, S, rtol=0.1)  # as above
@@ -134,7 +139,7 @@ def test_scalers_are_not_trained(data, tmp_path):
 
 def test_a_network_that_does_not_say_its_cost_trains(data, tmp_path):
     network = eqx.nn.Conv2d(2, 2, 1, key=jax.random.key(0))
-    result = train_offline(network, *data, plan(updates=2), folder=tmp_path, seed=1)
+    result = train_offline(untrained(network), *data, plan(updates=2), folder=tmp_path, seed=1)
     assert np.isnan(result.gflop_per_sample[0])
     assert np.isnan(result.gflop_per_second[0])
 
@@ -158,11 +163,11 @@ def test_constants_inside_a_network_are_not_trained(data, tmp_path):
         Cascade(networks, (SIZE, 8), scales=[0.3, 0.7]),
         Scaler([-0.1, 0.1], [0.5, 2.0]),
     )
-    result = train_offline(network, *data, plan(updates=5), folder=tmp_path, seed=1)
+    result = train_offline(untrained(network), *data, plan(updates=5), folder=tmp_path, seed=1)
     kept = jax.tree.leaves(eqx.partition(result.closure, trainable(result.closure))[1])
     scales = standardisation(data[0])
     held = network.before, network.cascade._scales, network.after
-    constants = *held, scales.inputs, scales.targets
+    constants = scales.inputs, *held, scales.targets
     wanted = jax.tree.leaves(constants)
     assert len(kept) == len(wanted) == 9
     for ours, theirs in zip(kept, wanted, strict=True):
@@ -199,9 +204,9 @@ def test_noise_level_is_the_standard_deviation_of_standardised_inputs(data):
 def test_validation_subset_is_fixed_by_the_seed(data, tmp_path):
     scales = standardisation(data[0])
     sources = Sources(*data, scales)
-    closure = LearnedClosure(small_network(), scales.inputs, scales.targets)
+    closure = scaled(untrained(), scales, data[0], 1)
     scores = [
-        make_validation(closure_task(scales), sources, plan(), seed)(closure)["loss"]
+        make_validation(closure_task(scales, closure), sources, plan(), seed)(closure)["loss"]
         for seed in (1, 1, 2)
     ]
     assert scores[0] == scores[1] != scores[2]
@@ -215,6 +220,90 @@ def test_channels_join_variables_in_order():
     assert found[:, 1:].max() == 0.0
 
 
+class Drift(AbstractClosure):
+    """A closure of a user's that is no network: q relaxes, at a rate that is to be found."""
+
+    rate: jax.Array
+    system: Fixed
+
+    def __call__(self, state, memory=None, forcing=None):
+        return jax.tree.map(lambda q: -self.rate[:, None, None] * q, state), memory
+
+
+class Drawing(Drift):
+    """The same with a random factor, drawn at the start and kept as its memory."""
+
+    def init(self, state, *, key=None):
+        return 1 + 0.5 * jax.random.normal(key)
+
+    def __call__(self, state, memory=None, forcing=None):
+        return jax.tree.map(lambda q: -self.rate[:, None, None] * memory * q, state), memory
+
+
+@pytest.mark.parametrize("kind", [Drift, Drawing])
+def test_what_is_no_network_is_trained_too(kind, data, tmp_path):
+    """The best rate is the slope of S on q; with a factor of variance v it is 1/(1 + v) of that."""
+    system = TwoLayerQG(SIZE)
+    for split in data:
+        split.arrays["q_forcing"] = np.float32(-3e-7 * split.arrays["q"])
+    closure = kind(jnp.zeros(2), Fixed(system))
+    adam = Plan(Adam(Constant(1e-8)), updates=150, batch_size=32, validate_every=50, chunk=32)
+    result = train_offline(closure, *data, adam, folder=tmp_path, seed=1, system=system)
+    wanted = 3e-7 if kind is Drift else 3e-7 / 1.25
+    # a rate that moves by 1e-8 per update; the draws of 32 samples have an error of a tenth
+    np.testing.assert_allclose(result.closure.rate, wanted, rtol=0.03 if kind is Drift else 0.15)
+    losses = [r["validation"]["loss"] for r in read_records(tmp_path / "metrics.jsonl")]
+    assert losses[-1] < 0.5 * losses[0]
+    np.testing.assert_array_equal(result.closure.system.value.grid.x, system.grid.x)
+
+
+def test_closures_that_cannot_be_trained_are_named(data, tmp_path):
+    settings = {"folder": tmp_path, "seed": 1}
+    with pytest.raises(TypeError, match="Drift holds no system: say by `system` which states"):
+        train_offline(Drift(jnp.zeros(2), Fixed(None)), *data, plan(), **settings)
+    with pytest.raises(ConfigError, match=r"nothing to train: .* a Nothing holds no"):
+        train_offline(Nothing(), *data, plan(), system=TwoLayerQG(SIZE), **settings)
+
+
+class Nothing(AbstractClosure):
+    """A closure without numbers."""
+
+    def __call__(self, state, memory=None, forcing=None):
+        return jax.tree.map(jnp.zeros_like, state), memory
+
+
+class Noisy(eqx.Module):
+    """A network that draws: its memory is a key, and it adds noise of a size to be found."""
+
+    layer: Conv2d
+    size: jax.Array
+
+    def init(self, seen, *, key=None):
+        return key
+
+    def __call__(self, seen, key):
+        now, later = jax.random.split(key)
+        said = self.layer(seen)
+        return said + self.size * jax.random.normal(now, said.shape), later
+
+
+def test_a_network_that_draws_is_trained_with_keys_of_its_own(data, tmp_path):
+    """The loss is a mean square, so the noise it is given falls, and the last draws differ."""
+    closure = untrained(Noisy(small_network(), jnp.array(1.0)))
+    adam = Plan(Adam(Constant(3e-2)), updates=60, batch_size=16, validate_every=30, chunk=16)
+    result = train_offline(closure, *data, adam, folder=tmp_path, seed=1)
+    assert 0 < abs(float(result.closure.network.size)) < 0.3
+    state = (jnp.asarray(data[0].arrays["q"][0]),)
+    runs = [
+        result.closure(state, result.closure.init(state, key=jax.random.key(i)))[0][0]
+        for i in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert float(jnp.abs(runs[0] - runs[2]).max()) > 0
+    again = train_offline(closure, *data, adam, folder=tmp_path / "again", seed=1)
+    np.testing.assert_array_equal(again.closure.network.size, result.closure.network.size)
+
+
 @pytest.mark.slow
 def test_a_network_can_be_given_the_resolved_tendency(data, tmp_path):
     system = TwoLayerQG(SIZE)
@@ -224,14 +313,14 @@ def test_a_network_can_be_given_the_resolved_tendency(data, tmp_path):
     parts = {"q": data[0].arrays["q"], "tendency": 10 * data[0].arrays["q_forcing"]}
     losses = {}
     for names in (("q",), ("q", "tendency")):
-        inputs = Inputs(system, names)
-        network = Conv2d(inputs.count, 2, 1, key=jax.random.key(0))
-        settings = {"folder": tmp_path / str(len(names)), "seed": 1, "inputs": inputs}
-        result = train_offline(network, *data, plan(updates=300), **settings)
+        network = Conv2d(Features(names).count(system), 2, 1, key=jax.random.key(0))
+        closure = untrained(network, (), names, system)
+        settings = {"folder": tmp_path / str(len(names)), "seed": 1}
+        result = train_offline(closure, *data, plan(updates=300), **settings)
         losses[names] = result.fits[0].best_loss
         scale = np.concatenate([parts[name].std(axis=(0, 2, 3)) for name in names])
         # all 64 samples, to three digits
-        np.testing.assert_allclose(result.closure.input_scaler.scale, scale, rtol=6e-3)
+        np.testing.assert_allclose(result.closure.features.scaler.scale, scale, rtol=6e-3)
     assert losses["q", "tendency"] < 0.01 < 0.5 < losses[("q",)]
 
 
@@ -241,14 +330,12 @@ def test_bad_input_is_named(data, tmp_path):
         Noise(0.1, clean_fraction=1.5)
     with pytest.raises(ConfigError, match="noise level must not be negative, got -1"):
         Noise(-1.0)
-    with pytest.raises(ConfigError, match="flux_form needs"):
-        train_offline(small_network(4), *data, plan(), folder=tmp_path, seed=1, flux_form=True)
     with pytest.raises(ConfigError, match="seed is 4294967296"):
-        train_offline(small_network(), *data, plan(), folder=tmp_path, seed=2**32)
+        train_offline(untrained(), *data, plan(), folder=tmp_path, seed=2**32)
     train.variables = ("q",)
     with pytest.raises(ConfigError, match="each variable with its forcing"):
-        train_offline(small_network(), *data, plan(), folder=tmp_path, seed=1)
+        train_offline(untrained(), *data, plan(), folder=tmp_path, seed=1)
     train.variables = ("q", "q_forcing")
     train.arrays["q_forcing"][:, 1] = 0.0
     with pytest.raises(ConfigError, match="does not vary"):
-        train_offline(small_network(), *data, plan(), folder=tmp_path, seed=1)
+        train_offline(untrained(), *data, plan(), folder=tmp_path, seed=1)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from subgrid.closures import AbstractClosure, LearnedClosure, Smagorinsky
+from subgrid.closures import AbstractClosure, Features, LearnedClosure, Output, Smagorinsky
 from subgrid.coarsening import Operator1, StaggeredMean, StepDefect
 from subgrid.data import Split, Windows, generate, generate_all, statistics
 from subgrid.errors import ConfigError, RunFolderError, ShapeError, UnstableRunError
@@ -76,7 +76,7 @@ def closure_of(stores):
         Scaler(*([float(getattr(found[name + end], part)) for name in NAMES] for part in PARTS))
         for end in ("", "_forcing")
     )
-    return LearnedClosure(small_network(), inputs, outputs)
+    return LearnedClosure(Features(scaler=inputs), small_network(), Output(outputs))
 
 
 def model_with(closure):
@@ -180,7 +180,7 @@ def test_training_lowers_the_loss_and_changes_the_network_alone(stores, windows,
     assert fit.best_loss == min(losses)
     before = closure_of(stores)
     assert bool(jnp.any(result.closure.network.weight != before.network.weight))
-    for part in (lambda c: c.input_scaler.scale, lambda c: c.output_scaler.scale):
+    for part in (lambda c: c.features.scaler.scale, lambda c: c.output.scaler.scale):
         np.testing.assert_array_equal(part(result.closure), part(before))
 
 
@@ -285,7 +285,8 @@ def test_two_layer_flow_is_trained_through_its_scheme(tmp_path):
     spread = statistics(windows[0].path, 8)["q"].std
     # the forcing hardly shows after six steps: a network whose outputs do
     outputs = Scaler(np.zeros(2), spread / windows[0].interval)
-    closure = LearnedClosure(small_network(), Scaler(np.zeros(2), spread), outputs)
+    features = Features(scaler=Scaler(np.zeros(2), spread))
+    closure = LearnedClosure(features, small_network(), Output(outputs))
     changes = {"closure": closure, "model": lambda c: coarse.model(7200.0, c)}
     result = train([windows[0].path], windows, tmp_path / "fit", steps_per_frame=3, **changes)
     losses = [line["validation"]["loss"] for line in read_records(tmp_path / "fit/metrics.jsonl")]

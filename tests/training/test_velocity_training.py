@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 from made_up import SIZE, MadeUp
 
-from subgrid.closures import Inputs, load_closure, save_closure, with_energy_limit
+from subgrid.closures import (
+    DivergenceFree,
+    EnergyLimit,
+    Features,
+    LearnedClosure,
+    Output,
+    energy_limit_of,
+    load_closure,
+    save_closure,
+    with_energy_limit,
+)
 from subgrid.data import VariableStatistics
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.grids import downscale, staggered_divergence
@@ -17,13 +27,12 @@ from subgrid.training import (
     Adam,
     Constant,
     Plan,
-    energy_limit_of,
     read_records,
     train_cascade,
     train_offline,
 )
 from subgrid.training.cascade import stage_task
-from subgrid.training.scaling import make_closure, standardisation, untrained_closure
+from subgrid.training.scaling import described, scaled, standardisation
 
 SYSTEM = KolmogorovFlow(SIZE)
 GRID = SYSTEM.grid
@@ -80,6 +89,12 @@ def cascade(seen=2, out=1, sizes=(SIZE, 8)):
     return Cascade(networks, sizes)
 
 
+def untrained(network, free=True, names=None, further=()):
+    constraints = [DivergenceFree(GRID), *further] if free else further
+    system = None if names is None else SYSTEM
+    return LearnedClosure(Features(names), network, Output(None, constraints), system)
+
+
 def closure_losses(closure, train, samples):
     """Return the loss of the closure as it runs, on a state of the system, and its increments."""
     batch = samples.batch(np.arange(len(samples)))
@@ -101,8 +116,8 @@ def last_losses(folder):
 
 def test_a_streamfunction_is_learned(data, tmp_path):
     network = Conv2d(2, 1, 3, key=jax.random.key(0))
-    options = {"seed": 1, "grid": GRID, "divergence_free": True}
-    result = train_offline(network, *data, plan(), folder=tmp_path / "run", **options)
+    closure = untrained(network)
+    result = train_offline(closure, *data, plan(), folder=tmp_path / "run", seed=1)
     first, best = last_losses(tmp_path / "run")
     assert best < 0.2 * first
     loss, increments = closure_losses(result.closure, *data)
@@ -115,11 +130,11 @@ def test_a_streamfunction_is_learned(data, tmp_path):
     # in units of both forcings' size times a cell
     sizes = [data[0].arrays[name].std() for name in NAMES[2:]]
     np.testing.assert_allclose(
-        result.closure.output_scaler.scale,
+        result.closure.output.scaler.scale,
         [np.sqrt(np.mean(np.square(sizes))) * GRID.dx],
         rtol=1e-5,
     )
-    np.testing.assert_array_equal(result.closure.output_scaler.mean, [0.0])
+    np.testing.assert_array_equal(result.closure.output.scaler.mean, [0.0])
     save_closure(result.closure, tmp_path / "closure")
     again = load_closure(tmp_path / "closure")
     state = SYSTEM.State(*(jnp.asarray(data[0].arrays[name][0]) for name in "uv"))
@@ -128,15 +143,12 @@ def test_a_streamfunction_is_learned(data, tmp_path):
 
 def test_its_checkpoints_say_so_and_those_of_others_do_not(data, tmp_path):
     network = Conv2d(2, 1, 3, key=jax.random.key(0))
-    scales = standardisation(data[0])
-    form = network, scales, data[0], 1, False, False, GRID, None
-    settings = [untrained_closure(*form, divergence_free=free)[1] for free in (False, True)]
-    assert settings[0] == {"zero_mean": False, "flux_form": False}
-    assert settings[1] == {**settings[0], "divergence_free": True}
-    options = {"folder": tmp_path, "seed": 1, "grid": GRID}
-    train_offline(network, *data, plan(updates=2), divergence_free=True, **options)
-    with pytest.raises(RunFolderError, match="divergence_free was True, is None"):
-        train_offline(Conv2d(2, 2, 3, key=jax.random.key(0)), *data, plan(updates=2), **options)
+    assert described(untrained(network, free=False)) == {"features": "state", "output": []}
+    options = {"folder": tmp_path, "seed": 1}
+    train_offline(untrained(network), *data, plan(updates=2), **options)
+    other = untrained(Conv2d(2, 2, 3, key=jax.random.key(0)), free=False)
+    with pytest.raises(RunFolderError, match=r"output was \['no divergence .*\], is \[\]"):
+        train_offline(other, *data, plan(updates=2), **options)
 
 
 @pytest.mark.parametrize(
@@ -148,17 +160,9 @@ def test_its_checkpoints_say_so_and_those_of_others_do_not(data, tmp_path):
     ],
 )
 def test_a_cascade_learns_at_every_size(free, names, data, tmp_path):
-    inputs = None if names is None else Inputs(SYSTEM, names)
-    result = train_cascade(
-        cascade(2 if inputs is None else inputs.count, 1 if free else 2),
-        *data,
-        plan(),
-        folder=tmp_path,
-        seed=1,
-        grid=GRID,
-        inputs=inputs,
-        divergence_free=free,
-    )
+    network = cascade(2 if names is None else 3, 1 if free else 2)
+    closure = untrained(network, free, names)
+    result = train_cascade(closure, *data, plan(), folder=tmp_path, seed=1)
     for stage in range(2):
         first, best = last_losses(tmp_path / f"stage_{stage}")
         assert best < 0.6 * first, stage
@@ -169,7 +173,7 @@ def test_a_cascade_learns_at_every_size(free, names, data, tmp_path):
     assert relative < 4e-6 if free else relative > 1e-3
     if names is not None:
         state = SYSTEM.State(*(jnp.asarray(data[0].arrays[name]) for name in "uv"))
-        found = result.closure.input_scaler.scale
+        found = result.closure.features.scaler.scale
         seen = [state.u, state.v, jax.vmap(SYSTEM.vorticity)(state)]
         # all 64 samples, to three digits
         np.testing.assert_allclose(found, [float(jnp.std(x)) for x in seen], rtol=6e-3)
@@ -195,33 +199,27 @@ def test_a_coarse_stage_can_reach_its_target(data):
             return self.psi
 
     scales = standardisation(data[0])
-    options = {"grid": GRID, "divergence_free": True}
-    closure = make_closure(Exact(jnp.zeros((1, *GRID.shape))), scales, **options)
+    closure = untrained(Exact(jnp.zeros((1, *GRID.shape))))
+    closure = scaled(closure, scales, data[0], 1)
     fields = [jnp.asarray(data[0].arrays[name][0]) for name in NAMES]
     psi = np.fft.rfft2(SYSTEM.vorticity(SYSTEM.State(*fields[2:])))
     k, l = (2 * np.cos(2 * np.pi * f) - 2 for f in (np.fft.rfftfreq(SIZE), np.fft.fftfreq(SIZE)))
     symbol = k[None] + l[:, None]
     symbol[0, 0] = 1
-    psi = np.fft.irfft2(psi / symbol) * GRID.dx**2 / float(closure.output_scaler.scale[0])
-    closure = make_closure(Exact(jnp.asarray(psi, jnp.float32)[None]), scales, **options)
+    psi = np.fft.irfft2(psi / symbol) * GRID.dx**2 / float(closure.output.scaler.scale[0])
+    closure = closure.changed(network=Exact(jnp.asarray(psi, jnp.float32)[None]))
     task = stage_task(scales, closure, 0, 1.0)
-    found = task.predict(closure, jnp.stack(fields[:2]), jnp.stack(fields[2:]), None)
+    found = task.predict(closure, jnp.stack(fields[:2]), jnp.stack(fields[2:]), None, None)
     target = task.target(jnp.stack(fields[2:]))
     np.testing.assert_allclose(found, target, rtol=0, atol=1e-5)  # float32, of order one
     assert float(jnp.abs(target).max()) > 0.1
 
 
 def test_wrong_use_is_named(data, tmp_path):
-    network = Conv2d(2, 1, 3, key=jax.random.key(0))
-    options = {"folder": tmp_path, "seed": 1, "divergence_free": True}
-    for trainer, net in ((train_offline, network), (train_cascade, cascade())):
-        with pytest.raises(ConfigError, match="divergence_free needs `grid`"):
-            trainer(net, *data, plan(), **options)
-        with pytest.raises(ValueError, match="choose one"):
-            trainer(net, *data, plan(), grid=GRID, flux_form=True, **options)
+    layers = untrained(Conv2d(2, 1, 3, key=jax.random.key(0)), names=("u", "v"))
     data[0].variables = ("v", "u", "v_forcing", "u_forcing")
-    with pytest.raises(ConfigError, match=r"in this order.*gives? \['v', 'u'\] in 2 channels"):
-        train_offline(network, *data, plan(), grid=GRID, **options)
+    with pytest.raises(ConfigError, match=r"gives \['v', 'u'\], but .* a system of \['u', 'v'\]"):
+        train_offline(layers, *data, plan(), folder=tmp_path, seed=1)
     assert not any(tmp_path.iterdir())
 
 
@@ -267,10 +265,12 @@ def test_many_samples_are_all_looked_at_a_part_at_a_time():
 
 def test_a_trained_closure_is_held_to_the_limit(data, tmp_path):
     network = Conv2d(2, 1, 3, key=jax.random.key(0))
-    options = {"folder": tmp_path, "seed": 1, "grid": GRID, "divergence_free": True}
-    closure = train_offline(network, *data, plan(), **options).closure
+    further = [EnergyLimit()]  # takes the largest power of the data
+    options = {"folder": tmp_path, "seed": 1}
+    closure = train_offline(untrained(network, further=further), *data, plan(), **options).closure
+    assert closure.output.constraints[-1].limit == energy_limit_of(data[0])
     limit = energy_limit_of(data[0], 0.3)
-    _, free = closure_losses(closure, *data)
+    _, free = closure_losses(with_energy_limit(closure, None), *data)
     _, held = closure_losses(with_energy_limit(closure, limit), *data)
     found = {}
     for name, increments in (("free", free), ("held", held)):

@@ -2,15 +2,16 @@
 
 Modules here are dataclasses, which every `eqx.Module` is: their class and the values of their
 fields say all there is to know. Rebuilding sets the fields, without calling `__init__`: derived
-arrays come back with their bits and not recomputed. In JSON each value is itself (None, booleans,
-whole numbers, finite floats, strings), a JSON array (a tuple), or an object with one of the keys
-below.
+arrays come back with their bits and not recomputed. A system is written by its settings instead,
+where these build it with the same bits: that is short, and lasts when its inside changes. In JSON
+each value is itself (None, booleans, whole numbers, finite floats, strings), a JSON array (a
+tuple), or an object with one of the keys below.
 """
 
 import dataclasses
 import inspect
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -21,6 +22,7 @@ from subgrid.errors import ConfigError, CorruptFileError
 from subgrid.nn import Fixed
 from subgrid.nn.fixed import written_name
 from subgrid.registry import import_named, search_current_folder
+from subgrid.systems import AbstractSystem
 from subgrid.trust import (
     KNOWN_FUNCTIONS,
     Trust,
@@ -34,8 +36,10 @@ _ARRAY, _HOST_ARRAY = "array", "numpy"
 _LIST, _DICT, _FLOAT, _DTYPE, _SCALAR_TYPE = "list", "dict", "float", "dtype", "scalar_type"
 _OBJECT = "object"  # a function or a class, used as a value
 _FIXED = "fixed"  # what a `Fixed` holds
-UNLESS_DEFAULT = {"subgrid_written": "unless default"}  # metadata of a field, see `_written_fields`
+_SYSTEM, _SETTINGS = "system", "settings"  # a class and the arguments that build it
 _DEFAULT = "default_of"  # the function that is the default of an argument, "module:Class:argument"
+_PLAIN = (bool, int, float, str, type(None))
+_LARGEST_SIZE = 2**13  # cells along an axis: more than any coarse grid
 # what comes of a list or a number where the structure has an object, or the other way round
 _RAISED_BY_OTHER_TYPES = (
     ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
@@ -100,7 +104,9 @@ def _named(structure: Any) -> Iterator[tuple[str, str]]:
                 yield from _named(item)
             return
         (kind, content), *_ = structure.items()
-        if kind in (_LIST, _FIXED):
+        if kind == _SYSTEM:
+            yield _CLASS, _text(content)
+        elif kind in (_LIST, _FIXED):
             yield from _named(content)
         elif kind == _DICT:
             yield from _named(list(content.values()))
@@ -136,6 +142,8 @@ class _Builder:
         if _CLASS in structure:
             return self._module(structure)
         (kind, content), *_ = structure.items()
+        if kind == _SYSTEM:
+            return system_of(self._class(content), self.build({_DICT: structure[_SETTINGS]}))
         if kind == _LIST:
             return [self.build(item) for item in content]
         if kind == _DICT:
@@ -166,8 +174,6 @@ class _Builder:
                 values[field.name] = Fixed(values.pop(name))
             if field.name not in values and field.default is not dataclasses.MISSING:
                 values[field.name] = field.default
-        # a class whose fields changed may know those of files written before
-        values = getattr(cls, "fields_of_older_files", lambda values: values)(values)
         names = {field.name for field in dataclasses.fields(cls)}
         if names != set(values):
             raise ConfigError(
@@ -211,16 +217,46 @@ def _describe(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
         return {_ARRAY if isinstance(value, jax.Array) else _HOST_ARRAY: name}
     if isinstance(value, Fixed):
         return {_FIXED: _describe(value.value, path, arrays)}
+    if isinstance(value, AbstractSystem) and (settings := _settings_of(value)) is not None:
+        content = {name: _describe(item, "", {}) for name, item in settings.items()}
+        return {_SYSTEM: _reference(type(value), path), _SETTINGS: content}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _describe_module(value, path, arrays)
     return _describe_plain(value, path, arrays)
+
+
+def system_of(build: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
+    """Return the system that settings from a file build.
+
+    Raises ValueError for a grid that no coarse system has: it would fill the memory.
+    """
+    for name in ("nx", "ny"):
+        size = settings.get(name, 1)
+        if size is not None and (type(size) is not int or not 0 < size <= _LARGEST_SIZE):
+            raise ValueError(f"{name} = {size!r} must be a whole number from 1 to {_LARGEST_SIZE}")
+    return build(**settings)
+
+
+def _settings_of(system: AbstractSystem) -> Mapping[str, Any] | None:
+    """Return the settings that build a system with the same bits, None if it has none such."""
+    try:
+        settings = system.settings()  # type: ignore[attr-defined]
+        again = type(system)(**settings)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    plain = all(isinstance(value, _PLAIN) for value in settings.values())
+    ours, theirs = jax.tree.flatten(system), jax.tree.flatten(again)
+    if not plain or ours[1] != theirs[1]:
+        return None
+    same = all(np.array_equal(*both) for both in zip(ours[0], theirs[0], strict=True))
+    return settings if same else None
 
 
 def _describe_module(module: Any, path: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     reference = _reference(type(module), path)
     defaults = _default_functions(type(module))
     fields = {}
-    for field in _written_fields(module):
+    for field in dataclasses.fields(module):
         name = written_name(field) or field.name
         value = getattr(module, name)  # of a fixed field what it holds
         if any(value is default for default in defaults.values()):
@@ -230,22 +266,6 @@ def _describe_module(module: Any, path: str, arrays: dict[str, np.ndarray]) -> d
         else:
             fields[name] = _describe(value, f"{path}.{name}", arrays)
     return {_CLASS: reference, _FIELDS: fields}
-
-
-def _written_fields(module: Any) -> list[dataclasses.Field]:
-    """Return the fields to write.
-
-    One with the metadata `UNLESS_DEFAULT` is left out where it holds its default, so that a field
-    added to a class leaves the files and hashes of modules that do not use it as they were.
-    """
-    return [
-        field
-        for field in dataclasses.fields(module)
-        if not (
-            UNLESS_DEFAULT.items() <= field.metadata.items()
-            and getattr(module, field.name) == field.default
-        )
-    ]
 
 
 def _default_functions(cls: type) -> dict[str, Any]:

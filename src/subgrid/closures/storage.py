@@ -33,7 +33,7 @@ from subgrid.provenance import (
 )
 from subgrid.trust import Trust
 
-_FORMAT = "subgrid-closure-1"
+_FORMAT = "subgrid-closure-2"
 MODEL_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
 # what `save_closure` writes besides
@@ -152,7 +152,8 @@ def _read_model_file(folder: Path) -> dict[str, Any]:
         raise CorruptFileError(f"{path} was altered after it was written (its checksum differs)")
     if document.get("format") != _FORMAT:
         raise ConfigError(
-            f"{path} has format {document.get('format')!r}; this version reads {_FORMAT!r}"
+            f"{path} has format {document.get('format')!r}; this version reads {_FORMAT!r}. Export "
+            "or train the closure again, or use the version of subgrid that wrote it."
         )
     wrong = [key for key, kind in _KINDS.items() if not isinstance(document.get(key), kind)]
     if wrong:

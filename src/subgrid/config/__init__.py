@@ -33,6 +33,7 @@ from subgrid.config.loading import (
     read_toml,
 )
 from subgrid.config.names import check_names, own_packages, require_trusted_names
+from subgrid.config.output import build_constraints, output_in_words
 from subgrid.config.recipes import RECIPES
 from subgrid.config.section import Parts, Section
 from subgrid.config.sections import VariantConfig
@@ -55,6 +56,7 @@ __all__ = [
     "VariantConfig",
     "build_coarse_systems",
     "build_coarseners",
+    "build_constraints",
     "build_model",
     "build_online_system",
     "build_system",
@@ -67,6 +69,7 @@ __all__ = [
     "is_preset",
     "is_run_folder",
     "load_config",
+    "output_in_words",
     "own_packages",
     "preset_names",
     "preset_text",

@@ -110,27 +110,16 @@ def build_model(system: Any, dt: float, closure: Any, coupling: str | None = Non
     return SplitModel(system=system, dt=dt, closure=closure, coupling=COUPLINGS[coupling]())
 
 
-def channel_count(system: "AbstractSystem") -> int:
-    """Return how many channels the fields of a state are, levels counted."""
-    return value_count(system) // system.domain.size
-
-
 def validity_of(config: "Config") -> dict[str, Any]:
     """Return what a closure of this experiment is valid for; see `subgrid.deploy.validity`."""
     from subgrid.deploy import validity
 
     coarse = build_coarse_systems(config, build_system(config))[0]
     online = build_online_system(config, coarse)
-    forcing = None
+    target = None
     if config.coarse.target == "step":  # it is right for that step alone
-        forcing = f"what a step of {config.coarse_dt:g} misses"
-    return validity(config.truth.system, coarse, online, config.coarse.operator, forcing)
-
-
-def require_velocities(system: Any, key: str) -> None:
-    """Raise ConfigError unless a state is two velocities on the faces of cells."""
-    if [variable.position for variable in system.variables] != ["east", "north"]:
-        raise ConfigError(f"{key}: got true; it is for two velocities on the faces of cells")
+        target = f"what a step of {config.coarse_dt:g} misses"
+    return validity(config.truth.system, coarse, online, config.coarse.operator, target)
 
 
 class Nothing:

@@ -6,16 +6,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, Strict, model_validator
+from pydantic import Strict, model_validator
 
-from subgrid.config.builders import channel_count, require_velocities
 from subgrid.config.kinds import MULTISCALE, Candidate, ClosingConfig, Stored
 from subgrid.config.networks import require_trainable, require_trusted, traced
+from subgrid.config.output import (
+    Constraints,
+    build_constraints,
+    constraint_names,
+    output_in_words,
+)
 from subgrid.config.section import Name, Parts, keyed, naming
 from subgrid.config.training import FineTuneConfig, Trained
 from subgrid.config.values import FreeTable, Names, Sizes
+from subgrid.errors import ConfigError
 
 if TYPE_CHECKING:
+    from subgrid.closures import LearnedClosure
     from subgrid.config.sections import CoarseConfig
     from subgrid.config.settings import Config
     from subgrid.systems import AbstractSystem
@@ -28,28 +35,31 @@ class LearnedConfig(Trained, ClosingConfig):
     "stacked" (two networks at the finest coarse size, the second correcting the first, trained
     together) or "multiscale" (one network per coarse size, the one for the coarsest size first,
     trained one after another with the earlier ones frozen). `width` multiplies the channels of each
-    network. `inputs` names what the networks see: variables of the system and "tendency", its
-    resolved tendency; by default the state. `target_cut`: only scales up to that share of the
-    Nyquist wavenumber of the finest coarse size are learned and predicted: those that the model's
-    filter leaves alone. `divergence_free`: the network predicts a streamfunction, so that the
-    increment of velocities on faces has no divergence. `coupling`: see `ClosureConfig`. `seeds` is
-    the number of independent initialisations. `calibrated_as`: the model whose noise --noise-from
-    takes for this one, unless it has the same name.
+    network. `features` names what the networks see: variables of the system, what it derives of
+    them, and "tendency", its resolved tendency; by default the state. `output` lists the
+    constraints that hold of the increment, in their order, by name ("zero-mean") or as a table with
+    arguments ({ name = "cut", share = 0.65 }): see `subgrid.closures.CONSTRAINTS`. `coupling`: see
+    `ClosureConfig`. `seeds` is the number of independent initialisations. `calibrated_as`: the
+    model whose noise --noise-from takes for this one, unless it has the same name.
     `training` changes single settings of [training] for this model, and `stage_training`, with a
     table per network of a multiscale model, for one network on top of that.
     """
 
     stored: ClassVar[bool] = True
+    renamed: ClassVar[Mapping[str, str]] = {
+        "inputs": "features",
+        "zero_mean": 'output = ["zero-mean"]',
+        "flux_form": 'output = ["flux-form"]',
+        "divergence_free": 'output = ["divergence-free"]',
+        "target_cut": 'output = [{ name = "cut", share = ... }]',
+    }
 
     kind: Literal["learned"]
     networks: Names
     arrangement: Literal["single", "stacked", "multiscale"] = "single"
     sizes: Sizes | None = None
-    inputs: Names | None = None
-    zero_mean: bool = False
-    flux_form: bool = False
-    divergence_free: bool = False
-    target_cut: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    features: Names | None = None
+    output: Constraints = ()
     calibrated_as: Name | None = None
     stage_training: Annotated[tuple[FreeTable, ...], Strict(False)] = ()
 
@@ -61,8 +71,6 @@ class LearnedConfig(Trained, ClosingConfig):
                 f"arrangement {self.arrangement!r} needs {wanted} network(s), "
                 f"got {len(self.networks)}: {list(self.networks)}"
             )
-        if self.flux_form and self.divergence_free:
-            raise ValueError("flux_form and divergence_free exclude each other; choose one")
         if self.sizes is not None and not self.multiscale:
             raise ValueError(f"arrangement {self.arrangement!r} takes no sizes; multiscale does")
         tables = len(self.networks) if self.multiscale else 0
@@ -112,53 +120,70 @@ class LearnedConfig(Trained, ClosingConfig):
         return tuple(f"stage_{stage}/metrics.jsonl" for stage in range(len(self.networks)))
 
     def code(self, key: str) -> list[tuple[str, str, str]]:
-        """Return the names of the networks."""
-        return [(f"{key}.networks", "network", name) for name in self.networks]
+        """Return the names of the networks and of the constraints."""
+        networks = [(f"{key}.networks", "network", name) for name in self.networks]
+        held = constraint_names(self.output)
+        return [*networks, *((f"{key}.output", "constraint", name) for name in held)]
 
-    def features(self, coarse: "AbstractSystem") -> Any:
-        """Return what the networks see, None for the state; raises ConfigError as `Inputs`."""
-        from subgrid.closures import Inputs
+    def untrained(self, config: "Config", coarse: "AbstractSystem") -> "LearnedClosure":
+        """Return the closure without a network: what it sees, and what is made of an output."""
+        from subgrid.closures import Features, LearnedClosure, Output
 
-        if self.inputs is None:
-            return None
-        with naming(f"models.{self.name}.inputs"):
-            return Inputs(coarse, self.inputs)
+        constraints = build_constraints(self.output, coarse, f"models.{self.name}")
+        with naming(f"models.{self.name}.output"):
+            for constraint in constraints:
+                constraint.check_sizes(self.scales(config.coarse))
+            output = Output(None, constraints)
+        with naming(f"models.{self.name}.features"):
+            # only named features need the system, and its tables are large
+            system = coarse if self.features else None
+            return LearnedClosure(Features(self.features), None, output, system)
 
-    def channels(self, coarse: "AbstractSystem") -> tuple[int, int]:
+    def channels(self, config: "Config", coarse: "AbstractSystem") -> tuple[int, int]:
         """Return how many channels the networks see, and how many they are to return."""
-        channels, seen = channel_count(coarse), self.features(coarse)
-        out = 2 * channels if self.flux_form else channels
-        return channels if seen is None else seen.count, 1 if self.divergence_free else out
+        from subgrid.closures import channel_count
+
+        closure, count = self.untrained(config, coarse), channel_count(coarse)
+        seen = closure.features.count(coarse) if self.features else count
+        return seen, closure.output.channels(count)
+
+    def closure(self, config: "Config", coarse: "AbstractSystem", key: Any) -> "LearnedClosure":
+        """Return the untrained closure, its network of random weights."""
+        network = self.network(config, coarse, key)
+        return self.untrained(config, coarse).changed(network=network)
 
     def network(self, config: "Config", coarse: "AbstractSystem", key: Any) -> Any:
         """Return the untrained network: a named one, a `Stacked` or a `Cascade`.
 
-        It maps the channels of a state, or those of the inputs, to those of the increment (with
-        `flux_form` to two fluxes each, with `divergence_free` to a streamfunction).
+        It maps the channels of the features to those that the output takes.
         """
+        seen, out = self.channels(config, coarse)
+        with naming(f"models.{self.name}"):
+            return self._network(config, coarse, seen, out, key)
+
+    def _network(
+        self, config: "Config", coarse: "AbstractSystem", seen: int, out: int, key: Any
+    ) -> Any:
         import jax
 
         from subgrid.nn import Stacked, build, build_cascade
 
-        seen, out = self.channels(coarse)
-        with naming(f"models.{self.name}"):
-            if self.multiscale:
-                return build_cascade(
-                    self.networks,
-                    self.scales(config.coarse),
-                    state_channels=seen,
-                    out_channels=out,
-                    key=key,
-                    width=self.width,
-                )
-            # the second of a stack sees the same and what the first made of it
-            counts = [seen, seen + out]
-            keys = jax.random.split(key, len(self.networks))
-            networks = [
-                build(name, in_channels=count, out_channels=out, key=part, width=self.width)
-                for name, count, part in zip(self.networks, counts, keys, strict=False)
-            ]
-            return Stacked(*networks) if self.arrangement == "stacked" else networks[0]
+        dims = len(coarse.domain.dims)
+        if self.multiscale:
+            if dims != 2:
+                raise ConfigError("a multiscale network works on planes alone")
+            sizes = self.scales(config.coarse)
+            settings = {"state_channels": seen, "out_channels": out, "width": self.width}
+            return build_cascade(self.networks, sizes, key=key, **settings)
+        # the second of a stack sees the same and what the first made of it
+        counts = [seen, seen + out]
+        keys = jax.random.split(key, len(self.networks))
+        settings = {"out_channels": out, "width": self.width, "spatial_dims": dims}
+        networks = [
+            build(name, in_channels=count, key=part, **settings)
+            for name, count, part in zip(self.networks, counts, keys, strict=False)
+        ]
+        return Stacked(*networks) if self.arrangement == "stacked" else networks[0]
 
     def checks(self, config: "Config", key: str) -> Iterator[Iterable[str]]:
         """Return what is wrong with its scales, its number of networks and its training."""
@@ -168,13 +193,7 @@ class LearnedConfig(Trained, ClosingConfig):
 
     def scales_fit(self, config: "Config", key: str) -> Iterator[str]:
         """Yield what is wrong with its scales and the number of its networks."""
-        sizes, truth = self.scales(config.coarse), config.truth
-        longest = sizes[0] * max(1.0, truth.ny / truth.nx if truth.nx and truth.ny else 1.0)
-        if self.target_cut and self.target_cut < 2 / longest:
-            yield (
-                f"{key}.target_cut: got {self.target_cut:g}; must be at least {2 / longest:.3g}, "
-                f"or no wave of {longest:g} cells is left to learn"
-            )
+        sizes = self.scales(config.coarse)
         if not self.multiscale:
             return
         if len(self.networks) != len(sizes):
@@ -182,13 +201,6 @@ class LearnedConfig(Trained, ClosingConfig):
             yield (
                 f"{key}.networks: got {len(self.networks)} for {len(sizes)} {what} {list(sizes)}; "
                 "a multiscale model has one network per size"
-            )
-        coarser = max(sizes[1:], default=0)
-        if self.target_cut and coarser >= self.target_cut * sizes[0]:
-            yield (
-                f"{key}.target_cut: got {self.target_cut:g}, but size {coarser} of {sizes[0]} "
-                "holds all these scales already, and the last network would have none to add; "
-                "take coarser sizes or a single scale"
             )
         if self.sizes is None:
             return  # what is wrong with coarse.sizes is said once, under that key
@@ -201,14 +213,12 @@ class LearnedConfig(Trained, ClosingConfig):
             yield f"{key}.sizes: got {list(sizes)}; must decrease, finest first"
 
     def build(self, parts: Parts, key: str) -> None:
-        """Trace the network, and see that the system has what the options speak of."""
+        """Trace the closure, and see that its constraints apply to the system."""
         ClosingConfig.build(self, parts, key)
-        if self.divergence_free:
-            require_velocities(parts.coarse[0], f"{key}.divergence_free")
         with naming(f"{key}.sizes"):
             for size in self.sizes or ():
                 parts.coarse[0].at(size)
-        traced(partial(self.network, parts.config, parts.coarse[0]))
+        traced(partial(self.closure, parts.config, parts.coarse[0]))
 
     def trace(self, parts: Parts, key: str) -> None:
         """Raise unless a network that is not ours can be trained and makes an increment."""
@@ -220,31 +230,12 @@ class LearnedConfig(Trained, ClosingConfig):
         if not all(map(named_builder, self.networks)):
             coarse = parts.coarse[0]
             make, use = (
-                partial(self.network, parts.config, coarse),
-                partial(self._increment, coarse),
+                partial(self.closure, parts.config, coarse),
+                partial(_increment, coarse),
             )
             with keyed(f"{key}.networks"):
                 require_trainable(make, use, state_shapes(coarse))
             require_trusted(make, self.name, parts)
-
-    def _increment(self, coarse: "AbstractSystem", network: Any, state: Any) -> Any:
-        """Return the increment that a network makes of a state, inputs and output not scaled."""
-        from subgrid.closures import LearnedClosure, state_to_channels
-        from subgrid.nn import Scaler
-
-        seen, out = self.channels(coarse)
-        closure = LearnedClosure(
-            network,
-            Scaler.identity(seen),
-            Scaler.identity(out),
-            self.zero_mean,
-            self.flux_form,
-            coarse.grid,
-            self.features(coarse),
-            self.target_cut,
-            self.divergence_free,
-        )
-        return closure.predict(state_to_channels(state))
 
     def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
         """Return the paper behind the arrangement of the networks."""
@@ -253,11 +244,9 @@ class LearnedConfig(Trained, ClosingConfig):
     def facts(self, config: "Config") -> dict[str, str]:
         """Return what it is, what it sees and predicts, and how it is trained."""
         noise = config.training_of(self).noise
-        said = f", sees {' and '.join(self.inputs)}" if self.inputs else ""
-        if self.divergence_free:
-            said += ", predicts a streamfunction"
-        if self.target_cut is not None:
-            said += f", predicts scales up to {self.target_cut:g} of the Nyquist wavenumber"
+        said = f", sees {' and '.join(self.features)}" if self.features else ""
+        if held := output_in_words(self.output, config):
+            said += f", its increment has {', '.join(held)}"
         return {
             self.name: f"{self.arrangement}: {', '.join(self.networks)}, width {self.width:g}, on "
             f"{', '.join(map(str, self.scales(config.coarse)))} cells, "
@@ -269,24 +258,26 @@ class LearnedConfig(Trained, ClosingConfig):
 class AdaptedConfig(ClosingConfig):
     """A learned model of this run, `of`, changed after its training: each of its networks in turn.
 
-    `fine_tune`: trained on through the solver. `energy_limit`: the power that its increment gives
-    to the flow is cut to the largest that the true forcing has in the training split. `coupling`:
-    see `ClosureConfig`; that of the learned model unless given.
+    `fine_tune`: trained on through the solver. `output`: constraints that its increment gets
+    besides (see `LearnedConfig`): of "energy-limit" the power given to the flow is at most the
+    largest of the true forcing in the training split. `coupling`: see `ClosureConfig`; that of the
+    learned model unless given.
     """
 
     stored: ClassVar[bool] = True
+    renamed: ClassVar[Mapping[str, str]] = {"energy_limit": 'output = ["energy-limit"]'}
 
     kind: Literal["adapted"]
     of: Name
     fine_tune: FineTuneConfig | None = None
-    energy_limit: bool = False
+    output: Constraints = ()
 
     @model_validator(mode="after")
     def _changes_something(self) -> "AdaptedConfig":
-        if self.fine_tune is None and not self.energy_limit and self.coupling is None:
+        if self.fine_tune is None and not self.output and self.coupling is None:
             raise ValueError(
-                f"model {self.name!r} changes nothing of {self.of!r}: give fine_tune, energy_limit "
-                "or coupling"
+                f"model {self.name!r} changes nothing of {self.of!r}: give fine_tune, output or "
+                "coupling"
             )
         return self
 
@@ -309,6 +300,10 @@ class AdaptedConfig(ClosingConfig):
         """Return the adapted closure of an initialisation."""
         return trained_candidate(self, config, stored, number)
 
+    def code(self, key: str) -> list[tuple[str, str, str]]:
+        """Return the names of the constraints."""
+        return [(f"{key}.output", "constraint", name) for name in constraint_names(self.output)]
+
     def metrics_files(self) -> tuple[str, ...]:
         """Return where, in the folder of an initialisation, its training is recorded."""
         return () if self.fine_tune is None else ("metrics.jsonl",)
@@ -329,10 +324,9 @@ class AdaptedConfig(ClosingConfig):
             )
 
     def build(self, parts: Parts, key: str) -> None:
-        """See that the system has what the options speak of."""
+        """See that its constraints apply to the system."""
         super().build(parts, key)
-        if self.energy_limit:
-            require_velocities(parts.coarse[0], f"{key}.energy_limit")
+        build_constraints(self.output, parts.coarse[0], key)
 
     def trace(self, parts: Parts, key: str) -> None:
         """Raise ConfigError unless every batch can be divided over the devices."""
@@ -349,11 +343,19 @@ class AdaptedConfig(ClosingConfig):
         changes = []
         if (tune := self.fine_tune) is not None:
             changes.append(f"{tune.updates} updates through the solver over {tune.frames} frames")
-        if self.energy_limit:
-            changes.append("the power of its increment limited to the largest of the true forcing")
+        changes += output_in_words(self.output, config)
         if self.coupling is not None:
             changes.append(self.coupling)
         return {self.name: f"{self.of}, then {', '.join(changes)}"}
+
+
+def _increment(coarse: "AbstractSystem", closure: "LearnedClosure", state: Any) -> Any:
+    """Return the increment that an untrained closure makes of a state."""
+    from subgrid.closures import state_to_channels
+    from subgrid.randomness import random_key
+
+    fields = state_to_channels(state, len(coarse.domain.dims))
+    return closure.predict(fields, closure.first_memory(fields, random_key(0)))[0]
 
 
 def trained_candidate(

@@ -17,6 +17,7 @@ _REGISTRIES = {  # imported when asked for, as they import JAX
     "system": "subgrid.systems:SYSTEMS",
     "coarsener": "subgrid.coarsening:COARSENERS",
     "closure": "subgrid.closures:CLOSURES",
+    "constraint": "subgrid.closures:CONSTRAINTS",
 }
 
 

@@ -5,12 +5,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, ValidationError
 
 from subgrid.config.kinds import MULTISCALE
 from subgrid.config.learned import LearnedConfig
+from subgrid.config.output import Constraints, constraint_names
 from subgrid.config.section import Parts, Section
 from subgrid.config.training import training_problems
 from subgrid.config.values import Count, FreeTable, Names, Positive
@@ -28,9 +29,10 @@ class SearchConfig(Section):
     like the models but kept out of their figures; all are ranked by their spectral errors.
     """
 
+    renamed: ClassVar[Mapping[str, str]] = {"zero_mean": 'output = ["zero-mean"]'}
     candidates: Names
     width: Positive = 1.0
-    zero_mean: bool = False
+    output: Constraints = ()
     seeds: Count = 1
     training: FreeTable = Field(default_factory=dict)
 
@@ -47,14 +49,16 @@ class SearchConfig(Section):
             networks=networks,
             arrangement="multiscale",
             width=self.width,
-            zero_mean=self.zero_mean,
+            output=self.output,
             seeds=self.seeds,
             training=self.training,
         )
 
     def code(self, key: str) -> list[tuple[str, str, str]]:
-        """Return the names of the candidates."""
-        return [(f"{key}.candidates", "network", name) for name in self.candidates]
+        """Return the names of the candidates and of the constraints."""
+        networks = [(f"{key}.candidates", "network", name) for name in self.candidates]
+        held = constraint_names(self.output)
+        return [*networks, *((f"{key}.output", "constraint", name) for name in held)]
 
     def trainings(self, key: str) -> list[tuple[str, "SearchConfig"]]:
         """Return itself."""

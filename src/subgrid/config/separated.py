@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from subgrid.config.builders import channel_count
 from subgrid.config.kinds import MULTISCALE
 from subgrid.config.networks import require_trainable, require_trusted, traced
 from subgrid.config.section import Parts, keyed, naming
@@ -33,6 +32,8 @@ class SeparatedConfig(Trained):
 
     def channels(self, task: str, coarse: "AbstractSystem") -> tuple[int, int]:
         """Return how many channels its network sees and returns: "buildup" sees forcings too."""
+        from subgrid.closures import channel_count
+
         channels = channel_count(coarse)
         return 2 * channels if task == "buildup" else channels, channels
 

@@ -220,7 +220,7 @@ class Config(Section):
                 del section[key]
         tried = tables.get("calibration", {}).get("models", [])
         for model in (*tables["models"], *tried):
-            for key in ("stage_training", "divergence_free"):
+            for key in ("stage_training", "output"):
                 if not model.get(key, True):
                     del model[key]
         return tables

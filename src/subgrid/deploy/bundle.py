@@ -22,6 +22,7 @@ from subgrid.closures import (
     load_closure,
     load_metadata,
     save_closure,
+    system_of,
 )
 from subgrid.errors import ConfigError, CorruptFileError, UnknownNameError
 from subgrid.files import read_bytes, read_text
@@ -41,13 +42,12 @@ _REQUIRED = {  # of what is read of the metadata, see `validity`
     "valid_for.online": dict,
 }
 _OPTIONAL = {
-    "valid_for.forcing": str,
+    "valid_for.target": str,
     "truth": dict,
     "experiment": str,
     "arrangement": str,
     "coupling": str,
 }
-_LARGEST_SIZE = 2**13  # cells along an axis: more than any coarse grid
 _SAME = 1e-6  # relative: constants are given to six digits and kept in single precision
 
 
@@ -112,8 +112,7 @@ class Bundle:
             error.add_note(f"while reading valid_for.system of {file}")
             raise
         try:
-            _check_size(settings)
-            return build(**{**settings, **changes})
+            return system_of(build, {**settings, **changes})
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             if changes:  # which may be what is wrong
                 raise
@@ -208,12 +207,12 @@ def copy_bundle(bundle: Bundle, folder: str | Path) -> None:
 
 
 def validity(
-    system: str, coarse: Any, online: Any, operator: str, forcing: str | None = None
+    system: str, coarse: Any, online: Any, operator: str, target: str | None = None
 ) -> dict[str, Any]:
     """Return what a closure is valid for: where it was trained and tested.
 
     `system`: its name; `coarse`: the system that the data are coarse states of, with the truth's
-    constants; `online`: the one of the free runs; `operator`: what made the data coarse; `forcing`:
+    constants; `online`: the one of the free runs; `operator`: what made the data coarse; `target`:
     what it predicts, unless that is the difference of two tendencies. Raises
     ConfigError for a system that cannot tell its settings.
     """
@@ -225,7 +224,7 @@ def validity(
     settings, tested = coarse.settings(), online.settings()
     changes = {name: value for name, value in tested.items() if value != settings[name]}
     valid = {"system": system, "operator": operator, "settings": settings, "online": changes}
-    return valid if forcing is None else {**valid, "forcing": forcing}
+    return valid if target is None else {**valid, "target": target}
 
 
 def _check_metadata(metadata: Mapping[str, Any], file: Path) -> None:
@@ -248,19 +247,11 @@ def _said(metadata: Any, key: str) -> Any:
     return metadata
 
 
-def _check_size(settings: Mapping[str, Any]) -> None:
-    """Raise ValueError for a grid that no coarse system has: it would fill the memory."""
-    for name in ("nx", "ny"):
-        size = settings.get(name, 1)
-        if size is not None and (type(size) is not int or not 0 < size <= _LARGEST_SIZE):
-            raise ValueError(f"{name} = {size!r} must be a whole number from 1 to {_LARGEST_SIZE}")
-
-
 def _flat(valid: Mapping[str, Any]) -> dict[str, Any]:
     settings = {name: v for name, v in valid["settings"].items() if name not in _NUMERICAL}
     online = {f"{name} of the free runs": value for name, value in valid["online"].items()}
     named = {"system": valid["system"], **settings, **online, "operator": valid["operator"]}
-    return named | ({"forcing": valid["forcing"]} if "forcing" in valid else {})
+    return named | ({"target": valid["target"]} if "target" in valid else {})
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -13,6 +13,7 @@ from subgrid.config import (
     build_system,
     build_target,
     cells_of,
+    output_in_words,
     validity_of,
 )
 from subgrid.evaluation import plain_markdown, time_unit
@@ -57,8 +58,8 @@ It maps the coarse state to the subgrid forcing, which is {_use(folder, model)}.
 - constants changed from those of the configuration: {_listed(truth.constants)}
 - networks: {", ".join(base.networks)} ({base.arrangement}, width {base.width:g}), on
   {", ".join(map(str, base.scales(config.coarse)))} cells
-- inputs: {", ".join(base.inputs or ("the state",))}
-- output: zero mean {base.zero_mean}, flux form {base.flux_form}, {_scales_predicted(base)}{made}
+- features: {", ".join(base.features or ("the state",))}
+- output: {", ".join(output_in_words(base.output, config)) or "as the network says it"}{made}
 """
 
 
@@ -72,13 +73,6 @@ def _use(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> str:
         return "added to the tendency"
     how = model.coupling_in(folder.config) or "add-after"
     return f"{build_target(folder.config).use} ({how})"
-
-
-def _scales_predicted(model: LearnedConfig) -> str:
-    said = "all scales"
-    if model.target_cut is not None:
-        said = f"no scales beyond {model.target_cut:g} of the Nyquist wavenumber"
-    return said + ("\n  as a streamfunction, without divergence" if model.divergence_free else "")
 
 
 def _data(folder: RunFolder) -> str:

@@ -90,7 +90,9 @@ def _training(parts: Parts, workers: int) -> StagePlan:
         make = "search" if entry.name in searched else (_make(entry), stages[0].chunk)
         sample = (seen, *system.domain.shape)
         one = kernels.gradient(network, sample, stages[0].chunk, make)
-        if TENDENCY in (getattr(entry, "inputs", None) or ()):  # formed for each: as much as a step
+        if TENDENCY in (
+            getattr(entry, "features", None) or ()
+        ):  # formed for each: as much as a step
             one += kernels.step(system, config.coarse_dt, key=make) * len(stages)
         # a cascade trains one network after another: the whole is an upper bound for each
         samples = sum(stage.updates * stage.batch_size for stage in stages) // len(stages)
@@ -121,7 +123,7 @@ def _networks(config: Config, coarse: Sequence[Any]) -> Iterator[tuple[Any, Any,
     """Yield each network to be trained: its entry, itself, its channels, its system."""
     key = random_key(0)
     for model in (*config.learned(), *config.searched(), *config.calibrated()):
-        network, seen = model.network(config, coarse[0], key), model.channels(coarse[0])[0]
+        network, seen = model.network(config, coarse[0], key), model.channels(config, coarse[0])[0]
         yield from [(model, network, seen, coarse[0])] * model.seeds
     for case in cases(config):
         system = coarse[config.coarse.sizes.index(case.high)]
@@ -177,7 +179,7 @@ def _evaluation(parts: Parts, workers: int) -> StagePlan:
 
 def _forward(config: Config, model: Any, system: Any, kernels: Kernels) -> Cost:
     """Return what the networks of a learned model take in a step."""
-    network, seen = model.network(config, system, random_key(0)), model.channels(system)[0]
+    network, seen = model.network(config, system, random_key(0)), model.channels(config, system)[0]
     return kernels.forward(network, (seen, *system.domain.shape), _make(model))
 
 
@@ -193,7 +195,7 @@ def _extremes(config: Config, searched: Sequence[Any], system: Any) -> list[Any]
 
 def _make(entry: Any) -> Any:
     """Return what networks that take equally long have in common."""
-    same = {"network", "networks", "arrangement", "width", "sizes", "inputs"}
+    same = {"network", "networks", "arrangement", "width", "sizes", "features"}
     return tuple((name, str(value)) for name, value in entry.model_dump(include=same).items())
 
 

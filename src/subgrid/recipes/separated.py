@@ -23,7 +23,7 @@ from subgrid.experiment.task import Context
 from subgrid.nn import SeparatedNetwork
 from subgrid.randomness import random_key
 from subgrid.recipes.results import read_dataset, write_dataset
-from subgrid.recipes.training_runs import Watch, pairs, train_once
+from subgrid.recipes.training_runs import Watch, samples_of, train_once
 from subgrid.training import channels, train_separated
 
 _BATCH = 32  # samples per call of a network in the test
@@ -73,8 +73,8 @@ def train_case(context: Context, case: Case) -> dict[str, Any]:
         in_memory = config.training_of(case.entry).in_memory
         return train_separated(
             case.entry.build_network(case.task, coarse, key),
-            pairs(folder, "train", coarse, in_memory),
-            pairs(folder, "validation", coarse, in_memory),
+            samples_of(folder, "train", coarse, in_memory),
+            samples_of(folder, "validation", coarse, in_memory),
             config.training_of(case.entry).plan(),
             task=case.task,
             low=case.low,
@@ -93,7 +93,7 @@ def score_case(context: Context, case: Case) -> None:
     path = _scores_path(folder, case)
     coarse = systems[case.high]
     separated = folder.load_model(case.label, case.number)
-    samples = pairs(folder, "test", coarse)
+    samples = samples_of(folder, "test", coarse)
     chosen = samples.spread(folder.config.evaluation.samples)
     names = [variable.name for variable in coarse.variables]
     task = progress.task(f"offline {path.stem}", len(chosen), "samples", COMPILING)

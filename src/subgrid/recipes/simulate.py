@@ -21,7 +21,7 @@ from subgrid.experiment.progress import COMPILING, Progress, Work
 from subgrid.experiment.takeover import origin_kept
 from subgrid.experiment.task import Context
 from subgrid.recipes.stability import check_time_step, online_key
-from subgrid.recipes.training_runs import pairs
+from subgrid.recipes.training_runs import samples_of
 from subgrid.systems import rounded_down
 
 SPLITS = ("train", "validation", "test")
@@ -50,7 +50,7 @@ def simulate(context: Context, split: str) -> dict[str, Any]:
     }
     for system in wanted.coarse_systems.values():
         # makes the statistics too, which are kept beside the store
-        if told_of := describe_left_out(pairs(folder, split, system, in_memory=False)):
+        if told_of := describe_left_out(samples_of(folder, split, system, in_memory=False)):
             notes.setdefault("not_finite", []).append(told_of)
             progress.note(f"simulate: {told_of}")
     work.finish()

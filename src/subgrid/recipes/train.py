@@ -4,11 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from subgrid.closures import LearnedClosure, in_system, with_energy_limit
+from subgrid.closures import LearnedClosure, in_system
 from subgrid.config import (
     AdaptedConfig,
     LearnedConfig,
     build_coarse_systems,
+    build_constraints,
     build_model,
     build_online_system,
     build_system,
@@ -18,8 +19,8 @@ from subgrid.experiment.task import Context
 from subgrid.provenance import write_atomic
 from subgrid.randomness import random_key
 from subgrid.recipes.card import model_card
-from subgrid.recipes.training_runs import Watch, pairs, train_once
-from subgrid.training import energy_limit_of, train_cascade, train_offline, train_online
+from subgrid.recipes.training_runs import Watch, samples_of, train_once
+from subgrid.training import train_cascade, train_offline, train_online
 
 
 def train_one(context: Context, model: LearnedConfig, number: int) -> dict[str, Any]:
@@ -39,18 +40,12 @@ def train_one(context: Context, model: LearnedConfig, number: int) -> dict[str, 
         plans = [config.training_of(model, stage).plan() for stage in stages]
         trainer: Callable[..., Any] = train_cascade if cascade else train_offline
         result = trainer(
-            model.network(config, coarse, random_key(seed)),
-            pairs(folder, "train", coarse, in_memory),
-            pairs(folder, "validation", coarse, in_memory),
+            model.closure(config, coarse, random_key(seed)),
+            samples_of(folder, "train", coarse, in_memory),
+            samples_of(folder, "validation", coarse, in_memory),
             plans if cascade else plans[0],
             folder=target,
             seed=seed,
-            zero_mean=model.zero_mean,
-            flux_form=model.flux_form,
-            grid=coarse.grid,
-            inputs=model.features(coarse),
-            divergence_free=model.divergence_free,
-            target_cut=model.target_cut,
             callbacks=(watch,),
         )
         write_atomic(target / "card.md", model_card(folder, model, number))
@@ -88,10 +83,12 @@ def adapt_one(context: Context, model: AdaptedConfig, number: int) -> dict[str, 
                 steps_per_frame=config.steps_per_frame,
                 callbacks=(watch,),
             ).closure
-        if model.energy_limit:
-            limit = energy_limit_of(pairs(folder, "train", coarse, in_memory=False))
-            progress.note(f"train {model.name}: power of its increment at most {limit:.4g}")
-            closure = with_energy_limit(closure, limit)
+        if model.output:
+            samples = samples_of(folder, "train", coarse, in_memory=False)
+            constraints = build_constraints(model.output, coarse, f"models.{model.name}")
+            added = [one.fitted(samples) for one in constraints]
+            closure = closure.changed(output=closure.output.with_constraints(*added))
+            progress.note(f"train {model.name}: {', '.join(one.in_words for one in added)}")
         target.mkdir(parents=True, exist_ok=True)  # there is none where nothing was trained
         write_atomic(target / "card.md", model_card(folder, model, number))
         return closure

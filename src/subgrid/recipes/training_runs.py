@@ -72,7 +72,7 @@ def training_seed(seed: int, model: str, number: int) -> int:
     return zlib.crc32(f"{seed}/{model}/{number}".encode())
 
 
-def pairs(
+def samples_of(
     folder: RunFolder, split: str, system: Any, in_memory: bool | Literal["auto"] = "auto"
 ) -> Samples:
     """Return the states and forcings of a split on the grid of a coarse system."""

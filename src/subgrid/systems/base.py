@@ -46,6 +46,8 @@ class AbstractSystem(eqx.Module):
     `time_units`: of `dt` and of all rates; "1" in a dimensionless system.
     `citations`: what to cite, keys of `recipes/references.bib` or whole BibTeX entries.
     `step_limits`: what is known of the steps it takes.
+    `velocities`: the variables that are components of the velocity, if these are variables;
+    `derived`: methods that return a field of a state, which networks may see.
     `quantities`: what `observe` returns, for scores of free runs; `drawn`: what `field` returns;
     `follows_truth`: whether a free run is compared with the truth's own trajectory too, and not
     with its statistics alone. A system without quantities runs and is trained, but not scored.
@@ -64,6 +66,8 @@ class AbstractSystem(eqx.Module):
     limits: ClassVar[tuple[str, ...]] = ()
     time_units: ClassVar[str] = "s"
     citations: ClassVar[tuple[str, ...]] = ()
+    velocities: ClassVar[tuple[str, ...]] = ()
+    derived: ClassVar[tuple[str, ...]] = ()
     quantities: ClassVar[tuple[Quantity, ...]] = ()
     drawn: ClassVar[DrawnField | None] = None
     follows_truth: ClassVar[bool] = False

@@ -97,6 +97,8 @@ class KolmogorovFlow(AbstractSystem):
 
     State = KolmogorovState
     limits = ("velocity_bound",)
+    velocities = ("u", "v")
+    derived = ("vorticity",)
     time_units = "1"
     quantities = flow_quantities.QUANTITIES
     citations = ("kochkov2021", "otness2025")

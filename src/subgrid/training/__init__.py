@@ -2,7 +2,6 @@
 
 from subgrid.training.cascade import train_cascade
 from subgrid.training.checkpoint import remove_checkpoints
-from subgrid.training.energy import energy_limit_of
 from subgrid.training.loop import fit, load_best
 from subgrid.training.offline import OfflineResult, train_offline
 from subgrid.training.online import OnlineResult, train_online
@@ -35,7 +34,6 @@ __all__ = [
     "Schedule",
     "WarmupCosine",
     "channels",
-    "energy_limit_of",
     "fit",
     "forward_gflop",
     "load_best",

@@ -8,68 +8,62 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from subgrid.closures import Inputs, LearnedClosure
+from subgrid.closures import LearnedClosure
 from subgrid.errors import ConfigError
-from subgrid.grids import PeriodicGrid, downscale, upscale
+from subgrid.grids import downscale, upscale
 from subgrid.nn import Cascade
 from subgrid.randomness import Stream, require_seed
-from subgrid.training.offline import OfflineResult
+from subgrid.training.offline import OfflineResult, seen_channels
 from subgrid.training.plan import Plan
 from subgrid.training.scaling import (
-    FORCING,
     SampleSource,
     Standardisation,
-    channels,
+    described,
     frame_shape,
+    scaled,
     scaling_batch,
     standardisation,
     typical_size,
-    untrained_closure,
 )
 from subgrid.training.tasks import Sources, Task, forward_gflop, train_task
 from subgrid.training.trackers import Callback
 
 
 def train_cascade(
-    cascade: Cascade,
+    closure: LearnedClosure,
     samples_train: SampleSource,
     samples_validation: SampleSource,
     plan: Plan | Sequence[Plan],
     *,
     folder: str | Path,
     seed: SupportsIndex,
-    zero_mean: bool = False,
-    flux_form: bool = False,
-    grid: PeriodicGrid | None = None,
-    inputs: Inputs | None = None,
-    target_cut: float | None = None,
-    divergence_free: bool = False,
     scale_stages: bool = True,
     callbacks: Sequence[Callback] = (),
     label: str = "",
 ) -> OfflineResult:
-    """Return a closure whose cascade was trained stage by stage, the coarsest first.
+    """Return a closure whose network, a `Cascade`, was trained stage by stage, the coarsest first.
 
         loss of stage j = mean of ((P S̃_j(x) - D_j S)/s_j)²
 
     S̃_j = the cascade's prediction at the size of stage j (see `subgrid.nn.Cascade`), made of net_j
-    and the earlier networks, which stay fixed; P = what the options of the closure make of it; S =
+    and the earlier networks, which stay fixed; P = what the output of the closure makes of it; S =
     standardised forcing. Since S̃_j = D†S̃_{j-1} + s_j net_j, this is net_j against the residual that
     the earlier networks leave on the training data (Otness, Zanna & Bruna 2025), divided by s_j:
     its standard deviation to three digits if `scale_stages`, else 1, the published form. Validation
     losses are in units of the standardised forcing at that size: the last is the closure's own.
-    With `target_cut` S and P S̃_j have no scales beyond that share of the finest Nyquist wavenumber.
+    Scales that the output cuts off are missing in S and P S̃_j. Scalers as in `train_offline`.
 
     `plan`: one for all stages or one per stage. Stage j trains in `folder`/stage_j and reports as
     "`label` stage_j". A single-scale baseline gets the same budget with `updates` of the result.
-    Raises ConfigError for plans or samples that do not fit or a cut without `grid`; see also `fit`.
+    Raises ConfigError for plans or samples that do not fit; see also `fit`.
     """
     seed = require_seed(seed)
+    cascade = _cascade(closure)
     plans = _plans(plan, cascade, samples_train)
     scales = standardisation(samples_train)
-    sources = Sources(samples_train, samples_validation, scales, inputs and inputs.count)
-    form = zero_mean, flux_form, grid, inputs, target_cut, 1.0, divergence_free
-    closure, settings = untrained_closure(cascade, scales, samples_train, seed, *form)
+    closure = scaled(closure, scales, samples_train, seed)
+    sources = Sources(samples_train, samples_validation, scales, seen_channels(closure))
+    settings = described(closure)
     settings |= {"sizes": list(cascade.sizes), "scale_stages": scale_stages}
     fits = []
     for stage, stage_plan in enumerate(plans):
@@ -96,24 +90,19 @@ def stage_task(scales: Standardisation, closure: LearnedClosure, stage: int, uni
     """Return the task of one stage: the increment at its size against D S, as `closure` has them.
 
     The fixed networks run inside the loss: they see each sample's noise, the same in every stage.
-    Of scales beyond the closure's `target_cut` the increment has none; the prediction it is made of
-    may, where its size holds any, and later networks see them.
+    Of scales that the output cuts off the increment has none; the prediction it is made of may,
+    where its size holds any, and later networks see them.
     """
-    size, grid, target_cut = _cascade(closure).stage_size(stage), closure.grid, closure.target_cut
-    if target_cut is not None and grid is None:
-        raise ConfigError("target_cut needs `grid`, the finest: a share of its Nyquist wavenumber.")
-    coarse = None
-    if grid is not None:
-        coarse = PeriodicGrid(size, _rows(grid.shape, size), grid.length_x, grid.length_y)
+    size, output = _cascade(closure).stage_size(stage), closure.output
 
     def predict(
-        closure: LearnedClosure, fields: Array, forcing: Array, noise: Array | None
+        closure: LearnedClosure, fields: Array, forcing: Array, noise: Array | None, key: Any
     ) -> Array:
-        output = _cascade(closure).predict(closure.seen(fields, noise=noise), stage)
-        return scales.targets.normalise(closure.increment_of(output, coarse))
+        said = _cascade(closure).predict(closure.seen(fields, noise=noise), stage)
+        return scales.targets.normalise(closure.output(said, fields))
 
     def target(forcing: Array) -> Array:
-        return downscale(scales.wanted(forcing, target_cut), _rows(forcing.shape, size), size)
+        return downscale(scales.reachable(forcing, output), _rows(forcing.shape, size), size)
 
     return Task(predict, target, unit)
 
@@ -122,21 +111,19 @@ def _residual_size(closure: LearnedClosure, stage: int, sources: Sources, seed: 
     """Return the standard deviation of what the earlier stages leave to this one."""
     scales = sources.scales
     batch = scaling_batch(sources.train, seed, Stream.STAGE_SCALE)
-    names = scales.variables
     task = stage_task(scales, closure, stage, 1.0)
 
     @eqx.filter_jit
     def square(closure, fields, forcing):
         residual = task.target(forcing)
         if stage > 0:
-            before = stage_task(scales, closure, stage - 1, 1.0)
-            ny, nx = residual.shape[-2:]
-            residual = residual - upscale(before.predict(closure, fields, forcing, None), ny, nx)
+            earlier = stage_task(scales, closure, stage - 1, 1.0)
+            predicted = earlier.predict(closure, fields, forcing, None, None)
+            residual = residual - upscale(predicted, *residual.shape[-2:])
         return jnp.mean(jnp.square(residual))
 
-    fields, forcing = (channels(batch, [name + end for name in names]) for end in ("", FORCING))
-    squares = [float(square(closure, one, s)) for one, s in zip(fields, forcing, strict=True)]
-    return typical_size(squares)
+    samples = zip(scales.fields(batch), scales.forcing(batch), strict=True)
+    return typical_size([float(square(closure, one, s)) for one, s in samples])
 
 
 def _gflop_per_sample(cascade: Cascade, samples: SampleSource) -> tuple[float, ...]:

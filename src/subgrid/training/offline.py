@@ -1,24 +1,32 @@
 """Offline training: a closure's increment against the subgrid forcing, sample by sample."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 from jaxtyping import Array
 
-from subgrid.closures import Inputs, LearnedClosure
-from subgrid.grids import PeriodicGrid
+from subgrid.closures import (
+    AbstractClosure,
+    LearnedClosure,
+    channels_to_state,
+    spatial_dims,
+    state_to_channels,
+)
+from subgrid.nn import dims_of
 from subgrid.randomness import require_seed
+from subgrid.systems import AbstractSystem, state_shapes
 from subgrid.training.plan import Plan
 from subgrid.training.run import FitResult
 from subgrid.training.scaling import (
     SampleSource,
     Standardisation,
+    described,
     frame_shape,
+    scaled,
     standardisation,
     target_unit,
-    untrained_closure,
 )
 from subgrid.training.tasks import Sources, Task, forward_gflop, train_task
 from subgrid.training.trackers import Callback
@@ -34,7 +42,7 @@ class OfflineResult:
     `gflop_per_second`: achieved, per fit (nan if the run was already finished).
     """
 
-    closure: LearnedClosure
+    closure: Any
     fits: tuple[FitResult, ...]
     gflop_per_sample: tuple[float, ...]
 
@@ -58,70 +66,99 @@ class OfflineResult:
 
 
 def train_offline(
-    network: Callable[[Array], Array],
+    closure: AbstractClosure,
     samples_train: SampleSource,
     samples_validation: SampleSource,
     plan: Plan,
     *,
     folder: str | Path,
     seed: SupportsIndex,
-    zero_mean: bool = False,
-    flux_form: bool = False,
-    grid: PeriodicGrid | None = None,
-    inputs: Inputs | None = None,
-    target_cut: float | None = None,
-    divergence_free: bool = False,
+    system: AbstractSystem | None = None,
     callbacks: Sequence[Callback] = (),
     label: str = "",
 ) -> OfflineResult:
-    """Return a closure with `network` trained on samples of state and subgrid forcing.
+    """Return a closure trained on samples of state and subgrid forcing.
 
         loss = mean over batch, channels and pixels of ((M(x + σ_x β ξ) - S)/σ_S)²
 
-    M is the `LearnedClosure` that runs online, with its scalers, `inputs` and its `zero_mean`,
-    `flux_form` or `divergence_free` (see there; `grid` is needed for the last two); x, S = state
-    and forcing, σ their standard deviations over the training split; β = level of `plan.noise`,
-    ξ ~ N(0, 1) per pixel.
-    With `target_cut` S is without its scales beyond that share of the Nyquist wavenumber, as M is
-    (see `LearnedClosure`), and errors are divided by the size of what is left of S/σ_S on top;
-    validation losses stay in units of σ_S.
-    Only the network's weights are trained (see `subgrid.nn.trainable`), and those with the lowest
-    loss, without noise, on a fixed subset of the validation split are kept. Resumes in `folder`;
+    M is the closure as it runs online; x, S = state and forcing, σ their standard deviations over
+    the training split; β = level of `plan.noise`, ξ ~ N(0, 1) per pixel. Of the constraints of a
+    `LearnedClosure` M has those that are no limits of runs, and where these leave only a part of S
+    to learn (a cut of scales), S is that part and errors are divided by the size of it on top;
+    validation losses stay in units of σ_S. Scalers that a `LearnedClosure` has not are measured.
+
+    Any closure is trained, in all its floating-point arrays that are not `Fixed` (see
+    `subgrid.nn.trainable`): the weights of a network, the coefficients of a formula. One with
+    memory or random numbers starts each sample with what its `init` returns for a key of its own.
+    `system`: whose states those of the samples are, if the closure holds none and is no
+    `LearnedClosure`. What has the lowest loss, without noise, on a fixed subset of the validation
+    split is kept. Resumes in `folder`. Raises TypeError without a system where one is needed; else
     errors are those of `fit`.
     """
     seed = require_seed(seed)
-    scales = standardisation(samples_train)
-    unit = target_unit(samples_train, scales, seed, target_cut)
-    form = zero_mean, flux_form, grid, inputs, target_cut, unit, divergence_free
-    closure, settings = untrained_closure(network, scales, samples_train, seed, *form)
+    if isinstance(closure, LearnedClosure):
+        dims = dims_of(closure.network)
+        scales = standardisation(samples_train, dims)
+        unit = target_unit(samples_train, scales, seed, closure.output)
+        closure = scaled(closure, scales, samples_train, seed, unit)
+        task, network = closure_task(scales, closure, unit), closure.network
+        sources = Sources(samples_train, samples_validation, scales, seen_channels(closure))
+        settings = described(closure)
+    else:
+        known = closure.own_system or system
+        if known is None:
+            raise TypeError(
+                f"{type(closure).__name__} holds no system: say by `system` which states it takes"
+            )
+        dims = spatial_dims(known)
+        scales = standardisation(samples_train, dims)
+        task, network, settings = state_task(scales, known), closure, {}
+        sources = Sources(samples_train, samples_validation, scales)
     result = train_task(
         closure,
-        closure_task(scales, target_cut, unit),
-        Sources(samples_train, samples_validation, scales, inputs and inputs.count),
+        task,
+        sources,
         plan,
-        where=lambda closure: closure.network,
         folder=folder,
         seed=seed,
         settings=settings,
         callbacks=callbacks,
         label=label,
     )
-    work = 3 * forward_gflop(network, *frame_shape(samples_train))
+    work = 3 * forward_gflop(network, *frame_shape(samples_train, dims))
     return OfflineResult(result.network, (result,), (work,))
 
 
-def closure_task(
-    scales: Standardisation, target_cut: float | None = None, unit: float = 1.0
-) -> Task:
-    """Return the task of a whole closure: its increment, as it runs online, against the forcing."""
+def closure_task(scales: Standardisation, closure: LearnedClosure, unit: float = 1.0) -> Task:
+    """Return the task of a learned closure: its increment against what it can reach of S."""
 
     def target(forcing: Array) -> Array:
-        return scales.wanted(forcing, target_cut)
+        return scales.reachable(forcing, closure.output)
 
     def predict(
-        closure: LearnedClosure, fields: Array, forcing: Array, noise: Array | None
+        closure: LearnedClosure, fields: Array, forcing: Array, noise: Array | None, key: Array
     ) -> Array:
-        increment = closure.predict(fields, noise=noise)
-        return scales.targets.normalise(increment)
+        memory = closure.first_memory(fields, key)
+        return scales.targets.normalise(closure.predict(fields, memory, noise=noise)[0])
 
     return Task(predict, target, unit)
+
+
+def state_task(scales: Standardisation, system: AbstractSystem) -> Task:
+    """Return the task of any closure of a system: its increment, as it runs online, against S."""
+    like = state_shapes(system)
+
+    def predict(
+        closure: AbstractClosure, fields: Array, forcing: Array, noise: Array | None, key: Array
+    ) -> Array:
+        state = channels_to_state(fields, like)
+        increment, _ = closure(state, closure.init(state, key=key))
+        return scales.targets.normalise(state_to_channels(increment, scales.dims))
+
+    return Task(predict, scales.targets.normalise)
+
+
+def seen_channels(closure: LearnedClosure) -> int | None:
+    """Return the number of channels that a network sees, None for the state's own."""
+    named = closure.features.names is not None and closure.system is not None
+    return closure.features.count(closure.system) if named else None

@@ -5,25 +5,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, SupportsIndex
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
-from subgrid.closures import state_to_channels
+from subgrid.closures import spatial_dims, state_to_channels
 from subgrid.data import Windows, statistics
 from subgrid.errors import ConfigError, ShapeError
 from subgrid.numbers import whole_number
 from subgrid.provenance import structure_text
-from subgrid.randomness import Stream, random_key, require_seed
+from subgrid.randomness import require_seed
 from subgrid.stepping import AbstractModel, repeat
+from subgrid.systems import state_shapes
 from subgrid.training.checkpoint import tree_hash
 from subgrid.training.loop import fit
 from subgrid.training.plan import Plan
 from subgrid.training.run import FitResult
 from subgrid.training.trackers import Callback
-from subgrid.training.validation import mean_errors, validation_subset
+from subgrid.training.validation import mean_errors, validation_keys, validation_subset
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def train_online(
     callbacks: Sequence[Callback] = (),
     label: str = "",
 ) -> OnlineResult:
-    """Return `closure` with its network trained on rollouts of the model that it is part of.
+    """Return `closure` trained on rollouts of the model that it is part of.
 
         loss = mean over batch, frames 1 to n, channels and pixels of ((x_model - x)/σ_x)²
 
@@ -58,19 +58,19 @@ def train_online(
     of one frame.
 
     `model_with(closure)`: the model of a system, such as `system.model(dt, closure)`; it is called
-    while tracing. Only the weights of `closure.network` are trained (see `subgrid.nn.trainable`),
-    from where they are: a closure that was trained offline is fine-tuned. Those with the lowest
+    while tracing. All floating-point arrays of the closure are trained that are not `Fixed` (see
+    `subgrid.nn.trainable`), from where they are: one that was trained offline is fine-tuned. Memory
+    and random numbers run along, each window with a key of its own. The weights with the lowest
     loss on a fixed subset of the validation split are kept, and what was given is the record of
     update 0, so that the result is never worse there. A window whose model leaves the bounds of its
     variables has no finite loss: the update that holds it is skipped. The noise of `plan` is not
     for this: a rollout makes its own errors. Resumes in `folder`.
 
     Raises ConfigError for a plan with noise, windows without a variable of the state, a channel
-    that does not vary or frames that are not `steps_per_frame` steps apart, ShapeError for windows
-    on another grid, TypeError for a closure without network or a model without system, and the
-    errors of `fit`. Source: learning through the solver, Kochkov et al. 2021,
-    doi:10.1073/pnas.2101784118; a posteriori learning, Frezat et al. 2022,
-    doi:10.1029/2022MS003124.
+    that does not vary, frames that are not `steps_per_frame` steps apart or nothing to train,
+    ShapeError for windows on another grid, TypeError for a model without system, and the errors of
+    `fit`. Source: learning through the solver, Kochkov et al. 2021, doi:10.1073/pnas.2101784118; a
+    posteriori learning, Frezat et al. 2022, doi:10.1029/2022MS003124.
     """
     _check_plan(plan)
     seed = require_seed(seed)
@@ -88,7 +88,6 @@ def train_online(
         validate=make_validation(task, windows_validation, plan, seed),
         folder=folder,
         seed=seed,
-        where=lambda closure: closure.network,
         settings=_settings(task, model, windows_train, windows_validation),
         callbacks=callbacks,
         label=label,
@@ -101,7 +100,8 @@ class Unrolled:
     """How a closure is scored on one window.
 
     `variables`: the arrays of a state, in the order of its fields. `like`: shapes and types of a
-    state. `scale`: σ_x per channel, in the units of the state.
+    state, whose last `dims` axes are those of the domain. `scale`: σ_x per channel, in the units of
+    the state.
     """
 
     model_with: Callable[[Any], AbstractModel]
@@ -109,6 +109,7 @@ class Unrolled:
     variables: tuple[str, ...]
     like: PyTree
     scale: Float[np.ndarray, " channel"]
+    dims: int = 2
 
     def of_state(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the part of a batch that is the state's."""
@@ -121,15 +122,15 @@ class Unrolled:
 
         `window`: variable → [frame, ..., y, x], the first frame being the start; `key`: of the run.
         """
-        model = self.model_with(closure)
+        model, dims = self.model_with(closure), self.dims
         start, wanted = (self._states(window, part) for part in (0, slice(1, None)))
 
         def frame(carry: PyTree, truth: PyTree) -> tuple[PyTree, Array]:
             carry = repeat(lambda c, _: model.step(c), carry, self.steps_per_frame)
             state = model.state(carry)
-            difference = state_to_channels(state) - state_to_channels(truth)
-            scale = jnp.asarray(self.scale, difference.dtype)[:, None, None]
-            error = jnp.mean(jnp.square(difference / scale), axis=(-2, -1))
+            difference = state_to_channels(state, dims) - state_to_channels(truth, dims)
+            scale = jnp.asarray(self.scale, difference.dtype).reshape(-1, *[1] * dims)
+            error = jnp.mean(jnp.square(difference / scale), axis=tuple(range(1, 1 + dims)))
             return carry, jnp.where(model.healthy(carry), error, jnp.nan)
 
         # in a scan there is nothing with which recomputed operations could be merged
@@ -150,11 +151,6 @@ def unrolled(
     steps_per_frame: int,
 ) -> Unrolled:
     """Return how closures in this model are scored, errors being scaled by those windows' store."""
-    if not hasattr(closure, "network"):
-        raise TypeError(
-            f"online training changes closure.network, which {type(closure).__name__} does not "
-            "have; give it a LearnedClosure."
-        )
     system = getattr(model_with(closure), "system", None)
     if system is None:
         raise TypeError(
@@ -175,8 +171,8 @@ def unrolled(
             f"{windows.path}: the standard deviations of {list(names)} are {scale.tolist()}; "
             "errors of a channel that does not vary cannot be scaled."
         )
-    like = eqx.filter_eval_shape(lambda key: system.initial_state(key=key), random_key(0))
-    return Unrolled(model_with, steps_per_frame, names, like, scale)
+    dims = spatial_dims(system)
+    return Unrolled(model_with, steps_per_frame, names, state_shapes(system), scale, dims)
 
 
 def make_loss(task: Unrolled) -> Callable[[Any, Mapping[str, Array], Array], Array]:
@@ -197,8 +193,7 @@ def make_validation(
     Taken over a fixed subset of the windows, drawn by `seed`, as are the keys of their runs.
     """
     chosen = validation_subset(windows, plan, seed)
-    stream = jax.random.fold_in(random_key(seed), np.uint32(Stream.VALIDATION_SUBSET))
-    keys = jax.random.split(stream, len(chosen))
+    keys = validation_keys(seed, len(chosen))
     return mean_errors(task.errors, task.of_state(windows.batch(chosen)), keys)
 
 

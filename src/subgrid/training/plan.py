@@ -49,7 +49,7 @@ class Noise:
 
     def draw(
         self, shape: tuple[int, ...], *, seed: int, update: int
-    ) -> Float[np.ndarray, "batch channel y x"] | None:
+    ) -> Float[np.ndarray, "batch channel *space"] | None:
         """Return the noise of a batch of this shape, or None if there is none.
 
         A function of seed and update alone, computed where the batch is loaded: beside the device's
@@ -60,7 +60,7 @@ class Noise:
         random = generator(Stream.INPUT_NOISE, seed, update)
         noisy = random.random(shape[0]) >= self.clean_fraction
         noise = random.standard_normal(shape, np.float32)
-        return noise * np.float32(self.level) * noisy[:, None, None, None]
+        return noise * np.float32(self.level) * noisy.reshape(-1, *[1] * (len(shape) - 1))
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,8 @@ class Parts:
         parameters, rest = eqx.partition(network, weights)
         if not jax.tree.leaves(parameters):
             raise ConfigError(
-                "the part of the network to train holds no floating-point array but constants "
-                "(those of a Scaler, the stage scales of a Cascade)."
+                f"nothing to train: what is to change of a {type(network).__name__} holds no "
+                "floating-point array but constants (what is Fixed: scalers, systems)"
             )
         return Parts(parameters, *eqx.partition(rest, eqx.is_array))
 

@@ -41,9 +41,9 @@ def train_separated(
     whole = SeparatedNetwork(network, scales.inputs, scales.targets, task, low)
 
     def predict(
-        separated: SeparatedNetwork, fields: Array, forcing: Array, noise: Array | None
+        separated: SeparatedNetwork, fields: Array, forcing: Array, noise: Array | None, key: Array
     ) -> Array:
-        del noise  # it is on the fields
+        del noise, key  # the noise is on the fields, and nothing draws
         return separated.predict(fields, forcing)
 
     return train_task(

@@ -1,4 +1,4 @@
-"""Tasks for one network: predict this of a state's channels, compared with that of its forcing."""
+"""Tasks: predict this of a state's channels, compared with that of its forcing."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from subgrid.nn import flops
 from subgrid.training.loop import fit
 from subgrid.training.plan import Plan
 from subgrid.training.run import FitResult
-from subgrid.training.scaling import FORCING, SampleSource, Standardisation, channels
+from subgrid.training.scaling import SampleSource, Standardisation
 from subgrid.training.trackers import Callback
 from subgrid.training.update import Loss
-from subgrid.training.validation import mean_errors, validation_subset
+from subgrid.training.validation import mean_errors, validation_keys, validation_subset
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a network is asked for, of one sample, standardised and on one grid.
+    """What is asked of one sample, standardised and on one grid.
 
-    `predict(network, fields, forcing, noise)`: the prediction from a state's channels [C, y, x];
-    the forcing's are for networks that are told a part of the truth; the noise, if not None, is
-    that of the standardised inputs. `target(forcing)`: the truth.
-    `unit`: the size of a typical target, by which errors are divided in the loss (not in the
+    `predict(trained, fields, forcing, noise, key)`: the prediction from a state's channels
+    [C, y, x]; the forcing's are for networks that are given a part of the truth; the noise, if not
+    None, is that of the standardised features; the key is for what draws. `target(forcing)`: the
+    truth. `unit`: the size of a typical target, by which errors are divided in the loss (not in the
     validation), so that rates and clipping mean the same for a small residual as for the whole.
     """
 
-    predict: Callable[[Any, Array, Array, Array | None], Array]
+    predict: Callable[[Any, Array, Array, Array | None, Array], Array]
     target: Callable[[Array], Array]
     unit: float = 1.0
 
@@ -40,22 +40,22 @@ class Task:
 class Sources:
     """The training and the validation split, and the scalers of the former.
 
-    `inputs`: number of channels that the network sees, where these are not the state's own.
+    `features`: number of channels that the network sees, where these are not the state's own.
     """
 
     train: SampleSource
     validation: SampleSource
     scales: Standardisation
-    inputs: int | None = None
+    features: int | None = None
 
 
 def train_task(
-    network: Any,
+    trained: Any,
     task: Task,
     sources: Sources,
     plan: Plan,
     *,
-    where: Callable[[Any], Any],
+    where: Callable[[Any], Any] | None = None,
     folder: str | Path,
     seed: int,
     settings: Mapping[str, Any],
@@ -64,7 +64,7 @@ def train_task(
 ) -> FitResult:
     """Return the result of `fit` for a task."""
     return fit(
-        network,
+        trained,
         plan,
         loss=make_loss(task),
         batches=make_batches(sources, plan, seed),
@@ -90,24 +90,23 @@ def make_batches(sources: Sources, plan: Plan, seed: int) -> Callable[[int], dic
     The noise is on the fields, or, where the network sees other channels than theirs, for these, as
     "noise": each has its own, as Otness, Zanna & Bruna 2025 have it of velocities and vorticity.
     """
-    load = sources.train.batches(seed, plan.batch_size)
-    names = sources.scales.variables
-    scale = np.asarray(sources.scales.inputs.scale, np.float32)[:, None, None]
+    load, scales = sources.train.batches(seed, plan.batch_size), sources.scales
+    scale = np.asarray(scales.inputs.scale, np.float32).reshape(-1, *[1] * scales.dims)
 
     def batches(update: int) -> dict[str, np.ndarray]:
         batch = load(update)
-        fields = channels(batch, names)
-        forcing = channels(batch, [name + FORCING for name in names])
-        seen = sources.inputs or fields.shape[1]
-        shape = (len(fields), seen, *fields.shape[2:])
-        noise = plan.noise.draw(shape, seed=seed, update=update)
-        if sources.inputs is None:
-            shown = fields if noise is None else fields + scale * noise
-            return {"fields": shown, "forcing": forcing}
+        found = {"fields": scales.fields(batch), "forcing": scales.forcing(batch)}
         if plan.noise.level == 0:
-            return {"fields": fields, "forcing": forcing}
-        noise = np.zeros(shape, np.float32) if noise is None else noise
-        return {"fields": fields, "forcing": forcing, "noise": noise}
+            return found
+        samples, count, *space = found["fields"].shape
+        shape = (samples, sources.features or count, *space)
+        noise = plan.noise.draw(shape, seed=seed, update=update)
+        if sources.features is not None:
+            # before the first noisy update zeros: the same shapes, so that nothing compiles again
+            found["noise"] = np.zeros(shape, np.float32) if noise is None else noise
+        elif noise is not None:
+            found["fields"] = found["fields"] + scale * noise
+        return found
 
     return batches
 
@@ -115,17 +114,16 @@ def make_batches(sources: Sources, plan: Plan, seed: int) -> Callable[[int], dic
 def make_loss(task: Task) -> Loss:
     """Return the mean squared error of a task over batch, channels and pixels, in its unit².
 
-    Where that is not 1, the same in the units of the validation is recorded beside it as "mse".
+    Where that is not 1, the same in the units of the validation is recorded too, as "mse".
     """
 
-    def loss(network: Any, batch: Mapping[str, Any], keys: Any) -> Any:
-        del keys  # the noise is in the batch
-
-        def one(fields: Array, forcing: Array, noise: Array | None) -> Array:
-            predicted = task.predict(network, fields, forcing, noise)
+    def loss(trained: Any, batch: Mapping[str, Any], keys: Any) -> Any:
+        def one(fields: Array, forcing: Array, noise: Array | None, key: Array) -> Array:
+            predicted = task.predict(trained, fields, forcing, noise, key)
             return jnp.mean(jnp.square((predicted - task.target(forcing)) / task.unit))
 
-        mean = jnp.mean(jax.vmap(one)(batch["fields"], batch["forcing"], batch.get("noise")))
+        samples = batch["fields"], batch["forcing"], batch.get("noise"), keys
+        mean = jnp.mean(jax.vmap(one)(*samples))
         return mean if task.unit == 1 else (mean, {"mse": task.unit**2 * mean})
 
     return loss
@@ -134,28 +132,28 @@ def make_loss(task: Task) -> Loss:
 def make_validation(
     task: Task, sources: Sources, plan: Plan, seed: int
 ) -> Callable[[Any], dict[str, float]]:
-    """Return network → {"loss": mean squared error, "loss_0": of channel 0, ...}, without noise.
+    """Return what is trained → {"loss": mean squared error, "loss_0": of channel 0, ...}.
 
-    Taken over a fixed subset of the validation split, drawn by `seed`, in units of the standardised
-    forcing.
+    Without noise, over a fixed subset of the validation split, drawn by `seed`, as are the keys of
+    what draws; in units of the standardised forcing.
     """
-    batch = sources.validation.batch(validation_subset(sources.validation, plan, seed))
-    names = sources.scales.variables
-    given = (channels(batch, [name + end for name in names]) for end in ("", FORCING))
+    chosen = validation_subset(sources.validation, plan, seed)
+    batch, scales = sources.validation.batch(chosen), sources.scales
 
-    def errors(network: Any, fields: Array, forcing: Array) -> Array:
-        error = task.predict(network, fields, forcing, None) - task.target(forcing)
-        return jnp.mean(jnp.square(error), axis=(-2, -1))
+    def errors(trained: Any, fields: Array, forcing: Array, key: Array) -> Array:
+        error = task.predict(trained, fields, forcing, None, key) - task.target(forcing)
+        return jnp.mean(jnp.square(error), axis=tuple(range(1, error.ndim)))
 
-    return mean_errors(errors, *given)
+    keys = validation_keys(seed, len(chosen))
+    return mean_errors(errors, scales.fields(batch), scales.forcing(batch), keys)
 
 
-def forward_gflop(network: Any, ny: int, nx: int) -> float:
+def forward_gflop(network: Any, *shape: int) -> float:
     """Return the operations of a forward pass of one sample [1e9]; nan if a network does not say.
 
     Loss and gradient of a network cost about three times as much (see `subgrid.nn.flops`).
     """
     try:
-        return flops(network, ny, nx) / 1e9
+        return flops(network, *shape) / 1e9
     except (TypeError, AttributeError):  # the latter where a part of it does not say
         return float("nan")

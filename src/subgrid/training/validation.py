@@ -6,10 +6,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 from numpy.typing import NDArray
 
-from subgrid.randomness import Stream, generator
+from subgrid.randomness import Stream, generator, random_key
 from subgrid.training.plan import Plan
 
 _AT_ONCE = 8  # samples evaluated together: more fall out of a CPU's cache
@@ -20,6 +20,12 @@ def validation_subset(split: Sized, plan: Plan, seed: int) -> NDArray[np.int64]:
     count = min(plan.validation_samples, len(split))
     random = generator(Stream.VALIDATION_SUBSET, seed)
     return np.sort(random.choice(len(split), count, replace=False))
+
+
+def validation_keys(seed: int, count: int) -> Key[Array, " sample"]:
+    """Return the random keys of the samples that are looked at."""
+    stream = jax.random.fold_in(random_key(seed), np.uint32(Stream.VALIDATION_SUBSET))
+    return jax.random.split(stream, count)
 
 
 def mean_errors(

@@ -9,8 +9,9 @@ import pytest
 from subgrid import nn
 from subgrid.closures import (
     AbstractClosure,
-    Inputs,
+    Features,
     LearnedClosure,
+    Output,
     Smagorinsky,
     check_closure,
     in_system,
@@ -37,10 +38,8 @@ def unscaled(count):
     return nn.Scaler(jnp.zeros(count), jnp.ones(count))
 
 
-def closure_of(system, names, network, input_scaler=None):
-    inputs = Inputs(system, names)
-    scaler = unscaled(inputs.count) if input_scaler is None else input_scaler
-    return LearnedClosure(network, scaler, unscaled(2), inputs=inputs)
+def closure_of(system, names, network, scaler=None):
+    return LearnedClosure(Features(names, scaler), network, Output(), system)
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +54,11 @@ def state(system):
 
 @pytest.mark.parametrize("names", [("q",), ("tendency",), ("q", "tendency"), ("tendency", "q")])
 def test_channels_come_in_the_order_of_the_names(system, state, names):
-    inputs = Inputs(system, names)
-    found = inputs(state.q)
+    features = Features(names)
+    found = features(state.q, system)
     wanted = {"q": state.q, "tendency": system.tendency(state).q}
     np.testing.assert_array_equal(found, jnp.concatenate([wanted[name] for name in names]))
-    assert inputs.count == found.shape[0] == 2 * len(names)
+    assert features.count(system) == found.shape[0] == 2 * len(names)
 
 
 def test_a_closure_is_given_its_inputs_standardised(system, state):
@@ -141,7 +140,7 @@ def test_the_tendency_is_that_of_the_system_it_runs_in(system, state):
     bound = in_system(closure, system)
     np.testing.assert_array_equal(bound(state)[0].q, system.tendency(state).q)
     assert float(jnp.max(jnp.abs(bound(state)[0].q - closure(state)[0].q))) > 0
-    plain = LearnedClosure(Pick(0), unscaled(2), unscaled(2))
+    plain = LearnedClosure(Features(), Pick(0), Output())
     in_system(plain, system).check_system(system)
     with pytest.raises(ConfigError, match="another system"):
         in_system(plain, system).check_system(jet)
@@ -154,7 +153,7 @@ def test_it_is_stored_with_its_system(system, state, tmp_path):
     save_closure(closure, tmp_path / "model")
     again = load_closure(tmp_path / "model")
     np.testing.assert_array_equal(again(state)[0].q, closure(state)[0].q)
-    assert again.inputs.names == ("tendency", "q")
+    assert again.features.names == ("tendency", "q")
 
 
 @pytest.mark.parametrize(
@@ -163,8 +162,8 @@ def test_it_is_stored_with_its_system(system, state, tmp_path):
 def test_a_vorticity_that_the_system_offers_is_an_input(names):
     flow = KolmogorovFlow(16, 12)
     state = flow.initial_state(key=jax.random.key(2))
-    inputs = Inputs(flow, names)
-    found = inputs(jnp.stack([state.u, state.v]))
+    features = Features(names)
+    found = features(jnp.stack([state.u, state.v]), flow)
     rate = flow.tendency(state)
     wanted = {
         "u": [state.u],
@@ -173,7 +172,7 @@ def test_a_vorticity_that_the_system_offers_is_an_input(names):
         "tendency": [rate.u, rate.v],
     }
     np.testing.assert_array_equal(found, jnp.stack([c for name in names for c in wanted[name]]))
-    assert inputs.count == found.shape[0]
+    assert features.count(flow) == found.shape[0]
     assert float(jnp.std(flow.vorticity(state))) > 1
 
 
@@ -194,28 +193,31 @@ def test_the_vorticity_is_that_of_the_system_it_runs_in(tmp_path):
 
 
 def test_a_vorticity_that_the_system_does_not_offer_is_unknown(system):
-    with pytest.raises(UnknownNameError, match=r"unknown input 'vorticity'.*Known: q, tendency\."):
-        Inputs(system, ["q", "vorticity"])
-    with pytest.raises(UnknownNameError, match="unknown input 'vorticity'"):
+    with pytest.raises(UnknownNameError, match=r"feature 'vorticity'.*Known: q, tendency\."):
+        Features(["q", "vorticity"]).check(system)
+    with pytest.raises(UnknownNameError, match="unknown feature 'vorticity'"):
         in_system(closure_of(KolmogorovFlow(16), ("vorticity", "u"), Pick(0)), system)
     with pytest.raises(UnknownNameError, match=r"'vortices'.*Known: u, v, vorticity, tendency\."):
-        Inputs(KolmogorovFlow(16), ["vortices"])
+        Features(["vortices"]).check(KolmogorovFlow(16))
     # where it is the variable it is that
     flow = BarotropicVorticity(16)
-    inputs = Inputs(flow, ["vorticity", "tendency"])
+    features = Features(["vorticity", "tendency"])
+    features.check(flow)
     field = jax.random.normal(jax.random.key(0), (1, 16, 16))
-    np.testing.assert_array_equal(inputs(field)[:1], field)
-    assert inputs.count == 2
+    np.testing.assert_array_equal(features(field, flow)[:1], field)
+    assert features.count(flow) == 2
 
 
 def test_wrong_names_and_shapes_are_named(system):
-    with pytest.raises(UnknownNameError, match=r"unknown input 'tendencies'.*'tendency'"):
-        Inputs(system, ["tendencies"])
+    with pytest.raises(UnknownNameError, match=r"unknown feature 'tendencies'.*'tendency'"):
+        Features(["tendencies"]).check(system)
     for names in ([], ["q", "q"]):
         with pytest.raises(ValueError, match="each once"):
-            Inputs(system, names)
+            Features(names)
+    with pytest.raises(ValueError, match=r"features \['q'\] are formed by a system: give it"):
+        LearnedClosure(Features(["q"]), Pick(0), Output())
     with pytest.raises(ShapeError, match=r"\(2, 8, 8\).*\(2, 12, 16\)"):
-        Inputs(system, ["q"])(jnp.zeros((2, 8, 8)))
+        Features(["q"])(jnp.zeros((2, 8, 8)), system)
     with pytest.raises(ShapeError, match="are 4 channels, but the scaler has 2"):
         closure_of(system, ("q", "tendency"), Pick(0), unscaled(2))
 
@@ -224,4 +226,5 @@ def test_constants_of_the_system_are_no_weights(system):
     network = nn.Conv2d(4, 2, 3, key=jax.random.key(0))
     closure = closure_of(system, ("q", "tendency"), network)
     assert nn.parameter_count(closure) == nn.parameter_count(network) == 9 * 4 * 2 + 2
-    assert not any(jax.tree.leaves(nn.trainable(closure).inputs))
+    assert not any(jax.tree.leaves(nn.trainable(closure).features))
+    assert not any(jax.tree.leaves(nn.trainable(closure)._system))
