@@ -3,7 +3,7 @@
 Two kinds, for two answers. *Settings* draw other random numbers or compute at another precision:
 what is made under another is another result, so it is refused, and each can be set as it was.
 *Rounding* is the order and width of the operations, which processor, device and XLA's flags
-decide: a queue may give no machine as before, so it is told, as other versions are.
+decide: a queue may give no machine as before, so it is noted, as other versions are.
 """
 
 import contextlib

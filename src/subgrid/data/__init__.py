@@ -18,9 +18,10 @@ from subgrid.data.starts import Following, Starts, choose_starts
 from subgrid.data.statistics import VariableStatistics, statistics
 from subgrid.data.store import open_dataset, scales
 from subgrid.data.trajectory import TrajectoryJob, Truth, run_trajectory, trajectory_key
-from subgrid.data.windows import Windows
+from subgrid.data.windows import START_TIME, Windows
 
 __all__ = [
+    "START_TIME",
     "Following",
     "GenerationSummary",
     "MemorySamples",

@@ -54,7 +54,7 @@ def _note(store: Path, now: dict[str, str], what: str) -> None:
     known = json.loads(attributes_of(store)["versions"])
     last = known[-1]
     names = dict.fromkeys(name for name in (*last, *now) if name not in _NOT_DECIDING)
-    if "processor" not in last:  # made before a store told it
+    if "processor" not in last:  # of a store that does not say it
         names = dict.fromkeys(name for name in last if name in names)
     changed = [name for name in names if last.get(name) != now.get(name)]
     if not changed or now in known:

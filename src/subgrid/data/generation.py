@@ -67,8 +67,8 @@ class GenerationSummary:
     @property
     def safe_dt(self) -> float | None:
         """The smallest dt (s) that would have been safe where an attempt blew up, or None."""
-        told = [dt for result in self.results for dt in result.safe_dts if dt is not None]
-        return min(told, default=None)
+        known = [dt for result in self.results for dt in result.safe_dts if dt is not None]
+        return min(known, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ def generate_all(
     Called again it checks the bytes of what is there and goes on where it was stopped; more
     trajectories than before are added, and fewer leave what is there. Versions of subgrid, JAX or
     NumPy, a processor, device or flags of XLA other than before, or other on a worker, are noted in
-    the store and told in the log: the same bits are promised for the same ones only. A trajectory
+    the store and logged: the same bits are promised for the same ones only. A trajectory
     that blows up is tried again with new seeds, at most five times, then left out and reported.
 
     Raises ConfigError for bad arguments, RunFolderError if a store was made by another config or
@@ -246,7 +246,7 @@ def _config(job: TrajectoryJob) -> dict[str, Any]:
     left_out = ("store", "index", "config_hash", "dimensions", "settings", "maker", "call")
     fields = [f.name for f in dataclasses.fields(job) if f.name not in left_out]
     found = {name: describe(getattr(job, name)) for name in fields}
-    # the usual settings are not told, and 64-bit types by this name, so that old hashes stay
+    # the usual settings are left out, and 64-bit types by this name, so that old hashes stay
     return {**found, "x64": False} | {
         "x64" if name == "jax_enable_x64" else name: value for name, value in job.settings.items()
     }

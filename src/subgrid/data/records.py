@@ -204,7 +204,7 @@ class Records:
         write_atomic(self.folder / f"maker-{name}.json", text)
 
     def makers(self) -> list[dict[str, str]]:
-        """Return what was told by `tell_maker`, each once."""
+        """Return the makers that `tell_maker` noted, each once."""
         paths = sorted(self.folder.glob("maker-*.json"))
         return [read_json(path) for path in paths]
 

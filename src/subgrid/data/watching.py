@@ -24,16 +24,16 @@ def watched(
     if progress is None or not indices:
         yield
         return
-    told: dict[int, Progress] = {}
+    shown: dict[int, Progress] = {}
     stop = threading.Event()
 
     def look() -> None:
         for index in indices:
-            if index in told and told[index].phase in ("done", "failed"):
+            if index in shown and shown[index].phase in ("done", "failed"):
                 continue
             now = _now(records, index, steps)
-            if now is not None and told.get(index) != now:
-                told[index] = now
+            if now is not None and shown.get(index) != now:
+                shown[index] = now
                 progress(now)
 
     def watch() -> None:

@@ -11,6 +11,8 @@ from subgrid.data.store import complete_attributes, frame_times
 from subgrid.errors import ConfigError
 from subgrid.numbers import whole_number
 
+START_TIME = "start_time"  # in a batch: when each window starts, since its trajectory did
+
 
 class Windows:
     """Stretches of the trajectories of a store, at one coarse size: a start and what follows it.
@@ -37,6 +39,7 @@ class Windows:
         self.path, self.scale, self.frames = self._samples.path, scale, frames
         self.variables, self.content_hash = self._samples.variables, self._samples.content_hash
         attributes = complete_attributes(path)
+        self._times = frame_times(path)
         self.interval: float = attributes["save_every"] * attributes["time_step"]
         origins = [self._samples.origin(sample) for sample in range(len(self._samples))]
         self._starts = self._found(np.array(origins, np.int64).reshape(-1, 2))
@@ -52,18 +55,22 @@ class Windows:
     def start_times(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return the times [sample] of the initial states since the start of their trajectories."""
         frames = [self.origin(int(window))[1] for window in indices]
-        return frame_times(self.path)[frames]
+        return self._times[frames]
 
     def spread(self, count: int) -> np.ndarray:
         """Return the numbers of at most `count` windows, evenly spread over all of them."""
         return evenly_spread(count, len(self))
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
-        """Return the windows of these numbers: {variable: [sample, frame, ...]}, float32."""
+        """Return the windows of these numbers: {variable: [sample, frame, ...]}, float32.
+
+        `START_TIME` [sample] is the time of their starts, which decides what drives a model.
+        """
         starts = self._starts[np.asarray(indices, np.int64)]
         frames = starts[:, None] + np.arange(self.frames + 1)
         found = self._samples.batch(frames.ravel())
-        return {name: leaf.reshape(*frames.shape, *leaf.shape[1:]) for name, leaf in found.items()}
+        windows = {n: leaf.reshape(*frames.shape, *leaf.shape[1:]) for n, leaf in found.items()}
+        return {**windows, START_TIME: self.start_times(indices).astype(np.float32)}
 
     def batches(self, seed: int, batch_size: int) -> Callable[[int], Batch]:
         """Return the function update number → batch; what it promises is that of `Samples`."""

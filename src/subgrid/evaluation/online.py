@@ -56,8 +56,8 @@ def free_runs(
 ) -> "xr.Dataset":
     """Return the statistics of free runs from stacked initial states [start, ...], all at once.
 
-    Members are initial states × `draws`: of each state so many runs, draw by draw beside each
-    other, differ by their random keys alone. `key`: randomness of the model, split over members.
+    Members are initial states × `draws`: of each state so many runs, one after another,
+    differ by their random keys alone. `key`: randomness of the model, split over members.
     `start`: the time of the initial states in units of dt, of all or [start]; it decides what
     drives the model.
 
@@ -91,8 +91,8 @@ def free_runs(
         segment, (seen, fields) = done.segment, done.seen
         if truth is not None:
             first = segment.start // plan.save_every
-            beside = truth[:, first : first + segment.frames]
-            seen = seen | _against(observer, fields, jax.tree.map(jnp.asarray, beside), draws)
+            frames = truth[:, first : first + segment.frames]
+            seen = seen | _against(observer, fields, jax.tree.map(jnp.asarray, frames), draws)
         drawn = {}
         if segment.end in snapshots and observer.drawn is not None:
             drawn = {segment.end: _fields(model, observer, done.after)}

@@ -16,7 +16,6 @@ from subgrid.stepping import RK4, AbstractScheme
 from subgrid.systems import barotropic_forcing, barotropic_quantities, flow_quantities
 from subgrid.systems.barotropic_forcing import CONFIGURATIONS, LENGTHS, BarotropicPhases
 from subgrid.systems.base import (
-    AbstractSystem,
     check_whole_waves,
     checked_dtype,
     checked_grid,
@@ -25,6 +24,7 @@ from subgrid.systems.base import (
     plain_number,
     refuse_negative,
 )
+from subgrid.systems.plane import AbstractPlaneSystem
 from subgrid.types import Variable
 
 _RK4_REAL = 2.78  # |λ Δt| up to which RK4 damps: viscosity is explicit here
@@ -42,7 +42,7 @@ class BarotropicSpectrum(eqx.Module):
     vorticity: Complex[Array, "*batch l k"]
 
 
-class BarotropicVorticity(AbstractSystem):
+class BarotropicVorticity(AbstractPlaneSystem):
     """Two-dimensional incompressible flow in terms of its vorticity.
 
         ∂ω/∂t = -∇·(u ω) - β v - r ω + ν ∇²ω + F,     ∇²ψ = ω, u = -∂ψ/∂y, v = ∂ψ/∂x
@@ -114,11 +114,6 @@ class BarotropicVorticity(AbstractSystem):
         self.constants = {name: jnp.asarray(c, self._dtype) for name, c in values.items()}
 
     @property
-    def domain(self) -> PeriodicGrid:  # type: ignore[override]
-        """The plane."""
-        return self.grid
-
-    @property
     def variables(self) -> tuple[Variable, ...]:
         """The table of state variables."""
         limits = (-self.vorticity_bound, self.vorticity_bound)
@@ -139,11 +134,6 @@ class BarotropicVorticity(AbstractSystem):
             return None
         return barotropic_forcing.phases_at(self.constants, time)
 
-    @property
-    def dtype(self) -> Any:
-        """The precision of the state."""
-        return jnp.dtype(self._dtype)
-
     def settings(self) -> dict[str, Any]:
         """Return the arguments that build this system again, as plain numbers and strings."""
         return {
@@ -157,15 +147,6 @@ class BarotropicVorticity(AbstractSystem):
             "dtype": self._dtype,
             **{name: plain_number(value) for name, value in self.constants.items()},
         }
-
-    def at(
-        self, size: SupportsIndex | tuple[SupportsIndex, SupportsIndex], **changes: Any
-    ) -> "BarotropicVorticity":
-        """Return the system of nx, or (ny, nx), cells; `changes` override settings."""
-        resized = self.grid.at(size)
-        return BarotropicVorticity(
-            **{**self.settings(), "nx": resized.nx, "ny": resized.ny, **changes}
-        )
 
     def default_scheme(self) -> AbstractScheme:
         """Return RK4."""

@@ -99,7 +99,7 @@ class AbstractSystem(eqx.Module):
 
     @abc.abstractmethod
     def default_scheme(self) -> AbstractScheme:
-        """Return the scheme that `model` uses unless told otherwise."""
+        """Return the scheme that `model` uses unless it is given another."""
 
     @property
     def forcing_variables(self) -> tuple[Variable, ...]:

@@ -23,7 +23,6 @@ from subgrid.numbers import positive_number, time_step
 from subgrid.stepping import SSPRK3, AbstractScheme, SplitModel
 from subgrid.systems import flow_quantities, kolmogorov_quantities
 from subgrid.systems.base import (
-    AbstractSystem,
     check_whole_waves,
     checked_dtype,
     checked_grid,
@@ -33,6 +32,7 @@ from subgrid.systems.base import (
     refuse_negative,
 )
 from subgrid.systems.kolmogorov_time_step import KolmogorovStepLimits
+from subgrid.systems.plane import AbstractPlaneSystem
 from subgrid.systems.van_leer import advection
 from subgrid.types import Variable
 
@@ -65,7 +65,7 @@ class _Coefficients(eqx.Module):
     y: Float[Array, "y 1"]
 
 
-class KolmogorovFlow(AbstractSystem):
+class KolmogorovFlow(AbstractPlaneSystem):
     """Incompressible flow with sine forcing and linear drag, second-order finite volumes.
 
         ∂u/∂t = -∇·(u u) - ∇p + ν ∇²u + A sin(k_f y) x̂ - r u,     ∇·u = 0
@@ -138,11 +138,6 @@ class KolmogorovFlow(AbstractSystem):
         self._coefficients = _Coefficients(**{name: as_array(c) for name, c in built.items()})
 
     @property
-    def domain(self) -> PeriodicGrid:  # type: ignore[override]
-        """The plane."""
-        return self.grid
-
-    @property
     def variables(self) -> tuple[Variable, ...]:
         """The table of state variables."""
         limits = (-self.velocity_bound, self.velocity_bound)
@@ -150,11 +145,6 @@ class KolmogorovFlow(AbstractSystem):
             Variable(name, ("y", "x"), "1", f"{face}ward velocity", limits=limits, position=face)
             for name, face in (("u", "east"), ("v", "north"))
         )
-
-    @property
-    def dtype(self) -> Any:
-        """The precision of the state."""
-        return jnp.dtype(self._dtype)
 
     def settings(self) -> dict[str, Any]:
         """Return the arguments that build this system again, as plain numbers and strings."""
@@ -178,7 +168,7 @@ class KolmogorovFlow(AbstractSystem):
                 f"cells must be square: {resized.nx} x {resized.ny} cells do not suit a domain of "
                 f"{self.grid.nx} x {self.grid.ny}"
             )
-        return KolmogorovFlow(**{**self.settings(), "nx": resized.nx, "ny": resized.ny, **changes})
+        return super().at(size, **changes)
 
     @property
     def step_operations(self) -> float:

@@ -23,32 +23,19 @@ from subgrid.numbers import finite_number, positive_number, true_or_false
 from subgrid.stepping import AB3, AbstractScheme
 from subgrid.systems import qg_quantities
 from subgrid.systems.base import (
-    AbstractSystem,
     checked_dtype,
     checked_grid,
     known_configuration,
-    merged_constants,
     plain_number,
-    refuse_negative,
 )
+from subgrid.systems.plane import AbstractPlaneSystem
 from subgrid.systems.qg_budget import spectral_budget
 from subgrid.systems.qg_coefficients import Coefficients as _Coefficients
 from subgrid.systems.qg_coefficients import followed, formulas, stretching
+from subgrid.systems.qg_constants import CONFIGURATIONS, checked_constants
 from subgrid.systems.qg_time_step import QGStepLimits
 from subgrid.systems.quantities import LEVEL_NAMES
 from subgrid.types import Variable
-
-# Ross et al. 2023 (JAMES 15, e2022MS003258), table 1; `eddy` are pyqg's defaults.
-CONFIGURATIONS: dict[str, dict[str, float]] = {
-    "eddy": {"bottom_drag": 5.787e-7, "thickness_ratio": 0.25, "beta": 1.5e-11},
-    "jet": {"bottom_drag": 7e-8, "thickness_ratio": 0.1, "beta": 1e-11},
-}
-_COMMON = {
-    "deformation_radius": 15000.0,
-    "upper_thickness": 500.0,
-    "upper_velocity": 0.025,
-    "lower_velocity": 0.0,
-}
 
 
 class QGState(eqx.Module):
@@ -67,7 +54,7 @@ class QGSpectrum(eqx.Module):
     imag: Float[Array, "*batch level l k"]
 
 
-class TwoLayerQG(AbstractSystem):
+class TwoLayerQG(AbstractPlaneSystem):
     """Two-layer quasi-geostrophic flow, the model of pyqg (Abernathey et al.).
 
         ∂q_i/∂t = -∇·[(u_i + U_i) q_i] - v_i Q_yi - [i = 2] r ∇²ψ₂
@@ -107,7 +94,7 @@ class TwoLayerQG(AbstractSystem):
     quantities = qg_quantities.QUANTITIES
     citations = ("pyqg", "ross2023")
     drawn = qg_quantities.DRAWN
-    step_limits = QGStepLimits({name: {**_COMMON, **own} for name, own in CONFIGURATIONS.items()})
+    step_limits = QGStepLimits(CONFIGURATIONS)
     energy_spectra = qg_quantities.ENERGY_SPECTRA
     diagnosing = (
         "deformation_radius",
@@ -148,7 +135,7 @@ class TwoLayerQG(AbstractSystem):
         self.pv_bound = positive_number("pv_bound", pv_bound)
         self._dtype = checked_dtype(dtype)
         filter_sharpness = finite_number("filter_sharpness", filter_sharpness, least=0.0)
-        values = _checked_constants(configuration, constants)
+        values = checked_constants(configuration, constants)
         self.upper_thickness = values.pop("upper_thickness")
         as_array = lambda value: jnp.asarray(np.asarray(value, np.float64), self._dtype)  # noqa: E731
         self.constants = {name: as_array(value) for name, value in values.items()}
@@ -169,11 +156,6 @@ class TwoLayerQG(AbstractSystem):
         return {field.name: new[field.name] for field in dataclasses.fields(cls)}
 
     @property
-    def domain(self) -> PeriodicGrid:  # type: ignore[override]
-        """The plane."""
-        return self.grid
-
-    @property
     def variables(self) -> tuple[Variable, ...]:
         """The table of state variables."""
         return (
@@ -185,11 +167,6 @@ class TwoLayerQG(AbstractSystem):
                 limits=(-self.pv_bound, self.pv_bound),
             ),
         )
-
-    @property
-    def dtype(self) -> Any:
-        """The precision of the state."""
-        return jnp.dtype(self._dtype)
 
     @property
     def layer_weights(self) -> Float[Array, " level"]:
@@ -224,13 +201,6 @@ class TwoLayerQG(AbstractSystem):
             "upper_thickness": self.upper_thickness,
             **{name: plain_number(value) for name, value in self.constants.items()},
         }
-
-    def at(
-        self, size: SupportsIndex | tuple[SupportsIndex, SupportsIndex], **changes: Any
-    ) -> "TwoLayerQG":
-        """Return the system of nx, or (ny, nx), cells; `changes` override settings."""
-        resized = self.grid.at(size)
-        return TwoLayerQG(**{**self.settings(), "nx": resized.nx, "ny": resized.ny, **changes})
 
     def default_scheme(self) -> AbstractScheme:
         """Return AB3, as pyqg uses."""
@@ -345,20 +315,7 @@ class TwoLayerQG(AbstractSystem):
         `kinetic_energy` is the layer-weighted mean of ½(u² + v²), eddy velocities; `enstrophy` that
         of ½ q²; APE = ½ r_d⁻² δ₁ δ₂ (ψ₁ - ψ₂)², δ_i = H_i/H.
         """
-        east, north = self.velocity(state)
-        psi = self.streamfunction(state)
-        weights = self.layer_weights
-        layers = 0.5 * jnp.mean(east**2 + north**2, axis=(-2, -1))
-        shear = jnp.mean((psi[0] - psi[1]) ** 2)
-        ape = 0.5 * self.constants["deformation_radius"] ** -2 * weights[0] * weights[1] * shear
-        enstrophy = 0.5 * jnp.mean(state.q**2, axis=(-2, -1))
-        return {
-            "kinetic_energy": jnp.sum(weights * layers),
-            "kinetic_energy_layers": layers,
-            "available_potential_energy": ape,
-            "enstrophy": jnp.sum(weights * enstrophy),
-            "enstrophy_layers": enstrophy,
-        }
+        return qg_quantities.diagnostics(self, state)
 
     def spectral_budget(
         self, state: QGState, closure_increment: QGState | None = None, dt: float | None = None
@@ -435,12 +392,3 @@ def _inverted(c: _Coefficients, q: QGSpectrum) -> QGSpectrum:
 
 def _split(hat: Array) -> QGSpectrum:
     return QGSpectrum(hat.real, hat.imag)
-
-
-def _checked_constants(configuration: str, given: dict[str, Any]) -> dict[str, float]:
-    defaults = {**_COMMON, **CONFIGURATIONS[configuration]}
-    values = merged_constants("TwoLayerQG", defaults, given)
-    for name in ("deformation_radius", "thickness_ratio", "upper_thickness"):
-        positive_number(name, values[name])
-    refuse_negative(bottom_drag=values["bottom_drag"])
-    return values

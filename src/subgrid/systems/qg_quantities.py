@@ -98,6 +98,23 @@ def observe(
     }
 
 
+def diagnostics(system: "TwoLayerQG", state: "QGState") -> dict[str, Array]:
+    """Return domain means of a state; see `TwoLayerQG.diagnostics`."""
+    east, north = system.velocity(state)
+    psi, weights = system.streamfunction(state), system.layer_weights
+    layers = 0.5 * jnp.mean(east**2 + north**2, axis=(-2, -1))
+    shear = jnp.mean((psi[0] - psi[1]) ** 2)
+    ape = 0.5 * system.constants["deformation_radius"] ** -2 * weights[0] * weights[1] * shear
+    enstrophy = 0.5 * jnp.mean(state.q**2, axis=(-2, -1))
+    return {
+        "kinetic_energy": jnp.sum(weights * layers),
+        "kinetic_energy_layers": layers,
+        "available_potential_energy": ape,
+        "enstrophy": jnp.sum(weights * enstrophy),
+        "enstrophy_layers": enstrophy,
+    }
+
+
 def values(system: "TwoLayerQG", fields: NDArray, background: bool = True) -> dict[str, NDArray]:
     """Return the values whose distributions are compared, `POOLED`, each [level, value].
 

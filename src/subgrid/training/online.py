@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from subgrid.closures import spatial_dims, state_to_channels
-from subgrid.data import Windows, statistics
+from subgrid.data import START_TIME, Windows, statistics
 from subgrid.errors import ConfigError, ShapeError
 from subgrid.numbers import whole_number
 from subgrid.provenance import structure_text
@@ -112,15 +112,16 @@ class Unrolled:
     dims: int = 2
 
     def of_state(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the part of a batch that is the state's."""
-        return {name: batch[name] for name in self.variables}
+        """Return the part of a batch that is the state's, and the time of its start."""
+        return {name: batch[name] for name in (*self.variables, START_TIME)}
 
     def errors(
         self, closure: Any, window: Mapping[str, Array], key: Key[Array, ""] | None = None
     ) -> Float[Array, " channel"]:
         """Return the mean over frames and pixels of ((x_model - x)/σ_x)², NaN if it blew up.
 
-        `window`: variable → [frame, ..., y, x], the first frame being the start; `key`: of the run.
+        `window`: variable → [frame, ..., y, x], the first frame being the start;
+        `START_TIME`: its time, 0 if it is not there; `key`: of the run.
         """
         model, dims = self.model_with(closure), self.dims
         start, wanted = (self._states(window, part) for part in (0, slice(1, None)))
@@ -135,7 +136,8 @@ class Unrolled:
 
         # in a scan there is nothing with which recomputed operations could be merged
         remembered = jax.checkpoint(frame, prevent_cse=False)  # type: ignore[arg-type]
-        _, errors = jax.lax.scan(remembered, model.init(start, key=key), wanted)
+        time = window.get(START_TIME, 0.0)
+        _, errors = jax.lax.scan(remembered, model.init(start, key=key, start=time), wanted)
         return jnp.mean(errors, axis=0)
 
     def _states(self, window: Mapping[str, Array], part: int | slice) -> PyTree:
@@ -236,7 +238,8 @@ def _check_windows(windows: Windows, task: Unrolled, model: AbstractModel) -> No
             f"{windows.path} are {windows.interval:g} apart; choose steps_per_frame and dt so that "
             "a step ends at each frame."
         )
-    shapes = {name: array.shape[2:] for name, array in task.of_state(windows.batch([0])).items()}
+    batch = windows.batch([0])
+    shapes = {name: batch[name].shape[2:] for name in task.variables}
     wanted = [leaf.shape for leaf in jax.tree.leaves(task.like)]
     if list(shapes.values()) != wanted:
         raise ShapeError(
