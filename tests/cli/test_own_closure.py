@@ -8,6 +8,7 @@ CONFIG = """
 name = "own"
 
 [truth]
+system = "qg"
 nx = 16
 dt = 7200.0
 spinup_steps = 8

@@ -1,9 +1,8 @@
 """The section of a calibration of the noise."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, Strict
 
@@ -27,6 +26,8 @@ class CalibrationConfig(Section):
     trains its models of the same names with the levels chosen here. `skip`: models that are left
     out, for a smaller profile.
     """
+
+    cited: ClassVar[tuple[str, ...]] = MULTISCALE
 
     levels: Annotated[tuple[PositiveOrZero, ...], Strict(False), Field(min_length=1)]
     models: Annotated[tuple[LearnedConfig, ...], Strict(False), Field(min_length=1)]
@@ -117,10 +118,6 @@ class CalibrationConfig(Section):
         """Raise unless the networks can be trained and make increments."""
         for inner, model in self._keyed(key):
             model.trace(parts, inner)
-
-    def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
-        """Return the paper of these experiments."""
-        return MULTISCALE
 
     def facts(self, config: "Config") -> dict[str, str]:
         """Return the levels, and what each model is."""

@@ -178,17 +178,15 @@ class ClosingConfig(AbstractModelConfig):
 class ClosureConfig(ClosingConfig):
     """A closure from the registry, or your own as "module:Class", with its arguments.
 
-    `coupling`: how its increment enters the step of a system that takes steps of its own, such as
-    Kolmogorov flow: see `subgrid.stepping`; "add-after" unless given.
+    `coupling`: how its increment enters the step of a system that takes steps of its own: see
+    `subgrid.stepping`; "add-after" unless given.
     """
+
+    named: ClassVar[Mapping[str, str]] = {"closure": "closure"}
 
     kind: Literal["closure"]
     closure: str
     arguments: FreeTable = Field(default_factory=dict)
-
-    def code(self, key: str) -> list[tuple[str, str, str]]:
-        """Return the name of the closure."""
-        return [(f"{key}.closure", "closure", self.closure)]
 
     def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
         """Return what the closure is to be cited with."""

@@ -45,6 +45,7 @@ class LearnedConfig(Trained, ClosingConfig):
     table per network of a multiscale model, for one network on top of that.
     """
 
+    named: ClassVar[Mapping[str, str]] = {"networks": "network"}
     stored: ClassVar[bool] = True
     renamed: ClassVar[Mapping[str, str]] = {
         "inputs": "features",
@@ -121,9 +122,8 @@ class LearnedConfig(Trained, ClosingConfig):
 
     def code(self, key: str) -> list[tuple[str, str, str]]:
         """Return the names of the networks and of the constraints."""
-        networks = [(f"{key}.networks", "network", name) for name in self.networks]
         held = constraint_names(self.output)
-        return [*networks, *((f"{key}.output", "constraint", name) for name in held)]
+        return [*super().code(key), *((f"{key}.output", "constraint", name) for name in held)]
 
     def untrained(self, config: "Config", coarse: "AbstractSystem") -> "LearnedClosure":
         """Return the closure without a network: what it sees, and what is made of an output."""

@@ -4,7 +4,6 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, ValidationError
@@ -29,7 +28,10 @@ class SearchConfig(Section):
     like the models but kept out of their figures; all are ranked by their spectral errors.
     """
 
+    named: ClassVar[Mapping[str, str]] = {"candidates": "network"}
+    cited: ClassVar[tuple[str, ...]] = MULTISCALE
     renamed: ClassVar[Mapping[str, str]] = {"zero_mean": 'output = ["zero-mean"]'}
+
     candidates: Names
     width: Positive = 1.0
     output: Constraints = ()
@@ -56,9 +58,8 @@ class SearchConfig(Section):
 
     def code(self, key: str) -> list[tuple[str, str, str]]:
         """Return the names of the candidates and of the constraints."""
-        networks = [(f"{key}.candidates", "network", name) for name in self.candidates]
         held = constraint_names(self.output)
-        return [*networks, *((f"{key}.output", "constraint", name) for name in held)]
+        return [*super().code(key), *((f"{key}.output", "constraint", name) for name in held)]
 
     def trainings(self, key: str) -> list[tuple[str, "SearchConfig"]]:
         """Return itself."""
@@ -110,10 +111,6 @@ class SearchConfig(Section):
         """Raise unless the networks can be trained and make increments."""
         for model in self._each_alone(parts):
             model.trace(parts, key)
-
-    def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
-        """Return the paper of these experiments."""
-        return MULTISCALE
 
     def facts(self, config: "Config") -> dict[str, str]:
         """Return what is searched."""

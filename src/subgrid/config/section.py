@@ -20,11 +20,15 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=
 class Section(BaseModel):
     """Base of every section: frozen, no unknown keys, no silent conversion of types.
 
-    `key`, in all methods, is where the section stands in the config, for messages.
+    `named`: fields that hold names of code, and the kind of their registry; `cited`: what to cite;
+    `renamed`: keys of older configs, and what to write instead. `key`, in all methods, is where the
+    section stands in the config, for messages.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-    renamed: ClassVar[Mapping[str, str]] = {}  # keys of older configs: what to write instead
+    named: ClassVar[Mapping[str, str]] = {}
+    cited: ClassVar[tuple[str, ...]] = ()
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -41,9 +45,13 @@ class Section(BaseModel):
         """
         return ()
 
-    def code(self, key: str) -> Iterable[tuple[str, str, str]]:
+    def code(self, key: str) -> list[tuple[str, str, str]]:
         """Return the names that stand for code: key, kind of the registry, name."""
-        return ()
+        return [
+            (f"{key}.{field}", kind, name)
+            for field, kind in self.named.items()
+            for name in _each(getattr(self, field))
+        ]
 
     def trainings(self, key: str) -> Iterable[tuple[str, Any]]:
         """Return what is trained for this section, each a `Trained`, with its key."""
@@ -57,11 +65,15 @@ class Section(BaseModel):
 
     def citations(self, config: "Config", copies: Mapping[str, Path]) -> Iterable[str]:
         """Return what to cite; `copies`: the bundles that a run took over."""
-        return ()
+        return self.cited
 
     def facts(self, config: "Config") -> dict[str, str]:
         """Return what the report says of this section: a name and a sentence each."""
         return {}
+
+
+def _each(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,9 @@ class TruthConfig(Section):
     system, which says what it takes.
     """
 
-    system: str = "qg"
+    named: ClassVar[Mapping[str, str]] = {"system": "system"}
+
+    system: str
     configuration: str | None = None
     nx: Count | None = None
     ny: Count | None = None
@@ -50,10 +52,6 @@ class TruthConfig(Section):
     frames: Count
     save_every: Count
     constants: dict[str, Constant] = Field(default_factory=dict)
-
-    def code(self, key: str) -> list[tuple[str, str, str]]:
-        """Return the name of the system."""
-        return [(f"{key}.system", "system", self.system)]
 
     @property
     def title(self) -> str:
@@ -95,15 +93,12 @@ class CoarseConfig(Section):
     coarse model, of evaluation.dt, misses of the truth's steps in that time, per time.
     """
 
+    named: ClassVar[Mapping[str, str]] = {"operator": "coarsener"}
     renamed: ClassVar[Mapping[str, str]] = {"forcing": "target"}
 
     sizes: Sizes
     operator: str = "operator1"
     target: Literal["tendency", "step"] = "tendency"
-
-    def code(self, key: str) -> list[tuple[str, str, str]]:
-        """Return the name of the operator."""
-        return [(f"{key}.operator", "coarsener", self.operator)]
 
     def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
         """Return whether sizes decrease and the step whose defect is learned is a whole number."""

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from subgrid.config.kinds import MULTISCALE
 from subgrid.config.networks import require_trainable, require_trusted, traced
@@ -24,11 +23,10 @@ class SeparatedConfig(Trained):
     [training].
     """
 
-    network: str
+    named: ClassVar[Mapping[str, str]] = {"network": "network"}
+    cited: ClassVar[tuple[str, ...]] = MULTISCALE
 
-    def code(self, key: str) -> list[tuple[str, str, str]]:
-        """Return the name of the network."""
-        return [(f"{key}.network", "network", self.network)]
+    network: str
 
     def channels(self, task: str, coarse: "AbstractSystem") -> tuple[int, int]:
         """Return how many channels its network sees and returns: "buildup" sees forcings too."""
@@ -84,10 +82,6 @@ class SeparatedConfig(Trained):
                 sample = jax.ShapeDtypeStruct((seen, *shape), "float32")
                 _check(sample.shape, (out, *shape), require_trainable(make, _apply, sample))
             require_trusted(make, self.name, parts)
-
-    def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
-        """Return the paper of these experiments."""
-        return MULTISCALE
 
     def facts(self, config: "Config") -> dict[str, str]:
         """Return what is trained."""

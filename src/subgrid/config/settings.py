@@ -205,22 +205,4 @@ class Config(Section):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain lists, tables and numbers, without the unset ones."""
-        tables = self.model_dump(mode="json", exclude_none=True)
-        for section, key in ((tables, "separated"), (tables["evaluation"], "variants")):
-            if not section[key]:
-                del section[key]
-        # as configs were before there was a choice, so that their hashes stay
-        for section, key, usual in (
-            (tables, "recipe", "closure"),
-            (tables["coarse"], "target", "tendency"),
-            (tables["evaluation"], "starts", "first"),
-            (tables["training"], "in_memory", "auto"),
-        ):
-            if section[key] == usual:
-                del section[key]
-        tried = tables.get("calibration", {}).get("models", [])
-        for model in (*tables["models"], *tried):
-            for key in ("stage_training", "output"):
-                if not model.get(key, True):
-                    del model[key]
-        return tables
+        return self.model_dump(mode="json", exclude_none=True)
