@@ -12,6 +12,7 @@ from subgrid.config.builders import (
     value_count,
 )
 from subgrid.config.fits import check_builds
+from subgrid.config.fitted import FittedConfig
 from subgrid.config.kinds import (
     BASELINE,
     AbstractModelConfig,
@@ -47,6 +48,7 @@ __all__ = [
     "AdaptedConfig",
     "Candidate",
     "Config",
+    "FittedConfig",
     "LearnedConfig",
     "Parts",
     "PretrainedConfig",

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, PrivateAttr, Strict, TypeAdapter, ValidationError, model_validator
 
 from subgrid.config.calibration import CalibrationConfig
+from subgrid.config.fitted import FittedConfig
 from subgrid.config.kinds import (
     ClosureConfig,
     GridConfig,
@@ -23,7 +24,13 @@ from subgrid.config.training import Trained, TrainingConfig
 from subgrid.config.values import Seed
 
 ModelConfig = Annotated[
-    NoClosureConfig | ClosureConfig | LearnedConfig | AdaptedConfig | PretrainedConfig | GridConfig,
+    NoClosureConfig
+    | ClosureConfig
+    | FittedConfig
+    | LearnedConfig
+    | AdaptedConfig
+    | PretrainedConfig
+    | GridConfig,
     Field(discriminator="kind"),
 ]
 
@@ -167,6 +174,10 @@ class Config(Section):
     def learned(self) -> tuple[LearnedConfig, ...]:
         """Return the models that are trained."""
         return self._of_kind("learned")
+
+    def fitted(self) -> tuple[FittedConfig, ...]:
+        """Return the models whose numbers are fitted to the data in closed form."""
+        return self._of_kind("fitted")
 
     def pretrained(self) -> tuple[PretrainedConfig, ...]:
         """Return the models that come from bundles."""

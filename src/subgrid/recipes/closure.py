@@ -16,6 +16,7 @@ from subgrid.experiment import AbstractRecipe, Context, RunFolder, Task
 from subgrid.experiment.takeover import ORIGIN
 from subgrid.files import read_json
 from subgrid.recipes.evaluate import write_scores
+from subgrid.recipes.fitted import fit_one
 from subgrid.recipes.held_out import HeldOut
 from subgrid.recipes.make_report import make_report
 from subgrid.recipes.pretrained import copies, kept_copies, refuse_changed_bundles, take_over
@@ -162,6 +163,10 @@ def _models(config: Config, data: Tasks, check: Task) -> Iterator[tuple[str, Tas
             settings = {"seed": config.seed, "model": entry, "training": training}
             run = partial(train_one, model=model, number=number)
             found[f"{model.name}/{number}"] = _model(model.name, number, settings, run, shared)
+    for model in config.fitted():
+        settings = {"model": model.model_dump(mode="json"), "dt": config.coarse_dt}
+        run = partial(fit_one, model=model)
+        found[model.name] = _model(model.name, None, settings, run, {"inputs": splits})
     for model in config.pretrained():
         settings = {"bundle": model.bundle}
         found[model.name] = _model(model.name, None, settings, partial(take_over, model=model), {})

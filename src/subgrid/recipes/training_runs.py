@@ -78,7 +78,7 @@ def samples_of(
     """Return the states and forcings of a split on the grid of a coarse system."""
     names = [variable.name for variable in system.variables]
     wanted = [*names, *(f"{name}_forcing" for name in names)]
-    return Samples(folder.split(split), system.grid.nx, wanted, in_memory)
+    return Samples(folder.split(split), system.domain.shape[-1], wanted, in_memory)
 
 
 class Watch:

@@ -1,0 +1,87 @@
+"""Closures whose numbers are fitted to the data of the run in closed form: no network, no steps."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from subgrid.config.kinds import Candidate, ClosingConfig, Stored
+from subgrid.config.section import Parts, naming
+from subgrid.config.values import FreeTable
+from subgrid.errors import ConfigError
+
+if TYPE_CHECKING:
+    from subgrid.config.settings import Config
+    from subgrid.systems import AbstractSystem
+
+
+class FittedConfig(ClosingConfig):
+    """A closure fitted to the training split at once, as a polynomial is by least squares.
+
+    `closure`: of the registry, or your own as "module:Class", whose class has
+    `fit(system, data, *, dt, **arguments)`: `data` holds each variable of the coarse states beside
+    its target, `x` and `x_forcing` [trajectory, time, ...], as an xarray.Dataset, and `dt` is the
+    step of the coarse model. `coupling`: see `ClosureConfig`.
+    """
+
+    stored: ClassVar[bool] = True
+
+    kind: Literal["fitted"]
+    closure: str
+    arguments: FreeTable = Field(default_factory=dict)
+
+    def code(self, key: str) -> list[tuple[str, str, str]]:
+        """Return the name of the closure."""
+        return [(f"{key}.closure", "closure", self.closure)]
+
+    def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
+        """Return whether there is something to fit to."""
+        yield from super().checks(config, key)
+        yield self._data_exist(config, key)
+
+    def _data_exist(self, config: "Config", key: str) -> Iterator[str]:
+        if config.data.trajectories.train == 0:
+            yield (
+                "data.trajectories.train: got 0; must be at least 1, since there are numbers to "
+                f"fit ({key})"
+            )
+
+    def build(self, parts: Parts, key: str) -> None:
+        """Raise ConfigError for a closure that cannot be fitted."""
+        super().build(parts, key)
+        if not callable(getattr(self._class(), "fit", None)):
+            raise ConfigError(
+                f"{key}.closure: {self.closure!r} has no fit(system, data, *, dt, ...); use kind = "
+                '"closure" for one whose numbers are given'
+            )
+
+    def _class(self) -> Any:
+        from subgrid.closures import CLOSURES
+
+        return CLOSURES.get(self.closure)
+
+    def fit(self, config: "Config", coarse: "AbstractSystem", data: Any) -> Any:
+        """Return the closure fitted to the frames of the training split.
+
+        Raises ConfigError if its arguments do not fit and whatever `check_closure` finds wrong.
+        """
+        from subgrid.closures import check_closure
+
+        with naming(f"models.{self.name}"):
+            closure = self._class().fit(coarse, data, dt=config.coarse_dt, **self.arguments)
+        check_closure(closure, coarse)
+        return closure
+
+    def candidate(
+        self, config: "Config", coarse: "AbstractSystem", stored: Stored, number: int
+    ) -> Candidate:
+        """Return the fitted closure."""
+        from subgrid.closures import in_system, load_closure
+
+        closure = in_system(load_closure(stored.model(self.name), stored.trust), coarse)
+        return Candidate(self.name, self.name, closure, self, self.coupling)
+
+    def facts(self, config: "Config") -> dict[str, str]:
+        """Return what is fitted."""
+        given = ", ".join(f"{name} = {value}" for name, value in self.arguments.items())
+        return {self.name: f"{self.closure}{f' ({given})' if given else ''}, fitted to the data"}
