@@ -60,7 +60,7 @@ def test_version(cli):
         ("networks", "psm4"),
         ("coarseners", "operator1"),
         ("metrics", "mse"),
-        ("recipes", "closure"),
+        ("recipes", "architectures"),
     ],
 )
 def test_list_names_what_a_config_can_name(cli, kind, name):
@@ -148,7 +148,7 @@ def test_doctor_tells_versions_devices_and_speed(cli):
         ((*TINY, "--workers", "many"), "many"),
         (
             (*TINY, "--set", "recipe=closur"),
-            "recipe: unknown recipe 'closur'. Did you mean 'closure'? Known: closure.",
+            "recipe: unknown recipe 'closur'. Did you mean 'closure'? Known: closure,",
         ),
         (
             ("run", SMALLEST, "--set", "truth.dt=1e7"),

@@ -2,11 +2,12 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from experiment_runs import SMALLEST, Notes, finish, start
 
-from subgrid.config import load_config
+from subgrid.config import load_config, preset_names
 from subgrid.errors import ConfigError, UntrustedCodeError
 from subgrid.experiment import RunFolder, run_experiment
 
@@ -90,3 +91,18 @@ def test_a_recipe_that_does_not_exist_is_an_error_that_lists_the_known(tmp_path)
             run_experiment(load_config(SMALLEST, overrides=[f"recipe={name}"]), tmp_path / "run")
         assert message in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_section_of_another_recipe_is_refused(tmp_path):
+    config = load_config("otness2025-separated", "tiny", ["recipe=closure"])
+    with pytest.raises(ConfigError, match="separated: this section is for recipe = 'separated'"):
+        run_experiment(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_names_its_recipe_and_no_two_tasks_write_one_place(preset):
+    tasks = RunFolder(Path(), load_config(preset, "tiny")).tasks
+    places = [place for task in tasks.values() for place in task.places(Path())]
+    assert len(places) == len(set(places))
+    assert list(tasks)[-2:] == ["scores.json", "report.html"]

@@ -18,7 +18,7 @@ from subgrid.config import (
 )
 from subgrid.errors import CorruptFileError, RunFolderError
 from subgrid.experiment.environments import same_code
-from subgrid.experiment.recipe import recipe_of
+from subgrid.experiment.recipe import may_build, recipe_of
 from subgrid.experiment.refusals import (
     refuse_odd_files,
     refuse_other_config,
@@ -82,7 +82,7 @@ class RunFolder:
         if old.to_dict() == self.config.to_dict():
             return
         manifest = {**self.manifest(), **self._of_config()}
-        if old.recipe == self.config.recipe:  # another's code is not run here
+        if may_build(old, self.config):
             # what lies there is of these keys, whether a record says so or not
             for name, task in RunFolder(self.path, old).tasks.items():
                 manifest["begun"].setdefault(name, _begun(task))
@@ -112,7 +112,7 @@ class RunFolder:
         known = {**manifest["begun"], **records}
         if any(known.get(name, {}).get("key") == task.key for name, task in self.tasks.items()):
             return True
-        if records or there.config.recipe != self.config.recipe:  # another's code is not run here
+        if records or not may_build(there.config, self.config):
             return not records
         old = there.tasks.items()
         if any(name in self.tasks and self.tasks[name].key == task.key for name, task in old):

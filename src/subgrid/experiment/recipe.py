@@ -43,3 +43,8 @@ class AbstractRecipe(abc.ABC):
 def recipe_of(config: Config) -> AbstractRecipe:
     """Return the recipe that a config names; raises UnknownNameError, listing the known ones."""
     return RECIPES.get(config.recipe)()
+
+
+def may_build(there: Config, ours: Config) -> bool:
+    """Return whether the tasks of another's config can be looked at without code of theirs."""
+    return ":" not in there.recipe or there.recipe == ours.recipe

@@ -15,6 +15,7 @@ from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.environments import COPIED, participants, refuse_other_settings
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress
+from subgrid.experiment.recipe import may_build
 from subgrid.experiment.task import STAGES, Task
 from subgrid.files import read_json
 from subgrid.ownership import files_below, put_in_place, remove_ours
@@ -70,7 +71,7 @@ def source_of_data(
 
 def differing_settings(config: Config, other: Config, but: Iterable[str] = ()) -> list[str]:
     """Return the settings in which the data of two configs differ, `but` those of these names."""
-    if config.recipe != other.recipe:  # another's code is not run to find out
+    if not may_build(other, config):
         return ["recipe"]
     ours, theirs = (_settings(each) for each in (config, other))
     names = dict.fromkeys([*ours, *theirs])

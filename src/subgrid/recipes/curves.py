@@ -6,7 +6,7 @@ from typing import Any
 from subgrid.config import AdaptedConfig, LearnedConfig
 from subgrid.errors import CorruptFileError
 from subgrid.experiment.folder import RunFolder
-from subgrid.recipes.separated import cases
+from subgrid.recipes.cases import cases
 from subgrid.training import read_records, training_remarks
 
 _FEW_UPDATES = 50

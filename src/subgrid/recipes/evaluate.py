@@ -34,6 +34,7 @@ from subgrid.recipes.candidates import (
     multiscale_pairs,
     paired_models,
 )
+from subgrid.recipes.cases import separated_scores
 from subgrid.recipes.curves import remarks
 from subgrid.recipes.results import (
     CALIBRATION,
@@ -43,7 +44,6 @@ from subgrid.recipes.results import (
     online_path,
     read_dataset,
 )
-from subgrid.recipes.separated import separated_scores
 
 
 def write_scores(context: Context) -> None:

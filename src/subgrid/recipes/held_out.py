@@ -14,6 +14,7 @@ import numpy as np
 from subgrid.closures import in_system
 from subgrid.config import (
     BASELINE,
+    AbstractModelConfig,
     Candidate,
     VariantConfig,
     build_coarse_systems,
@@ -77,6 +78,10 @@ class HeldOut:
             -1 if settings.average_from is None else settings.average_from,
             settings.snapshots,
         )
+
+    def candidate(self, model: AbstractModelConfig, number: int = 0) -> Candidate:
+        """Return a closure of a model, for the coarse system."""
+        return model.candidate(self.config, self.system, self.folder, number)
 
     def write_reference(self, progress: Progress) -> None:
         """Write the statistics of the truth over the steps of the free runs."""
@@ -163,7 +168,7 @@ class HeldOut:
 
         It takes turns with the coarse model alone, so that both have the same load.
         """
-        alone = self.config.baseline.candidate(self.config, self.system, self.folder, 0)
+        alone = self.candidate(self.config.baseline)
         both = {one.model: self._setup(one) for one in (alone, candidate)}
         work = progress.task(f"time per step {candidate.model}", 1, "models", COMPILING)
         timed = step_cost(

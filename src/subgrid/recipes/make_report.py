@@ -45,6 +45,7 @@ from subgrid.recipes.candidates import (
     candidates,
     labels,
 )
+from subgrid.recipes.cases import separated_scores
 from subgrid.recipes.curves import (
     learning_curves,
     remarks,
@@ -63,7 +64,6 @@ from subgrid.recipes.evaluate import (
 )
 from subgrid.recipes.pretrained import bundle_facts, transfer_warnings
 from subgrid.recipes.results import Results, load_results
-from subgrid.recipes.separated import separated_scores
 from subgrid.systems import AbstractSystem
 from subgrid.training import forward_gflop
 

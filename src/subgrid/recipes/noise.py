@@ -1,13 +1,43 @@
-"""Takes over the noise that another run's calibration chose."""
+"""Which noise to train with: every level tried on validation trajectories; and taking it over."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import final
 
 from subgrid.config import Config, config_from_dict
 from subgrid.errors import ConfigError, RunFolderError
+from subgrid.experiment import Task
 from subgrid.experiment.folder import RunFolder
+from subgrid.experiment.recipe import may_build
 from subgrid.experiment.takeover import differing_settings
 from subgrid.files import read_json
 from subgrid.provenance import config_hash
+from subgrid.recipes.comparison import AbstractComparison
+from subgrid.recipes.made import Made, learned
+from subgrid.recipes.measured import offline, online, reference
+
+
+@final
+class NoiseRecipe(AbstractComparison):
+    """Calibrates the noise of trainings: every level of [calibration] tried, one chosen."""
+
+    section = "calibration"
+
+    def more_models(self, made: Made) -> Iterator[tuple[str, Task]]:
+        """Yield the trainings of every model with every level."""
+        for model in made.config.calibrated():
+            yield from learned(made, model)
+
+    def more_measured(self, made: Made) -> Iterator[Task]:
+        """Yield what chooses: tests on the validation trajectories."""
+        if made.config.calibration is None:
+            return
+        yield reference(made, "validation")
+        yield online(made, "validation", made.config.baseline, 0)
+        for model in made.config.calibrated():
+            for number in range(model.seeds):
+                yield offline(made, "validation", model, number)
+                yield online(made, "validation", model, number)
 
 
 def with_chosen_noise(config: Config, run: str | Path) -> Config:
@@ -19,7 +49,7 @@ def with_chosen_noise(config: Config, run: str | Path) -> Config:
     without a calibration, of another truth, coarsening or time step, or without these models.
     """
     folder = RunFolder.read(Path(run))
-    if folder.config.calibration is None:
+    if folder.config.calibration is None or not may_build(folder.config, config):
         raise ConfigError(
             f"--noise-from {run}: this run has no [calibration]; `subgrid run otness2025-kf-noise` "
             "makes one"

@@ -13,8 +13,8 @@ from subgrid.experiment.progress import duration
 from subgrid.machine import usable_cpus
 from subgrid.nn import parameter_count
 from subgrid.randomness import random_key
+from subgrid.recipes.cases import cases
 from subgrid.recipes.kernels import Cost, Kernels
-from subgrid.recipes.separated import cases
 
 _FLOATS = 4  # bytes
 

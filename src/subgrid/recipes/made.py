@@ -1,0 +1,185 @@
+"""The tasks that make what closures are compared with: the data, and the models."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from subgrid.checksums import read_list
+from subgrid.config import AdaptedConfig, Config, FittedConfig, LearnedConfig, PretrainedConfig
+from subgrid.data import recorded_files
+from subgrid.data.records import PASSING_FILES
+from subgrid.experiment import Context, Task
+from subgrid.experiment.takeover import ORIGIN
+from subgrid.files import read_json
+from subgrid.recipes.fitted import fit_one
+from subgrid.recipes.pretrained import take_over
+from subgrid.recipes.simulate import SPLITS, check_online_step, simulate
+from subgrid.recipes.train import adapt_one, train_one
+from subgrid.recipes.training_runs import HASHES, MODEL_FILES
+
+STORE = r"(\w+/)*(zarr\.json|c(/\d+)*)"  # the files of a Zarr store
+_NO_NUMBERS = {"in_memory"}  # settings of a training that change no bit of its result
+_NO_TRAINING = {"seeds", "calibrated_as", "training", "stage_training", "coupling"}
+
+
+@dataclass(frozen=True)
+class Made:
+    """The tasks of a config so far: of the data by split, of the models by "NAME/NUMBER".
+
+    `check`: that of the coarse time step, before time is spent on trainings for it.
+    """
+
+    config: Config
+    data: dict[str, Task]
+    check: Task
+    models: dict[str, Task] = field(default_factory=dict)
+
+    @property
+    def training_data(self) -> tuple[Task, ...]:
+        """The data that trainings see."""
+        return tuple(self.data[split] for split in SPLITS[:2] if split in self.data)
+
+    def all(self) -> list[Task]:
+        """Return all tasks, each after those that it needs."""
+        return [*self.data.values(), self.check, *self.models.values()]
+
+
+def with_data(config: Config) -> Made:
+    """Return the tasks of the data, and the check of the coarse time step on them."""
+    counts = config.data.trajectories
+    data = {split: _data(config, split) for split in SPLITS if getattr(counts, split)}
+    check = Task(
+        name="check/coarse step",
+        stage="train",
+        settings={"dt": config.coarse_dt, "constants": config.evaluation.constants},
+        run=_check_step,
+        inputs=(data["test"],),
+        outputs=(),
+    )
+    return Made(config, data, check)
+
+
+def _data(config: Config, split: str) -> Task:
+    place = rf"data/{split}"
+    settings = config.data.model_dump(mode="json", exclude={"trajectories", "test_frames"})
+    settings["trajectories"] = getattr(config.data.trajectories, split)
+    if split == "test":
+        settings["test_frames"] = config.test_frames
+    tables = config.to_dict()
+    return Task(
+        name=place,
+        stage="simulate",
+        settings={
+            "seed": config.seed,
+            "truth": tables["truth"],
+            "coarse": tables["coarse"],
+            "data": settings,
+            **({"coarse_dt": config.coarse_dt} if config.coarse.target == "step" else {}),
+        },
+        run=partial(simulate, split=split),
+        outputs=tuple(f"{place}{end}" for end in (".zarr", ".records", ".statistics.json", ORIGIN)),
+        files=rf"{place}(\.(zarr/{STORE}|records/\d+\.json|statistics\.json)|{re.escape(ORIGIN)})",
+        passing=rf"{place}\.records/(lock|call|{PASSING_FILES.pattern})"
+        rf"|{place}\.zarr/(.+/)?\w+\.[0-9a-f]+\.partial",
+        recorded=partial(_recorded_data, split=split),
+        lasting=partial(_lasting_data, split=split),
+        where="here",
+    )
+
+
+def _recorded_data(run: Path, split: str) -> Mapping[Path, str]:
+    return recorded_files(run / "data" / f"{split}.zarr")
+
+
+def _lasting_data(run: Path, split: str) -> bool:
+    """Return whether a trajectory is finished; a damaged record may be of one."""
+    return any(map(_lasted, (run / "data" / f"{split}.records").glob("[0-9]*.json")))
+
+
+def _lasted(record: Path) -> bool:
+    try:
+        return read_json(record)["failed"] is not True
+    except (ValueError, KeyError, TypeError):
+        return True
+
+
+def _check_step(context: Context) -> None:
+    check_online_step(context.folder.config, context.folder.split("test"))
+
+
+def learned(made: Made, model: LearnedConfig) -> Iterator[tuple[str, Task]]:
+    """Yield the trainings of a model, one for each initialisation."""
+    settings = {
+        "model": model.model_dump(mode="json", exclude=_NO_TRAINING),
+        "training": [
+            made.config.training_of(model, stage).model_dump(mode="json", exclude=_NO_NUMBERS)
+            for stage in range(len(made.config.updates_of(model)))
+        ],
+    }
+    for number in range(model.seeds):
+        run = partial(train_one, model=model, number=number)
+        yield f"{model.name}/{number}", training(made, model.name, number, settings, run)
+
+
+def adapted(made: Made, model: AdaptedConfig) -> Iterator[tuple[str, Task]]:
+    """Yield the adaptations of the networks of a learned model."""
+    settings = {
+        "model": model.model_dump(mode="json"),
+        "coupling": model.coupling_in(made.config),
+        "dt": made.config.coarse_dt,
+        "constants": made.config.evaluation.constants,
+    }
+    for number in range(len(model.labels(made.config))):
+        run = partial(adapt_one, model=model, number=number)
+        base = made.models[f"{model.of}/{number}"]
+        yield f"{model.name}/{number}", training(made, model.name, number, settings, run, base)
+
+
+def training(
+    made: Made, name: str, number: int, settings: Mapping[str, Any], run: Any, *inputs: Task
+) -> Task:
+    """Return a task that writes models/NAME/seed_NUMBER from the training data and `inputs`."""
+    return _model(
+        f"models/{name}/seed_{number}",
+        {"seed": made.config.seed, "name": name, "number": number, **settings},
+        run,
+        inputs=(*made.training_data, *inputs),
+        after=(made.check,),
+    )
+
+
+def fitted(made: Made, model: FittedConfig) -> tuple[str, Task]:
+    """Return the fit of a closure to the training data."""
+    settings = {"model": model.model_dump(mode="json"), "dt": made.config.coarse_dt}
+    run = partial(fit_one, model=model)
+    task = _model(f"models/{model.name}", settings, run, inputs=made.training_data)
+    return model.name, task
+
+
+def taken_over(model: PretrainedConfig) -> tuple[str, Task]:
+    """Return the copy of a bundle."""
+    settings = {"name": model.name, "bundle": model.bundle}
+    run = partial(take_over, model=model)
+    return model.name, _model(f"models/{model.name}", settings, run)
+
+
+def _model(place: str, settings: Mapping[str, Any], run: Any, **others: Any) -> Task:
+    here = re.escape(place)
+    return Task(
+        name=place,
+        stage="train",
+        settings=settings,
+        run=run,
+        files=rf"{here}/({MODEL_FILES.pattern}|{re.escape(HASHES)})",
+        passing=rf"{here}/(stage_\d+/)?checkpoints/\d+\.safetensors"
+        rf"|{here}/\.(model\.json|weights\.safetensors)\.new",
+        recorded=partial(_recorded_model, place=place),
+        **others,
+    )
+
+
+def _recorded_model(run: Path, place: str) -> Mapping[Path, str]:
+    return read_list(run / place / HASHES)

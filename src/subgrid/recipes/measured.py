@@ -1,0 +1,171 @@
+"""The tasks that measure closures against held-out trajectories: offline, in free runs, in time."""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from subgrid.config import AbstractModelConfig, VariantConfig
+from subgrid.experiment import Context, RunFolder, Task
+from subgrid.recipes.held_out import HeldOut
+from subgrid.recipes.made import STORE, Made
+from subgrid.recipes.results import (
+    CALIBRATION,
+    cost_path,
+    offline_path,
+    online_path,
+    partial_path,
+)
+
+
+def of_model(made: Made, model: AbstractModelConfig) -> Iterator[Task]:
+    """Yield all tests of a model on the test trajectories."""
+    for number in range(len(model.labels(made.config))):
+        if model.closes:
+            yield offline(made, "test", model, number)
+        for variant in (None, *made.config.evaluation.variants):
+            yield online(made, "test", model, number, variant)
+    yield cost(made, model)
+
+
+def result(name: str, settings: Mapping[str, Any], run: Any, **others: Any) -> Task:
+    """Return a task of the evaluation that writes one result; `passing`: files while it does."""
+    passing = others.pop("passing", ())
+    return Task(
+        name=name,
+        stage="evaluate",
+        settings=settings,
+        run=run,
+        outputs=(name, *passing),
+        files=rf"{re.escape(name)}(/{STORE})?",
+        passing="|".join(map(re.escape, passing)) or r"(?!)",
+        **others,
+    )
+
+
+def reference(made: Made, split: str) -> Task:
+    """Return the statistics of the truth over the steps of the free runs."""
+    return result(
+        f"{_place(split)}/reference.zarr",
+        _free_runs(made, split),
+        partial(_reference, split=split),
+        inputs=(made.data[split],),
+    )
+
+
+def offline(made: Made, split: str, model: AbstractModelConfig, number: int) -> Task:
+    """Return the test of a closure's output against the true forcing."""
+    settings, inputs = _closure(made, model, number)
+    scale = made.data.get("train", made.data["test"])  # whose forcing is the unit of errors
+    samples = made.config.evaluation.samples
+    return result(
+        f"{_place(split)}/{offline_path(_label(made, model, number))}",
+        {"seed": made.config.seed, "samples": samples, **settings},
+        partial(_offline, split=split, model=model, number=number),
+        inputs=tuple(dict.fromkeys((made.data[split], scale, *inputs))),
+    )
+
+
+def online(
+    made: Made,
+    split: str,
+    model: AbstractModelConfig,
+    number: int,
+    variant: VariantConfig | None = None,
+) -> Task:
+    """Return the free runs of a closure from held-out states."""
+    settings, inputs = _closure(made, model, number)
+    path = online_path(_label(made, model, number), variant and variant.name)
+    kept = partial_path(path, CALIBRATION if split == "validation" else "")
+    return result(
+        f"{_place(split)}/{path}",
+        {**_stepping(made, split, model, variant), **settings},
+        partial(_online, split=split, model=model, number=number, variant=variant),
+        inputs=(made.data[split], *inputs),
+        passing=tuple(f"evaluation/{kept}{end}" for end in (".safetensors", ".frames")),
+    )
+
+
+def cost(made: Made, model: AbstractModelConfig) -> Task:
+    """Return the measurement of the time per step; one network stands for all of a model."""
+    settings, inputs = _closure(made, model, 0)
+    return result(
+        f"evaluation/{cost_path(model.shown)}",
+        {**_stepping(made, "test", model), **settings},
+        partial(_cost, model=model),
+        inputs=(made.data["test"], *inputs),
+        where="alone",
+    )
+
+
+def _place(split: str) -> str:
+    return "evaluation" if split == "test" else f"evaluation/{CALIBRATION}"
+
+
+def _label(made: Made, model: AbstractModelConfig, number: int) -> str:
+    """Return what one of the closures of a model is called in files."""
+    base = model.base(made.config)
+    return model.shown if base is None else model.labels(made.config)[number]
+
+
+def _closure(
+    made: Made, model: AbstractModelConfig, number: int
+) -> tuple[dict[str, Any], tuple[Task, ...]]:
+    """Return the settings and the inputs that decide what a closure is."""
+    if model.stored:
+        key = model.name if model.base(made.config) is None else f"{model.name}/{number}"
+        return {}, (made.models[key],)
+    return {"closure": model.model_dump(mode="json", exclude={"name", "coupling"})}, ()
+
+
+def _free_runs(made: Made, split: str) -> dict[str, Any]:
+    """Return the settings that all free runs against a split share."""
+    settings, calibration = made.config.evaluation, made.config.calibration
+    plan = {
+        name: getattr(settings, name)
+        for name in ("members", "starts", "steps", "save_every", "average_from", "snapshots")
+    }
+    if split == "validation" and calibration is not None:
+        plan |= {"members": calibration.members, "starts": "random"}
+    return {"seed": made.config.seed, "dt": made.config.coarse_dt, **plan}
+
+
+def _stepping(
+    made: Made, split: str, model: AbstractModelConfig, variant: VariantConfig | None = None
+) -> dict[str, Any]:
+    """Return the settings of the free runs of a model, besides what its closure is."""
+    changed = {} if variant is None else variant.constants
+    return {
+        **_free_runs(made, split),
+        "constants": made.config.evaluation.constants | changed,
+        "coupling": model.coupling_in(made.config),
+    }
+
+
+def _held_out(folder: RunFolder, split: str) -> HeldOut:
+    return HeldOut(folder, split, folder.path / _place(split))
+
+
+def _reference(context: Context, split: str) -> None:
+    _held_out(context.folder, split).write_reference(context.progress)
+
+
+def _offline(context: Context, split: str, model: AbstractModelConfig, number: int) -> None:
+    against = _held_out(context.folder, split)
+    against.write_offline(against.candidate(model, number), context.progress)
+
+
+def _online(
+    context: Context,
+    split: str,
+    model: AbstractModelConfig,
+    number: int,
+    variant: VariantConfig | None,
+) -> None:
+    against = _held_out(context.folder, split)
+    against.write_online(against.candidate(model, number), context.progress, variant)
+
+
+def _cost(context: Context, model: AbstractModelConfig) -> None:
+    against = _held_out(context.folder, "test")
+    against.write_cost(against.candidate(model), context.progress)
