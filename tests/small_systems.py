@@ -176,15 +176,15 @@ class Tracer(AbstractSystem):
         return jnp.asarray(self.domain.mask, jnp.float32)
 
 
-NAMES = tuple("abcdefghi")
+NAMES = tuple("cabdefghi")  # not in the order of the alphabet, in which JAX puts names
 _SHAPES = {name: ("level", "y", "x") if name in "abc" else ("y", "x") for name in NAMES}
 _SHAPES["i"] = ()
 
 
 class NineState(eqx.Module):
+    c: Array
     a: Array
     b: Array
-    c: Array
     d: Array
     e: Array
     f: Array

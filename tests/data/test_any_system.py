@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_systems import SMALL, WATER, Advection, Nine, Tracer
+from small_systems import NAMES, SMALL, WATER, Advection, Nine, Tracer
 
 from subgrid.coarsening import AbstractCoarsener, KeptVariables
 from subgrid.data import (
@@ -36,7 +36,7 @@ CASES = {
 
 
 def made(folder, name, **changes):
-    _, coarse, _ = CASES[name]
+    fine, coarse, coarsener = CASES[name]
     given = {
         "system": fine,
         "coarse_systems": {8: coarse},
@@ -79,7 +79,7 @@ def test_nine_variables_have_statistics_by_channel(tmp_path):
     assert shapes == {"a": (3,), "d": (), "i": ()}
     assert Samples(path, 8, ("a", "i")).batch([0, 1])["i"].shape == (2,)
     starts = choose_starts(path, 8, 2, 3)
-    following = Following(path, 8, tuple("abcdefghi"), starts, 3)
+    following = Following(path, 8, NAMES, starts, 3)
     assert {name: v.shape[2:] for name, v in following[:, :].items() if name in "adi"} == {
         "a": (3, 4, 4),
         "d": (4, 4),

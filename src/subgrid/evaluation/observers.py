@@ -199,13 +199,18 @@ def observer_of(model: AbstractModel, system: AbstractSystem | None = None) -> A
     return ModelObserver(own, getattr(model, "closure", None))
 
 
-def state_of(values: Any, like: PyTree) -> PyTree:
-    """Return stacked states [*batch, ...] of what a data set holds.
+def in_order(values: Any) -> Any:
+    """Return arrays by variable as a tuple, in their order: JAX would sort them by name."""
+    return tuple(values.values()) if isinstance(values, Mapping) else values
 
-    `values`: arrays by variable, in the order of the state, each [*batch, ...]; or one array of
-    their channels [*batch, channel, *domain], where all variables have one grid. `like`: the shapes
-    of one state. Call it under `jax.vmap` for a batch of the latter.
+
+def state_of(values: Any, like: PyTree) -> PyTree:
+    """Return the state, or stacked states, of what a data set holds.
+
+    `values`: arrays by variable or `in_order`, in that of the state; or one array of the channels
+    of one state [channel, *domain], where all variables have one grid. `like`: its shapes.
     """
-    if isinstance(values, Mapping):
-        return jax.tree.unflatten(jax.tree.structure(like), list(values.values()))
+    values = in_order(values)
+    if isinstance(values, tuple):
+        return jax.tree.unflatten(jax.tree.structure(like), values)
     return channels_to_state(values, like)

@@ -22,6 +22,7 @@ from subgrid.evaluation.components import CORRELATION, RMSE
 from subgrid.evaluation.observers import (
     AbstractObserver,
     CoarsenedObserver,
+    in_order,
     observer_of,
     state_of,
 )
@@ -92,7 +93,9 @@ def free_runs(
         if truth is not None:
             first = segment.start // plan.save_every
             frames = truth[:, first : first + segment.frames]
-            seen = seen | _against(observer, fields, jax.tree.map(jnp.asarray, frames), draws)
+            seen = seen | _against(
+                observer, fields, jax.tree.map(jnp.asarray, in_order(frames)), draws
+            )
         drawn = {}
         if segment.end in snapshots and observer.drawn is not None:
             drawn = {segment.end: _fields(model, observer, done.after)}

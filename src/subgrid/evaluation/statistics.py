@@ -9,6 +9,7 @@ from subgrid.evaluation.components import followed_quantities
 from subgrid.evaluation.observers import (
     AbstractObserver,
     ModelObserver,
+    in_order,
     require_quantities,
     state_of,
 )
@@ -128,8 +129,9 @@ def reference_statistics(
     sums = RunSums()
     for begin in range(0, frames, chunk):
         part = slice(begin, min(begin + chunk, frames))
-        x = jax.tree.map(np.asarray, states[:, part])
-        s = None if forcings is None else jax.tree.map(np.asarray, forcings[:, part])
+        x = jax.tree.map(np.asarray, in_order(states[:, part]))
+        s = None if forcings is None else forcings[:, part]
+        s = jax.tree.map(np.asarray, in_order(s))
         steps = save_every * np.arange(part.start + 1, part.stop + 1)
         blew_up_at = _first_bad((x, s), steps, blew_up_at)
         seen, fields = observe(observer, x, s)
