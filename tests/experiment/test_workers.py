@@ -2,7 +2,7 @@
 
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 
 import pytest
 from experiment_runs import SMALLEST, Notes
@@ -12,7 +12,7 @@ from subgrid.errors import ConfigError
 from subgrid.experiment import Progress, RunFolder, Task, workers
 from subgrid.experiment.remote import Stopped
 from subgrid.experiment.task import graph
-from subgrid.experiment.workers import Several, Workers
+from subgrid.experiment.workers import ParallelWorkers, Workers
 
 COUNTS = [1, 2, 5]
 
@@ -23,9 +23,9 @@ def task(name, run=lambda context: None, **others):
 
 def in_threads(count):
     """Return workers whose tasks run in threads of this process."""
-    from contextlib import ExitStack
-
-    return Workers() if count == 1 else Several(count, *2 * [lambda: nullcontext(map)], ExitStack())
+    if count == 1:
+        return Workers()
+    return ParallelWorkers(count, *2 * [lambda: nullcontext(map)], ExitStack())
 
 
 class Run:
@@ -160,10 +160,10 @@ def test_what_a_worker_tells_is_shown_here(tmp_path):
 
 
 def test_a_task_that_nobody_waits_for_stops_when_it_next_tells_something(tmp_path):
-    from subgrid.experiment.remote import Told, call_of
+    from subgrid.experiment.remote import FileProgress, call_of
 
     folder = RunFolder.create(tmp_path / "run", load_config(SMALLEST))
-    told = Told(folder.path / ".tasks" / call_of(folder) / "a.jsonl")
+    told = FileProgress(folder.path / ".tasks" / call_of(folder) / "a.jsonl")
     told.note("still at it")
     call_of(folder)  # the run was killed, and another begins
     with pytest.raises(Stopped):

@@ -48,7 +48,7 @@ def refuse_other_settings(
             )
 
 
-def told(
+def code_changes(
     stage: str, now: Mapping[str, Any], earlier: Sequence[tuple[str, Mapping[str, Any]]]
 ) -> list[str]:
     """Return a line per earlier stage, or per start of this one, whose bits may differ.

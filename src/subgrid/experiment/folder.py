@@ -313,7 +313,7 @@ class RunFolder:
         }
         self.write_manifest(manifest)
 
-    def reached(self, what: str) -> set[str]:
+    def downstream_of(self, what: str) -> set[str]:
         """Return the tasks that have output of a stage or later, or that depend on a task."""
         manifest = self.manifest()
         known = {**manifest["begun"], **manifest["tasks"]}
@@ -325,12 +325,12 @@ class RunFolder:
         }
 
     def forget(self, what: str | Iterable[str]) -> None:
-        """Drop the records of these tasks (or see `reached`), so that they run again.
+        """Drop the records of these tasks (or see `downstream_of`), so that they run again.
 
         They take up the files that are there.
         """
         manifest = self.manifest()
-        for name in self.reached(what) if isinstance(what, str) else what:
+        for name in self.downstream_of(what) if isinstance(what, str) else what:
             manifest["tasks"].pop(name, None)
             manifest["begun"].pop(name, None)
         self.write_manifest(manifest)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from subgrid import locks
-from subgrid.computing import settings, under
+from subgrid.computing import under
 from subgrid.config import Config
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress, Work
@@ -50,15 +50,15 @@ class Job:
         waits until that has noticed.
         """
         name = self.task.name.replace("/", "+")
-        told = Told(self.path / PLACE / self.call / f"{name}.jsonl")
+        progress = FileProgress(self.path / PLACE / self.call / f"{name}.jsonl")
         while (lock := locks.take(self.path / PLACE / f"{name}.lock", patience=1.0)) is None:
-            told.say("waits")
+            progress.say("waits")
         with lock, under(self.settings):
             folder = RunFolder(self.path, self.config, self.trust)
-            return self.task.run(Context(folder, told)), environment()
+            return self.task.run(Context(folder, progress)), environment()
 
 
-def do(job: Job) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
+def run_job(job: Job) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
     """Do a job and make room for the next one; what a `map` over workers calls."""
     from subgrid.experiment.workers import make_room
 
@@ -88,7 +88,7 @@ def end_call(folder: RunFolder, call: str) -> None:
     shutil.rmtree(over, ignore_errors=True)
 
 
-class Told(Progress):
+class FileProgress(Progress):
     """Tells what a task does to a file; raises Stopped where its folder is gone."""
 
     def __init__(self, file: Path):
@@ -178,12 +178,9 @@ def followed(folder: RunFolder, progress: Progress) -> Iterator[str]:
         end_call(folder, call)
 
 
-def here(
+def run_here(
     task: Task, folder: RunFolder, progress: Progress, mapped: Any, values: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
     """Do a task in this process, perhaps in a thread, which starts without the settings of JAX."""
     with under(values):
         return task.run(Context(folder, progress, mapped)), environment()
-
-
-__all__ = ["Job", "Stopped", "do", "followed", "here", "settings"]

@@ -10,14 +10,14 @@ from subgrid import __version__
 from subgrid.computing import lenient
 from subgrid.config import Config, check_names
 from subgrid.errors import RunFolderError
-from subgrid.experiment.environments import participants, refuse_other_settings, told
+from subgrid.experiment.environments import code_changes, participants, refuse_other_settings
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.lock import RunLock
 from subgrid.experiment.outputs import removable, remove, remove_leftovers, results
 from subgrid.experiment.progress import Progress, duration
 from subgrid.experiment.recipe import recipe_of
 from subgrid.experiment.refusals import differences
-from subgrid.experiment.takeover import listed, source_of_data, take_over_data
+from subgrid.experiment.takeover import list_files, source_of_data, take_over_data
 from subgrid.experiment.task import STAGES, Task
 from subgrid.experiment.workers import Workers, open_workers
 from subgrid.provenance import environment
@@ -135,7 +135,7 @@ class _Pass:
             self._began[stage] = time.monotonic()
             self._progress.note(f"{stage}: begins")
             earlier = participants(folder.manifest(), STAGES[: STAGES.index(stage) + 1])
-            for line in told(stage, environment(), earlier):
+            for line in code_changes(stage, environment(), earlier):
                 self._progress.note(line)
         if folder.mark_begun(task.name):
             self._resumed.add(task.name)
@@ -241,9 +241,9 @@ def _clear(folder: RunFolder, names: Collection[str], progress: Progress) -> Non
 
 def _remove_outputs(folder: RunFolder, first: str, progress: Progress) -> None:
     """Remove what a stage and those after it made; tell what else lies among it."""
-    names = folder.reached(first)
+    names = folder.downstream_of(first)
     if left := _remove(folder, names):
-        progress.note(f"kept, as this run did not write it: {listed(folder.path, left)}")
+        progress.note(f"kept, as this run did not write it: {list_files(folder.path, left)}")
     if first == STAGES[0]:  # nothing of the version that began it is left
         folder.write_manifest({**folder.manifest(), "subgrid": __version__})
 

@@ -104,7 +104,7 @@ def take_over_data(folder: RunFolder, source: RunFolder | None, progress: Progre
     if aside.exists():
         raise RunFolderError(
             f"{aside}, where data are copied to first, holds files that are not of this run: "
-            f"{listed(aside, files_below(aside))}. Move them elsewhere."
+            f"{list_files(aside, files_below(aside))}. Move them elsewhere."
         )
     progress.note(f"simulate: copies the data of {source.path}")
     manifest = source.manifest()
@@ -128,7 +128,7 @@ def take_over_data(folder: RunFolder, source: RunFolder | None, progress: Progre
     put_in_place(aside, target)
 
 
-def origin_kept(place: Path) -> dict[str, Any] | None:
+def read_origin(place: Path) -> dict[str, Any] | None:
     """Return where data were copied from, None if they were made here."""
     file = origin_of(place)
     return unsigned(read_json(file), file) if file.exists() else None
@@ -148,7 +148,7 @@ def copy_data(source: RunFolder, names: Iterable[str], target: Path) -> None:
         shutil.copyfile(source.path / name, copy)
 
 
-def listed(folder: Path, files: Iterable[Path]) -> str:
+def list_files(folder: Path, files: Iterable[Path]) -> str:
     """Return the names of files below a folder, of many the first five."""
     names = [file.relative_to(folder).as_posix() for file in files]
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -14,7 +14,7 @@ from subgrid.data import dask_map, process_map
 from subgrid.errors import ConfigError
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress, Work
-from subgrid.experiment.remote import Job, Stopped, do, end_call, followed, here
+from subgrid.experiment.remote import Job, Stopped, end_call, followed, run_here, run_job
 from subgrid.experiment.task import Task
 from subgrid.numbers import whole_number
 
@@ -43,11 +43,11 @@ class Workers:
         """
         for task in tasks:
             begin(task)
-            done(task, *here(task, folder, progress, map, settings()))
+            done(task, *run_here(task, folder, progress, map, settings()))
             make_room()
 
 
-class Several(Workers):
+class ParallelWorkers(Workers):
     """Does `count` tasks at once.
 
     `over_tasks`, `over_parts`: open a map over the processes that do tasks, and over those that do
@@ -77,7 +77,7 @@ class Several(Workers):
         """Do the tasks, those at once that do not wait for each other; see `Workers.do`."""
         if len(tasks) == 1 and tasks[0].where == "here":  # an interrupt ends it at once
             begin(tasks[0])
-            return done(tasks[0], *here(tasks[0], folder, progress, self._parts, settings()))
+            return done(tasks[0], *run_here(tasks[0], folder, progress, self._parts, settings()))
         shared, left, running = _Shared(progress), list(tasks), {}
         with followed(folder, shared) as call, ThreadPoolExecutor(_AT_ONCE) as pool:
             try:
@@ -85,7 +85,14 @@ class Several(Workers):
                     for task in self._ready(left, list(running.values())):
                         begin(task)
                         left.remove(task)
-                        job = Job(task, folder.path, folder.config, folder.trust, call, settings())
+                        job = Job(
+                            task,
+                            folder.path.absolute(),
+                            folder.config,
+                            folder.trust,
+                            call,
+                            settings(),
+                        )
                         running[pool.submit(self._run, job, folder, shared)] = task
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         done(running.pop(future), *future.result())
@@ -111,8 +118,8 @@ class Several(Workers):
 
     def _run(self, job: Job, folder: RunFolder, progress: Progress) -> Any:
         if job.task.where == "here":
-            return here(job.task, folder, progress, self._parts, job.settings)
-        (result,) = self._tasks(do, [job])
+            return run_here(job.task, folder, progress, self._parts, job.settings)
+        (result,) = self._tasks(run_job, [job])
         return result
 
     def close(self, error: BaseException | None = None) -> None:
@@ -173,10 +180,10 @@ def open_workers(workers: int = 1, dask: str | None = None) -> Iterator[Workers]
     stack = contextlib.ExitStack()
     if dask is not None:
         mapped = stack.enter_context(_cluster(dask))
-        several = Several(_AT_ONCE, *2 * [lambda: contextlib.nullcontext(mapped)], stack)
+        several = ParallelWorkers(_AT_ONCE, *2 * [lambda: contextlib.nullcontext(mapped)], stack)
     else:
         alike = threads()  # as many as here: the same bits
-        several = Several(
+        several = ParallelWorkers(
             workers, lambda: process_map(workers, alike), lambda: process_map(workers), stack
         )
     try:

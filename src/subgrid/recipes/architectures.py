@@ -5,8 +5,8 @@ from typing import final
 
 from subgrid.experiment import Task
 from subgrid.recipes.comparison import AbstractComparison
-from subgrid.recipes.made import Made, learned
-from subgrid.recipes.measured import cost, online
+from subgrid.recipes.measuring_tasks import cost, online
+from subgrid.recipes.model_tasks import TaskSet, train_tasks
 
 
 @final
@@ -15,14 +15,14 @@ class ArchitecturesRecipe(AbstractComparison):
 
     section = "search"
 
-    def more_models(self, made: Made) -> Iterator[tuple[str, Task]]:
+    def more_models(self, tasks: TaskSet) -> Iterator[tuple[str, Task]]:
         """Yield the trainings of every choice."""
-        for model in made.config.searched():
-            yield from learned(made, model)
+        for model in tasks.config.searched():
+            yield from train_tasks(tasks, model)
 
-    def more_measured(self, made: Made) -> Iterator[Task]:
+    def more_measured(self, tasks: TaskSet) -> Iterator[Task]:
         """Yield the free runs and the cost of every choice."""
-        for model in made.config.searched():
+        for model in tasks.config.searched():
             for number in range(model.seeds):
-                yield online(made, "test", model, number)
-            yield cost(made, model)
+                yield online(tasks, "test", model, number)
+            yield cost(tasks, model)

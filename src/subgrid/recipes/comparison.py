@@ -8,9 +8,16 @@ from subgrid.errors import ConfigError
 from subgrid.evaluation import METRICS
 from subgrid.experiment import AbstractRecipe, RunFolder, Task
 from subgrid.recipes.evaluate import write_scores
-from subgrid.recipes.made import Made, adapted, fitted, learned, taken_over, with_data
 from subgrid.recipes.make_report import make_report
-from subgrid.recipes.measured import of_model, reference
+from subgrid.recipes.measuring_tasks import reference, tests_of
+from subgrid.recipes.model_tasks import (
+    TaskSet,
+    adapt_tasks,
+    copy_task,
+    data_tasks,
+    fit_task,
+    train_tasks,
+)
 from subgrid.recipes.pretrained import copies, kept_copies, refuse_changed_bundles
 from subgrid.recipes.stability import check_time_steps
 
@@ -27,30 +34,30 @@ class AbstractComparison(AbstractRecipe):
 
     section: ClassVar[str | None] = None
 
-    def more_models(self, made: Made) -> Iterator[tuple[str, Task]]:
+    def more_models(self, tasks: TaskSet) -> Iterator[tuple[str, Task]]:
         """Yield the trainings of that section, by "NAME/NUMBER"."""
         yield from ()
 
-    def more_measured(self, made: Made) -> Iterator[Task]:
+    def more_measured(self, tasks: TaskSet) -> Iterator[Task]:
         """Yield what is measured for that section."""
         yield from ()
 
     def tasks(self, config: Config) -> Iterator[Task]:
         """Yield the tasks: data, models, tests, then scores and report."""
-        made = with_data(config)
+        tasks = data_tasks(config)
         for model in config.learned():
-            made.models.update(learned(made, model))
-        made.models.update(fitted(made, model) for model in config.fitted())
-        made.models.update(map(taken_over, config.pretrained()))
+            tasks.models.update(train_tasks(tasks, model))
+        tasks.models.update(fit_task(tasks, model) for model in config.fitted())
+        tasks.models.update(map(copy_task, config.pretrained()))
         for model in config.adapted():
-            made.models.update(adapted(made, model))
-        made.models.update(self.more_models(made))
-        measured = [reference(made, "test")]
+            tasks.models.update(adapt_tasks(tasks, model))
+        tasks.models.update(self.more_models(tasks))
+        measured = [reference(tasks, "test")]
         for model in config.models:
-            measured += of_model(made, model)
-        measured += self.more_measured(made)
-        scores = _scores(config, [*made.all(), *measured])
-        yield from (*made.all(), *measured, scores, _report(config, scores))
+            measured += tests_of(tasks, model)
+        measured += self.more_measured(tasks)
+        scores = _scores(config, [*tasks.all(), *measured])
+        yield from (*tasks.all(), *measured, scores, _report(config, scores))
 
     def check(
         self,

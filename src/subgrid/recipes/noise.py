@@ -13,8 +13,8 @@ from subgrid.experiment.takeover import differing_settings
 from subgrid.files import read_json
 from subgrid.provenance import config_hash
 from subgrid.recipes.comparison import AbstractComparison
-from subgrid.recipes.made import Made, learned
-from subgrid.recipes.measured import offline, online, reference
+from subgrid.recipes.measuring_tasks import offline, online, reference
+from subgrid.recipes.model_tasks import TaskSet, train_tasks
 
 
 @final
@@ -23,21 +23,21 @@ class NoiseRecipe(AbstractComparison):
 
     section = "calibration"
 
-    def more_models(self, made: Made) -> Iterator[tuple[str, Task]]:
+    def more_models(self, tasks: TaskSet) -> Iterator[tuple[str, Task]]:
         """Yield the trainings of every model with every level."""
-        for model in made.config.calibrated():
-            yield from learned(made, model)
+        for model in tasks.config.calibrated():
+            yield from train_tasks(tasks, model)
 
-    def more_measured(self, made: Made) -> Iterator[Task]:
+    def more_measured(self, tasks: TaskSet) -> Iterator[Task]:
         """Yield what chooses: tests on the validation trajectories."""
-        if made.config.calibration is None:
+        if tasks.config.calibration is None:
             return
-        yield reference(made, "validation")
-        yield online(made, "validation", made.config.baseline, 0)
-        for model in made.config.calibrated():
+        yield reference(tasks, "validation")
+        yield online(tasks, "validation", tasks.config.baseline, 0)
+        for model in tasks.config.calibrated():
             for number in range(model.seeds):
-                yield offline(made, "validation", model, number)
-                yield online(made, "validation", model, number)
+                yield offline(tasks, "validation", model, number)
+                yield online(tasks, "validation", model, number)
 
 
 def with_chosen_noise(config: Config, run: str | Path) -> Config:

@@ -7,8 +7,8 @@ from typing import final
 from subgrid.experiment import Task
 from subgrid.recipes.cases import cases, score_case, train_case
 from subgrid.recipes.comparison import AbstractComparison
-from subgrid.recipes.made import Made, training
-from subgrid.recipes.measured import result
+from subgrid.recipes.measuring_tasks import result_task
+from subgrid.recipes.model_tasks import TaskSet, training_task
 
 
 @final
@@ -17,11 +17,11 @@ class SeparatedRecipe(AbstractComparison):
 
     section = "separated"
 
-    def more_models(self, made: Made) -> Iterator[tuple[str, Task]]:
+    def more_models(self, tasks: TaskSet) -> Iterator[tuple[str, Task]]:
         """Yield the training of every case."""
-        for case in cases(made.config):
+        for case in cases(tasks.config):
             entry = case.entry.model_dump(mode="json", exclude={"seeds", "training"})
-            training_of = made.config.training_of(case.entry)
+            training_of = tasks.config.training_of(case.entry)
             settings = {
                 "entry": entry,
                 "training": training_of.model_dump(mode="json", exclude={"in_memory"}),
@@ -29,15 +29,15 @@ class SeparatedRecipe(AbstractComparison):
                 "sizes": [case.high, case.low],
             }
             run = partial(train_case, case=case)
-            task = training(made, case.label, case.number, settings, run)
+            task = training_task(tasks, case.label, case.number, settings, run)
             yield f"{case.label}/{case.number}", task
 
-    def more_measured(self, made: Made) -> Iterator[Task]:
+    def more_measured(self, tasks: TaskSet) -> Iterator[Task]:
         """Yield the offline scores of every case."""
-        for case in cases(made.config):
-            yield result(
+        for case in cases(tasks.config):
+            yield result_task(
                 f"evaluation/separated/{case.label}-seed{case.number}.zarr",
-                {"samples": made.config.evaluation.samples},
+                {"samples": tasks.config.evaluation.samples},
                 partial(score_case, case=case),
-                inputs=(made.data["test"], made.models[f"{case.label}/{case.number}"]),
+                inputs=(tasks.data["test"], tasks.models[f"{case.label}/{case.number}"]),
             )

@@ -18,7 +18,7 @@ from subgrid.config import (
 from subgrid.data import Progress as TrajectoryProgress
 from subgrid.data import Samples, Split, describe_left_out, generate_all
 from subgrid.experiment.progress import COMPILING, Progress, Work
-from subgrid.experiment.takeover import origin_kept
+from subgrid.experiment.takeover import read_origin
 from subgrid.experiment.task import Context
 from subgrid.recipes.stability import check_time_step, online_key
 from subgrid.recipes.training_runs import samples_of
@@ -38,8 +38,8 @@ def simulate(context: Context, split: str) -> dict[str, Any]:
     steps = wanted.trajectories * wanted.job().steps
     label = f"simulate {split}, {wanted.trajectories} trajectories"
     work = progress.task(label, steps, first=COMPILING)
-    told = dict.fromkeys(range(wanted.trajectories), 0)
-    wanted = dataclasses.replace(wanted, progress=_shown(work, split, told))
+    steps_done = dict.fromkeys(range(wanted.trajectories), 0)
+    wanted = dataclasses.replace(wanted, progress=_shown(work, split, steps_done))
     (summary,) = generate_all([wanted], context.map)
     _tell_blow_ups(progress, split, summary, wanted.system.time_units)
     notes: dict[str, Any] = {
@@ -50,11 +50,11 @@ def simulate(context: Context, split: str) -> dict[str, Any]:
     }
     for system in wanted.coarse_systems.values():
         # makes the statistics too, which are kept beside the store
-        if told_of := describe_left_out(samples_of(folder, split, system, in_memory=False)):
-            notes.setdefault("not_finite", []).append(told_of)
-            progress.note(f"simulate: {told_of}")
+        if missing := describe_left_out(samples_of(folder, split, system, in_memory=False)):
+            notes.setdefault("not_finite", []).append(missing)
+            progress.note(f"simulate: {missing}")
     work.finish()
-    origin = origin_kept(folder.split(split))
+    origin = read_origin(folder.split(split))
     return {"splits": {split: notes}, **({} if origin is None else {"data_from": origin})}
 
 
@@ -94,13 +94,15 @@ def check_online_step(config: Config, test: Path) -> None:
     check_time_step(online_key(config), config.coarse_dt, system, states)
 
 
-def _shown(task: Work, split: str, told: dict[int, int]) -> Callable[[TrajectoryProgress], None]:
-    """Return the callback of a split; `told` are the steps of all trajectories so far."""
+def _shown(
+    task: Work, split: str, steps_done: dict[int, int]
+) -> Callable[[TrajectoryProgress], None]:
+    """Return the callback of a split; `steps_done` are the steps of all trajectories so far."""
 
     def update(now: TrajectoryProgress) -> None:
-        told[now.trajectory] = now.steps
+        steps_done[now.trajectory] = now.steps
         again = f", attempt {now.attempt}" if now.attempt > 1 else ""
-        task.update(sum(told.values()), f"{split} {now.trajectory}: {now.phase}{again}")
+        task.update(sum(steps_done.values()), f"{split} {now.trajectory}: {now.phase}{again}")
 
     return update
 

@@ -8,7 +8,7 @@ from typing import Any
 from subgrid.config import AbstractModelConfig, VariantConfig
 from subgrid.experiment import Context, RunFolder, Task
 from subgrid.recipes.held_out import HeldOut
-from subgrid.recipes.made import STORE, Made
+from subgrid.recipes.model_tasks import STORE, TaskSet
 from subgrid.recipes.results import (
     CALIBRATION,
     cost_path,
@@ -18,17 +18,17 @@ from subgrid.recipes.results import (
 )
 
 
-def of_model(made: Made, model: AbstractModelConfig) -> Iterator[Task]:
+def tests_of(tasks: TaskSet, model: AbstractModelConfig) -> Iterator[Task]:
     """Yield all tests of a model on the test trajectories."""
-    for number in range(len(model.labels(made.config))):
+    for number in range(len(model.labels(tasks.config))):
         if model.closes:
-            yield offline(made, "test", model, number)
-        for variant in (None, *made.config.evaluation.variants):
-            yield online(made, "test", model, number, variant)
-    yield cost(made, model)
+            yield offline(tasks, "test", model, number)
+        for variant in (None, *tasks.config.evaluation.variants):
+            yield online(tasks, "test", model, number, variant)
+    yield cost(tasks, model)
 
 
-def result(name: str, settings: Mapping[str, Any], run: Any, **others: Any) -> Task:
+def result_task(name: str, settings: Mapping[str, Any], run: Any, **others: Any) -> Task:
     """Return a task of the evaluation that writes one result; `passing`: files while it does."""
     passing = others.pop("passing", ())
     return Task(
@@ -43,57 +43,57 @@ def result(name: str, settings: Mapping[str, Any], run: Any, **others: Any) -> T
     )
 
 
-def reference(made: Made, split: str) -> Task:
+def reference(tasks: TaskSet, split: str) -> Task:
     """Return the statistics of the truth over the steps of the free runs."""
-    return result(
+    return result_task(
         f"{_place(split)}/reference.zarr",
-        _free_runs(made, split),
+        _free_runs(tasks, split),
         partial(_reference, split=split),
-        inputs=(made.data[split],),
+        inputs=(tasks.data[split],),
     )
 
 
-def offline(made: Made, split: str, model: AbstractModelConfig, number: int) -> Task:
+def offline(tasks: TaskSet, split: str, model: AbstractModelConfig, number: int) -> Task:
     """Return the test of a closure's output against the true forcing."""
-    settings, inputs = _closure(made, model, number)
-    scale = made.data.get("train", made.data["test"])  # whose forcing is the unit of errors
-    samples = made.config.evaluation.samples
-    return result(
-        f"{_place(split)}/{offline_path(_label(made, model, number))}",
-        {"seed": made.config.seed, "samples": samples, **settings},
+    settings, inputs = _closure(tasks, model, number)
+    scale = tasks.data.get("train", tasks.data["test"])  # whose forcing is the unit of errors
+    samples = tasks.config.evaluation.samples
+    return result_task(
+        f"{_place(split)}/{offline_path(_label(tasks, model, number))}",
+        {"seed": tasks.config.seed, "samples": samples, **settings},
         partial(_offline, split=split, model=model, number=number),
-        inputs=tuple(dict.fromkeys((made.data[split], scale, *inputs))),
+        inputs=tuple(dict.fromkeys((tasks.data[split], scale, *inputs))),
     )
 
 
 def online(
-    made: Made,
+    tasks: TaskSet,
     split: str,
     model: AbstractModelConfig,
     number: int,
     variant: VariantConfig | None = None,
 ) -> Task:
     """Return the free runs of a closure from held-out states."""
-    settings, inputs = _closure(made, model, number)
-    path = online_path(_label(made, model, number), variant and variant.name)
+    settings, inputs = _closure(tasks, model, number)
+    path = online_path(_label(tasks, model, number), variant and variant.name)
     kept = partial_path(path, CALIBRATION if split == "validation" else "")
-    return result(
+    return result_task(
         f"{_place(split)}/{path}",
-        {**_stepping(made, split, model, variant), **settings},
+        {**_stepping(tasks, split, model, variant), **settings},
         partial(_online, split=split, model=model, number=number, variant=variant),
-        inputs=(made.data[split], *inputs),
+        inputs=(tasks.data[split], *inputs),
         passing=tuple(f"evaluation/{kept}{end}" for end in (".safetensors", ".frames")),
     )
 
 
-def cost(made: Made, model: AbstractModelConfig) -> Task:
+def cost(tasks: TaskSet, model: AbstractModelConfig) -> Task:
     """Return the measurement of the time per step; one network stands for all of a model."""
-    settings, inputs = _closure(made, model, 0)
-    return result(
+    settings, inputs = _closure(tasks, model, 0)
+    return result_task(
         f"evaluation/{cost_path(model.shown)}",
-        {**_stepping(made, "test", model), **settings},
+        {**_stepping(tasks, "test", model), **settings},
         partial(_cost, model=model),
-        inputs=(made.data["test"], *inputs),
+        inputs=(tasks.data["test"], *inputs),
         where="alone",
     )
 
@@ -102,43 +102,43 @@ def _place(split: str) -> str:
     return "evaluation" if split == "test" else f"evaluation/{CALIBRATION}"
 
 
-def _label(made: Made, model: AbstractModelConfig, number: int) -> str:
+def _label(tasks: TaskSet, model: AbstractModelConfig, number: int) -> str:
     """Return what one of the closures of a model is called in files."""
-    base = model.base(made.config)
-    return model.shown if base is None else model.labels(made.config)[number]
+    base = model.base(tasks.config)
+    return model.shown if base is None else model.labels(tasks.config)[number]
 
 
 def _closure(
-    made: Made, model: AbstractModelConfig, number: int
+    tasks: TaskSet, model: AbstractModelConfig, number: int
 ) -> tuple[dict[str, Any], tuple[Task, ...]]:
     """Return the settings and the inputs that decide what a closure is."""
     if model.stored:
-        key = model.name if model.base(made.config) is None else f"{model.name}/{number}"
-        return {}, (made.models[key],)
+        key = model.name if model.base(tasks.config) is None else f"{model.name}/{number}"
+        return {}, (tasks.models[key],)
     return {"closure": model.model_dump(mode="json", exclude={"name", "coupling"})}, ()
 
 
-def _free_runs(made: Made, split: str) -> dict[str, Any]:
+def _free_runs(tasks: TaskSet, split: str) -> dict[str, Any]:
     """Return the settings that all free runs against a split share."""
-    settings, calibration = made.config.evaluation, made.config.calibration
+    settings, calibration = tasks.config.evaluation, tasks.config.calibration
     plan = {
         name: getattr(settings, name)
         for name in ("members", "starts", "steps", "save_every", "average_from", "snapshots")
     }
     if split == "validation" and calibration is not None:
         plan |= {"members": calibration.members, "starts": "random"}
-    return {"seed": made.config.seed, "dt": made.config.coarse_dt, **plan}
+    return {"seed": tasks.config.seed, "dt": tasks.config.coarse_dt, **plan}
 
 
 def _stepping(
-    made: Made, split: str, model: AbstractModelConfig, variant: VariantConfig | None = None
+    tasks: TaskSet, split: str, model: AbstractModelConfig, variant: VariantConfig | None = None
 ) -> dict[str, Any]:
     """Return the settings of the free runs of a model, besides what its closure is."""
     changed = {} if variant is None else variant.constants
     return {
-        **_free_runs(made, split),
-        "constants": made.config.evaluation.constants | changed,
-        "coupling": model.coupling_in(made.config),
+        **_free_runs(tasks, split),
+        "constants": tasks.config.evaluation.constants | changed,
+        "coupling": model.coupling_in(tasks.config),
     }
 
 

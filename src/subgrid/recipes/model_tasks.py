@@ -26,7 +26,7 @@ _NO_TRAINING = {"seeds", "calibrated_as", "training", "stage_training", "couplin
 
 
 @dataclass(frozen=True)
-class Made:
+class TaskSet:
     """The tasks of a config so far: of the data by split, of the models by "NAME/NUMBER".
 
     `check`: that of the coarse time step, before time is spent on trainings for it.
@@ -47,7 +47,7 @@ class Made:
         return [*self.data.values(), self.check, *self.models.values()]
 
 
-def with_data(config: Config) -> Made:
+def data_tasks(config: Config) -> TaskSet:
     """Return the tasks of the data, and the check of the coarse time step on them."""
     counts = config.data.trajectories
     data = {split: _data(config, split) for split in SPLITS if getattr(counts, split)}
@@ -59,7 +59,7 @@ def with_data(config: Config) -> Made:
         inputs=(data["test"],),
         outputs=(),
     )
-    return Made(config, data, check)
+    return TaskSet(config, data, check)
 
 
 def _data(config: Config, split: str) -> Task:
@@ -110,60 +110,62 @@ def _check_step(context: Context) -> None:
     check_online_step(context.folder.config, context.folder.split("test"))
 
 
-def learned(made: Made, model: LearnedConfig) -> Iterator[tuple[str, Task]]:
+def train_tasks(tasks: TaskSet, model: LearnedConfig) -> Iterator[tuple[str, Task]]:
     """Yield the trainings of a model, one for each initialisation."""
     settings = {
         "model": model.model_dump(mode="json", exclude=_NO_TRAINING),
         "training": [
-            made.config.training_of(model, stage).model_dump(mode="json", exclude=_NO_NUMBERS)
-            for stage in range(len(made.config.updates_of(model)))
+            tasks.config.training_of(model, stage).model_dump(mode="json", exclude=_NO_NUMBERS)
+            for stage in range(len(tasks.config.updates_of(model)))
         ],
     }
     for number in range(model.seeds):
         run = partial(train_one, model=model, number=number)
-        yield f"{model.name}/{number}", training(made, model.name, number, settings, run)
+        yield f"{model.name}/{number}", training_task(tasks, model.name, number, settings, run)
 
 
-def adapted(made: Made, model: AdaptedConfig) -> Iterator[tuple[str, Task]]:
+def adapt_tasks(tasks: TaskSet, model: AdaptedConfig) -> Iterator[tuple[str, Task]]:
     """Yield the adaptations of the networks of a learned model."""
     settings = {
         "model": model.model_dump(mode="json"),
-        "coupling": model.coupling_in(made.config),
-        "dt": made.config.coarse_dt,
-        "constants": made.config.evaluation.constants,
+        "coupling": model.coupling_in(tasks.config),
+        "dt": tasks.config.coarse_dt,
+        "constants": tasks.config.evaluation.constants,
     }
-    for number in range(len(model.labels(made.config))):
+    for number in range(len(model.labels(tasks.config))):
         run = partial(adapt_one, model=model, number=number)
-        base = made.models[f"{model.of}/{number}"]
-        yield f"{model.name}/{number}", training(made, model.name, number, settings, run, base)
+        base = tasks.models[f"{model.of}/{number}"]
+        task = training_task(tasks, model.name, number, settings, run, base)
+        yield f"{model.name}/{number}", task
 
 
-def training(
-    made: Made, name: str, number: int, settings: Mapping[str, Any], run: Any, *inputs: Task
+def training_task(
+    tasks: TaskSet, name: str, number: int, settings: Mapping[str, Any], run: Any, *inputs: Task
 ) -> Task:
     """Return a task that writes models/NAME/seed_NUMBER from the training data and `inputs`."""
     return _model(
         f"models/{name}/seed_{number}",
-        {"seed": made.config.seed, "name": name, "number": number, **settings},
+        {"seed": tasks.config.seed, "name": name, "number": number, **settings},
         run,
-        inputs=(*made.training_data, *inputs),
-        after=(made.check,),
+        inputs=(*tasks.training_data, *inputs),
+        after=(tasks.check,),
     )
 
 
-def fitted(made: Made, model: FittedConfig) -> tuple[str, Task]:
+def fit_task(tasks: TaskSet, model: FittedConfig) -> tuple[str, Task]:
     """Return the fit of a closure to the training data."""
-    settings = {"model": model.model_dump(mode="json"), "dt": made.config.coarse_dt}
+    settings = {"model": model.model_dump(mode="json"), "dt": tasks.config.coarse_dt}
     run = partial(fit_one, model=model)
-    task = _model(f"models/{model.name}", settings, run, inputs=made.training_data)
+    task = _model(f"models/{model.name}", settings, run, inputs=tasks.training_data)
     return model.name, task
 
 
-def taken_over(model: PretrainedConfig) -> tuple[str, Task]:
+def copy_task(model: PretrainedConfig) -> tuple[str, Task]:
     """Return the copy of a bundle."""
     settings = {"name": model.name, "bundle": model.bundle}
     run = partial(take_over, model=model)
-    return model.name, _model(f"models/{model.name}", settings, run)
+    # here, for its path is one from where the command was given
+    return model.name, _model(f"models/{model.name}", settings, run, where="here")
 
 
 def _model(place: str, settings: Mapping[str, Any], run: Any, **others: Any) -> Task:
