@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from subgrid.closures import Features, LearnedClosure, Output
-from subgrid.data import VariableStatistics, statistics
+from subgrid.data import VariableStatistics
 from subgrid.errors import ConfigError
 from subgrid.nn import Scaler
 from subgrid.randomness import Stream, generator
@@ -56,6 +56,10 @@ class SampleSource(Protocol):
         """Return the function from the number of an update to its batch."""
         ...
 
+    def statistics(self) -> Mapping[str, VariableStatistics]:
+        """Return mean and variance of each variable per channel, over all samples."""
+        ...
+
 
 @dataclass(frozen=True)
 class Standardisation:
@@ -95,7 +99,7 @@ def standardisation(samples: SampleSource, dims: int = 2) -> Standardisation:
             f"training needs each variable with its forcing; {samples.path} gives "
             f"{list(samples.variables)}. Ask Samples for all of them."
         )
-    found = statistics(samples.path, samples.scale)
+    found = samples.statistics()
     inputs = _scaler(found, variables, samples.path)
     targets = _scaler(found, tuple(name + FORCING for name in variables), samples.path)
     return Standardisation(variables, inputs, targets, dims)
