@@ -5,7 +5,6 @@ the spectra to its float64 sums, keeps some end states as snapshots and, given a
 needs to go on. A run that was killed and started again ends with the same bits.
 """
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +28,7 @@ from subgrid.evaluation.observers import (
 from subgrid.evaluation.plan import RunPlan
 from subgrid.evaluation.run_sums import RunSums
 from subgrid.evaluation.statistics import run_dataset
-from subgrid.provenance import config_hash, structure_text
-from subgrid.stepping import AbstractModel, Carry, Done, KeptRun, drive, plain, segments_of
+from subgrid.stepping import AbstractModel, Carry, Done, KeptRun, drive, run_mark, segments_of
 from subgrid.systems import AbstractSystem
 
 if TYPE_CHECKING:
@@ -79,7 +77,9 @@ def free_runs(
     """
     observer = observer_of(model, system) if observer is None else observer
     carry = _started(model, initial_states, key, draws, start)
-    mark = _fingerprint(model, observer, carry, plan, truth)
+    # of the truth the first frames, which tell another one
+    first = None if truth is None else in_order(truth[:, :1])
+    mark = run_mark((model, observer, carry, first), files=_FILES, dt=model.dt, plan=vars(plan))
     sums = RunSums()
     kept = None if file is None else KeptRun(file, mark)
     if kept is not None and kept.exists():
@@ -204,33 +204,3 @@ def _against(
         CORRELATION: jnp.sum(fields * theirs, axes) / jnp.sqrt(norms),
         RMSE: jnp.sqrt(jnp.mean((fields - theirs) ** 2, axes) / share),
     }
-
-
-def _fingerprint(
-    model: AbstractModel, observer: AbstractObserver, start: Carry, plan: RunPlan, truth: Any
-) -> str:
-    """Return a hash of all that decides the run: every array and static field, step and plan.
-
-    Of the truth the first frames, which tell another one.
-    """
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(eqx.filter((model, observer, start), eqx.is_array)):
-        value = plain(leaf)
-        digest.update(f"{value.dtype.str}{value.shape}".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
-    settings = {
-        "files": _FILES,
-        "plan": vars(plan),
-        "dt": model.dt,
-        "structure": structure_text((model, observer)),
-        "arrays": digest.hexdigest(),
-        **({} if truth is None else {"truth": _hash_of(truth[:, :1])}),
-    }
-    return config_hash(settings)
-
-
-def _hash_of(values: PyTree) -> str:
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(values):
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()

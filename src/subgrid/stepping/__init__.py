@@ -1,7 +1,7 @@
 """Schemes, models and rollouts: how anything is advanced in time."""
 
 from subgrid.stepping.driver import Done, Segment, drive, segments_of
-from subgrid.stepping.kept_run import KeptRun, carry_arrays, carry_from, plain
+from subgrid.stepping.kept_run import KeptRun, carry_arrays, carry_from, run_mark
 from subgrid.stepping.model import (
     AbstractModel,
     AbstractSystemModel,
@@ -64,10 +64,10 @@ __all__ = [
     "drive",
     "frames_of",
     "guarded_step",
-    "plain",
     "repeat",
     "require_closure",
     "rollout",
+    "run_mark",
     "segments_of",
     "simulate",
     "started",

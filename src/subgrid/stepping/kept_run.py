@@ -8,15 +8,18 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import PyTree
 from numpy.typing import NDArray
 
 from subgrid.errors import CorruptFileError, RunFolderError
-from subgrid.provenance import load_arrays, save_arrays
+from subgrid.provenance import config_hash, load_arrays, save_arrays, structure_text
 from subgrid.stepping.model import Carry
 
 _LENGTH = 8  # bytes before each segment that say how long it is
@@ -114,6 +117,17 @@ class KeptRun:
         return [_unpacked(segment) for segment in found]
 
 
+def run_mark(tree: PyTree, **settings: Any) -> str:
+    """Return a hash of all that decides a run: arrays and static fields of a tree, and settings."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_array)):
+        value = plain(leaf)
+        digest.update(f"{value.dtype.str}{value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    found = {"structure": structure_text(tree), "arrays": digest.hexdigest()}
+    return config_hash({**settings, **found})
+
+
 def carry_arrays(carry: Carry) -> dict[str, NDArray]:
     """Return the arrays of a carry by their paths, random keys as their words."""
     return {f"carry{name}": plain(leaf) for name, leaf in _by_path(carry)}
@@ -141,12 +155,12 @@ def carry_from(arrays: Arrays, like: PyTree, path: Path) -> Carry:
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def plain(leaf: jax.Array) -> NDArray:
+def plain(leaf: ArrayLike) -> NDArray:
     """Return an array as NumPy; typed random keys as their words."""
     return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
 
 
-def _is_key(leaf: jax.Array | jax.ShapeDtypeStruct) -> bool:
+def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 

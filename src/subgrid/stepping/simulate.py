@@ -3,9 +3,11 @@
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from subgrid.computing import lenient
 from subgrid.errors import UnstableRunError
 from subgrid.stepping.driver import Done, drive, segments_of
+from subgrid.stepping.kept_run import KeptRun, run_mark
 from subgrid.stepping.model import AbstractModel
 from subgrid.stepping.rollout import frames_of
 
@@ -31,36 +34,57 @@ def simulate(
     progress: bool | Callable[[int, int], None] = True,
     key: PRNGKeyArray | None = None,
     forcing: PyTree = None,
+    file: str | Path | None = None,
 ) -> "xarray.Dataset":
     """Run a model and return its frames on the host, with CF metadata.
 
     Runs compiled segments of about 2000 steps; between them frames move to the host and
     `progress(steps done, steps)` is called: True prints a line on standard error. Frame 0 is the
     initial state. `forcing`: a PyTree with a leading axis of `steps`, by default what the model
-    prescribes. A run that blows up ends there: the dataset holds the frames before it and the
-    attribute `blew_up_at` (the step; -1 otherwise). Raises ValueError if `steps` is no positive
-    multiple of `save_every`, UnstableRunError if the initial state itself is beyond its limits,
-    ShapeError unless it is one state of the model's system.
+    prescribes. `file` (`.safetensors`, with `.frames` beside it): where a segment is kept as soon
+    as it is done; a run that was killed goes on from there, and ends with the same bits.
+
+    A run that blows up ends there: the dataset holds the frames before it and the attribute
+    `blew_up_at` (the step; -1 otherwise). Raises ValueError if `steps` is no positive multiple of
+    `save_every`, UnstableRunError if the initial state itself is beyond its limits, ShapeError
+    unless it is one state of the model's system, RunFolderError if `file` is of another run and
+    CorruptFileError if it is damaged.
     """
     frames, every = frames_of(steps, save_every)
     report = _printer() if progress is True else progress or (lambda done, total: None)
     carry = model.init(state, key=key)
     if not bool(model.healthy(carry)):
         raise UnstableRunError("the initial state is not finite or beyond its limits")
-    saved = [[np.asarray(leaf)[None] for leaf in jax.tree.leaves(state)]]
+    most = min(frames, max(1, SEGMENT_STEPS // every))
+    counts = [most] * (frames // most) + [frames % most] * (frames % most > 0)
+    saved = [_named(jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], state))]
+    kept = None
+    if file is not None:
+        kept = KeptRun(file, run_mark((model, carry, forcing), steps=frames * every, every=every))
+        if kept.exists():
+            parts, _, carry = kept.restored(carry)
+            saved += parts
 
     def keep(done: Done) -> bool:
-        saved.append([np.asarray(leaf) for leaf in jax.tree.leaves(done.seen)])
+        saved.append(_named(done.seen))
+        if kept is not None:
+            kept.add(saved[-1], {}, done.after)
         report(done.segment.end, frames * every)
         return int(done.after.blew_up_at) < 0
 
-    most = min(frames, max(1, SEGMENT_STEPS // every))
-    counts = [most] * (frames // most) + [frames % most] * (frames % most > 0)
-    carry = drive(model, carry, segments_of(counts, every), keep, forcing=forcing)
-    leaves = [np.concatenate(parts) for parts in zip(*saved, strict=True)]
+    ahead = [s for s in segments_of(counts, every) if s.end > int(carry.step)]
+    if int(carry.blew_up_at) < 0:
+        carry = drive(model, carry, ahead, keep, forcing=forcing)
+    leaves = [np.concatenate([part[name] for part in saved]) for name in saved[0]]
     blew_up_at = int(carry.blew_up_at)
     healthy = len(leaves[0]) if blew_up_at < 0 else 1 + (blew_up_at - 1) // every
     return _dataset(model, [leaf[:healthy] for leaf in leaves], every, blew_up_at)
+
+
+def _named(states: PyTree) -> dict[str, NDArray]:
+    """Return the arrays of stacked states [frame, ...] by number, in their order."""
+    leaves = jax.tree.leaves(states)
+    return {f"{number:03d}": np.asarray(leaf) for number, leaf in enumerate(leaves)}
 
 
 def _dataset(
