@@ -1,5 +1,8 @@
 """Small real runs that several tests look at: 32² truth, 16² coarse models, two members."""
 
+import sys
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -14,14 +17,17 @@ from subgrid.evaluation import (
     StepCost,
     Timing,
     assemble_report,
+    compare,
     fine_runs,
     free_runs,
     offline_scores,
     sample_sums,
-    score_online,
     two_thirds_cut,
+    with_costs,
 )
 from subgrid.systems import TwoLayerQG
+
+sys.path.insert(0, str(Path(__file__).parent))  # for made_tables
 
 
 class Runaway(AbstractClosure):
@@ -106,7 +112,8 @@ def data(runs, truth, coarse):
     """Return the data of a report with every kind of figure and table."""
     cut = two_thirds_cut(coarse.grid)
     costs = {name: StepCost(1e-3, 1.0) for name in runs}
-    scores = score_online(runs, truth, coarse, cut=cut, costs=costs, samples=50)
+    scores = compare(runs, truth, baseline="none", system=coarse, cut=cut, samples=50)
+    scores = with_costs(scores, costs)
     fields = np.random.default_rng(0).normal(size=(2, 2, 16, 16))
     return assemble_report(
         RunInfo(

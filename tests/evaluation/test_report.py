@@ -13,14 +13,15 @@ from subgrid.evaluation import (
     Timing,
     assemble,
     assemble_report,
+    compare,
     render_html,
     render_markdown,
-    score_online,
     two_thirds_cut,
+    with_costs,
     write_markdown,
     write_report,
 )
-from subgrid.evaluation.report import ReportImage, plain_markdown
+from subgrid.evaluation.report import Image, plain_markdown
 from subgrid.evaluation.style import BASELINE, TRUTH, looks
 
 
@@ -32,8 +33,8 @@ def test_the_page_needs_nothing_else(data):
     assert "<script" not in page
     assert 'name="viewport"' in page
     assert "A &lt;small&gt; run" in page
-    assert page.count("<img") == sum(len(figure.images) for figure in data.figures)
-    assert all(image.alt for figure in data.figures for image in figure.images)
+    assert page.count("<img") == len(data.images)
+    assert all(image.alt for image in data.images)
 
 
 HOSTILE = (
@@ -43,7 +44,7 @@ HOSTILE = (
 
 def hostile(value):
     """Return report data with a hostile text in place of every text but images."""
-    if isinstance(value, ReportImage):
+    if isinstance(value, Image):
         return dataclasses.replace(value, alt=HOSTILE)
     if dataclasses.is_dataclass(value):
         kept = {"outcome": "better"} if hasattr(value, "outcome") else {}
@@ -60,7 +61,7 @@ def test_texts_of_users_are_shown_and_do_nothing(data):
     page = render_html(made)
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)" in page
-    images = {image.name: "p.png" for figure in made.figures for image in figure.images}
+    images = dict.fromkeys((image.name for image in made.images), "p.png")
     text = render_markdown(made, images)
     lines = text.split("\n")
     code = lines.index("```"), len(lines) - lines[::-1].index("```") - 1
@@ -113,7 +114,7 @@ def test_markdown_has_the_same_tables_and_writes_the_images(data, tmp_path):
         data, {i.stem.removeprefix("report-"): f"figures/{i.name}" for i in images}
     )
     for table in data.tables:
-        assert f"### {table.title}" in text
+        assert table.title in text
         assert "| " + " | ".join(table.rows[0]) + " |" in text
     for image in images:
         assert image.read_bytes().startswith(b"\x89PNG")
@@ -123,15 +124,16 @@ def test_markdown_has_the_same_tables_and_writes_the_images(data, tmp_path):
 
 @pytest.mark.slow
 def test_skill_against_cost_comes_first_where_finer_grids_are_rivals(data, runs, truth, coarse):
-    titles = [figure.title for figure in data.figures]
+    titles = [section.title for section in data.sections]
     assert titles.index("Skill against cost") == titles.index("Similarity to the truth") + 1
     cut = two_thirds_cut(coarse.grid)
     costs = {name: StepCost(1e-3, 1.0) for name in runs}
-    scores = score_online(runs, truth, coarse, cut=cut, costs=costs, samples=40)
+    scores = compare(runs, truth, baseline="none", system=coarse, cut=cut, samples=40)
+    scores = with_costs(scores, costs)
     info = RunInfo(title="Grids", facts={}, commands=[])
     timing = Timing(7200.0, "a test machine", finer_grids=True)
     report = assemble_report(info, Findings(coarse, truth, runs, scores, cut, timing=timing))
-    first = report.figures[0]
+    first = report.sections[0]
     assert first.title == "Is it worth its cost? Skill against cost"
     assert "timed on a test machine" in first.caption
 
@@ -146,7 +148,9 @@ def test_writing_again_gives_the_same_bytes(data, tmp_path):
 def test_every_level_shown_is_the_one_of_the_intervals(runs, truth, coarse):
     cut = two_thirds_cut(coarse.grid)
     costs = {name: StepCost(1e-3, 1.0) for name in runs}
-    scores = score_online(runs, truth, coarse, cut=cut, costs=costs, level=0.8, samples=50)
+    options = {"cut": cut, "level": 0.8, "samples": 50}
+    scores = compare(runs, truth, baseline="none", system=coarse, **options)
+    scores = with_costs(scores, costs)
     info = RunInfo(title="Other intervals", facts={}, commands=[])
     timing = Timing(7200.0, "a test machine")
     page = render_html(
@@ -163,14 +167,15 @@ def test_the_page_names_the_version_and_commit(data, runs, truth, coarse, monkey
     assert f"Written by subgrid {subgrid.__version__}" in render_html(data)
     assert f"Written by subgrid {subgrid.__version__}" in render_markdown(data)
     cut = two_thirds_cut(coarse.grid)
-    scores = score_online({"none": runs["none"]}, truth, coarse, cut=cut, samples=40)
+    alone = {"none": runs["none"]}
+    scores = compare(alone, truth, baseline="none", system=coarse, cut=cut, samples=40)
     info = RunInfo(title="Empty", facts={}, commands=[], footer="In a folder.")
     for commit, text in (
         ("abc123-dirty", f"Written by subgrid {subgrid.__version__}, commit abc123-dirty. In a"),
         (None, f"Written by subgrid {subgrid.__version__}. In a folder."),
     ):
         monkeypatch.setattr(assemble, "commit", lambda commit=commit: commit)
-        report = assemble_report(info, Findings(coarse, truth, {}, scores, cut))
+        report = assemble_report(info, Findings(coarse, truth, alone, scores, cut))
         assert text in render_html(report).partition("<footer>")[2]
 
 

@@ -1,77 +1,77 @@
-"""Scores with intervals, verdicts and blow-ups."""
+"""The scores of real runs by hand, floors, and what verdicts say of tables."""
 
-import dataclasses
 import json
 
 import numpy as np
 import pytest
+from made_tables import ONE, SPECTRUM, made_table, model
 
 from subgrid.evaluation import (
     METRICS,
-    BlowUp,
-    Interval,
-    OnlineScore,
     StepCost,
+    compare,
     outcome,
-    score_online,
     score_record,
     two_thirds_cut,
     verdict,
+    with_costs,
 )
-from subgrid.evaluation.scores import common_floor, sampling_floor
+from subgrid.evaluation import table as read
+from subgrid.evaluation.intervals import sampling_floor
+from subgrid.evaluation.verdicts import finding_of_pair, summary
+
+UPPER, LOWER = ({"quantity": SPECTRUM, "component": part} for part in ("upper", "lower"))
 
 
 @pytest.fixture(scope="module")
 def scores(runs, truth, coarse):
     # two "networks" of one closure: the same run twice
     doubled = {**runs, "smagorinsky": runs["smagorinsky"] * 2}
-    costs = {"none": StepCost(1e-3, 1.0), "smagorinsky": StepCost(2e-3, 2.0)}
     cut = two_thirds_cut(coarse.grid)
-    return score_online(doubled, truth, coarse, cut=cut, costs=costs, samples=200)
+    table = compare(doubled, truth, baseline="none", system=coarse, cut=cut, samples=200)
+    return with_costs(table, {"none": StepCost(1e-3, 1.0), "smagorinsky": StepCost(2e-3, 2.0)})
 
 
 def test_errors_are_those_of_the_mean_spectra(scores, runs, truth, coarse):
     keep = truth["wavenumber"].values < two_thirds_cut(coarse.grid)
-    for index, layer in enumerate(("upper", "lower")):
+    for index, place in enumerate((UPPER, LOWER)):
         mean, reference = (
-            data["kinetic_energy_spectrum"].values.mean(axis=0)[index, keep]
-            for data in (runs["none"][0], truth)
+            data[SPECTRUM].values.mean(axis=0)[index, keep] for data in (runs["none"][0], truth)
         )
-        found = scores["none"].errors[f"kinetic_energy_spectrum_{layer}"]
+        found = read.interval(scores, "spectral_error_mean", model="none", **place)
         assert found.estimate == pytest.approx(np.sqrt(np.mean((mean - reference) ** 2)))
         assert found.low <= found.estimate <= found.high
 
 
-def test_reduction_is_relative_to_no_closure(scores):
-    key = "kinetic_energy_spectrum_upper"
-    ratio = scores["smagorinsky"].errors[key].estimate / scores["none"].errors[key].estimate
-    assert scores["smagorinsky"].reductions[key].estimate == pytest.approx(1 - ratio)
-    assert scores["smagorinsky"].networks == 2
-    assert scores["smagorinsky"].runs == 4
-    assert scores["none"].reductions == {}
-    assert set(scores["none"].similarity.values()) == {0.0}
+def test_gains_are_relative_to_no_closure(scores):
+    errors = [
+        read.interval(scores, "spectral_error_mean", model=name, **UPPER).estimate
+        for name in ("smagorinsky", "none")
+    ]
+    gain = read.interval(scores, "spectral_error_gain", model="smagorinsky", **UPPER)
+    assert gain.estimate == pytest.approx(1 - errors[0] / errors[1])
+    assert read.ran(scores, "smagorinsky").shape == (2, 2)
+    assert np.isnan(read.interval(scores, "spectral_error_gain", model="none", **UPPER).estimate)
+    assert set(read.similarities(scores, "none").values()) == {0.0}
+    assert len(read.similarities(scores, "smagorinsky")) == 18
+    assert set(read.relative_errors(scores, "none")) == {"values", "spectra"}
 
 
 def test_blow_ups_are_counted_and_dated(scores, runs):
-    score = scores["runaway"]
-    assert len(score.blow_ups) == score.runs == 2
-    first = score.blow_ups[0]
-    assert first.step == runs["runaway"][0]["blew_up_at"].values[0]
-    assert first.time == pytest.approx(first.step * 7200 / 86400)
-    assert outcome(score) == "unstable"
-    assert "2 of 2 members blew up" in verdict(score)
-    assert np.isnan(score.errors["kinetic_energy_spectrum_upper"].estimate)
+    dead = read.blow_ups(scores, "runaway")
+    assert len(dead) == read.ran(scores, "runaway").size == 2
+    assert dead[0].step == runs["runaway"][0]["blew_up_at"].values[0]
+    assert dead[0].time == pytest.approx(dead[0].step * 7200 / 86400)
+    assert outcome(scores, "runaway") == "unstable"
+    assert "2 of 2 members blew up" in verdict(scores, "runaway")
+    assert np.isnan(read.interval(scores, "spectral_error_mean", model="runaway", **UPPER).low)
 
 
 def test_records_are_plain_json(scores):
-    text = json.dumps({name: score_record(score) for name, score in scores.items()})
+    text = json.dumps({name: score_record(scores, name) for name in read.models(scores)})
     assert "NaN" not in text
     assert json.loads(text)["runaway"]["blow_ups"][0]["network"] == 0
-
-
-def test_a_missing_baseline_is_refused(runs, truth, coarse):
-    with pytest.raises(KeyError, match="baseline"):
-        score_online(runs, truth, coarse, cut=1e-4, baseline="nothing")
+    assert json.loads(text)["runaway"]["similarity"]["q_upper"] is None
 
 
 def test_the_sampling_floor_is_the_error_of_other_weather():
@@ -98,12 +98,23 @@ def test_the_sampling_floor_is_the_error_of_other_weather():
 
 def test_scores_have_the_floor_of_the_members_that_are_scored(scores, truth, coarse):
     keep = truth["wavenumber"].values < two_thirds_cut(coarse.grid)
-    variance = truth["kinetic_energy_spectrum"].values[:, 1, keep].var(axis=0, ddof=1)
-    key = "kinetic_energy_spectrum_lower"
-    assert scores["smagorinsky"].floors[key] == pytest.approx(np.sqrt(np.mean(variance)))
-    assert np.isnan(scores["runaway"].floors[key])  # no member is scored
-    assert common_floor(scores, key) == scores["none"].floors[key]
-    assert score_record(scores["none"])["sampling_floor"][key] == scores["none"].floors[key]
+    variance = truth[SPECTRUM].values[:, 1, keep].var(axis=0, ddof=1)
+    floor = read.value(scores, "spectral_error_floor", model="smagorinsky", **LOWER)
+    assert floor == pytest.approx(np.sqrt(np.mean(variance)))
+    lost = read.value(scores, "spectral_error_floor", model="runaway", **LOWER)
+    assert np.isnan(lost)  # no member is scored
+    assert read.common_floor(scores, "spectral_error", SPECTRUM, "lower") == floor
+    assert score_record(scores, "none")["sampling_floor"][f"{SPECTRUM}_lower"] == floor
+
+
+BETTER = ((0.43, 0.30, 0.52), (0.2, 0.1, 0.3))
+
+
+def net(gains=BETTER, level=0.95, **more):
+    """Return a table of no closure and of a model with such gains, whose errors are the same."""
+    errors = [gain[0] for gain in gains]
+    one = model(*errors, gains=gains, cost=12.0, **more)
+    return made_table({"none": model(*errors, cost=1.0), "net": one}, level=level)
 
 
 @pytest.mark.parametrize(
@@ -115,68 +126,51 @@ def test_scores_have_the_floor_of_the_members_that_are_scored(scores, truth, coa
     ],
 )
 def test_the_verdict_says_where_the_floor_is_reached(upper, lower, words):
-    floors = {"kinetic_energy_spectrum_upper": upper, "kinetic_energy_spectrum_lower": lower}
-    score = _score((0.43, 0.30, 0.52), (0.2, 0.1, 0.3))  # its errors are 0.43 and 0.2 as well
-    for reductions in (score.reductions, {}):  # of a closure, and of the baseline
-        one = dataclasses.replace(score, floors=floors, reductions=reductions)
-        assert (words in verdict(one)) == (bool(reductions) or "floor" in words)
-
-
-def _score(upper, lower, blow_ups=()):
-    reductions = {
-        "kinetic_energy_spectrum_upper": Interval(*upper),
-        "kinetic_energy_spectrum_lower": Interval(*lower),
-    }
-    scored = np.ones((1, 8), bool)
-    scored[0, [blow_up.member for blow_up in blow_ups]] = False
-    cost = StepCost(1e-3, 12.0)
-    return OnlineScore(
-        "net", blow_ups, scored, reductions, reductions, {}, {}, cost, layers=("upper", "lower")
-    )
+    floors = (upper, lower)
+    one = model(0.43, 0.2, gains=BETTER, cost=12.0, floors=floors)
+    table = made_table({"none": model(0.43, 0.2, floors=floors), "net": one})
+    assert words in verdict(table, "net")
+    assert (words in verdict(table, "none")) == ("floor" in words)
 
 
 def test_the_verdict_says_what_the_numbers_say():
-    better = _score((0.43, 0.30, 0.52), (0.2, 0.1, 0.3))
-    assert verdict(better) == (
-        "reduces the KE-spectrum error of the upper layer by 43 % (95 % interval 30 to 52 %) and "
-        "that of the lower layer by 20 % (95 % interval 10 to 30 %) at 12 times the cost per step; "
-        "0 of 8 members blew up."
+    assert verdict(net(), "net") == (
+        "reduces the error of the kinetic energy spectrum of the upper layer by 43 % (95 % "
+        "interval 30 to 52 %) and that of the lower layer by 20 % (95 % interval 10 to 30 %) at "
+        "12 times the cost per step; 0 of 8 members blew up."
     )
-    assert outcome(better) == "better"
+    assert outcome(net(), "net") == "better"
+    assert summary(net()) == (
+        "1 of 1 models reduced the error of the kinetic energy spectrum beyond chance in free "
+        "runs from held-out states; 0 of 16 runs blew up."
+    )
 
 
 def test_the_verdict_of_an_unstable_model_says_so_first():
-    dead = (BlowUp(0, 3, 5000, 212.4), BlowUp(0, 7, 9000, 375.0))
-    unstable = _score((0.43, 0.30, 0.52), (0.2, 0.1, 0.3), dead)
-    assert verdict(unstable) == (
+    dead = {"dead": ((0, 3), (0, 7)), "steps": {(0, 3): 2124, (0, 7): 3750}}
+    unstable = net(**dead)
+    assert verdict(unstable, "net") == (
         "is unstable: 2 of 8 members blew up, first on day 212; over the surviving members it "
-        "reduces the KE-spectrum error of the upper layer by 43 % (95 % interval 30 to 52 %) and "
-        "that of the lower layer by 20 % (95 % interval 10 to 30 %) at 12 times the cost per step."
+        "reduces the error of the kinetic energy spectrum of the upper layer by 43 % (95 % "
+        "interval 30 to 52 %) and that of the lower layer by 20 % (95 % interval 10 to 30 %) at "
+        "12 times the cost per step."
     )
-    assert outcome(unstable) == "unstable"
+    assert outcome(unstable, "net") == "unstable"
 
 
 def test_what_is_to_be_said_of_a_training_follows_every_verdict():
     said = "seed 0: its weights are those it began with"
-    dead = (BlowUp(0, 3, 5000, 212.4),)
-    for lost in ((), dead):
-        one = _score((0.43, 0.30, 0.52), (0.2, 0.1, 0.3), lost)
-        remarked = dataclasses.replace(one, remark=said)
-        assert verdict(remarked) == f"{verdict(one)} Training: {said}."
-        assert score_record(remarked) == {
-            **score_record(one),
-            "verdict": verdict(remarked),
-            "training": said,
-        }
-        assert "training" not in score_record(one)
+    for dead in ((), ((0, 3),)):
+        plain, remarked = net(dead=dead), net(dead=dead, remark=said)
+        assert verdict(remarked, "net") == f"{verdict(plain, 'net')} Training: {said}."
+        assert score_record(remarked, "net")["training"] == said
+        assert "training" not in score_record(plain, "net")
 
 
 def test_the_verdict_names_the_level_of_its_intervals():
-    low = _score((0.43, 0.30, 0.52, 0.683), (0.2, 0.1, 0.3, 0.683))
-    assert "by 43 % (68.3 % interval 30 to 52 %)" in verdict(low)
+    assert "by 43 % (68.3 % interval 30 to 52 %)" in verdict(net(level=0.683), "net")
     # 8 members reach 2 · 2⁻⁸ = 0.8 %: not 0.1 %
-    high = _score((0.43, 0.30, 0.52, 0.999), (0.2, 0.1, 0.3, 0.999))
-    assert "by 43 % (resampling the 8 members: 30 to 52 %)" in verdict(high)
+    assert "by 43 % (resampling the 8 members: 30 to 52 %)" in verdict(net(level=0.999), "net")
 
 
 @pytest.mark.parametrize(
@@ -191,9 +185,44 @@ def test_the_verdict_names_the_level_of_its_intervals():
     ],
 )
 def test_outcomes_follow_the_intervals(upper, lower, word, expected):
-    score = _score(upper, lower)
-    assert word in verdict(score)
-    assert outcome(score) == expected
+    table = net((upper, lower))
+    assert word in verdict(table, "net")
+    assert outcome(table, "net") == expected
+
+
+def test_a_single_component_has_no_name():
+    one = model(0.5, gains=((0.5, 0.4, 0.6),))
+    table = made_table({"none": model(1.0), "net": one}, ONE)
+    assert verdict(table, "net").startswith("reduces the error of the kinetic energy spectrum by 5")
+
+
+def pair(members=8, ratio=(0.5, 0.4, 0.6), networks=2, **more):
+    """Return the table of a model and another it is compared with."""
+    one = model(1.0, 1.0, shape=(networks, 8), ratios={("b", members): (ratio, ratio)}, **more)
+    return made_table({"none": model(1.0, 1.0), "a": one, "b": model(2.0, 2.0, shape=(2, 8))})
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (pair(), "smaller error"),
+        (pair(ratio=(2.0, 1.5, 3.0)), "larger error"),
+        (pair(ratio=(1.0, 0.5, 1.5)), "no clear difference"),
+        (pair(networks=1), "smaller error; training seeds not covered"),
+        (pair(members=5), "too few members to tell"),
+        (pair(members=0), "no member to compare"),
+        (pair(dead=((1, 0),)), "smaller error; 1 of 16 runs of A blew up"),
+        (pair(remark="stuck"), "smaller error; A: stuck"),
+    ],
+)
+def test_what_the_ratio_of_two_models_says(table, said):
+    assert finding_of_pair(table, "a", "b", labels={"a": "A"}) == said
+
+
+def test_unequal_budgets_are_told():
+    equal, unequal = {"a": (400, 400), "b": (400,)}, {"a": (400, 400), "b": (800,)}
+    assert finding_of_pair(pair(), "a", "b", equal) == "smaller error"
+    assert finding_of_pair(pair(), "a", "b", unequal) == "smaller error; unequal budgets"
 
 
 def test_every_metric_is_found_and_described():

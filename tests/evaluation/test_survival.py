@@ -17,19 +17,33 @@ from subgrid.evaluation import (
     RunPlan,
     assemble_report,
     blow_ups,
+    compare,
     free_runs,
     outcome,
     reference_statistics,
     render_html,
-    score_online,
     score_record,
     two_thirds_cut,
     verdict,
 )
+from subgrid.evaluation import table as read
 from subgrid.evaluation.survival import blow_up_steps
 from subgrid.systems.qg_quantities import BUDGET_SPECTRA, LAYER_SPECTRA
 
-UPPER = "kinetic_energy_spectrum_upper"
+KEY = "kinetic_energy_spectrum_upper"
+UPPER = {"quantity": "kinetic_energy_spectrum", "component": "upper"}
+
+
+def error(table, name="model"):
+    return read.interval(table, "spectral_error_mean", model=name, **UPPER)
+
+
+def gain(table, name="model"):
+    return read.interval(table, "spectral_error_gain", model=name, **UPPER)
+
+
+def scored(table, name="model"):
+    return read.scored(table, name)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +79,7 @@ def score(three, coarse):
 
     def scores(reference=three, **runs):
         cut = two_thirds_cut(coarse.grid)
-        return score_online(runs, reference, coarse, cut=cut, samples=200)
+        return compare(runs, reference, baseline="none", system=coarse, cut=cut, samples=200)
 
     return scores
 
@@ -76,7 +90,7 @@ def page(three, coarse):
 
     def report(reference=three, **runs):
         cut = two_thirds_cut(coarse.grid)
-        scores = score_online(runs, reference, coarse, cut=cut, samples=200)
+        scores = compare(runs, reference, baseline="none", system=coarse, cut=cut, samples=200)
         info = RunInfo(title="Blow-ups", facts={}, commands=[])
         data = assemble_report(info, Findings(coarse, reference, runs, scores, cut))
         return data, render_html(data)
@@ -100,19 +114,20 @@ def test_a_reduction_compares_the_same_members_on_both_sides(three, score):
     # with the third member on one side only, the reduction would be above 0.9
     base = off_by(three, 0.2, 0.2, 5.0)
     model = killed(off_by(three, 0.1, 0.1, 7.0), 2)
-    found = score(none=[base], model=[model])["model"]
-    np.testing.assert_array_equal(found.scored, [[True, True, False]])
-    assert found.reductions[UPPER].estimate == pytest.approx(0.5)
-    assert found.reductions[UPPER].low == pytest.approx(0.5)
-    assert np.isnan(found.member_errors[UPPER]).tolist() == [[False, False, True]]
-    alone = score(none=[base.isel(member=[0, 1])], reference=three.isel(member=[0, 1]))["none"]
+    found = score(none=[base], model=[model])
+    np.testing.assert_array_equal(scored(found), [[True, True, False]])
+    assert gain(found).estimate == pytest.approx(0.5)
+    assert gain(found).low == pytest.approx(0.5)
+    members = read.of_runs(found, "spectral_error", "model", **UPPER)
+    assert np.isnan(members).tolist() == [[False, False, True]]
+    alone = score(none=[base.isel(member=[0, 1])], reference=three.isel(member=[0, 1]))
     half = score(
         none=[base.isel(member=[0, 1])],
         model=[model.isel(member=[0, 1])],
         reference=three.isel(member=[0, 1]),
-    )["model"]
-    assert found.errors[UPPER].estimate == pytest.approx(alone.errors[UPPER].estimate / 2)
-    assert found.similarity == half.similarity
+    )
+    assert error(found).estimate == pytest.approx(error(alone, "none").estimate / 2)
+    assert read.similarities(found, "model") == read.similarities(half, "model")
 
 
 def test_the_report_says_which_members_a_score_is_over(three, page):
@@ -120,7 +135,7 @@ def test_the_report_says_which_members_a_score_is_over(three, page):
     data, _ = page(none=[base], model=[model])
     assert data.verdicts[1].sentence.startswith(
         "is unstable: 1 of 3 members blew up, first on day 3; over the surviving members it "
-        "reduces the KE-spectrum error of the upper layer by 50 %"
+        "reduces the error of the kinetic energy spectrum of the upper layer by 50 %"
     )
     online = cells(data, "Online: free runs")
     assert online["model"]["members scored"] == "2 of 3"
@@ -134,9 +149,9 @@ def test_the_report_says_which_members_a_score_is_over(three, page):
 def test_members_without_a_closure_that_blew_up_are_compared_for_no_model(three, page, score):
     base, model = killed(off_by(three, 0.2, 0.2, 9.0), 2), off_by(three, 0.1, 0.1, 9.0)
     runs = {"none": [base], "model": [model]}
-    found = score(**runs)["model"]
-    np.testing.assert_array_equal(found.scored, [[True, True, False]])
-    assert found.reductions[UPPER].estimate == pytest.approx(0.5)
+    found = score(**runs)
+    np.testing.assert_array_equal(scored(found), [[True, True, False]])
+    assert gain(found).estimate == pytest.approx(0.5)
     data, _ = page(**runs)
     alone, other = (v.sentence for v in data.verdicts)
     assert alone == (
@@ -158,7 +173,7 @@ def test_without_a_single_run_without_a_closure_errors_are_left_but_no_reduction
     data, _ = page(none=[base], model=[off_by(three, 0.1, 0.1, 0.1)])
     alone, other = data.verdicts
     assert alone.sentence == (
-        "is unstable: 3 of 3 members blew up, first on day 3; its spectra are not scored."
+        "is unstable: 3 of 3 members blew up, first on day 3; it is not scored."
     )
     assert other.sentence == (
         "cannot be compared: without a closure every member blew up; 0 of 3 members blew up."
@@ -177,34 +192,36 @@ def test_a_model_all_of_whose_members_blew_up_has_no_scores(three, page, score):
     runs = {"none": [off_by(three, 0.2, 0.2, 0.2)], "model": [model]}
     data, _ = page(**runs)
     assert data.verdicts[1].sentence == (
-        "is unstable: 3 of 3 members blew up, first on day 3; its spectra are not scored."
+        "is unstable: 3 of 3 members blew up, first on day 3; it is not scored."
     )
     online = cells(data, "Online: free runs")["model"]
     assert online["members scored"] == "0 of 3"
     assert {text for name, text in online.items() if "upper" in name or "lower" in name} == {"-"}
     assert_no_nan(data)
-    record = score_record(score(**runs)["model"])
+    record = score_record(score(**runs), "model")
     assert record["scored_runs"] == 0
-    assert record["reduction"][UPPER]["estimate"] is None
+    assert record["reduction"][KEY]["estimate"] is None
     assert set(record["similarity"].values()) == {None}
     json.dumps(record, allow_nan=False)
 
 
 def test_survivors_on_one_side_only_are_not_scored(three, score):
     base = killed(killed(off_by(three, 0.2, 0.2, 0.2), 0), 1)
-    found = score(none=[base], model=[killed(off_by(three, 0.1, 0.1, 0.1), 2)])["model"]
-    assert found.scored_runs == 0
-    assert verdict(found).startswith("is unstable: 1 of 3 members blew up, first on day 3; over")
-    assert "cannot be scored" in verdict(found)
+    found = score(none=[base], model=[killed(off_by(three, 0.1, 0.1, 0.1), 2)])
+    assert not scored(found).any()
+    assert verdict(found, "model").startswith(
+        "is unstable: 1 of 3 members blew up, first on day 3; over"
+    )
+    assert "cannot be scored" in verdict(found, "model")
 
 
 def test_a_single_survivor_has_no_interval(three, score):
     model = killed(killed(off_by(three, 0.1, 0.1, 0.1), 0), 1)
-    found = score(none=[off_by(three, 0.2, 0.2, 0.2)], model=[model])["model"]
-    assert found.reductions[UPPER].estimate == pytest.approx(0.5)
+    found = score(none=[off_by(three, 0.2, 0.2, 0.2)], model=[model])
+    assert gain(found).estimate == pytest.approx(0.5)
     # drawing three members again and again would give a width of zero, as if it were certain
-    assert np.isnan(found.reductions[UPPER].low)
-    assert "one run: no interval" in verdict(found)
+    assert np.isnan(gain(found).low)
+    assert "one run: no interval" in verdict(found, "model")
 
 
 def test_each_network_is_compared_over_its_own_survivors(three, score):
@@ -212,21 +229,21 @@ def test_each_network_is_compared_over_its_own_survivors(three, score):
     first = killed(off_by(three, 0.1, 0.1, 7.0), 2)
     second = off_by(three, 0.1, 0.1, 2.5)
     dead = killed(killed(killed(off_by(three, 9.0, 9.0, 9.0), 0), 1), 2)
-    found = score(none=[base], model=[first, second, dead])["model"]
-    assert found.scored.sum(axis=1).tolist() == [2, 3, 0]
-    assert (found.scored_runs, found.scored_members, found.runs) == (5, 3, 9)
+    found = score(none=[base], model=[first, second, dead])
+    assert scored(found).sum(axis=1).tolist() == [2, 3, 0]
+    assert (scored(found).sum(), scored(found).any(axis=0).sum(), scored(found).size) == (5, 3, 9)
     # half the error in each network, whatever the draw
-    assert found.reductions[UPPER][:3] == pytest.approx((0.5, 0.5, 0.5))
-    assert all(np.isfinite(value) for value in found.similarity.values())
-    assert len(found.blow_ups) == 4
+    assert gain(found)[:3] == pytest.approx((0.5, 0.5, 0.5))
+    assert all(np.isfinite(value) for value in read.similarities(found, "model").values())
+    assert len(read.blow_ups(found, "model")) == 4
 
 
 def test_a_truth_that_is_not_finite_is_scored_for_no_model_and_reported(three, page, score):
     reference = killed(three, 1, 24)
     runs = {"none": [off_by(three, 0.2, 9.0, 0.2)], "model": [off_by(three, 0.1, 3.0, 0.1)]}
-    found = score(reference=reference, **runs)["model"]
-    np.testing.assert_array_equal(found.scored, [[True, False, True]])
-    assert found.reductions[UPPER].estimate == pytest.approx(0.5)
+    found = score(reference=reference, **runs)
+    np.testing.assert_array_equal(scored(found), [[True, False, True]])
+    assert gain(found).estimate == pytest.approx(0.5)
     data, _ = page(reference=reference, **runs)
     assert any(
         "The truth of 1 of 3 members is not finite (member 1 from day 2.0 on)" in warning
@@ -239,9 +256,9 @@ def test_a_truth_that_is_not_finite_is_scored_for_no_model_and_reported(three, p
 def test_a_truth_with_other_members_is_compared_as_a_whole(three, score):
     pair = three.isel(member=[0, 1])
     model = killed(off_by(pair, 0.1, 0.1), 1)
-    found = score(none=[off_by(pair, 0.2, 0.2)], model=[model])["model"]
-    np.testing.assert_array_equal(found.scored, [[True, False]])
-    assert np.isfinite(found.errors[UPPER].estimate)
+    found = score(none=[off_by(pair, 0.2, 0.2)], model=[model])
+    np.testing.assert_array_equal(scored(found), [[True, False]])
+    assert np.isfinite(error(found).estimate)
 
 
 def test_a_record_that_is_not_finite_counts_from_its_first_frame(three):
@@ -282,17 +299,17 @@ def test_nan_from_a_frame_on_is_masked_counted_and_dated_from_run_to_page(
     np.testing.assert_array_equal(data["averaged_frames"], [6, 1])
 
     model = {"none": runs["none"], "delayed": [data]}
-    found = score(reference=truth, **model)["delayed"]
-    assert found.blow_ups == (BlowUp(0, 1, 30, 2.5),)
-    assert outcome(found) == "unstable"
+    found = score(reference=truth, **model)
+    assert read.blow_ups(found, "delayed") == (BlowUp(0, 1, 30, 2.5),)
+    assert outcome(found, "delayed") == "unstable"
     alone = score(
         reference=truth.isel(member=[0]),
         none=[runs["none"][0].isel(member=[0])],
         delayed=[data.isel(member=[0])],
-    )["delayed"]
-    assert found.errors[UPPER].estimate == alone.errors[UPPER].estimate
-    assert found.reductions[UPPER].estimate == alone.reductions[UPPER].estimate
-    record = json.loads(json.dumps(score_record(found), allow_nan=False))
+    )
+    assert error(found, "delayed").estimate == error(alone, "delayed").estimate
+    assert gain(found, "delayed").estimate == gain(alone, "delayed").estimate
+    record = json.loads(json.dumps(score_record(found, "delayed"), allow_nan=False))
     assert record["blow_ups"] == [
         {"network": 0, "member": 1, "step": 30, "time": 2.5, "units": "days"}
     ]

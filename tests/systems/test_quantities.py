@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from subgrid.errors import ConfigError
-from subgrid.evaluation import RunPlan, free_runs, reference_statistics, score_online
-from subgrid.evaluation.layers import all_layers, layers_of, layers_of_system
+from subgrid.evaluation import RunPlan, compare, free_runs, reference_statistics
+from subgrid.evaluation import table as read
+from subgrid.evaluation.components import (
+    all_components,
+    component_names,
+    components_of_system,
+)
 from subgrid.systems import SYSTEMS, BarotropicVorticity, Quantity, TwoLayerQG, level_names
 from subgrid.systems.base import AbstractSystem
 from subgrid.systems.quantities import LEVEL_NAMES
@@ -76,7 +81,7 @@ def test_what_is_observed_is_what_the_table_says(name):
     seen = system.observe(state, state)
     assert set(seen) == {quantity.name for quantity in system.quantities}
     ends = {dim: (len(values),) for dim, (values, _) in system.coordinates().items()}
-    ends |= {"time": (), "level": (len(layers_of_system(system)),)}
+    ends |= {"time": (), "level": (len(components_of_system(system)),)}
     if system.domain.has_spectrum:
         ends["wavenumber"] = system.domain.spectral_shape
     for quantity in system.quantities:
@@ -91,7 +96,7 @@ def test_the_field_is_linear_and_has_its_components(name):
     system = MADE[name]
     state = system.initial_state(key=jax.random.key(0))
     field = system.field(state)
-    components = (len(layers_of_system(system)),) if system.drawn.components else ()
+    components = (len(components_of_system(system)),) if system.drawn.components else ()
     assert field.shape == (*components, *system.domain.shape)
     twice = system.field(jax.tree.map(lambda leaf: 2 * leaf, state))
     # a factor of two is exact in floating point
@@ -132,14 +137,15 @@ def test_three_layers_are_run_and_scored_each_by_its_name(named, layers):
     )
     run = free_runs(system.model(0.01), start, plan)
     slow = free_runs(system.model(0.005), start, plan)
-    assert layers_of(run) == layers_of_system(system) == names
-    scores = score_online({"none": [slow], "fast": [run]}, slow, system, cut=2e-5)
-    wanted = {f"{name}_{layer}" for name in LAYERED for layer in names}
-    assert set(scores["fast"].errors) == wanted
+    assert component_names(run[LAYERED[0]]) == tuple(components_of_system(system)) == names
+    runs = {"none": slow, "fast": run}
+    table = compare(runs, slow, ["spectral_error"], "none", system=system, cut=2e-5)
+    assert read.places(table, "spectral_error") == [(q, n) for q in LAYERED for n in names]
     # the bottom decays three times as fast as the top, so its error is the larger share
-    errors = [scores["fast"].errors[f"enstrophy_spectrum_{n}"].estimate for n in names]
+    place = {"model": "fast", "quantity": "enstrophy_spectrum", "end": "estimate"}
+    errors = [read.value(table, "spectral_error_mean", component=n, **place) for n in names]
     assert errors == sorted(errors)
-    assert all_layers(names) == " of all 3 layers"
+    assert all_components(read.words(table, "enstrophy_spectrum")).startswith(" of all 3 l")
 
 
 def test_a_system_without_quantities_is_refused_before_it_runs():

@@ -1,11 +1,11 @@
-"""How good a closure is: offline and online scores, confidence intervals, plots, the report."""
+"""How good a model is: free runs, one table of scores by metrics, offline scores, the report."""
 
 from subgrid.evaluation.assemble import assemble_report
-from subgrid.evaluation.calibration import Calibration, Level
+from subgrid.evaluation.calibration import Level, calibration_part, calibration_record
 from subgrid.evaluation.compare import compare
-from subgrid.evaluation.comparison import Comparison, compare_online
+from subgrid.evaluation.components import in_order
 from subgrid.evaluation.cost import NetworkSize, StepCost, Timing, step_cost
-from subgrid.evaluation.findings import Findings, RunInfo, Snapshot
+from subgrid.evaluation.findings import Findings, Part, RunInfo, Snapshot
 from subgrid.evaluation.forcing_statistics import (
     ForcingSums,
     forcing_dataset,
@@ -14,6 +14,8 @@ from subgrid.evaluation.forcing_statistics import (
 )
 from subgrid.evaluation.intervals import Interval, bootstrap_interval
 from subgrid.evaluation.metric_choice import METRICS
+from subgrid.evaluation.metric_spectra import filter_cut, spectral_rmse, two_thirds_cut
+from subgrid.evaluation.metric_values import wasserstein
 from subgrid.evaluation.metrics import AbstractDistance, AbstractMeanMetric, AbstractMetric
 from subgrid.evaluation.observers import (
     AbstractObserver,
@@ -33,47 +35,38 @@ from subgrid.evaluation.offline import (
 )
 from subgrid.evaluation.online import fine_runs, free_runs
 from subgrid.evaluation.plan import RunPlan
-from subgrid.evaluation.predictability import (
-    START_FRAME,
-    START_TRAJECTORY,
-    Gain,
-    Predictability,
-    decorrelation_times,
-    energy_errors,
-    gain_over,
-    gains,
-    predictability_record,
-    score_predictability,
-)
 from subgrid.evaluation.published import scorecard, scorecard_setting
-from subgrid.evaluation.ranking import Ranked, ranking
+from subgrid.evaluation.record import (
+    followed_record,
+    gain_record,
+    offline_record,
+    pair_record,
+    score_record,
+)
 from subgrid.evaluation.report import (
     ReportData,
+    Section,
+    Table,
     markdown_files,
     plain_markdown,
     render_html,
     render_markdown,
+    section,
     write_markdown,
     write_report,
 )
-from subgrid.evaluation.scores import OnlineScore, score_online
-from subgrid.evaluation.separated_tables import SeparatedScores
-from subgrid.evaluation.similarity import (
-    distances,
-    filter_cut,
-    relative_errors,
-    similarity,
-    spectral_rmse,
-    two_thirds_cut,
-    wasserstein,
-)
+from subgrid.evaluation.search import ranked_record, ranking, search_part
+from subgrid.evaluation.separated import SeparatedScores, separated_part
+from subgrid.evaluation.starts import START, START_FRAME, START_TRAJECTORY
 from subgrid.evaluation.statistics import reference_statistics
 from subgrid.evaluation.survival import BlowUp, TimeUnit, blow_ups, date, first_date, time_unit
-from subgrid.evaluation.verdicts import REMARKED, json_number, outcome, score_record, verdict
+from subgrid.evaluation.table import followed, interval, with_costs
+from subgrid.evaluation.verdicts import REMARKED, outcome, verdict
 
 __all__ = [
     "METRICS",
     "REMARKED",
+    "START",
     "START_FRAME",
     "START_TRAJECTORY",
     "AbstractDistance",
@@ -81,69 +74,67 @@ __all__ = [
     "AbstractMetric",
     "AbstractObserver",
     "BlowUp",
-    "Calibration",
     "CoarsenedObserver",
-    "Comparison",
     "Findings",
     "ForcingSums",
-    "Gain",
     "Interval",
     "Level",
     "ModelObserver",
     "NetworkSize",
-    "OnlineScore",
-    "Predictability",
-    "Ranked",
+    "Part",
     "ReportData",
     "RunInfo",
     "RunPlan",
     "SampleSums",
+    "Section",
     "SeparatedScores",
     "Snapshot",
     "StateObserver",
     "StepCost",
+    "Table",
     "TimeUnit",
     "Timing",
     "assemble_report",
     "blow_ups",
     "bootstrap_interval",
+    "calibration_part",
+    "calibration_record",
     "channel_names",
     "compare",
-    "compare_online",
     "date",
-    "decorrelation_times",
-    "distances",
-    "energy_errors",
     "evaluate_offline",
     "filter_cut",
     "fine_runs",
     "first_date",
+    "followed",
+    "followed_record",
     "forcing_dataset",
     "forcing_sums",
     "free_runs",
-    "gain_over",
-    "gains",
+    "gain_record",
+    "in_order",
+    "interval",
     "join_forcing_sums",
     "join_sums",
-    "json_number",
     "markdown_files",
+    "offline_record",
     "offline_scores",
     "outcome",
+    "pair_record",
     "plain_markdown",
-    "predictability_record",
+    "ranked_record",
     "ranking",
     "reference_statistics",
-    "relative_errors",
     "render_html",
     "render_markdown",
     "require_quantities",
     "sample_sums",
-    "score_online",
-    "score_predictability",
     "score_record",
     "scorecard",
     "scorecard_setting",
-    "similarity",
+    "search_part",
+    "section",
+    "separated_part",
     "spectral_rmse",
     "state_of",
     "step_cost",
@@ -151,6 +142,7 @@ __all__ = [
     "two_thirds_cut",
     "verdict",
     "wasserstein",
+    "with_costs",
     "write_markdown",
     "write_report",
 ]

@@ -22,20 +22,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from subgrid.evaluation.components import component_names, component_words, domain_of
+from subgrid.evaluation.components import component_names, component_words, in_order
+from subgrid.evaluation.drawn_scores import OfMeans, OfRuns
 from subgrid.evaluation.intervals import (
     Interval,
-    Scores,
     Statistic,
     bootstrap_interval,
-    by_group,
-    mean_of_runs,
-    member_mean,
-    of_mean,
     quotient,
-    quotient_of_two,
     reduction,
-    sampling_floor,
 )
 from subgrid.evaluation.metric_choice import chosen_metrics
 from subgrid.evaluation.metrics import AbstractDistance, AbstractMeanMetric, AbstractMetric, Names
@@ -60,6 +54,7 @@ def compare(
     domain: Any = None,
     cut: float | None = None,
     pairs: Iterable[tuple[str, str]] = (),
+    headline: tuple[str, str] | None = None,
     level: float = 0.95,
     samples: int = 2000,
     seed: int = 0,
@@ -74,7 +69,8 @@ def compare(
     `baseline`: the model that gains are over. `system` names the domain and the values that are
     compared; without one `domain` is the domain, or the dims of fields. `cut`: largest wavenumber
     of spectral errors, by default two thirds of the last. `pairs` of models to compare with each
-    other. `level`, `samples`, `seed`: see `bootstrap_interval`.
+    other. `headline`: the metric and quantity that verdicts speak of, by default the system's.
+    `level`, `samples`, `seed`: see `bootstrap_interval`.
 
     Raises KeyError without the baseline in `runs`, ValueError without runs, UnknownNameError for an
     unknown metric.
@@ -87,16 +83,18 @@ def compare(
         raise ValueError(f"there are no runs to compare; got {', '.join(sets) or 'no model'}")
     if baseline is not None and baseline not in sets:
         raise KeyError(f"baseline {baseline!r} is not among the models {', '.join(sets)}")
-    place = domain if system is None else domain_of(system)
+    place = domain if system is None else system.domain
     options = {"level": level, "samples": samples, "seed": seed}
-    sides = _Sides(sets, _datasets(truth)[0], baseline, place, options)
+    (truth,) = _datasets(in_order(truth, system))
+    sides = Sides(sets, truth, baseline, place, options)
     sides.put_runs()
     for metric in chosen_metrics(metrics, sides.truth, system, cut):
         if isinstance(metric, AbstractDistance):
             _put_distances(metric, sides)
         else:
             _put_scores(metric, list(pairs), sides)
-    return sides.table()
+    stated = headline or getattr(system, "headline", None)
+    return sides.table().assign_attrs(headline=list(stated or ()))
 
 
 def _datasets(one: Any) -> list["xr.Dataset"]:
@@ -104,7 +102,7 @@ def _datasets(one: Any) -> list["xr.Dataset"]:
     return [data if "member" in data.dims else data.expand_dims("member") for data in given]
 
 
-class _Sides:
+class Sides:
     """What is compared and how: the runs, the truth, the baseline; the cells of the table."""
 
     def __init__(
@@ -119,7 +117,7 @@ class _Sides:
         self.domain, self.options = domain, options
         self.alone = None if baseline is None else sets[baseline][0]
         self.scored = {name: scored_runs(one, self.alone, truth) for name, one in sets.items()}
-        self.cells, self.words = Cells(), {}
+        self.cells, self.words, self.similar = Cells(), {}, []
         self.beside, self.apart = truth, ""
         try:
             self.beside = truth_beside(next(iter(sets.values()))[0], truth)
@@ -168,12 +166,12 @@ class _Sides:
                 "time_units": unit_of(self.truth).name,
                 "components": self.words,
                 "trajectories": self.trajectories,
-                "truth_members": self.truth.sizes["member"],
+                "truth_known": [bool(known) for known in self.known],
             }
         )
 
 
-def _put_scores(metric: AbstractMetric, pairs: Sequence[tuple[str, str]], sides: _Sides) -> None:
+def _put_scores(metric: AbstractMetric, pairs: Sequence[tuple[str, str]], sides: Sides) -> None:
     """Put the scores of a metric: of each run, of each model with intervals, and of pairs."""
     units, missing = {}, {}
     truth = sides.beside if metric.against_start else sides.truth
@@ -185,7 +183,7 @@ def _put_scores(metric: AbstractMetric, pairs: Sequence[tuple[str, str]], sides:
         values = some[quantity]
         sides.words[quantity] = component_words(values, sides.domain)
         units[quantity] = metric.units(values.attrs.get("units", "1"), some)
-        kind = _OfMeans if isinstance(metric, AbstractMeanMetric) else _OfRuns
+        kind = OfMeans if isinstance(metric, AbstractMeanMetric) else OfRuns
         scores = kind(metric, sides, quantity)
         for index, component in enumerate(component_names(values, sides.domain)):
             _put_component(scores, index, pairs, quantity=quantity, component=component)
@@ -198,7 +196,7 @@ def _put_scores(metric: AbstractMetric, pairs: Sequence[tuple[str, str]], sides:
 
 
 def _put_component(
-    scores: "_OfRuns", index: int, pairs: Sequence[tuple[str, str]], **place: str
+    scores: "OfRuns", index: int, pairs: Sequence[tuple[str, str]], **place: str
 ) -> None:
     """Put the scores of one component of a quantity."""
     sides, metric = scores.sides, scores.metric
@@ -221,177 +219,53 @@ def _put_component(
             sides.cells.put("compared_members", sizes[-1], pair=pair["pair"])
 
 
-class _OfRuns:
-    """A score of each run of each model, of one quantity; its mean is over all runs."""
-
-    def __init__(self, metric: AbstractMetric, sides: _Sides, quantity: str):
-        self.metric, self.sides, self.quantity = metric, sides, quantity
-        truth = sides.beside
-        self.scores = {
-            name: np.stack([metric.of_runs(quantity, d, truth, sides.domain) for d in sets])
-            for name, sets in sides.sets.items()
-        }
-
-    def of_runs(self, model: str, index: int) -> Scores:
-        """Return the score of each run [network, member], NaN where it has no truth."""
-        return np.where(self.sides.known, self.scores[model][..., index], np.nan)
-
-    def floor(self, model: str, index: int) -> float | None:
-        """Return the sampling floor; None for a metric that has none."""
-        return None
-
-    def statistic(self, model: str, index: int) -> tuple[Statistic, int, int]:
-        """Return the mean as a statistic of draws of networks and trajectories; their numbers."""
-        values = self.scores[model][:, self.sides.known, index]
-        grouped = by_group(mean_of_runs(values), self.sides.groups)
-        return grouped, len(values), self.sides.trajectories
-
-    def alone(self, model: str, index: int) -> Statistic:
-        """Return the same statistic of the baseline's runs, for the draws of a model's networks."""
-        shape = self.scores[model][:, self.sides.known, index].shape
-        values = self.scores[str(self.sides.baseline)][0][self.sides.known, index]
-        return by_group(mean_of_runs(np.broadcast_to(values, shape)), self.sides.groups)
-
-    def ratio(self, one: str, other: str, index: int) -> tuple[Statistic, int, int, int]:
-        """Return the ratio of two models' means as a statistic, and the numbers it draws from."""
-        (ours, many, starts), (theirs, more, _) = (self.statistic(m, index) for m in (one, other))
-        return quotient_of_two(ours, theirs), many, more, starts
-
-
-class _OfMeans(_OfRuns):
-    """A score of each network's mean over the runs that are compared, of one quantity."""
-
-    metric: AbstractMeanMetric
-
-    def __init__(self, metric: AbstractMeanMetric, sides: _Sides, quantity: str):
-        self.metric, self.sides, self.quantity = metric, sides, quantity
-        truth = self.whole = sides.beside if metric.against_start else sides.truth
-        self.values = {
-            name: np.stack([metric.features(quantity, d, truth, sides.domain) for d in sets])
-            for name, sets in sides.sets.items()
-        }
-        self.truth = metric.features(quantity, truth, truth, sides.domain)
-        self.truth = np.where(_like(blow_up_steps(truth) < 0, self.truth), self.truth, np.nan)
-
-    def distance(self, ours: NDArray, theirs: NDArray) -> Scores:
-        """Return the score of features [..., feature]."""
-        return self.metric.distance(ours, theirs, self.whole)
-
-    def scored(self, model: str) -> NDArray[np.bool_]:
-        """Return which runs are compared: all with a truth where those that blew up count too."""
-        if not self.metric.against_start:
-            return self.sides.scored[model]
-        return np.broadcast_to(self.sides.known, self.sides.scored[model].shape)
-
-    def of_runs(self, model: str, index: int) -> Scores:
-        """Return the score of each run [network, member], NaN where it is not compared."""
-        values = self.values[model][:, :, index]
-        kept = np.where(_like(self.scored(model), values), values, np.nan)
-        return self.distance(kept, _beside(self.truth[:, index], values.shape))
-
-    def floor(self, model: str, index: int) -> float | None:
-        """Return the sampling floor of a model with so many members."""
-        if not self.metric.has_floor:
-            return None
-        drawn, truth = int(self.scored(model).any(axis=0).sum()), self.truth[:, index]
-        behind = drawn if len(truth) == self.scored(model).shape[1] else len(truth)
-        return sampling_floor(truth, drawn, behind, self.distance)
-
-    def statistic(self, model: str, index: int) -> tuple[Statistic, int, int]:
-        """Return the score as a statistic of draws of networks and members; their numbers."""
-        statistic = self._statistic(self.values[model][:, :, index], index, self.scored(model))
-        networks, members = (int(self.scored(model).any(axis=axis).sum()) for axis in (1, 0))
-        return (
-            statistic,
-            networks,
-            self.sides.trajectories if self.metric.against_start else members,
-        )
-
-    def alone(self, model: str, index: int) -> Statistic:
-        """Return the same statistic of the baseline's runs, of the members a model is scored by."""
-        values = self.values[str(self.sides.baseline)][0, :, index]
-        dead = blow_up_steps(self.sides.alone) >= 0
-        values = np.where(_like(dead, values), np.nan, values)
-        shape = self.values[model][:, :, index].shape
-        return self._statistic(_beside(values, shape), index, self.scored(model))
-
-    def ratio(self, one: str, other: str, index: int) -> tuple[Statistic, int, int, int]:
-        """Return the ratio of two models' scores over the members that all networks survived."""
-        both = [self.scored(model) for model in (one, other)]
-        shared = _survived(both[0]) & _survived(both[1])
-        ours, theirs = (
-            self._statistic(self.values[model][:, :, index], index, scored & shared)
-            for model, scored in zip((one, other), both, strict=True)
-        )
-        many, more = (int(scored.any(axis=1).sum()) for scored in both)
-        drawn = self.sides.trajectories if self.metric.against_start else int(shared.sum())
-        return quotient_of_two(ours, theirs), many, more, drawn
-
-    def _statistic(self, values: NDArray, index: int, scored: NDArray[np.bool_]) -> Statistic:
-        truth = _beside(self.truth[:, index], values.shape)
-        found = of_mean(values, truth, scored, self.distance)
-        return by_group(found, self.sides.groups) if self.metric.against_start else found
-
-
-def _like(chosen: NDArray[np.bool_], values: NDArray) -> NDArray[np.bool_]:
-    """Return a mask of the leading axes of values with axes of one behind."""
-    return chosen.reshape(*chosen.shape, *[1] * (values.ndim - chosen.ndim))
-
-
-def _beside(values: NDArray, shape: tuple[int, ...]) -> NDArray:
-    """Return features [member, ...] beside those of a model, of its shape [network, member, ...].
-
-    The same for every network. A truth with other members than the model stands beside each of
-    them as its mean; its features may be fewer, where a metric does not look at them.
-    """
-    if len(values) != shape[1]:
-        values = member_mean(values)[None]
-    return np.broadcast_to(values, (*shape[:2], *values.shape[1:]))
-
-
-def _survived(scored: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the members that all networks survived of those that are compared at all."""
-    networks = scored.any(axis=1)
-    return np.asarray(scored[networks].all(axis=0) & networks.any())
-
-
-def _put_distances(metric: AbstractDistance, sides: _Sides) -> None:
+def _put_distances(metric: AbstractDistance, sides: Sides) -> None:
     """Put the distances of a metric, of all compared runs of each network, and similarities."""
-    paired = sides.truth.sizes["member"] == next(iter(sides.scored.values())).shape[1]
-    truth_alive = blow_up_steps(sides.truth) < 0
     known: dict[bytes, dict[Names, float]] = {}  # members → distances of the baseline
+    cells: dict[Names, None] = {}
     for model, sets in sides.sets.items():
-        tables = []
-        for network, (data, members) in enumerate(zip(sets, sides.scored[model], strict=True)):
-            if not members.any() and sides.scored[model].any():
-                continue  # the mean is over networks with runs that are compared
-            truth = _only(sides.truth, members if paired else truth_alive)
-            found = metric.of_all(_only(data, members), truth, sides.domain)
-            _put_network(metric.name, found, network, model, sides)
+        scored = sides.scored[model]
+        # the mean is over networks with runs that are compared; without any the first says so
+        chosen = np.flatnonzero(scored.any(axis=1)) if scored.any() else [0]
+        found: dict[int, dict[Names, float]] = {}
+        similar: list[dict[Names, float]] = []
+        for network in chosen:
+            members = scored[network]
+            found[network] = _distances(metric, sides, sets[network], members)
             if metric.compares and sides.alone is not None:
-                mark = members.tobytes()
-                if mark not in known:
-                    alone = members & (blow_up_steps(sides.alone) < 0)
-                    side = _only(sides.alone, alone)
-                    known[mark] = metric.of_all(side, truth, sides.domain)
-                tables.append(_similarity(found, known[mark]))
-            if not sides.scored[model].any():
-                break
-        for quantity, component in tables[0] if tables else ():
-            mean = float(np.mean([table[quantity, component] for table in tables]))
+                if (mark := members.tobytes()) not in known:
+                    alone = sides.alone, members & (blow_up_steps(sides.alone) < 0)
+                    known[mark] = _distances(metric, sides, *alone, truth_of=members)
+                similar.append(_similarity(found[network], known[mark]))
+        for quantity, component in found[chosen[0]]:
             place = {"model": model, "quantity": quantity, "component": component}
-            sides.cells.put("similarity", mean, **place)
-    sides.cells.describe(metric.name, long_name=metric.long_name)
+            column = np.full(len(sets), np.nan)
+            for network, table in found.items():
+                column[network] = table[quantity, component]
+            sides.cells.put(metric.name, column, ("network",), **place)
+            if similar:
+                mean = np.mean([table[quantity, component] for table in similar])
+                sides.cells.put("similarity", mean, **place)
+        cells |= dict.fromkeys(found[chosen[0]])
+    places = [list(place) for place in cells]
+    sides.cells.describe(metric.name, long_name=metric.long_name, cells=places)
+    if metric.compares and sides.alone is not None:
+        sides.similar += places
+        sides.cells.describe("similarity", cells=sides.similar)
 
 
-def _put_network(
-    name: str, found: Mapping[Names, float], network: int, model: str, sides: _Sides
-) -> None:
-    for (quantity, component), distance in found.items():
-        cell = np.full(network + 1, np.nan)
-        cell[network] = distance
-        place = {"model": model, "quantity": quantity, "component": component}
-        sides.cells.put(name, cell, ("network",), **place)
+def _distances(
+    metric: AbstractDistance,
+    sides: Sides,
+    data: "xr.Dataset",
+    members: NDArray[np.bool_],
+    truth_of: NDArray[np.bool_] | None = None,
+) -> dict[Names, float]:
+    """Return the distances of these members of a run from the truth of the same, if it has them."""
+    paired = sides.truth.sizes["member"] == len(members)
+    beside = members if truth_of is None else truth_of
+    truth = _only(sides.truth, beside if paired else blow_up_steps(sides.truth) < 0)
+    return metric.of_all(_only(data, members), truth, sides.domain)
 
 
 def _similarity(model: Mapping[Names, float], alone: Mapping[Names, float]) -> dict[Names, float]:

@@ -6,6 +6,7 @@ which the system wrote, name them.
 """
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ RMSE = "truth_rmse"
 CORRELATION = "truth_correlation"  # of the field of a run with that of the truth
 _BEFORE, _AFTER = "correlation of the ", " with that of the truth"  # the name of the field
 _RUN_DIMS = ("member", "time", "snapshot", "wavenumber")
-_NO_QUANTITIES = ("blew_up_at", "averaged_frames", "snapshots")
+_NO_QUANTITIES = ("blew_up_at", "averaged_frames", "snapshots", CORRELATION, RMSE)
 
 
 def followed_quantities(drawn: DrawnField) -> dict[str, Quantity]:
@@ -40,11 +41,6 @@ def correlated_field(data: "xr.Dataset") -> str:
     """Return the name in words of the field whose correlation with the truth's a run records."""
     named = data[CORRELATION].attrs.get("long_name", "field")
     return named.removeprefix(_BEFORE).removesuffix(_AFTER)
-
-
-def domain_of(system: Any) -> Any:
-    """Return the domain of a system, or the dimensions of a plane for one that has none yet."""
-    return getattr(system, "domain", ("y", "x"))
 
 
 def domain_dims(domain: Any) -> tuple[str, ...]:
@@ -67,6 +63,13 @@ def quantities_of(data: "xr.Dataset", domain: Any, kinds: Sequence[str]) -> list
     names = [str(name) for name in data.data_vars if name not in _NO_QUANTITIES]
     timed = [name for name in names if {"time", "wavenumber"} & set(data[name].dims)]
     return [name for name in timed if kind_of(data[name], domain) in kinds]
+
+
+def in_order(data: "xr.Dataset", system: Any) -> "xr.Dataset":
+    """Return a run with the quantities of its system first, in their order: a store has its own."""
+    known = [q.name for q in system.quantities if q.name in data] if system is not None else []
+    names = [*known, *(str(name) for name in data.data_vars if name not in known)]
+    return data[names].assign_coords(data.coords)
 
 
 def main_spectra(data: "xr.Dataset") -> list[str]:
@@ -111,13 +114,14 @@ def by_component(values: "xr.DataArray", domain: Any = None) -> NDArray:
     if "member" not in values.dims:
         values = values.expand_dims("member")
     array = values.transpose("member", *dims, *rest).values
-    return array.reshape(len(array), -1, *array.shape[1 + len(dims) :])
+    count = math.prod(array.shape[1 : 1 + len(dims)])
+    return array.reshape(len(array), count, *array.shape[1 + len(dims) :])
 
 
 def components_of_system(system: AbstractSystem) -> dict[str, str]:
     """Return the components of the system's drawn field, name → words; one without a name."""
     for dim, (values, attributes) in system.coordinates().items():
-        if dim not in domain_dims(domain_of(system)) and len(values) > 1:
+        if dim not in domain_dims(system.domain) and len(values) > 1:
             names = level_names(values, attributes)
             return words_of(names, attributes, dim)
     return {"": ""}

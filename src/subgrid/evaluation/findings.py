@@ -1,24 +1,20 @@
-"""What a run found, as its report takes it."""
+"""What a run found, as the sections of its report take it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from subgrid.evaluation.calibration import Calibration
-from subgrid.evaluation.comparison import Comparison
+from subgrid.evaluation import table as scores
 from subgrid.evaluation.cost import Timing
-from subgrid.evaluation.predictability import Gain, Predictability
-from subgrid.evaluation.ranking import Ranked
-from subgrid.evaluation.scores import OnlineScore
-from subgrid.evaluation.separated_tables import SeparatedScores
-from subgrid.evaluation.style import BASELINE
-from subgrid.evaluation.survival import BlowUp, blow_ups
+from subgrid.evaluation.report import Section, Verdict
+from subgrid.evaluation.style import Look, lost_note
 
 if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import ArrayLike
 
 Records = Sequence[Mapping[str, Any]]  # of metrics.jsonl
+Runs = Mapping[str, Sequence["xr.Dataset"]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One moment of the truth: a `field`, its `forcing` [level, y, x], each closure's output.
+    """One moment of the truth: a `field`, its `forcing` [component, *dims], each closure's output.
 
     All as `field` of the system gives them: of two-layer QG q (1/s) and S (1/s²).
     """
@@ -54,49 +50,48 @@ class Snapshot:
 class Findings:
     """The results of a run; what it did not look for is left at its default.
 
-    `system`: the coarse system; `reference`, `runs`: see `score_online`, which made `scores` with
-    the same `cut`; `offline`: closure → one dataset of `evaluate_offline` per network; `curves`,
-    `tuning`: model → records of metrics.jsonl, of trainings offline and through the solver;
-    `separated`: of the separated experiments; `variants`: scores under other settings of the coarse
-    model, by name; `ranked`: the models of a search; `comparisons`, `timing`: see there;
-    `configuration`: of the flow, if its published scorecard compares; `followed`: how long runs
-    follow the truth, `gains`: of models over each other in that; `calibration`: of the noise.
+    `system`: the coarse system; `truth`, `runs`: see `compare`, which made `table` of them;
+    `cut` of its spectral errors; `offline`: closure → one dataset of `evaluate_offline` per
+    network; `curves`, `tuning`: model → records of metrics.jsonl, of trainings offline and through
+    the solver; `variants`: tables under other settings of the coarse model, by name; `pairs` of
+    models whose times are compared, `multiscale` those whose errors are, `budgets`: model → updates
+    of its networks; `configuration`: of the flow, if its published scorecard compares.
     """
 
     system: Any
-    reference: "xr.Dataset"
-    runs: Mapping[str, Sequence["xr.Dataset"]]
-    scores: Mapping[str, OnlineScore]
+    truth: "xr.Dataset"
+    runs: Runs
+    table: "xr.Dataset"
     cut: float
-    offline: Mapping[str, Sequence["xr.Dataset"]] = field(default_factory=dict)
+    offline: Runs = field(default_factory=dict)
     curves: Mapping[str, Records] = field(default_factory=dict)
     tuning: Mapping[str, Records] = field(default_factory=dict)
     snapshot: Snapshot | None = None
-    separated: Sequence[SeparatedScores] = ()
-    variants: Mapping[str, Mapping[str, OnlineScore]] = field(default_factory=dict)
-    ranked: Sequence[Ranked] = ()
-    comparisons: Sequence[Comparison] = ()
+    variants: Mapping[str, "xr.Dataset"] = field(default_factory=dict)
+    pairs: Sequence[tuple[str, str]] = ()
+    multiscale: Sequence[tuple[str, str]] = ()
+    budgets: Mapping[str, tuple[int, ...]] | None = None
     timing: Timing | None = None
     configuration: str = ""
-    followed: Mapping[str, Predictability] = field(default_factory=dict)
-    gains: Sequence[Gain] = ()
-    calibration: Calibration | None = None
 
-    @property
-    def compared(self) -> bool:
-        """Whether free runs are shown.
 
-        Not where separated experiments or a calibration are the matter and nothing ran but the
-        coarse model alone.
-        """
-        return not ((self.separated or self.calibration) and set(self.scores) == {BASELINE})
+@dataclass(frozen=True)
+class Part:
+    """What a recipe adds to a report: sections, and a summary and verdicts where they are its own.
 
-    @property
-    def lost(self) -> tuple[BlowUp, ...]:
-        """The members whose truth is not finite."""
-        return blow_ups([self.reference])
+    A run of nothing but the baseline shows the parts' verdicts, if any has a summary.
+    """
 
-    @property
-    def settings(self) -> dict[str, Mapping[str, OnlineScore]]:
-        """The scores as configured and of every variant; empty without variants."""
-        return {"as configured": self.scores, **self.variants} if self.variants else {}
+    sections: tuple[Section, ...] = ()
+    summary: str = ""
+    verdicts: tuple[Verdict, ...] = ()
+
+
+def lost_notes(table: "xr.Dataset", styles: Mapping[str, Look]) -> list[str]:
+    """Return a note for each model with runs that are not compared."""
+    found = []
+    for name in scores.models(table):
+        kept, runs = int(scores.scored(table, name).sum()), scores.ran(table, name).size
+        if kept < runs:
+            found.append(lost_note(styles[name], len(scores.blow_ups(table, name)), runs, kept))
+    return found

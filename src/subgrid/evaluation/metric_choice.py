@@ -13,8 +13,8 @@ METRICS = Registry(
     "metric",
     {
         "spectral_error": "subgrid.evaluation.metric_spectra:SpectralError",
-        "spectral_distance": "subgrid.evaluation.metric_spectra:SpectralDistance",
         "wasserstein": "subgrid.evaluation.metric_values:Wasserstein",
+        "spectral_distance": "subgrid.evaluation.metric_spectra:SpectralDistance",
         "relative_error": "subgrid.evaluation.metric_relative:RelativeErrors",
         "decorrelation_time": "subgrid.evaluation.metric_lead:DecorrelationTime",
         "lasting": "subgrid.evaluation.metric_lead:Lasting",

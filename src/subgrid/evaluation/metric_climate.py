@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from subgrid.evaluation.components import CORRELATION, by_component
+from subgrid.evaluation.components import by_component
 from subgrid.evaluation.intervals import Scores, ratio
 from subgrid.evaluation.metrics import AbstractMeanMetric
 
@@ -22,17 +22,13 @@ class MeanError(AbstractMeanMetric):
     name, long_name = "mean_error", "root-mean-square error of the mean"
     kinds, has_floor = ("series", "field"), True
 
-    def quantities(self, truth: "xr.Dataset", domain: Any) -> list[str]:
-        """Return the series and fields but for the correlation."""
-        return [name for name in super().quantities(truth, domain) if name != CORRELATION]
-
     def features(self, name: str, data: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> NDArray:
         """Return the mean over time [member, component, point]."""
         return _flat(_averaged(name, data, domain).mean(axis=2))
 
     def distance(self, ours: NDArray, theirs: NDArray, truth: "xr.Dataset") -> Scores:
         """Return the error of means [..., point]."""
-        return np.sqrt(np.nanmean((ours - theirs) ** 2, axis=-1))
+        return np.sqrt(_known_mean((ours - theirs) ** 2))
 
 
 class VariabilityError(AbstractMeanMetric):
@@ -44,13 +40,7 @@ class VariabilityError(AbstractMeanMetric):
     name, long_name = "variability_error", "relative error of the standard deviation in time"
     kinds = ("series", "field")
 
-    def units(self, units: str, data: "xr.Dataset") -> str:
-        """Return that it has none."""
-        return "1"
-
-    def quantities(self, truth: "xr.Dataset", domain: Any) -> list[str]:
-        """Return the series and fields but for the correlation."""
-        return [name for name in super().quantities(truth, domain) if name != CORRELATION]
+    dimensionless = True
 
     def features(self, name: str, data: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> NDArray:
         """Return the variance over time [member, component, point]."""
@@ -58,7 +48,7 @@ class VariabilityError(AbstractMeanMetric):
 
     def distance(self, ours: NDArray, theirs: NDArray, truth: "xr.Dataset") -> Scores:
         """Return the error of variances [..., point]."""
-        ours, theirs = np.nanmean(ours, axis=-1), np.nanmean(theirs, axis=-1)
+        ours, theirs = _known_mean(ours), _known_mean(theirs)
         return np.abs(np.sqrt(ratio(ours, theirs)) - 1)
 
 
@@ -71,3 +61,10 @@ def _averaged(name: str, data: "xr.Dataset", domain: Any) -> NDArray[np.float64]
 
 def _flat(values: NDArray) -> NDArray:
     return values.reshape(*values.shape[:2], -1)
+
+
+def _known_mean(values: NDArray) -> Scores:
+    """Return the mean over points [..., point] that have a value; there is none on land."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0.0).sum(axis=-1)
+    return ratio(total, known.sum(axis=-1).astype(np.float64))

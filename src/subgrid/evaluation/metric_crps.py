@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from subgrid.evaluation.components import CORRELATION, by_component
+from subgrid.evaluation.components import by_component
 from subgrid.evaluation.intervals import Scores, ratio
 from subgrid.evaluation.metric_lead import domain_mean
 from subgrid.evaluation.metrics import AbstractMetric
@@ -26,10 +26,6 @@ class CRPS(AbstractMetric):
 
     name, long_name = "crps", "continuous ranked probability score, fair"
     kinds = ("series", "field")
-
-    def quantities(self, truth: "xr.Dataset", domain: Any) -> list[str]:
-        """Return the series and fields but for the correlation."""
-        return [name for name in super().quantities(truth, domain) if name != CORRELATION]
 
     def of_runs(self, name: str, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> Scores:
         """Return the score of the ensemble of each run, over all times [member, component]."""

@@ -74,9 +74,7 @@ class Lasting(DecorrelationTime):
 
     name, long_name, best = "lasting", "correlated with the truth to the end", None
 
-    def units(self, units: str, data: "xr.Dataset") -> str:
-        """Return that it is a number."""
-        return "1"
+    dimensionless = True
 
     def of_runs(self, name: str, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> Scores:
         """Return 1 for runs that lasted [member, component]."""
@@ -109,13 +107,7 @@ class SeriesError(AbstractMetric):
     name, long_name = "series_error", "mean over the run of |x - x_truth| over the mean of x_truth"
     kinds = ("series",)
 
-    def units(self, units: str, data: "xr.Dataset") -> str:
-        """Return that it has none."""
-        return "1"
-
-    def quantities(self, truth: "xr.Dataset", domain: Any) -> list[str]:
-        """Return the series but for the correlation."""
-        return [name for name in super().quantities(truth, domain) if name != CORRELATION]
+    dimensionless = True
 
     def of_runs(self, name: str, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> Scores:
         """Return the error of each run over the frames before it blew up; NaN without any."""
@@ -135,10 +127,6 @@ class LeadError(AbstractMetric):
 
     name, long_name = "rmse", "root-mean-square error against the truth from the same state"
     kinds = ("field", "series")
-
-    def quantities(self, truth: "xr.Dataset", domain: Any) -> list[str]:
-        """Return the fields and series but for the correlation."""
-        return [name for name in super().quantities(truth, domain) if name != CORRELATION]
 
     def of_runs(self, name: str, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> Scores:
         """Return the error of each run, over its time until it blew up [member, component]."""

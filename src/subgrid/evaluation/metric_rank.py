@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from subgrid.evaluation.components import CORRELATION, by_component
+from subgrid.evaluation.components import by_component
 from subgrid.evaluation.intervals import Scores
 from subgrid.evaluation.metrics import AbstractMeanMetric
 from subgrid.evaluation.starts import ensembles
@@ -25,13 +25,7 @@ class RankHistogram(AbstractMeanMetric):
     name, long_name = "rank_histogram", "departure of the rank histogram from a flat one"
     kinds, against_start = ("series", "field"), True
 
-    def units(self, units: str, data: "xr.Dataset") -> str:
-        """Return that it has none."""
-        return "1"
-
-    def quantities(self, truth: "xr.Dataset", domain: Any) -> list[str]:
-        """Return the series and fields but for the correlation."""
-        return [name for name in super().quantities(truth, domain) if name != CORRELATION]
+    dimensionless = True
 
     def features(self, name: str, data: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> NDArray:
         """Return how often the truth has each rank [member, component, rank]."""

@@ -89,10 +89,9 @@ class SpectralDistance(AbstractDistance):
     def of_all(self, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> dict[Names, float]:
         """Return the error of each spectrum that both have."""
         found: dict[Names, float] = {}
-        common = [n for n in quantities_of(run, domain, ["spectrum"]) if n in truth]
-        for name in (*main_spectra(run), *common):
-            if name not in common or (name, component_names(run[name])[0]) in found:
-                continue
+        common = [n for n in quantities_of(truth, domain, ["spectrum"]) if n in run]
+        main = [name for name in main_spectra(truth) if name in common]
+        for name in dict.fromkeys([*main, *common]):
             ours, theirs = (member_mean(by_component(data[name], domain)) for data in (run, truth))
             cut = cut_of(self.cut, run)
             errors = spectral_rmse(ours, theirs, run["wavenumber"].values, cut)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from subgrid.evaluation.components import CORRELATION, by_component
+from subgrid.evaluation.components import by_component
 from subgrid.evaluation.intervals import Scores, ratio
 from subgrid.evaluation.metric_lead import domain_mean
 from subgrid.evaluation.metrics import AbstractMeanMetric
@@ -28,13 +28,7 @@ class SpreadSkill(AbstractMeanMetric):
     name, long_name, best = "spread_skill", "spread over the error of the ensemble's mean", None
     kinds, against_start = ("series", "field"), True
 
-    def units(self, units: str, data: "xr.Dataset") -> str:
-        """Return that it has none."""
-        return "1"
-
-    def quantities(self, truth: "xr.Dataset", domain: Any) -> list[str]:
-        """Return the series and fields but for the correlation."""
-        return [name for name in super().quantities(truth, domain) if name != CORRELATION]
+    dimensionless = True
 
     def undefined(self, name: str, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> str:
         """Return why there is none: a single run from each state."""

@@ -38,10 +38,11 @@ class AbstractMetric(abc.ABC):
     kinds: ClassVar[tuple[str, ...]]
     best: ClassVar[str | None] = "low"
     against_start: ClassVar[bool] = True
+    dimensionless: ClassVar[bool] = False
 
     def units(self, units: str, data: "xr.Dataset") -> str:
         """Return the units of a score of a quantity with CF `units`."""
-        return units
+        return "1" if self.dimensionless else units
 
     def quantities(self, truth: "xr.Dataset", domain: Any) -> list[str]:
         """Return the quantities of the truth that the metric is for."""

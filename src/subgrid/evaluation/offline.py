@@ -15,13 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from subgrid.closures import channels_to_state, state_to_channels
 from subgrid.errors import ShapeError
+from subgrid.evaluation.components import components_of_system
 from subgrid.evaluation.forcing_statistics import (
     forcing_dataset,
     forcing_sums,
     join_forcing_sums,
+    work_error,
 )
+from subgrid.evaluation.formats import fixed
 from subgrid.evaluation.intervals import ratio
-from subgrid.evaluation.layers import layers_of_system
 from subgrid.evaluation.moments import pearson, skill
 from subgrid.grids import (
     CUTOFF,
@@ -228,7 +230,7 @@ def evaluate_offline(
         if progress is not None:
             progress(done)
     scores = offline_scores(join_sums(parts))
-    names = layers_of_system(system)
+    names = tuple(components_of_system(system))
     if all("level" not in variable.dims for variable in system.variables):
         names = tuple(variable.name for variable in system.variables)
         scores = scores.drop_vars("r_squared_below_filter")
@@ -288,6 +290,12 @@ def channel_names(scores: Any) -> tuple[str, ...]:
     """Return what `level` of offline scores stands for: layers, or variables without levels."""
     names = tuple(scores.attrs.get("channels", "").split())
     return names or tuple(str(index + 1) for index in range(scores.sizes["level"]))
+
+
+def mean_work_error(sets: "Sequence[Any]") -> str:
+    """Return the mean over networks of the error of the energy added; a dash where not known."""
+    known = [work_error(data["work_spectrum"].values) for data in sets if "work_spectrum" in data]
+    return fixed(np.mean(known)) if known else "-"
 
 
 def _predictor(closure: Any, system: Any, key: Any) -> Callable[[ArrayLike], NDArray]:

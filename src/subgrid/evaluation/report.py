@@ -1,8 +1,8 @@
-"""The report: one self-contained HTML page, and the same as Markdown, from `ReportData`."""
+"""The report: one self-contained HTML page, and the same as Markdown, of sections laid out."""
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from subgrid.provenance import write_atomic
 
 
 @dataclass(frozen=True)
-class ReportImage:
+class Image:
     """One image: a name fit for a file, a data URI, and a text for those who cannot see it.
 
     `wide`: broader than the panels that fit side by side; it gets the width of the page.
@@ -24,16 +24,7 @@ class ReportImage:
 
 
 @dataclass(frozen=True)
-class ReportFigure:
-    """A figure of one or more images under one caption."""
-
-    title: str
-    caption: str
-    images: tuple[ReportImage, ...]
-
-
-@dataclass(frozen=True)
-class ReportTable:
+class Table:
     """A table of texts: its first column names the rows, the others hold numbers."""
 
     title: str
@@ -43,7 +34,22 @@ class ReportTable:
 
 
 @dataclass(frozen=True)
-class ReportVerdict:
+class Section:
+    """A part of the report that a metric or a recipe brings: images with a caption, and tables."""
+
+    title: str
+    caption: str = ""
+    images: tuple[Image, ...] = ()
+    tables: tuple[Table, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not (self.images or any(table.rows for table in self.tables))
+
+
+@dataclass(frozen=True)
+class Verdict:
     """What a model did, in one sentence after its label.
 
     `outcome`: "better", "worse", "unclear", "unstable" or "baseline".
@@ -59,24 +65,40 @@ class ReportData:
     """Everything a report shows.
 
     `facts`: groups of (label, value), under a heading each; `overview`: shown before the verdicts.
+    Sections that are empty are left out.
     """
 
     title: str
     summary: str
-    verdicts: tuple[ReportVerdict, ...]
+    verdicts: tuple[Verdict, ...]
     facts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
-    figures: tuple[ReportFigure, ...]
-    tables: tuple[ReportTable, ...]
+    sections: tuple[Section, ...]
     commands: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     footer: str = ""
-    overview: ReportTable | None = None
+    overview: Table | None = None
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The images of all sections."""
+        return tuple(image for section in self.sections for image in section.images)
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The tables of all sections."""
+        return tuple(table for section in self.sections for table in section.tables)
 
 
-def report_figure(title: str, caption: str, panels: list[Panel], kind: str = "png") -> ReportFigure:
-    """Return a figure whose panels are drawn as images ("png" or "svg") within the page."""
-    images = tuple(
-        ReportImage(
+def section(
+    title: str,
+    caption: str = "",
+    panels: Iterable[Panel] = (),
+    tables: Iterable[Table] = (),
+    kind: str = "png",
+) -> Section:
+    """Return a section whose panels are drawn as images ("png" or "svg") within the page."""
+    images = (
+        Image(
             panel.name,
             data_uri(panel.figure, kind),
             panel.alt,
@@ -84,7 +106,7 @@ def report_figure(title: str, caption: str, panels: list[Panel], kind: str = "pn
         )
         for panel in panels
     )
-    return ReportFigure(title, caption, images)
+    return Section(title, caption, tuple(images), tuple(table for table in tables if table.rows))
 
 
 def render_html(data: ReportData) -> str:
@@ -125,12 +147,11 @@ def markdown_files(
     """Return what the report as Markdown at `path` is made of: its images in `folder`, the page."""
     path = Path(path)
     files, links = {}, {}
-    for figure in data.figures:
-        for image in figure.images:
-            kind = "svg" if image.uri.startswith("data:image/svg") else "png"
-            target = path.parent / folder / f"{path.stem}-{image.name}.{kind}"
-            files[target] = base64.b64decode(image.uri.partition(",")[2])
-            links[image.name] = f"{folder}/{target.name}"
+    for image in data.images:
+        kind = "svg" if image.uri.startswith("data:image/svg") else "png"
+        target = path.parent / folder / f"{path.stem}-{image.name}.{kind}"
+        files[target] = base64.b64decode(image.uri.partition(",")[2])
+        links[image.name] = f"{folder}/{target.name}"
     return {**files, path: render_markdown(data, links).encode()}
 
 

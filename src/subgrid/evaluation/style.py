@@ -228,6 +228,10 @@ def data_uri(figure: "Figure", kind: str = "png") -> str:
 
     stream = io.BytesIO()
     notes = {"Date": None} if kind == "svg" else {"Software": None}
+    figure.set_dpi(PIXELS_PER_INCH)
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)  # once: saving would do it twice, which takes half of the time
+        figure.set_layout_engine(None)
     with _matplotlib().rc_context({"svg.hashsalt": "subgrid"}):
         figure.savefig(stream, format=kind, dpi=PIXELS_PER_INCH, metadata=notes)
     if kind == "png":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from subgrid.evaluation.intervals import Interval, ratio
+from subgrid.evaluation.intervals import Interval, fewest_members, ratio
 from subgrid.evaluation.survival import BlowUp
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ class Cells:
                         index[axis] = slice(values.shape[dims.index(dim)])
                 array[tuple(index)] = values
             variables[name] = (order, array, self._attributes.get(name, {}))
-        coordinates = {dim: found for dim, found in labels.items() if found} | {"end": list(END)}
+        named = {dim: found for dim, found in labels.items() if found} | {"end": list(END)}
+        # as objects: Zarr has no specification for texts of a fixed length
+        coordinates = {dim: np.array(found, object) for dim, found in named.items()}
         return xr.Dataset(variables, coordinates, {**attributes, "undefined": self.undefined})
 
     def _every(self) -> Iterator[tuple[dict[str, str], tuple[str, ...], NDArray]]:
@@ -92,12 +94,6 @@ def value(table: "xr.Dataset", variable: str, **place: str) -> float:
 def has(table: "xr.Dataset", variable: str, **place: str) -> bool:
     """Return whether the table has such a variable with such a place."""
     return variable in table and all(label in table[dim].values for dim, label in place.items())
-
-
-def components(table: "xr.Dataset", variable: str, quantity: str) -> list[str]:
-    """Return the components of a quantity that some model has a score of, in their order."""
-    words = dict(table.attrs["components"])[quantity]
-    return list(words) if has(table, variable, quantity=quantity) else []
 
 
 def words(table: "xr.Dataset", quantity: str) -> dict[str, str]:
@@ -159,32 +155,24 @@ def common_floor(table: "xr.Dataset", metric: str, quantity: str, component: str
 
 def similarities(table: "xr.Dataset", model: str) -> dict[tuple[str, str], float]:
     """Return the similarities of a model to the truth, by quantity and component."""
-    return _cells(table["similarity"].sel(model=model)) if "similarity" in table else {}
+    return _cells(table, "similarity", model)
 
 
 def relative_errors(table: "xr.Dataset", model: str) -> dict[str, float]:
     """Return the errors of a model in units of the truth, means over networks."""
-    if "relative_error" not in table:
+    return {name: number for (name, _), number in _cells(table, "relative_error", model).items()}
+
+
+def _cells(table: "xr.Dataset", variable: str, model: str) -> dict[tuple[str, str], float]:
+    """Return the numbers that were put in [quantity, component], in their order."""
+    if variable not in table:
         return {}
-    cells = table["relative_error"].sel(model=model)
-    return {quantity: number for (quantity, _), number in _cells(cells.mean("network")).items()}
-
-
-def _cells(cells: "xr.DataArray") -> dict[tuple[str, str], float]:
-    """Return the numbers of [quantity, component] that were put there, in the order of the list."""
-    quantities, parts = cells["quantity"].values, cells["component"].values
-    wanted = cells.attrs.get("cells")
-    known = (
-        [tuple(pair) for pair in wanted]
-        if wanted
-        else [
-            (q, c)
-            for q in quantities
-            for c in parts
-            if np.isfinite(cells.sel(quantity=q, component=c))
-        ]
-    )
-    return {(q, c): float(cells.sel(quantity=q, component=c)) for q, c in known}
+    cells = table[variable].sel(model=model)
+    mean = cells.mean("network") if "network" in cells.dims else cells
+    return {
+        (quantity, part): float(mean.sel(quantity=quantity, component=part))
+        for quantity, part in table[variable].attrs["cells"]
+    }
 
 
 def rank_key(table: "xr.Dataset", metric: str, model: str, quantity: str, part: str) -> tuple:
@@ -193,6 +181,23 @@ def rank_key(table: "xr.Dataset", metric: str, model: str, quantity: str, part: 
         table, f"{metric}_mean", model=model, quantity=quantity, component=part, end="estimate"
     )
     return len(blow_ups(table, model)), np.inf if np.isnan(score) else score
+
+
+def with_costs(table: "xr.Dataset", costs: Mapping[str, Any]) -> "xr.Dataset":
+    """Return the table with what each model costs: `seconds` a step, `cost` over the baseline's.
+
+    `costs`: model → `StepCost`; models without one were not timed.
+    """
+    names = [name for name in models(table) if name in costs]
+    numbers = {"seconds": "s", "cost": "1"}
+    cells = [[getattr(costs[n], f) for n in names] for f in ("seconds", "ratio")]
+    import xarray as xr
+
+    timed = {
+        key: xr.DataArray(cell, {"model": names}, ("model",), attrs={"units": units})
+        for (key, units), cell in zip(numbers.items(), cells, strict=True)
+    }
+    return table.assign({key: one.reindex(model=table["model"]) for key, one in timed.items()})
 
 
 def cost(table: "xr.Dataset", model: str) -> float:
@@ -205,3 +210,93 @@ def relative_floor(table: "xr.Dataset", metric: str, quantity: str, component: s
     place = {"model": table.attrs["baseline"], "quantity": quantity, "component": component}
     alone = interval(table, f"{metric}_mean", **place).estimate
     return float(ratio(np.array(common_floor(table, metric, quantity, component)), np.array(alone)))
+
+
+def headline(table: "xr.Dataset") -> tuple[str, str]:
+    """Return the metric and the quantity that verdicts, overview and rankings speak of.
+
+    As the comparison was told; else how long runs follow the truth, the error of the first
+    spectrum, or the first score that there is a gain in.
+    """
+    if table.attrs.get("headline"):
+        return tuple(table.attrs["headline"])
+    if followed(table):
+        return "decorrelation_time", followed(table)
+    return main_error(table)
+
+
+def main_error(table: "xr.Dataset") -> tuple[str, str]:
+    """Return the first error that models are compared by, and its quantity: of a spectrum, if any.
+
+    Raises ValueError for a table without one.
+    """
+    for metric in ("spectral_error", "mean_error", "rmse", *(str(name) for name in table)):
+        known = f"{metric}_mean" in table and table[metric].attrs.get("best") == "low"
+        if known:
+            return metric, next(iter(table[metric].attrs["units_of"]))
+    raise ValueError(f"no metric of the table has an error: {', '.join(map(str, table))}")
+
+
+def followed(table: "xr.Dataset") -> str:
+    """Return the quantity whose correlation with the truth was followed; nothing without one."""
+    if "decorrelation_time_mean" not in table:
+        return ""
+    return next(iter(table["decorrelation_time"].attrs["units_of"]))
+
+
+def kept_series(table: "xr.Dataset") -> str:
+    """Return the series that a followed run should keep: the first of one component, its energy."""
+    series = table["series_error"].attrs["units_of"] if "series_error" in table else {}
+    return next((name for name in series if list(words(table, name)) == [""]), "")
+
+
+def kept_error(table: "xr.Dataset", model: str) -> Interval:
+    """Return the error of `kept_series` of a model."""
+    place = {"model": model, "quantity": kept_series(table), "component": ""}
+    return interval(table, "series_error_mean", **place)
+
+
+def is_sure(table: "xr.Dataset") -> bool:
+    """Return whether there are trajectories enough to exclude chance at the intervals' level."""
+    return table.attrs["trajectories"] >= fewest_members(table.attrs["level"])
+
+
+def counted_blow_ups(table: "xr.Dataset", model: str) -> tuple[BlowUp, ...]:
+    """Return the runs that blew up; where runs are followed, of those that have a truth."""
+    found = blow_ups(table, model)
+    known = table.attrs["truth_known"]
+    return tuple(one for one in found if known[one.member]) if followed(table) else found
+
+
+def counted_runs(table: "xr.Dataset", model: str) -> int:
+    """Return how many runs there are; where they are followed, how many have a truth."""
+    known = np.array(table.attrs["truth_known"], bool)
+    found = ran(table, model)
+    return int(found[:, known].sum()) if followed(table) else found.size
+
+
+def ratios(table: "xr.Dataset", one: str, other: str) -> dict[str, Interval]:
+    """Return the ratio of two models' errors (see `main_error`), by component."""
+    metric, quantity = main_error(table)
+    pair = f"{one} / {other}"
+    return {
+        part: interval(table, f"{metric}_ratio", pair=pair, quantity=quantity, component=part)
+        for part in words(table, quantity)
+    }
+
+
+def compared_members(table: "xr.Dataset", one: str, other: str) -> int:
+    """Return over how many members two models are compared: those all networks survived."""
+    return int(value(table, "compared_members", pair=f"{one} / {other}"))
+
+
+def places(table: "xr.Dataset", metric: str) -> list[tuple[str, str]]:
+    """Return the quantities and components that a metric is defined for."""
+    units = table[metric].attrs["units_of"] if metric in table else {}
+    return [(quantity, part) for quantity in units for part in words(table, quantity)]
+
+
+def lasting_ratio(table: "xr.Dataset", one: str, other: str) -> Interval:
+    """Return how many times as long as another a model follows the truth."""
+    place = {"pair": f"{one} / {other}", "quantity": followed(table), "component": ""}
+    return interval(table, "decorrelation_time_ratio", **place)

@@ -101,6 +101,7 @@ def _scores(config: Config, inputs: Sequence[Task]) -> Task:
         settings={**{n: tables.get(n) for n in _SCORED}, "metrics": METRICS.names()},
         run=write_scores,
         inputs=tuple(inputs),
+        outputs=("scores.json", "scores.zarr"),
         where="here",
     )
 

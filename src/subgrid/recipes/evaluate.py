@@ -1,39 +1,35 @@
-"""The scores of a run, from what its evaluation measured."""
+"""The scores of a run: its table, that of a search and of a calibration, and scores.json."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from subgrid.config import BASELINE
 from subgrid.evaluation import (
-    Calibration,
-    Comparison,
-    Gain,
     Level,
-    OnlineScore,
-    Predictability,
-    Ranked,
+    Part,
     blow_ups,
-    channel_names,
-    compare_online,
-    gains,
-    json_number,
-    predictability_record,
+    calibration_part,
+    calibration_record,
+    compare,
+    followed,
+    followed_record,
+    gain_record,
+    offline_record,
+    pair_record,
+    ranked_record,
     ranking,
-    score_online,
-    score_predictability,
     score_record,
+    search_part,
+    separated_part,
+    with_costs,
 )
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.task import Context
 from subgrid.provenance import write_atomic
-from subgrid.recipes.candidates import (
-    multiscale_pairs,
-    paired_models,
-)
+from subgrid.recipes.candidates import multiscale_pairs, paired_models
 from subgrid.recipes.cases import separated_scores
 from subgrid.recipes.curves import remarks
 from subgrid.recipes.results import (
@@ -43,169 +39,142 @@ from subgrid.recipes.results import (
     offline_path,
     online_path,
     read_dataset,
+    write_dataset,
 )
+from subgrid.systems import AbstractSystem
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Runs = Mapping[str, Sequence["xr.Dataset"]]
 
 
 def write_scores(context: Context) -> None:
-    """Write scores.json: every number that follows from what was measured."""
+    """Write scores.zarr, the table, and scores.json: what follows from what was measured."""
     folder = context.folder
-    record = _record(folder, load_results(folder))
+    results = load_results(folder)
+    table = table_of(folder, results, results.online)
+    write_dataset(folder.path / "scores.zarr", table)
+    record = scores_record(folder, results, table)
     write_atomic(folder.scores, json.dumps(record, indent=1) + "\n")
 
 
-def _record(folder: RunFolder, results: Results) -> dict[str, Any]:
-    """Return what scores.json keeps."""
-    scores = scores_of(folder, results, results.online)
+def table_of(folder: RunFolder, results: Results, runs: Runs) -> "xr.Dataset":
+    """Return the table of scores of models; `runs`: those of `results` that are to be scored."""
+    config, settings = folder.config, folder.config.evaluation
+    pairs = [pair for pair in paired_models(config) if set(pair) <= set(runs)]
+    table = compare(
+        runs,
+        results.reference,
+        baseline=BASELINE,
+        system=results.system,
+        cut=results.cut,
+        pairs=pairs,
+        level=settings.level,
+        samples=settings.bootstrap,
+        seed=config.seed,
+    )
+    said = {name: remark for name, remark in remarks(folder).items() if name in runs}
+    return with_costs(table, results.costs).assign_attrs(remarks=said)
+
+
+def scores_record(folder: RunFolder, results: Results, table: "xr.Dataset") -> dict[str, Any]:
+    """Return what scores.json keeps; `table`: of the models of the run."""
+    models = list(results.online)
     record: dict[str, Any] = {
         "truth": {
             "members": results.reference.sizes["member"],
             "blow_ups": [lost._asdict() for lost in blow_ups([results.reference])],
         },
-        "online": {name: score_record(score) for name, score in scores.items()},
+        "online": {name: score_record(table, name) for name in models},
         "offline": {
-            name: [_plain(dataset) for dataset in sets] for name, sets in results.offline.items()
+            name: [offline_record(data) for data in sets] for name, sets in results.offline.items()
         },
     }
     if results.variants:
+        tables = {name: table_of(folder, results, runs) for name, runs in results.variants.items()}
         record["variants"] = {
-            variant: {
-                name: score_record(score)
-                for name, score in scores_of(folder, results, runs).items()
-            }
-            for variant, runs in results.variants.items()
+            variant: {name: score_record(one, name) for name in models}
+            for variant, one in tables.items()
         }
-    if comparisons := comparisons_of(folder, results, scores):
-        record["multiscale_against_single"] = [one.record() for one in comparisons]
-    if followed := predictability_of(folder, results):
-        record["predictability"] = {
-            name: predictability_record(one, scores[name]) for name, one in followed.items()
-        }
-        record["gains"] = [gain.record() for gain in gains_of(folder, followed)]
-    if calibration := calibration_found(folder):
-        record["calibration"] = calibration.record()
+    if pairs := multiscale_pairs(folder.config):
+        updates = budgets(folder)
+        record["multiscale_against_single"] = [pair_record(table, *p, updates) for p in pairs]
+    if followed(table):
+        record["predictability"] = {name: followed_record(table, name) for name in models}
+        record["gains"] = [gain_record(table, *pair) for pair in paired_models(folder.config)]
+    if calibrated := calibration_found(folder, results.system):
+        record["calibration"] = calibration_record(*calibrated)
     if results.searched:
-        record["search"] = [one.record() for one in ranking_of(folder, results)]
+        searched, names = search_found(folder, results)
+        record["search"] = [ranked_record(searched, one) for one in ranking(searched, names)]
     if folder.config.separated:
         record["separated"] = {
             f"{scores.network} {scores.task} {scores.high} {scores.low}": [
-                _plain(dataset) for dataset in scores.sets
+                offline_record(data) for data in scores.sets
             ]
             for scores in separated_scores(folder)
         }
     return record
 
 
-def scores_of(
-    folder: RunFolder, results: Results, runs: Mapping[str, Any]
-) -> dict[str, OnlineScore]:
-    """Return the online scores of every model; `runs`: those of `results` that are to be scored."""
-    scores = score_online(
-        runs,
-        results.reference,
-        results.system,
-        baseline=BASELINE,
-        costs=results.costs,
-        cut=results.cut,
-        **_interval_options(folder),
-    )
-    said = remarks(folder)
-    return {name: replace(score, remark=said.get(name, "")) for name, score in scores.items()}
+def report_parts(folder: RunFolder, results: Results) -> list[Part]:
+    """Return what the calibration, the separated experiments and the search add to the report."""
+    parts = []
+    if calibrated := calibration_found(folder, results.system):
+        parts.append(calibration_part(*calibrated))
+    if found := separated_scores(folder):
+        parts.append(separated_part(found))
+    if results.searched:
+        parts.append(search_part(*search_found(folder, results)))
+    return parts
 
 
-def predictability_of(
-    folder: RunFolder, results: Results, runs: Mapping[str, Any] | None = None
-) -> dict[str, Predictability]:
-    """Return how long every model's runs follow the truth; empty for flows not followed.
-
-    `runs`: those of `results` that are to be scored, all of them unless given.
-    """
-    return score_predictability(
-        results.online if runs is None else runs,
-        results.reference,
-        baseline=BASELINE,
-        **_interval_options(folder),
-    )
-
-
-def gains_of(folder: RunFolder, followed: Mapping[str, Predictability]) -> tuple[Gain, ...]:
-    """Return how much longer models follow the truth than those they are compared with."""
-    settings, pairs = folder.config.evaluation, paired_models(folder.config)
-    return gains(followed, pairs, settings.bootstrap, folder.config.seed)
-
-
-def calibration_found(folder: RunFolder) -> Calibration | None:
-    """Return what the calibration of the noise found, None for a run without one."""
+def budgets(folder: RunFolder) -> dict[str, tuple[int, ...]]:
+    """Return the updates of each network of every learned model."""
     config = folder.config
+    return {model.name: config.updates_of(model) for model in config.learned()}
+
+
+def search_found(
+    folder: RunFolder, results: Results
+) -> tuple["xr.Dataset", list[tuple[str, tuple[str, ...]]]]:
+    """Return the table of the models of a search, and their names and networks."""
+    runs = {BASELINE: results.online[BASELINE], **results.searched}
+    table = table_of(folder, results, runs)
+    return table, [(model.name, model.networks) for model in folder.config.searched()]
+
+
+def calibration_found(
+    folder: RunFolder, system: AbstractSystem
+) -> tuple[list[Level], "xr.Dataset"] | None:
+    """Return the levels of the calibration of the noise and their table; None without one."""
+    config, settings = folder.config, folder.config.evaluation
     if config.calibration is None:
         return None
     place = folder.evaluation / CALIBRATION
     reference = read_dataset(place / "reference.zarr")
 
-    def runs(labels: Sequence[str]) -> list[Any]:
+    def runs(labels: Sequence[str]) -> list["xr.Dataset"]:
         return [read_dataset(place / online_path(label)) for label in labels]
 
     tried = config.calibration.tried()
-    followed = score_predictability(
-        {
-            BASELINE: runs([BASELINE]),
-            **{variant.name: runs(variant.trained_names()) for _, _, variant in tried},
-        },
+    every = {variant.name: runs(variant.trained_names()) for _, _, variant in tried}
+    table = compare(
+        {BASELINE: runs([BASELINE]), **every},
         reference,
-        baseline=BASELINE,
-        **_interval_options(folder),
+        ["decorrelation_time", "lasting", "series_error"],
+        BASELINE,
+        system=system,
+        level=settings.level,
+        samples=settings.bootstrap,
+        seed=config.seed,
     )
-    levels, said = [], remarks(folder)
+    said = {name: remark for name, remark in remarks(folder).items() if name in every}
+    levels = []
     for model, noise, variant in tried:
         stores = [place / offline_path(label) for label in variant.trained_names()]
         losses = np.array([float(read_dataset(store)["mse"]) for store in stores])
         group = ", ".join(model.networks)
-        online, remark = followed[variant.name], said.get(variant.name, "")
-        levels.append(Level(model.name, group, noise, losses, online, remark))
-    return Calibration(tuple(levels), followed[BASELINE])
-
-
-def comparisons_of(
-    folder: RunFolder, results: Results, scores: Mapping[str, OnlineScore]
-) -> list[Comparison]:
-    """Return every multiscale model compared with every learned one of a single scale."""
-    return compare_online(
-        multiscale_pairs(folder.config),
-        scores,
-        results.online,
-        results.reference,
-        budgets={model.name: folder.config.updates_of(model) for model in folder.config.learned()},
-        cut=results.cut,
-        **_interval_options(folder),
-    )
-
-
-def ranking_of(folder: RunFolder, results: Results) -> list[Ranked]:
-    """Return the models of the search, best first."""
-    runs = {BASELINE: results.online[BASELINE], **results.searched}
-    scores = scores_of(folder, results, runs)
-    return ranking([(model.networks, scores[model.name]) for model in folder.config.searched()])
-
-
-def _interval_options(folder: RunFolder) -> dict[str, Any]:
-    """Return what decides the intervals of scores."""
-    settings = folder.config.evaluation
-    return {
-        "level": settings.level,
-        "samples": settings.bootstrap,
-        "seed": folder.config.seed,
-    }
-
-
-def _plain(scores: Any) -> dict[str, Any]:
-    """Return the offline scores as numbers: means and standard deviations of those per sample."""
-    plain: dict[str, Any] = {}
-    for name in sorted(scores.data_vars):  # a store lists them in the order of its directory
-        values = scores[name]
-        if values.dims == ("sample",):
-            plain[name] = {"mean": json_number(values.mean()), "std": json_number(values.std())}
-        else:
-            plain[name] = [json_number(value) for value in np.ravel(values.values)]
-            plain[name] = plain[name] if values.ndim else plain[name][0]
-    if "channels" in scores.attrs:
-        plain["channels"] = list(channel_names(scores))
-    return plain
+        levels.append(Level(model.name, variant.name, group, noise, losses))
+    return levels, table.assign_attrs(remarks=said)

@@ -15,14 +15,14 @@ from subgrid.config import (
 )
 from subgrid.deploy import EXPORTERS
 from subgrid.errors import ConfigError, RunFolderError, UnknownNameError
-from subgrid.evaluation import predictability_record, score_record
+from subgrid.evaluation import followed, followed_record, score_record
 from subgrid.experiment.environments import code_facts, participants
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.task import STAGES
 from subgrid.files import read_json
 from subgrid.recipes.card import model_card
 from subgrid.recipes.curves import best_record, learning_records
-from subgrid.recipes.evaluate import predictability_of, scores_of
+from subgrid.recipes.evaluate import table_of
 from subgrid.recipes.results import load_results
 from subgrid.registry import unknown_name_message
 
@@ -134,10 +134,10 @@ def _scores(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: int
         results = load_results(folder)
         runs = {one: results.online[one] for one in (BASELINE, name)}
         runs[name] = [runs[name][number]]
-        score = scores_of(folder, results, runs)[name]
-        own: dict[str, Any] = {"online": {name: score_record(score)}}
-        if followed := predictability_of(folder, results, runs):
-            own["predictability"] = {name: predictability_record(followed[name], score)}
+        table = table_of(folder, results, runs)
+        own: dict[str, Any] = {"online": {name: score_record(table, name)}}
+        if followed(table):
+            own["predictability"] = {name: followed_record(table, name)}
         online = {"this network": _followed(own, name), **online}
     return {"offline": record["offline"][name][number], "online": online}
 

@@ -31,6 +31,7 @@ from subgrid.evaluation import (
     Snapshot,
     Timing,
     assemble_report,
+    in_order,
     scorecard_setting,
     time_unit,
     write_report,
@@ -44,8 +45,9 @@ from subgrid.randomness import random_key
 from subgrid.recipes.candidates import (
     candidates,
     labels,
+    multiscale_pairs,
+    paired_models,
 )
-from subgrid.recipes.cases import separated_scores
 from subgrid.recipes.curves import (
     learning_curves,
     remarks,
@@ -54,14 +56,7 @@ from subgrid.recipes.curves import (
     unchanged,
     unlearned,
 )
-from subgrid.recipes.evaluate import (
-    calibration_found,
-    comparisons_of,
-    gains_of,
-    predictability_of,
-    ranking_of,
-    scores_of,
-)
+from subgrid.recipes.evaluate import budgets, report_parts, table_of
 from subgrid.recipes.pretrained import bundle_facts, transfer_warnings
 from subgrid.recipes.results import Results, load_results
 from subgrid.systems import AbstractSystem
@@ -82,32 +77,25 @@ def make_report(context: Context) -> None:
 def report_data(folder: RunFolder) -> ReportData:
     """Return what both forms of the report show."""
     results = load_results(folder)
-    scores = scores_of(folder, results, results.online)
     found = candidates(folder, results.system)
-    followed = predictability_of(folder, results)
     findings = Findings(
         results.system,
-        results.reference,
+        in_order(results.reference, results.system),
         results.online,
-        scores,
+        table_of(folder, results, results.online),
         results.cut,
         offline=results.offline,
         curves=learning_curves(folder),
         tuning=tuning_curves(folder),
         snapshot=_snapshot(folder, results, found),
-        separated=separated_scores(folder),
-        variants={
-            name: scores_of(folder, results, runs) for name, runs in results.variants.items()
-        },
-        ranked=ranking_of(folder, results) if results.searched else (),
-        comparisons=comparisons_of(folder, results, scores),
+        variants={n: table_of(folder, results, runs) for n, runs in results.variants.items()},
+        pairs=paired_models(folder.config),
+        multiscale=multiscale_pairs(folder.config),
+        budgets=budgets(folder),
         timing=_timing(folder, results, found),
         configuration=_published_setting(folder.config),
-        followed=followed,
-        gains=gains_of(folder, followed),
-        calibration=calibration_found(folder),
     )
-    return assemble_report(_info(folder), findings)
+    return assemble_report(_info(folder), findings, report_parts(folder, results))
 
 
 def _published_setting(config: Config) -> str:

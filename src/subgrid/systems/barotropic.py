@@ -78,6 +78,7 @@ class BarotropicVorticity(AbstractPlaneSystem):
     quantities = flow_quantities.QUANTITIES
     drawn = barotropic_quantities.DRAWN
     follows_truth = True
+    spectral_slope = 5
 
     grid: PeriodicGrid = eqx.field(static=True)
     configuration: str = eqx.field(static=True)

@@ -51,8 +51,10 @@ class AbstractSystem(eqx.Module):
     `quantities`: what `observe` returns, for scores of free runs; `drawn`: what `field` returns;
     `follows_truth`: whether a free run is compared with the truth's own trajectory too, and not
     with its statistics alone. A system without quantities runs and is trained, but not scored.
-    `energy_spectra`: the spectra in units of which errors of energy are given, a tuple of names to
-    sum for each.
+    `spectral_slope`: the power of k that flattens the first spectrum. `headline`: the metric and
+    quantity that verdicts speak of, by default how long a followed run lasts, else the error of the
+    first spectrum. `energy_spectra`: the spectra in units of which errors of energy are given, a
+    tuple of names to sum for each.
 
     Public methods take one sample: whatever argument is a `State`, or an `Evolved` (the class of
     those spectra), must have the shapes that `variables` and `coordinates` say, else they raise
@@ -71,6 +73,8 @@ class AbstractSystem(eqx.Module):
     quantities: ClassVar[tuple[Quantity, ...]] = ()
     drawn: ClassVar[DrawnField | None] = None
     follows_truth: ClassVar[bool] = False
+    spectral_slope: ClassVar[int | None] = None
+    headline: ClassVar[tuple[str, str] | None] = None
     energy_spectra: ClassVar[tuple[tuple[str, ...], ...]] = ()
     step_limits: ClassVar[StepLimits] = StepLimits()
 

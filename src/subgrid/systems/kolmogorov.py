@@ -105,6 +105,7 @@ class KolmogorovFlow(AbstractPlaneSystem):
     drawn = kolmogorov_quantities.DRAWN
     step_limits = KolmogorovStepLimits({**_COMMON, **CONFIGURATIONS["otness2025"]}, FASTEST)
     follows_truth = True
+    spectral_slope = 5
 
     grid: PeriodicGrid = eqx.field(static=True)
     configuration: str = eqx.field(static=True)

@@ -331,9 +331,9 @@ class TwoLayerQG(AbstractPlaneSystem):
         """Return q, or S of a forcing."""
         return state.q
 
-    def values(self, fields: NDArray, background: bool = True) -> dict[str, NDArray]:
+    def values(self, fields: NDArray) -> dict[str, NDArray]:
         """Return values of q, velocities, their squares and vorticity; see `qg_quantities`."""
-        return qg_quantities.values(self, fields, background)
+        return qg_quantities.values(self, fields)
 
     def eddy_values(self, fields: NDArray) -> dict[str, NDArray]:
         """Return the same with the velocities of the eddies alone."""

@@ -5,13 +5,18 @@ import pytest
 import xarray as xr
 
 from subgrid.evaluation import SeparatedScores
-from subgrid.evaluation.separated_plots import plot_separated
-from subgrid.evaluation.separated_tables import separated_summary, separated_verdicts
+from subgrid.evaluation.separated import TASK_PAIRS, _panel, cases_beside, separated_part
 
 
 def case(network, task, high, low, *samples):
-    sets = tuple(xr.Dataset({"mse": ("sample", np.array(values))}) for values in samples)
+    names = ("mse", "relative_l2", "relative_spectral_l2")
+    sets = tuple(xr.Dataset({n: ("sample", np.array(v)) for n in names}) for v in samples)
     return SeparatedScores(network, network, task, high, low, sets)
+
+
+def plot_separated(scores):
+    """Return the panels of the figure."""
+    return [_panel(cases_beside(scores, tasks), tasks) for tasks in TASK_PAIRS]
 
 
 MADE_UP = [
@@ -64,7 +69,7 @@ def test_a_network_without_a_finite_error_leaves_the_others_drawn(values):
 
 
 def test_the_verdicts_count_the_cases_and_give_the_range_of_ratios():
-    first, second = separated_verdicts(MADE_UP)
+    first, second = separated_part(MADE_UP).verdicts
     # coarsened over across: 0.3/0.85 and 0.035/0.075; buildup over direct: 0.3/0.6 and 0.4/0.6
     assert first.label == "coarsened against across"
     assert first.outcome == "better"
@@ -80,10 +85,10 @@ def test_the_verdicts_count_the_cases_and_give_the_range_of_ratios():
         case("own", "direct", 64, 64, [0.4]),
         case("own", "buildup", 64, 48, [0.2]),
     ]
-    found = separated_verdicts(worse)
+    found = separated_part(worse).verdicts
     assert [verdict.outcome for verdict in found] == ["worse", "better"]
     assert "published" not in found[0].sentence
 
 
 def test_the_summary_counts_the_trainings():
-    assert separated_summary(MADE_UP).startswith("11 trainings of small: ")
+    assert separated_part(MADE_UP).summary.startswith("11 trainings of small: ")

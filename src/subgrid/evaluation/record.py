@@ -1,0 +1,132 @@
+"""A table of scores as plain numbers and lists, for scores.json; NaN becomes None."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from subgrid.evaluation import table as scores
+from subgrid.evaluation.components import keyed
+from subgrid.evaluation.intervals import Interval
+from subgrid.evaluation.offline import channel_names
+from subgrid.evaluation.verdicts import error_verdict, finding_of_pair, verdict
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def json_number(value: Any) -> float | None:
+    """Return a number that JSON knows: None where it is not finite."""
+    return float(value) if np.isfinite(value) else None
+
+
+def interval_record(value: Interval) -> dict[str, float | None]:
+    """Return an interval as plain numbers."""
+    return {name: json_number(x) for name, x in zip(Interval._fields, value, strict=True)}
+
+
+def score_record(table: "xr.Dataset", model: str) -> dict[str, Any]:
+    """Return what scores.json keeps of the statistics of a model's runs."""
+    networks, members = scores.ran(table, model).shape
+    compared = model != table.attrs["baseline"]
+    said = scores.remark(table, model)
+    similar = scores.similarities(table, model)
+    timed = np.isfinite(scores.cost(table, model))
+    return {
+        "networks": networks,
+        "members": members,
+        "blow_ups": [blow_up._asdict() for blow_up in scores.blow_ups(table, model)],
+        "scored_runs": int(scores.scored(table, model).sum()),
+        "spectral_rmse": _intervals(table, "spectral_error_mean", model),
+        "sampling_floor": {
+            keyed(*place): json_number(
+                scores.value(table, "spectral_error_floor", model=model, **_named(place))
+            )
+            for place in scores.places(table, "spectral_error")
+        },
+        "reduction": _intervals(table, "spectral_error_gain", model) if compared else {},
+        "similarity": {keyed(*place): json_number(value) for place, value in similar.items()},
+        "relative_errors": {
+            name: json_number(value) for name, value in scores.relative_errors(table, model).items()
+        },
+        "cost": {
+            "seconds": scores.value(table, "seconds", model=model),
+            "ratio": scores.cost(table, model),
+        }
+        if timed
+        else None,
+        "verdict": error_verdict(table, model),
+        **({"training": said} if said else {}),
+    }
+
+
+def followed_record(table: "xr.Dataset", model: str) -> dict[str, Any]:
+    """Return what scores.json keeps of how long a model's runs follow the truth."""
+    place = {"model": model, "quantity": scores.followed(table), "component": ""}
+    gain = scores.interval(table, "decorrelation_time_gain", **place)
+    lasting = scores.of_runs(table, "lasting", model, **_named((place["quantity"], "")))
+    time = scores.interval(table, "decorrelation_time_mean", **place)
+    return {
+        "units": table.attrs["time_units"],
+        "trajectories": table.attrs["trajectories"],
+        "decorrelation_time": interval_record(time),
+        "not_decorrelated": int(np.nansum(lasting)),
+        "gain": None if model == table.attrs["baseline"] else interval_record(gain),
+        "energy_error": interval_record(scores.kept_error(table, model)),
+        "blow_ups": [blow_up._asdict() for blow_up in scores.counted_blow_ups(table, model)],
+        "verdict": verdict(table, model),
+    }
+
+
+def gain_record(table: "xr.Dataset", one: str, other: str) -> dict[str, Any]:
+    """Return how many times as long as another a model follows the truth."""
+    ratio = scores.lasting_ratio(table, one, other)
+    return {"model": one, "other": other, "ratio": interval_record(ratio)}
+
+
+def pair_record(
+    table: "xr.Dataset", one: str, other: str, budgets: Mapping[str, tuple[int, ...]] | None
+) -> dict[str, Any]:
+    """Return a model compared with another: the ratio of errors, of costs, and what they say."""
+    cost = scores.cost(table, one) / scores.cost(table, other)
+    return {
+        "model": one,
+        "other": other,
+        "members": scores.compared_members(table, one, other),
+        "networks": [len(scores.ran(table, model)) for model in (one, other)],
+        "updates": None if budgets is None else [list(budgets[m]) for m in (one, other)],
+        "error_ratio": {
+            part or "flow": interval_record(ratio)
+            for part, ratio in scores.ratios(table, one, other).items()
+        },
+        "cost": {"ratio": json_number(cost)} if np.isfinite(cost) else None,
+        "finding": finding_of_pair(table, one, other, budgets),
+    }
+
+
+def offline_record(data: "xr.Dataset") -> dict[str, Any]:
+    """Return offline scores as numbers: means and standard deviations of those per sample."""
+    plain: dict[str, Any] = {}
+    for name in sorted(data.data_vars):  # a store lists them in the order of its directory
+        values = data[name]
+        if values.dims == ("sample",):
+            plain[name] = {"mean": json_number(values.mean()), "std": json_number(values.std())}
+        else:
+            plain[name] = [json_number(value) for value in np.ravel(values.values)]
+            plain[name] = plain[name] if values.ndim else plain[name][0]
+    if "channels" in data.attrs:
+        plain["channels"] = list(channel_names(data))
+    return plain
+
+
+def _intervals(table: "xr.Dataset", variable: str, model: str) -> dict[str, Any]:
+    return {
+        keyed(*place): interval_record(
+            scores.interval(table, variable, model=model, **_named(place))
+        )
+        for place in scores.places(table, "spectral_error")
+    }
+
+
+def _named(place: tuple[str, str]) -> dict[str, str]:
+    return dict(zip(("quantity", "component"), place, strict=True))

@@ -1,0 +1,362 @@
+"""Sections on the runs themselves: fields, forcings, spectra, series over time, correlation."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subgrid.evaluation import table as scores
+from subgrid.evaluation.components import (
+    CORRELATION,
+    all_components,
+    by_component,
+    component_words,
+    components_of_system,
+    correlated_field,
+    in_words,
+    keyed,
+    main_spectra,
+    of_component,
+    quantities_of,
+    with_units,
+)
+from subgrid.evaluation.draw import Curve, boxes, field_limit, lines, maps
+from subgrid.evaluation.findings import Findings, Runs
+from subgrid.evaluation.formats import interval_text
+from subgrid.evaluation.intervals import percent
+from subgrid.evaluation.metric_lead import THRESHOLD
+from subgrid.evaluation.report import Section, Table, section
+from subgrid.evaluation.style import TRUTH, Look, Panel, lost_note
+from subgrid.evaluation.survival import blow_up_steps, blow_ups, first_date, unit_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Styles = Mapping[str, Look]
+_YEAR = 360.0  # days, as in the published experiments
+_BROAD = (6.4, 4.2)
+
+
+def flow_sections(found: Findings, styles: Styles) -> list[Section]:
+    """Return the maps of a true state, of its forcing and of what closures make of it."""
+    system, snapshot = found.system, found.snapshot
+    if snapshot is None or system.drawn is None:
+        return []
+    drawn, words, metres = system.drawn, components_of_system(system), system.time_units == "s"
+    symbol, meant = drawn.forcing_symbol, drawn.forcing_long_name
+    states, forcings = [], []
+    for index, (part, called) in enumerate(words.items()):
+        truth = np.asarray(snapshot.forcing)[index]
+        fields = {"truth": truth}
+        fields |= {styles[n].label: np.asarray(s)[index] for n, s in snapshot.predictions.items()}
+        alt = of_component(f"map of true {drawn.long_name}", called)
+        label = of_component(f"true {drawn.symbol}", called)
+        bar = with_units(drawn.symbol, drawn.units)
+        state, names = {label: np.asarray(snapshot.field)[index]}, (keyed("field", part), alt)
+        states.append(maps(*names, state, system.domain, bar, metres=metres))
+        alt = of_component("maps of true and modelled forcing", called)
+        bar = with_units(of_component(symbol, called), drawn.forcing_units)
+        look = {"metres": metres, "limit": field_limit(truth)}
+        forcings.append(maps(keyed("forcing", part), alt, fields, system.domain, bar, **look))
+    closures, where = bool(snapshot.predictions), all_components(words)
+    return [
+        section(
+            "The flow and what it does not resolve",
+            "A held-out state of the truth, coarsened to the grid of the closures: "
+            f"{drawn.long_name}{where}.",
+            states,
+        ),
+        section(
+            "Subgrid forcing: truth and closures" if closures else "Subgrid forcing",
+            "The tendency that the coarse equations miss at that moment"
+            + (", and what each closure makes of the coarse state" if closures else "")
+            + f"{'' if symbol == 'S' else f': {meant}'}. Maps of a component share their colours.",
+            forcings,
+        ),
+    ]
+
+
+def run_sections(found: Findings, styles: Styles) -> list[Section]:
+    """Return the spectra of the runs and their series over time."""
+    truth, unit = found.truth, unit_of(found.truth)
+    last = float(truth["time"].values[-1]) / unit.length
+    length = f"{last:.0f} days" if unit.name == "days" else f"{last:.3g} {unit.name}"
+    start = truth.attrs.get("average_from", 0) / truth.attrs.get("steps", 1)
+    drawn = (
+        f"Free runs of {length} from {truth.sizes['member']} held-out states. Lines: mean over "
+        "members and networks; bands: their range."
+    )
+    averaged = f"{drawn} Averaged over the last {100 - round(100 * start)} % of the runs."
+    sections = []
+    for name in main_spectra(truth):
+        headed = name == scores.main_error(found.table)[1]
+        said = " The error is measured left of the dotted line." if headed else ""
+        panels = _spectra(name, found, styles)
+        sections.append(section(f"{_capital(name)}, mean", f"{averaged}{said}", panels))
+    series = [
+        name
+        for name in quantities_of(truth, found.system.domain, ["series"])
+        if list(component_words(truth[name])) == [""]
+    ]
+    panels = [
+        _series(name, truth, found.runs, styles)
+        for name in series
+        if all(name in data for sets in found.runs.values() for data in sets)
+    ]
+    title = f"{_capital(' and '.join(map(in_words, series[:2])))} over time"
+    caption = f"{drawn} The range of models that blow up may leave the panel."
+    return [*sections, section(title, caption, panels)]
+
+
+def following_section(found: Findings, styles: Styles) -> list[Section]:
+    """Return how long runs follow the truth, what their energy does, and compensated spectra."""
+    table, name = found.table, scores.followed(found.table)
+    if not name or name not in next(iter(found.runs.values()))[0]:
+        return []
+    some, units = next(iter(found.runs.values()))[0], table.attrs["time_units"]
+    field = correlated_field(some)
+    times = {
+        model: scores.of_runs(table, "decorrelation_time", model, quantity=name, component="")
+        for model in scores.models(table)
+    }
+    label, notes = f"decorrelation time [{units}]", _lost(found.runs, styles)
+    clock = f"time since the initial state [{units}]"
+    alt = "box plots of decorrelation times by model"
+    panels = [boxes("decorrelation", alt, {"": times}, styles, label)]
+    alt = f"correlation of the {field} with the truth over time"
+    curves = _mean_curves(found.runs, CORRELATION, styles)
+    y = f"correlation of the {field}"
+    panels.append(lines("correlation", alt, curves, clock, y, across=THRESHOLD, notes=notes))
+    return [
+        section(
+            "How long free runs follow the truth",
+            "Left: decorrelation time of every run; boxes: quartiles and median; whiskers: "
+            f"smallest and largest. Right: correlation of the {field} with that of the truth from "
+            "the same state, mean over the runs that are still alive; dotted: where a run counts "
+            "as decorrelated. Compare figure 8 (a) of Otness, Zanna & Bruna 2025.",
+            panels,
+            [_following_table(found, styles, field), _gains_table(found, styles)],
+        ),
+        _kept_section(found, styles, clock),
+        *_compensated(found, styles),
+    ]
+
+
+def _following_table(found: Findings, styles: Styles, field: str) -> Table:
+    """Return a row per model: decorrelation time, gain, energy error, blow-ups."""
+    table, units = found.table, found.table.attrs["time_units"]
+    few = "" if scores.is_sure(table) else " So few cannot exclude chance at that level."
+
+    def row(model: str) -> tuple[str, ...]:
+        place = {"model": model, "quantity": scores.followed(table), "component": ""}
+        lasting = scores.of_runs(table, "lasting", model, quantity=place["quantity"], component="")
+        runs = scores.counted_runs(table, model)
+        networks = len(scores.ran(table, model))
+        return (
+            styles[model].label,
+            f"{networks} × {runs // networks}",
+            interval_text(scores.interval(table, "decorrelation_time_mean", **place)),
+            interval_text(scores.interval(table, "decorrelation_time_gain", **place)),
+            interval_text(scores.kept_error(table, model), "{:.3f}"),
+            f"{int(np.nansum(lasting))} of {runs}",
+            f"{len(scores.counted_blow_ups(table, model))} of {runs}",
+        )
+
+    return Table(
+        "Online: how long runs follow the truth",
+        f"Decorrelation time: until the correlation of the {field} with that of the truth from the "
+        f"same state is below {THRESHOLD:g}; a run that blows up before ends with it, one that "
+        "never decorrelates counts with its length. Gain: mean decorrelation time over that "
+        "without a closure, of the same members. Energy error: mean over the run of |E - E_truth|, "
+        "over the mean of E_truth; of a run that blew up, until then. Means over networks and "
+        f"members with {percent(table.attrs['level'])} bootstrap intervals over networks and the "
+        f"{table.attrs['trajectories']} trajectories of the truth that members start in.{few}",
+        (
+            "model",
+            "runs",
+            f"decorrelation time [{units}]",
+            "gain",
+            "energy error",
+            "correlated to the end",
+            "blown up",
+        ),
+        tuple(map(row, scores.models(table))),
+    )
+
+
+def _gains_table(found: Findings, styles: Styles) -> Table:
+    """Return a row per pair of models: how much longer the first follows the truth."""
+    table = found.table
+
+    def row(one: str, other: str) -> tuple[str, ...]:
+        errors = (scores.kept_error(table, model).estimate for model in (one, other))
+        lost = (
+            f"{len(scores.counted_blow_ups(table, m))} of {scores.counted_runs(table, m)}"
+            for m in (one, other)
+        )
+        return (
+            f"{styles[one].label} / {styles[other].label}",
+            interval_text(scores.lasting_ratio(table, one, other)),
+            " / ".join(f"{error:.3f}" for error in errors),
+            " / ".join(lost),
+        )
+
+    return Table(
+        "Online: models against each other",
+        "Mean decorrelation time of the first over that of the second, of the same members; "
+        "intervals draw the networks of each on their own, and trajectories.",
+        ("model / other", "ratio of decorrelation times", "energy errors", "blown up"),
+        tuple(row(one, other) for one, other in found.pairs),
+    )
+
+
+def _kept_section(found: Findings, styles: Styles, clock: str) -> Section:
+    """Return the energy over time: mean and one standard deviation."""
+    name, curves, top = scores.kept_series(found.table), [], 0.0
+    for model, sets in {TRUTH: [found.truth], **found.runs}.items():
+        time, values = _alive(sets, name)
+        if not time.size:
+            continue
+        mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+        band = (mean - deviation, mean + deviation)
+        curves.append(Curve(styles[model], time, mean, band))
+        if not blow_ups(sets):  # a model on its way out does not set the scale
+            top = max(top, float(band[1].max()))
+    label = found.truth[name].attrs.get("long_name", in_words(name))
+    alt, limits = (
+        f"{in_words(name)} over time with its deviation",
+        (0.0, 1.15 * top if top else None),
+    )
+    more = {"limits": limits, "notes": _lost(found.runs, styles), "inches": _BROAD}
+    return section(
+        f"{_capital(name.removeprefix('total_'))} over time",
+        "Mean over members and networks that are still alive; bands: one standard deviation. "
+        "Compare figure 8 (b) of Otness, Zanna & Bruna 2025, which sums over cells.",
+        [lines("energy_deviation", alt, curves, clock, label, **more)],
+    )
+
+
+def _compensated(found: Findings, styles: Styles) -> list[Section]:
+    """Return the main spectrum times the power of k that flattens it, if the system names one."""
+    slope = getattr(found.system, "spectral_slope", None)
+    if slope is None or not main_spectra(found.truth):
+        return []
+    name, curves, limits = main_spectra(found.truth)[0], [], None
+    wavenumber = found.truth["wavenumber"].values
+    for model, sets in {TRUTH: [found.truth], **found.runs}.items():
+        alive = np.concatenate([blow_up_steps(data) < 0 for data in sets])
+        spectra = np.concatenate([by_component(data[name])[:, 0] for data in sets])
+        if alive.any():
+            shown = wavenumber**slope * spectra[alive].mean(axis=0)
+            curves.append(Curve(styles[model], wavenumber, shown))
+            limits = limits or (
+                shown[shown > 0].min() / 3,
+                5 * shown.max(),
+            )  # the truth comes first
+    power = str(slope).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    alt, axis = f"spectra times k to the {slope}", "isotropic wavenumber k"
+    more = {"log": "xy", "limits": limits, "notes": _lost(found.runs, styles), "inches": _BROAD}
+    panel = lines("compensated_spectra", alt, curves, axis, f"k{power} E(k)", **more)
+    return [
+        section(
+            f"Compensated {in_words(name)}",
+            f"Isotropic {in_words(name)} times k{power}, mean over the members that survived, from "
+            "the time on that the report's spectra are averaged. The published figure interpolates "
+            "the logarithm along angles; here rings are averaged.",
+            [panel],
+        )
+    ]
+
+
+def _spectra(name: str, found: Findings, styles: Styles) -> list[Panel]:
+    """Return a panel per component of a mean spectrum, the cut of the error marked."""
+    truth, panels = found.truth, []
+    wavenumber = truth["wavenumber"].values
+    for index, (part, called) in enumerate(component_words(truth[name]).items()):
+        curves, notes, seen = [], [], []
+        for model, sets in {TRUTH: [truth], **found.runs}.items():
+            alive = np.concatenate([blow_up_steps(data) < 0 for data in sets])
+            values = np.concatenate([by_component(data[name])[:, index] for data in sets])[alive]
+            if not alive.all():
+                lost = len(alive) - len(values)
+                notes.append(lost_note(styles[model], lost, len(alive), len(values)))
+            if len(values):
+                band = (values.min(axis=0), values.max(axis=0))
+                curves.append(Curve(styles[model], wavenumber, values.mean(axis=0), band))
+                seen.append(curves[-1].y[wavenumber < 1.15 * found.cut])
+        positive = np.concatenate(seen)[np.concatenate(seen) > 0] if seen else np.ones(1)
+        units = with_units(in_words(name), truth[name].attrs["units"])
+        across = with_units("isotropic wavenumber", truth["wavenumber"].attrs["units"])
+        more = {
+            "limits": (positive.min() / 3, positive.max() * 2),
+            "down": (found.cut, "cut of the error"),
+            "title": called,
+            "notes": notes,
+        }
+        alt = of_component(in_words(name), called)
+        panels.append(lines(keyed(name, part), alt, curves, across, units, log="xy", **more))
+    return panels
+
+
+def _series(name: str, truth: "xr.Dataset", runs: Runs, styles: Styles) -> Panel:
+    """Return a panel of a series over time: mean and range of the members."""
+    unit = unit_of(truth)
+    per, units = unit.length, unit.name
+    last = max(float(d["time"].values[-1]) for d in (truth, *(d for s in runs.values() for d in s)))
+    if units == "days" and last > 2 * _YEAR * per:
+        per, units = per * _YEAR, "years"
+    curves, notes, low, top = [], [], 0.0, 0.0
+    for model, sets in {TRUTH: [truth], **runs}.items():
+        if dead := blow_ups(sets):
+            count = sum(data.sizes["member"] for data in sets)
+            lost = f"{len(dead)} of {count} members blew up, first {first_date(dead)}"
+            notes.append(f"{styles[model].label}: {lost}")
+        time, values = _alive(sets, name)
+        if not time.size:
+            continue
+        band = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+        shown = time * unit.length / per
+        curves.append(Curve(styles[model], shown, np.nanmean(values, axis=0), band))
+        if not dead:  # a model on its way out does not set the scale
+            low, top = min(low, 1.08 * float(band[0].min())), max(top, float(band[1].max()))
+    label = with_units(in_words(name), truth[name].attrs["units"])
+    clock, alt = f"time since the initial state [{units}]", f"{in_words(name)} over time"
+    limits = (low, 1.08 * top if top else None)
+    return lines(name, alt, curves, clock, label, limits=limits, notes=notes)
+
+
+def _mean_curves(runs: Runs, name: str, styles: Styles) -> list[Curve]:
+    """Return the mean of a series over the runs that are alive, of every model."""
+    alive = {model: _alive(sets, name) for model, sets in runs.items()}
+    return [
+        Curve(styles[model], time, np.nanmean(values, axis=0))
+        for model, (time, values) in alive.items()
+        if time.size
+    ]
+
+
+def _alive(
+    sets: "tuple[xr.Dataset, ...] | list[xr.Dataset]", name: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the times at which any run lives, and a series [run, time], NaN from a blow-up on."""
+    values = np.concatenate([np.asarray(data[name].values, np.float64) for data in sets])
+    values = np.where(np.isfinite(values), values, np.nan)
+    shown = np.isfinite(values).any(axis=0)
+    return sets[0]["time"].values[shown] / unit_of(sets[0]).length, values[:, shown]
+
+
+def _lost(runs: Runs, styles: Styles) -> list[str]:
+    """Return a note for each model with members that blew up."""
+    counts = {m: (len(blow_ups(s)), sum(d.sizes["member"] for d in s)) for m, s in runs.items()}
+    return [
+        lost_note(styles[model], dead, total, total - dead)
+        for model, (dead, total) in counts.items()
+        if dead
+    ]
+
+
+def _capital(name: str) -> str:
+    """Return a name in words that begins a title."""
+    words = in_words(name)
+    return words[:1].upper() + words[1:]

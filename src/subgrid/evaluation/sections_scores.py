@@ -1,0 +1,340 @@
+"""Sections on the scores of free runs: errors with intervals, similarity, ensembles, blow-ups."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from subgrid.evaluation import table as scores
+from subgrid.evaluation.components import in_words, keyed, of_component, with_units
+from subgrid.evaluation.draw import bars, boxes
+from subgrid.evaluation.findings import Findings, lost_notes
+from subgrid.evaluation.formats import (
+    FLOOR,
+    fixed,
+    interval_text,
+    number,
+    scaled_column,
+)
+from subgrid.evaluation.intervals import percent
+from subgrid.evaluation.report import Section, Table, section
+from subgrid.evaluation.scorecard import scorecard_table
+from subgrid.evaluation.style import Look
+from subgrid.evaluation.survival import BlowUp, blow_ups
+from subgrid.evaluation.verdicts import finding_of_pair
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Styles = Mapping[str, Look]
+_HEADS = {"low": "reduction", "high": "gain"}
+_NO_TABLE = ("decorrelation_time", "lasting")  # the section on them has its own
+
+
+def error_sections(found: Findings, styles: Styles) -> list[Section]:
+    """Return the errors of every model and member, of pairs of models, and of further scores."""
+    table, (metric, quantity) = found.table, scores.main_error(found.table)
+    units = table[metric].attrs["units_of"]
+    spectral = metric == "spectral_error"
+    label = with_units(f"error of the {in_words(quantity)}", units[quantity])
+    panels = [
+        boxes(
+            keyed("error", part),
+            of_component(f"box plots of the error of the {in_words(quantity)}", called),
+            {"": _of_members(table, metric, quantity, part)},
+            styles,
+            label,
+            title=called,
+            notes=lost_notes(table, styles),
+        )
+        for part, called in scores.words(table, quantity).items()
+    ]
+    further = [score_table(table, metric, name, styles) for name in units if name != quantity]
+    return [
+        section(
+            f"{'Spectral error' if spectral else 'Error'} of every member",
+            f"{_capital(table[metric].attrs['long_name'])}, {in_words(quantity)}, against the "
+            "truth from the same state; one point per member and network that survived, also "
+            "without a closure. Boxes: quartiles and median; whiskers: smallest and largest.",
+            panels,
+            [score_table(table, metric, quantity, styles, whole=True), *further],
+        ),
+        section("Multiscale against single scale", tables=[pair_table(found, styles)]),
+    ]
+
+
+def _of_members(
+    table: "xr.Dataset", metric: str, quantity: str, part: str
+) -> dict[str, np.ndarray]:
+    return {
+        model: scores.of_runs(table, metric, model, quantity=quantity, component=part)
+        for model in scores.models(table)
+    }
+
+
+def score_table(
+    table: "xr.Dataset", metric: str, quantity: str, styles: Styles, whole: bool = False
+) -> Table:
+    """Return a metric of a quantity of every model, by component, with intervals and the floor.
+
+    `whole`: with the runs that blew up and the gains over the baseline.
+    """
+    names, level = scores.models(table), percent(table.attrs["level"])
+    about = table[metric].attrs
+    first = [("model", *(styles[name].label for name in names), FLOOR)]
+    kept = [f"{scores.scored(table, n).sum()} of {scores.ran(table, n).size}" for n in names]
+    if whole:
+        shapes = [" × ".join(map(str, scores.ran(table, name).shape)) for name in names]
+        lost = (len(scores.blow_ups(table, name)) for name in names)
+        runs = [scores.ran(table, name).size for name in names]
+        first.append(("runs", *shapes, "-"))
+        first.append(("blown up", *(f"{n} of {m}" for n, m in zip(lost, runs, strict=True)), "-"))
+    first.append(("members scored", *kept, "-"))
+    gains, columns = [], []
+    for part in scores.words(table, quantity):
+        place = {"quantity": quantity, "component": part}
+        if whole and about["best"]:
+            values = [scores.interval(table, f"{metric}_gain", model=n, **place) for n in names]
+            form = ("{:.0f}", 0.01, " %") if about["best"] == "low" else ("{:.2f}", 1.0, "")
+            cells = (interval_text(value, *form) for value in values)
+            gains.append((of_component(_HEADS[about["best"]], part), *cells, "-"))
+        values = [scores.interval(table, f"{metric}_mean", model=n, **place) for n in names]
+        floor = scores.common_floor(table, metric, quantity, part)
+        units = about["units_of"][quantity]
+        columns.append(scaled_column("error", part, units, values, floor))
+    cells = list(zip(*first, *gains, *columns, strict=True))
+    title = in_words(quantity).removesuffix(" spectrum")
+    note = (
+        f"{_capital(about['long_name'])}: of the {in_words(quantity)}, "
+        + ("and its reduction relative to no closure, " if whole else "")
+        + f"with {level} bootstrap intervals over networks × members (runs)."
+    )
+    if whole:
+        note += (
+            " Scored are the members that survived with the model and without a closure: a "
+            "reduction compares the same members on both sides. Sampling floor: the error expected "
+            "of the truth's own statistics with other weather, over as many members. Near it "
+            "intervals lie above their estimates: drawing members again adds sampling error."
+        )
+    heading = "Online: free runs from held-out states" if whole else f"Online: {title}"
+    return Table(heading, note, tuple(cells[0]), tuple(cells[1:]))
+
+
+def pair_table(found: Findings, styles: Styles) -> Table:
+    """Return a row per pair of a multiscale model and another: errors and costs as ratios."""
+    table, labels = found.table, {name: look.label for name, look in styles.items()}
+    quantity = scores.main_error(table)[1]
+
+    def row(one: str, other: str) -> tuple[str, ...]:
+        cost = scores.cost(table, one) / scores.cost(table, other)
+        updates = [found.budgets[model] for model in (one, other)] if found.budgets else ()
+        return (
+            f"{labels[one]} / {labels[other]}",
+            str(scores.compared_members(table, one, other)),
+            " / ".join(str(len(scores.ran(table, model))) for model in (one, other)),
+            " / ".join(", ".join(map(str, each)) for each in updates) or "-",
+            *(interval_text(ratio) for ratio in scores.ratios(table, one, other).values()),
+            f"{cost:.2g}" if np.isfinite(cost) else "-",
+            finding_of_pair(table, one, other, found.budgets, labels),
+        )
+
+    return Table(
+        "Multiscale against single scale",
+        f"Error of the {in_words(quantity)} of the multiscale model over that of the other, with "
+        f"its {percent(table.attrs['level'])} bootstrap interval: below 1 the multiscale model is "
+        "nearer to the truth. Over the members that every network of both survived, drawn "
+        "together; the networks of each are drawn on their own. Cost: ratio of the times per step.",
+        (
+            "multiscale / other",
+            "members",
+            "networks",
+            "updates per network",
+            *(of_component("error ratio", part) for part in scores.words(table, quantity)),
+            "cost ratio",
+            "finding",
+        ),
+        tuple(row(one, other) for one, other in found.multiscale),
+    )
+
+
+def similarity_sections(found: Findings, styles: Styles) -> list[Section]:
+    """Return the similarities to the truth, as bars and numbers, and errors in its units."""
+    table, baseline = found.table, found.table.attrs["baseline"]
+    every = {m: scores.similarities(table, m) for m in scores.models(table) if m != baseline}
+    if not every or not any(every.values()):
+        return []
+    places, notes = list(next(iter(every.values()))), lost_notes(table, styles)
+    spectral = set(found.truth.data_vars) & {quantity for quantity, _ in places}
+    spectral = {q for q in spectral if "wavenumber" in found.truth[q].dims}
+    groups = {
+        "distributions": [place for place in places if place[0] not in spectral],
+        "spectra": [place for place in places if place[0] in spectral],
+    }
+    panels = [
+        bars(
+            f"similarity_{title}",
+            f"bars of similarity of {title}",
+            [_readable(keyed(*place)) for place in wanted],
+            {model: [known[place] for place in wanted] for model, known in every.items()},
+            styles,
+            "similarity: 1 truth, 0 no closure",
+            title=title,
+            notes=notes,
+        )
+        for title, wanted in groups.items()
+        if wanted
+    ]
+    beside = scorecard_table(table, styles, found.configuration)
+    return [
+        section(
+            "Similarity to the truth",
+            "1 - distance to the truth / distance without a closure (Ross et al. 2023): of the "
+            "distributions of values, and of spectra. Bars in the order of the legend; an arrow: "
+            "below -1, see the table.",
+            panels,
+            [
+                beside if beside.rows else _similarity_table(table, every, styles),
+                _relative_table(table, styles),
+            ],
+        )
+    ]
+
+
+def _similarity_table(
+    table: "xr.Dataset", every: Mapping[str, Mapping[tuple[str, str], float]], styles: Styles
+) -> Table:
+    """Return the similarity scores, a row per quantity and a column per closure."""
+    return Table(
+        "Similarity to the truth",
+        "1 is the truth, 0 as without a closure, negative worse. Wasserstein distances of values, "
+        "then root-mean-square errors of spectra; means over networks. The distances with and "
+        "without the closure are those of the same members.",
+        ("quantity", *(head(table, name, styles[name]) for name in every)),
+        tuple(
+            (in_words(keyed(*place)), *(fixed(known[place]) for known in every.values()))
+            for place in next(iter(every.values()))
+        ),
+    )
+
+
+def head(table: "xr.Dataset", model: str, look: Look) -> str:
+    """Return the head of a model's column, with its members where some are not scored."""
+    kept, runs = int(scores.scored(table, model).sum()), scores.ran(table, model).size
+    return look.label if kept == runs else f"{look.label} ({kept} of {runs} members)"
+
+
+def _relative_table(table: "xr.Dataset", styles: Styles) -> Table:
+    """Return the errors of every model in units of the truth, see `RelativeErrors`."""
+    every = {name: scores.relative_errors(table, name) for name in scores.models(table)}
+    rows = [
+        (
+            styles[name].label,
+            f"{int(scores.scored(table, name).sum())} of {scores.ran(table, name).size}",
+            number(known["values"]),
+            number(known["spectra"]),
+        )
+        for name, known in every.items()
+        if known
+    ]
+    return Table(
+        "Online: errors in units of the truth",
+        "0 is the truth. Wasserstein distance of the values over their root-mean-square, mean over "
+        "quantities and components; root-mean-square error of energy spectra and fluxes over that "
+        "of the truth's below the cut, mean over these. Eddy velocities. Means over networks. "
+        "After Perezhogin et al. 2023, whose numbers are over more snapshots, all wavenumbers and "
+        "other rings.",
+        ("model", "members scored", "values", "spectra"),
+        tuple(rows),
+    )
+
+
+def blow_up_section(found: Findings, styles: Styles) -> Section:
+    """Return one row per member that blew up, with its date, those of the truth first."""
+    table = found.table
+    lost: dict[str, Sequence[BlowUp]] = {"truth (not finite)": blow_ups([found.truth])}
+    lost |= {styles[name].label: scores.blow_ups(table, name) for name in scores.models(table)}
+    title = "Members that blew up"
+    rows = [
+        (label, str(b.network), str(b.member), str(b.step), f"{b.time:.1f}")
+        for label, found_of in lost.items()
+        for b in found_of
+    ]
+    when = "days" if table.attrs["time_units"] == "days" else "time"
+    note = (
+        "A member that leaves its bounds or stops being finite is masked from then on. Steps are "
+        "those of the model, of which one on a finer grid may take several for each of the others."
+    )
+    columns = ("model", "network", "member", "step", when)
+    return section(title, tables=[Table(title, note, columns, tuple(rows))])
+
+
+def variant_sections(found: Findings, styles: Styles) -> list[Section]:
+    """Return the errors of every model and member under each setting of the coarse model."""
+    if not found.variants:
+        return []
+    settings = {"as configured": found.table, **found.variants}
+    metric, quantity = scores.main_error(found.table)
+    words, units = scores.words(found.table, quantity), found.table[metric].attrs["units_of"]
+    label = with_units(f"error of the {in_words(quantity)}", units[quantity])
+    lost = {name: lost_notes(table, styles) for name, table in settings.items()}
+    notes = [f"{name}: {'; '.join(found_of)}" for name, found_of in lost.items() if found_of]
+    panels = [
+        boxes(
+            keyed("variants", part),
+            of_component("box plots of errors under each variant", called),
+            {name: _of_members(table, metric, quantity, part) for name, table in settings.items()},
+            styles,
+            label,
+            title=called,
+            notes=[*notes, "x: no member to draw"] if notes else notes,
+        )
+        for part, called in words.items()
+    ]
+    what = f"{_capital(found.table[metric].attrs['long_name'])}, {in_words(quantity)}"
+    if len(words) > 1:
+        what += f", {' / '.join(words)}"
+    rows = [
+        (
+            styles[model].label,
+            *(_errors(table, model, metric, quantity) for table in settings.values()),
+        )
+        for model in scores.models(found.table)
+    ]
+    return [
+        section(
+            "Spectral error under other settings of the coarse model",
+            "As the error of every member, for each setting in turn: one point per member and "
+            "network that survived. Compare figure 7 of Otness, Zanna & Bruna 2025, whose spectra "
+            "are twice as large (κ²|ψ̂|², not half of it) and of other rings.",
+            panels,
+            [
+                Table(
+                    "Online: under other settings of the coarse model",
+                    f"{with_units(what, units[quantity])}.",
+                    ("closure", *settings),
+                    tuple(rows),
+                )
+            ],
+        )
+    ]
+
+
+def _errors(table: "xr.Dataset", model: str, metric: str, quantity: str) -> str:
+    """Return the errors of the components, and how many runs blew up."""
+    if model not in scores.models(table):
+        return "-"
+    place = {"model": model, "quantity": quantity, "end": "estimate"}
+    errors = " / ".join(
+        number(scores.value(table, f"{metric}_mean", component=part, **place))
+        for part in scores.words(table, quantity)
+    )
+    lost, runs = len(scores.blow_ups(table, model)), scores.ran(table, model).size
+    return f"{errors} ({lost} of {runs} blew up)" if lost else errors
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _readable(key: str) -> str:
+    return key.replace("kinetic_energy", "KE").replace("potential_energy", "APE").replace("_", " ")
