@@ -179,8 +179,8 @@ def open_workers(workers: int = 1, dask: str | None = None) -> Iterator[Workers]
         return
     stack = contextlib.ExitStack()
     if dask is not None:
-        mapped = stack.enter_context(_cluster(dask))
-        several = ParallelWorkers(_AT_ONCE, *2 * [lambda: contextlib.nullcontext(mapped)], stack)
+        cluster = contextlib.nullcontext(stack.enter_context(_cluster(dask)))
+        several = ParallelWorkers(_AT_ONCE, lambda: cluster, lambda: cluster, stack)
     else:
         alike = threads()  # as many as here: the same bits
         several = ParallelWorkers(

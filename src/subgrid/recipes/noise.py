@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import final
 
-from subgrid.config import Config, config_from_dict
+from subgrid.config import Config, LearnedConfig, config_from_dict
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment import Task
 from subgrid.experiment.folder import RunFolder
@@ -77,17 +77,17 @@ def with_chosen_noise(config: Config, run: str | Path) -> Config:
             f"--noise-from {run}: it chose a noise for {known}, and no learned model here has one "
             "of these names or is calibrated_as one of them"
         )
-    told = (
+    source = (
         f"{folder.config.label} (config {config_hash(folder.config.to_dict())[:12]}) for "
         f"{', '.join(noises)}"
     )
     taken = [
         model.model_copy(update={"training": {**model.training, "noise": noises[model.name]}})
-        if model.name in noises
+        if isinstance(model, LearnedConfig) and model.name in noises
         else model
         for model in config.models
     ]
-    changed = config.model_copy(update={"models": tuple(taken), "noise_chosen_by": told})
+    changed = config.model_copy(update={"models": tuple(taken), "noise_chosen_by": source})
     return config_from_dict(changed.to_dict(), f"--noise-from {run}")  # the noise is to fit, too
 
 

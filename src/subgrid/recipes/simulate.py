@@ -36,10 +36,9 @@ def simulate(context: Context, split: str) -> dict[str, Any]:
     folder, progress = context.folder, context.progress
     wanted = _split(folder.config, folder.split(split), split)
     steps = wanted.trajectories * wanted.job().steps
-    label = f"simulate {split}, {wanted.trajectories} trajectories"
-    work = progress.task(label, steps, first=COMPILING)
+    work = progress.task(f"simulate {split}", steps, first=COMPILING)
     steps_done = dict.fromkeys(range(wanted.trajectories), 0)
-    wanted = dataclasses.replace(wanted, progress=_shown(work, split, steps_done))
+    wanted = dataclasses.replace(wanted, progress=_shown(work, steps_done))
     (summary,) = generate_all([wanted], context.map)
     _tell_blow_ups(progress, split, summary, wanted.system.time_units)
     notes: dict[str, Any] = {
@@ -94,15 +93,13 @@ def check_online_step(config: Config, test: Path) -> None:
     check_time_step(online_key(config), config.coarse_dt, system, states)
 
 
-def _shown(
-    task: Work, split: str, steps_done: dict[int, int]
-) -> Callable[[TrajectoryProgress], None]:
+def _shown(task: Work, steps_done: dict[int, int]) -> Callable[[TrajectoryProgress], None]:
     """Return the callback of a split; `steps_done` are the steps of all trajectories so far."""
 
     def update(now: TrajectoryProgress) -> None:
         steps_done[now.trajectory] = now.steps
         again = f", attempt {now.attempt}" if now.attempt > 1 else ""
-        task.update(sum(steps_done.values()), f"{split} {now.trajectory}: {now.phase}{again}")
+        task.update(sum(steps_done.values()), f"trajectory {now.trajectory}: {now.phase}{again}")
 
     return update
 
