@@ -190,7 +190,7 @@ def _against(
     nothing.
     """
 
-    def true_field(values: PyTree) -> jax.Array:
+    def true_field(values: PyTree) -> Any:
         return observer.field_of_truth(state_of(values, observer.like))
 
     theirs = jnp.swapaxes(jax.vmap(jax.vmap(true_field))(truth), 0, 1)

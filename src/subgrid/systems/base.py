@@ -76,7 +76,7 @@ class AbstractSystem(eqx.Module):
     spectral_slope: ClassVar[int | None] = None
     headline: ClassVar[tuple[str, str] | None] = None
     energy_spectra: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    step_limits: ClassVar[StepLimits] = StepLimits()
+    step_limits: ClassVar[StepLimits[Any]] = StepLimits()
 
     domain: eqx.AbstractVar[AbstractDomain]
 

@@ -161,7 +161,7 @@ class KolmogorovFlow(AbstractPlaneSystem):
 
     def at(
         self, size: SupportsIndex | tuple[SupportsIndex, SupportsIndex], **changes: Any
-    ) -> "KolmogorovFlow":
+    ) -> AbstractPlaneSystem:
         """Return the system of nx, or (ny, nx), square cells; `changes` override settings."""
         resized = self.grid.at(size)
         if abs(resized.dx - resized.dy) > 1e-9 * resized.dx:

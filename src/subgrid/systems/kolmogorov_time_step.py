@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SPEED, _FAILING_COURANT, _SAFE_COURANT = 4.0, 2.2, 0.5
 
 
-class KolmogorovStepLimits(StepLimits):
+class KolmogorovStepLimits(StepLimits["KolmogorovFlow"]):
     """Half a cell is safe, two cells fail, at the speed of states or of flow that is known.
 
     `shipped`: the constants whose developed flow was measured; `fastest`: the speed of the initial

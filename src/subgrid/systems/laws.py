@@ -132,12 +132,11 @@ def _quantities(system: AbstractSystem, state: Any) -> Law:
 
 def _settings(system: AbstractSystem) -> Law:
     """Check that the settings of a system build it again: its models are saved by them."""
-    if not hasattr(system, "settings"):
+    settings = getattr(system, "settings", None)
+    if settings is None:
         return Law("settings", None, "none: a closure of it cannot be saved with its system")
-    again = type(system)(**system.settings())
-    differing = [
-        name for name, value in system.settings().items() if again.settings()[name] != value
-    ]
+    again: Any = type(system)(**settings())
+    differing = [name for name, value in settings().items() if again.settings()[name] != value]
     fits = not differing and state_shapes(again) == state_shapes(system)
     said = f"{', '.join(differing) or 'a state'} is another when built again"
     return Law("settings", fits, "they build the same system again" if fits else said)

@@ -26,7 +26,7 @@ _AB3_LIMIT, _AB3_SAFE = 0.72, 0.6
 _SMALLEST_DOMAIN = 9e5  # m: smaller ones leave the eddies no room
 
 
-class QGStepLimits(StepLimits):
+class QGStepLimits(StepLimits["TwoLayerQG"]):
     """The smallest of several limits; `shipped`: the constants of each configuration.
 
     That of `max_stable_dt` of states, or of rest; that of AB3 for the longest Rossby wave, ω = β

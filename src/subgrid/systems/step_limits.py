@@ -1,7 +1,7 @@
 """How long a step may be: what a system knows before the flow that will develop is known."""
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -12,6 +12,8 @@ from subgrid.systems.sample import state_shapes
 
 if TYPE_CHECKING:
     from subgrid.systems.base import AbstractSystem
+
+System = TypeVar("System", bound="AbstractSystem")
 
 
 class StepLimit(NamedTuple):
@@ -29,17 +31,17 @@ class StepLimit(NamedTuple):
         return f"{rounded_down(self.seconds):g}{unit} {self.reason}"
 
 
-class StepLimits:
+class StepLimits(Generic[System]):
     """What is known of the steps that a system takes: by default `max_stable_dt` alone.
 
     A system whose free runs have shown more keeps a subclass as its `step_limits`.
     """
 
-    def known(self, system: "AbstractSystem") -> bool:
+    def known(self, system: System) -> bool:
         """Return whether the speed of the developed flow was measured."""
         return False
 
-    def safe(self, system: "AbstractSystem", states: PyTree = None) -> StepLimit | None:
+    def safe(self, system: System, states: PyTree = None) -> StepLimit | None:
         """Return the largest step that is safe, None where that is not known.
 
         `states`: stacked [member, ...], of which the run is known to begin with one.
@@ -47,7 +49,7 @@ class StepLimits:
         return of_states(system, states)
 
     def failing(
-        self, system: "AbstractSystem", states: PyTree = None, initially: bool = False
+        self, system: System, states: PyTree = None, initially: bool = False
     ) -> StepLimit | None:
         """Return the step above which a run is sure to blow up, None where that is not known.
 
@@ -58,14 +60,14 @@ class StepLimits:
 
 def of_states(system: "AbstractSystem", states: PyTree = None) -> StepLimit | None:
     """Return the smallest `max_stable_dt` of stacked states, or that of rest; None without it."""
-    if not hasattr(system, "max_stable_dt"):
+    if (max_stable_dt := getattr(system, "max_stable_dt", None)) is None:
         return None
     reason = "for the speeds in its initial states"
     if states is None:
         reason = "for the background flow alone; eddies will need a smaller one"
         shapes = state_shapes(system)
         states = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), shapes)
-    found = eqx.filter_jit(eqx.filter_vmap(system.max_stable_dt))(states)
+    found = eqx.filter_jit(eqx.filter_vmap(max_stable_dt))(states)
     return StepLimit(float(jnp.min(found)), reason, system.time_units)
 
 
