@@ -27,9 +27,8 @@ from subgrid.evaluation.intervals import ratio
 from subgrid.evaluation.moments import pearson, skill
 from subgrid.grids import (
     CUTOFF,
+    AbstractDomain,
     PeriodicGrid,
-    isotropic_spectrum,
-    ring_edges,
     scaled_wavenumber,
 )
 from subgrid.systems import state_shapes
@@ -71,36 +70,42 @@ class SampleSums:
 def sample_sums(
     prediction: ArrayLike,
     truth: ArrayLike,
-    grid: PeriodicGrid,
+    domain: AbstractDomain,
     scale: ArrayLike = 1.0,
     definition: str = "pyqg-0.4",
     cut: float = FILTER_BEGINS,
 ) -> SampleSums:
     """Return the sums over each sample of predictions and truths [sample, level, y, x].
 
-    `scale`: standard deviation of the truth, one value or one per level. `definition` names the
-    rings of the spectra (see `subgrid.grids.isotropic_spectrum`); they are summed, not averaged,
-    and not truncated, as in Otness, Zanna & Bruna 2025. `cut`: share of the Nyquist wavenumber up
-    to which scales count as kept by a model, by default where its small-scale filter begins.
-    Raises ShapeError where the shapes do not match.
+    The last axes are those of the domain; land counts in no mean. `scale`: standard deviation of
+    the truth, one value or one per level. `definition` names the rings of the spectra (see
+    `subgrid.grids.isotropic_spectrum`); they are summed, not averaged, and not truncated, as in
+    Otness, Zanna & Bruna 2025; a domain without spectra has none. `cut`: share of the Nyquist
+    wavenumber up to which scales count as kept by a model, by default where its small-scale filter
+    begins; of planes. Raises ShapeError where the shapes do not match.
     """
     p, t = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
-    if p.shape != t.shape or p.ndim != 4 or p.shape[-2:] != grid.shape:
+    dims = len(domain.dims)
+    if p.shape != t.shape or p.ndim != 2 + dims or p.shape[2:] != domain.shape:
         raise ShapeError(
-            "prediction and truth must both be [sample, level, y, x] on the grid "
-            f"{grid.shape}; got {p.shape} and {t.shape}"
+            f"prediction and truth must both be [sample, level, {', '.join(domain.dims)}] on the "
+            f"domain of shape {domain.shape}; got {p.shape} and {t.shape}"
         )
-    divisor = np.broadcast_to(np.asarray(scale, np.float64), p.shape[1:2])[:, None, None]
-    finite = np.isfinite(p).all(axis=(1, 2, 3)) & np.isfinite(t).all(axis=(1, 2, 3))
+    divisor = np.broadcast_to(np.asarray(scale, np.float64), p.shape[1:2])
+    divisor, axes = divisor.reshape(-1, *[1] * dims), tuple(range(2, 2 + dims))
+    finite = np.isfinite(p).all(axis=(1, *axes)) & np.isfinite(t).all(axis=(1, *axes))
     p, t = p[finite] / divisor, t[finite] / divisor
 
     def mean(values: NDArray) -> NDArray:
-        return values.mean(axis=(-2, -1))
-
-    kept = scaled_wavenumber(grid) <= cut * np.pi
+        if domain.mask is None:
+            return values.mean(axis=axes)
+        return (values * domain.weights).sum(axis=axes) / domain.weights.sum()
 
     def below(field: NDArray) -> NDArray:
-        return np.fft.irfft2(np.fft.rfft2(field) * kept, s=grid.shape)
+        if not isinstance(domain, PeriodicGrid):
+            return np.full_like(field, np.nan)  # no filter acts there
+        kept = scaled_wavenumber(domain) <= cut * np.pi
+        return np.fft.irfft2(np.fft.rfft2(field) * kept, s=domain.shape)
 
     return SampleSums(
         error=mean((p - t) ** 2),
@@ -111,8 +116,8 @@ def sample_sums(
         product=mean(p * t),
         error_below=mean(below(p - t) ** 2),
         truth_below=mean(below(t) ** 2),
-        prediction_spectrum=_power_spectrum(p, grid, definition),
-        truth_spectrum=_power_spectrum(t, grid, definition),
+        prediction_spectrum=_power_spectrum(p, domain, definition),
+        truth_spectrum=_power_spectrum(t, domain, definition),
         masked_samples=int(np.sum(~finite)),
         first_masked=-1 if finite.all() else int(np.argmin(finite)),
     )
@@ -223,7 +228,7 @@ def evaluate_offline(
     parts, looks, done = [], [], 0
     for state, forcing in batches:
         predicted = predict(state)
-        parts.append(sample_sums(predicted, forcing, system.grid, scale))
+        parts.append(sample_sums(predicted, forcing, system.domain, scale))
         if hasattr(system, "spectral_budget"):
             looks.append(forcing_sums(state, predicted, forcing, system, scale))
         done += len(np.asarray(forcing))
@@ -237,7 +242,7 @@ def evaluate_offline(
     scores = scores.assign_attrs(channels=" ".join(names))
     if not looks:
         return scores
-    return scores.merge(forcing_dataset(join_forcing_sums(looks), system.grid))
+    return scores.merge(forcing_dataset(join_forcing_sums(looks), system.domain))
 
 
 def offline_scores(sums: SampleSums) -> Any:
@@ -304,22 +309,27 @@ def _predictor(closure: Any, system: Any, key: Any) -> Callable[[ArrayLike], NDA
     import jax
     import jax.numpy as jnp
 
-    like = state_shapes(system)
+    like, dims = state_shapes(system), len(system.domain.dims)
 
     def increment(closure: Any, fields: jax.Array) -> jax.Array:
         state = channels_to_state(fields, like)
         memory = closure.init(state, key=key)
-        return state_to_channels(closure(state, memory)[0])
+        return state_to_channels(closure(state, memory)[0], dims)
 
     batched = eqx.filter_jit(eqx.filter_vmap(increment, in_axes=(None, 0)))
     return lambda stacked: np.asarray(batched(closure, jnp.asarray(stacked)))
 
 
-def _power_spectrum(field: NDArray, grid: PeriodicGrid, definition: str) -> NDArray:
+def _power_spectrum(field: NDArray, domain: AbstractDomain, definition: str) -> NDArray:
+    """Return the power of fields [sample, level, ...] by wavenumber, none where none is defined."""
+    if not domain.has_spectrum:
+        return np.zeros((*field.shape[:2], 0))
+    options = {"definition": definition, "truncate": False, "average": False}
     if not len(field):  # every sample was masked
-        return np.zeros((*field.shape[:2], len(ring_edges(grid, definition, truncate=False))))
-    power = np.abs(np.fft.rfft2(field)) ** 2 / grid.size**2
-    return isotropic_spectrum(power, grid, definition, truncate=False, average=False)[1]
+        bins, _ = domain.isotropic_spectrum(np.zeros(domain.spectral_shape), **options)
+        return np.zeros((*field.shape[:2], len(bins)))
+    hats = np.fft.rfftn(field, axes=tuple(range(2, field.ndim)))
+    return domain.isotropic_spectrum(np.abs(hats) ** 2 / domain.size**2, **options)[1]
 
 
 def _spectral_l2(prediction: NDArray, truth: NDArray) -> NDArray:

@@ -114,7 +114,7 @@ class HeldOut:
         known = statistics(self.folder.split(measured), self.size)
         scores = evaluate_offline(
             candidate.closure,
-            _batches(samples, chosen, self.names, forcings),
+            _batches(samples, chosen, (self.names, forcings), len(self.system.domain.dims)),
             system=self.system,
             scale=np.concatenate([np.ravel(known[name].std) for name in forcings]),
             key=random_key(self.config.seed),
@@ -241,11 +241,12 @@ class _Setup(NamedTuple):
 
 
 def _batches(
-    samples: Samples, chosen: np.ndarray, names: Sequence[str], forcings: Sequence[str]
+    samples: Samples, chosen: np.ndarray, names: tuple[Sequence[str], Sequence[str]], dims: int
 ) -> Iterator[tuple[Any, Any]]:
     for first in range(0, len(chosen), _BATCH):
         batch = samples.batch(chosen[first : first + _BATCH])
-        yield channels(batch, names), channels(batch, forcings)
+        states, forcings = (channels(batch, which, dims) for which in names)
+        yield states, forcings
 
 
 def _with_date(scores: Any, trajectory: int, time: float, units: str) -> Any:
