@@ -46,14 +46,19 @@ def flow_sections(found: Findings, styles: Styles) -> list[Section]:
     drawn, words, metres = system.drawn, components_of_system(system), system.time_units == "s"
     symbol, meant = drawn.forcing_symbol, drawn.forcing_long_name
     states, forcings = [], []
+
+    def parts_of(field: NDArray) -> NDArray:
+        """Return a field [component, *dims], one component where it has none."""
+        return np.reshape(field, (-1, *system.domain.shape))
+
     for index, (part, called) in enumerate(words.items()):
-        truth = np.asarray(snapshot.forcing)[index]
+        truth = parts_of(snapshot.forcing)[index]
         fields = {"truth": truth}
-        fields |= {styles[n].label: np.asarray(s)[index] for n, s in snapshot.predictions.items()}
+        fields |= {styles[n].label: parts_of(s)[index] for n, s in snapshot.predictions.items()}
         alt = of_component(f"map of true {drawn.long_name}", called)
         label = of_component(f"true {drawn.symbol}", called)
         bar = with_units(drawn.symbol, drawn.units)
-        state, names = {label: np.asarray(snapshot.field)[index]}, (keyed("field", part), alt)
+        state, names = {label: parts_of(snapshot.field)[index]}, (keyed("field", part), alt)
         states.append(maps(*names, state, system.domain, bar, metres=metres))
         alt = of_component("maps of true and modelled forcing", called)
         bar = with_units(of_component(symbol, called), drawn.forcing_units)

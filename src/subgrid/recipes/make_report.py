@@ -108,11 +108,11 @@ def _published_setting(config: Config) -> str:
 
 def _timing(folder: RunFolder, results: Results, found: Sequence[Candidate]) -> Timing:
     """Return where the costs were measured and how large the networks are."""
-    config, grid = folder.config, results.system.grid
+    config, domain = folder.config, results.system.domain
     networks = {
         candidate.model: NetworkSize(
             parameter_count(candidate.closure.network),
-            1e9 * forward_gflop(candidate.closure.network, *grid.shape) / grid.size,
+            1e9 * forward_gflop(candidate.closure.network, *domain.shape) / domain.size,
         )
         for candidate in found
         if isinstance(candidate.closure, LearnedClosure)

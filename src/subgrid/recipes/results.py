@@ -40,7 +40,7 @@ class Results:
     searched: dict[str, list["xarray.Dataset"]]
     offline: dict[str, list["xarray.Dataset"]]
     costs: dict[str, StepCost]
-    cut: float
+    cut: float | None
 
 
 def load_results(folder: RunFolder) -> Results:
@@ -88,7 +88,7 @@ def load_results(folder: RunFolder) -> Results:
         },
         offline=offline,
         costs=costs,
-        cut=config.evaluation.cut * system.grid.nyquist,
+        cut=config.evaluation.cut * system.domain.nyquist if system.domain.has_spectrum else None,
     )
 
 
