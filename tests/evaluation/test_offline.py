@@ -7,7 +7,7 @@ import pytest
 from subgrid.closures import AbstractClosure
 from subgrid.errors import ShapeError
 from subgrid.evaluation import evaluate_offline, join_sums, offline, offline_scores, sample_sums
-from subgrid.grids import PeriodicGrid
+from subgrid.grids import MaskedBasin, PeriodicGrid, PeriodicLine, Points
 
 GRID = PeriodicGrid(4, length_x=4.0)
 
@@ -128,3 +128,19 @@ def test_evaluate_offline_runs_the_closure_in_batches(coarse):
     np.testing.assert_allclose(scores["correlation"], 1.0, rtol=1e-6)
     # power is the amplitude squared
     np.testing.assert_allclose(scores["pooled_relative_spectral_l2"], 0.75, rtol=1e-6)
+
+
+def test_scores_on_a_line_on_points_and_in_a_basin():
+    random = np.random.default_rng(3)
+    truth = random.normal(size=(5, 1, 12))
+    for domain in (PeriodicLine(12), Points(12)):
+        sums = sample_sums(0.5 * truth, truth, domain)
+        # half of the truth: the error is a quarter of its mean square
+        wanted = 1 - 0.25 * (truth**2).mean(-1) / truth.var(-1)
+        np.testing.assert_allclose(offline.r_squared_of_samples(sums), wanted)
+        assert sums.truth_spectrum.shape[-1] == (6 if domain.has_spectrum else 0)
+    water = np.ones((3, 4), bool)
+    water[1, 1:3] = False
+    field = random.normal(size=(2, 1, 3, 4))
+    wrong_on_land = np.where(water, field, 1e3)
+    assert offline.mse(sample_sums(wrong_on_land, field, MaskedBasin(water, 2.0))) == 0
