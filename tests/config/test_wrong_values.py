@@ -170,7 +170,8 @@ def test_pairs_that_would_fail_late_are_told_first(source, overrides, message):
 
 def test_problems_within_sections_do_not_hide_those_between_them():
     overrides = ["seed=-1", "coarse.sizes=[12, 16]", "models.cascade.widht=1.0"]
-    overrides += ["evaluation.members=99", "models.stacked.networks=['psm4']", "training.chunk=3"]
+    overrides += ["evaluation.members=99", "models.stacked.arrangement=multiscale"]
+    overrides += ["models.stacked.networks=['x3', 'x3', 'x3']", "training.chunk=3"]
     lines = refused((SMALLEST,), *overrides)
     assert [line.split(":")[0].strip() for line in lines] == [
         f"6 problems in {SMALLEST}",
@@ -179,7 +180,7 @@ def test_problems_within_sections_do_not_hide_those_between_them():
         "training",
         "coarse.sizes",
         # of [training], which cannot be read, nothing more is said; of other models it is
-        "models.stacked",
+        "models.stacked.networks",
         "evaluation.members",
     ]
 

@@ -1,15 +1,14 @@
 """The section of a calibration of the noise."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, Strict
 
 from subgrid.config.kinds import MULTISCALE
 from subgrid.config.learned import LearnedConfig
-from subgrid.config.section import Parts, Section
-from subgrid.config.training import Trained
+from subgrid.config.section import Parts, Section, check
 from subgrid.config.values import Count, PositiveOrZero
 from subgrid.errors import ConfigError
 
@@ -66,16 +65,7 @@ class CalibrationConfig(Section):
         """Return the models of every level."""
         return [(f"{key}.models.{model.name}", trained) for model, _, trained in self.tried()]
 
-    def checks(self, config: "Config", key: str) -> Iterator[Iterable[str]]:
-        """Return what is wrong with levels, models and the length of the free runs."""
-        yield self._names_differ(config, key)
-        yield self._levels_fit(key)
-        for inner, model in self._keyed(key):
-            yield model.scales_fit(config, inner)
-        for inner, model in self.trainings(key):
-            yield from Trained.checks(model, config, inner)
-        yield self._runs_fit(config, key)
-
+    @check
     def _names_differ(self, config: "Config", key: str) -> Iterator[str]:
         tried = [model.name for _, _, model in self.tried()]
         counts = Counter([*tried, *(model.name for model in config.models)])
@@ -86,7 +76,8 @@ class CalibrationConfig(Section):
                     "own, every level is tried once, and no other model is called so"
                 )
 
-    def _levels_fit(self, key: str) -> Iterator[str]:
+    @check
+    def _levels_fit(self, config: "Config", key: str) -> Iterator[str]:
         names = [model.name for model in self.models]
         for name in self.skip:
             if name not in names:
@@ -96,6 +87,17 @@ class CalibrationConfig(Section):
         if list(self.levels) != sorted(self.levels):
             yield f"{key}.levels: got {list(self.levels)}; must increase"
 
+    @check
+    def _models_fit(self, config: "Config", key: str) -> Iterator[str]:
+        for inner, model in self._keyed(key):
+            yield from model.scales_fit(config, inner)
+
+    @check
+    def _trainings_fit(self, config: "Config", key: str) -> Iterator[str]:
+        for inner, model in self.trainings(key):
+            yield from model.training_fits(config, inner)
+
+    @check
     def _runs_fit(self, config: "Config", key: str) -> Iterator[str]:
         lasts = config.evaluation.steps * config.coarse_dt / config.frame
         if lasts > config.truth.frames - 1 + 1e-9:

@@ -1,12 +1,12 @@
 """Closures whose numbers are fitted to the data of the run in closed form: no network, no steps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from subgrid.config.kinds import Candidate, ClosingConfig, Stored
-from subgrid.config.section import Parts, naming
+from subgrid.config.kinds import Candidate, ClosingConfig
+from subgrid.config.section import Parts, check, naming
 from subgrid.config.values import FreeTable
 from subgrid.errors import ConfigError
 
@@ -25,20 +25,13 @@ class FittedConfig(ClosingConfig):
     """
 
     stored: ClassVar[bool] = True
+    named: ClassVar[Mapping[str, str]] = {"closure": "closure"}
 
     kind: Literal["fitted"]
     closure: str
     arguments: FreeTable = Field(default_factory=dict)
 
-    def code(self, key: str) -> list[tuple[str, str, str]]:
-        """Return the name of the closure."""
-        return [(f"{key}.closure", "closure", self.closure)]
-
-    def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
-        """Return whether there is something to fit to."""
-        yield from super().checks(config, key)
-        yield self._data_exist(config, key)
-
+    @check
     def _data_exist(self, config: "Config", key: str) -> Iterator[str]:
         if config.data.trajectories.train == 0:
             yield (
@@ -73,7 +66,7 @@ class FittedConfig(ClosingConfig):
         return closure
 
     def candidate(
-        self, config: "Config", coarse: "AbstractSystem", stored: Stored, number: int
+        self, config: "Config", coarse: "AbstractSystem", stored: Any, number: int
     ) -> Candidate:
         """Return the fitted closure."""
         from subgrid.closures import in_system, load_closure

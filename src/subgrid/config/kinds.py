@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, StrictBool
 
@@ -15,7 +15,7 @@ from subgrid.config.builders import (
     validity_of,
 )
 from subgrid.config.names import shipped
-from subgrid.config.section import Name, Parts, Section, keyed, naming
+from subgrid.config.section import Name, Parts, Section, check, keyed, naming
 from subgrid.config.values import Count, FreeTable
 from subgrid.errors import ConfigError
 from subgrid.numbers import LARGEST_COUNT
@@ -31,21 +31,6 @@ BASELINE = "none"  # what the evaluation calls the coarse model alone
 
 # how the increment of a closure enters the step of a system that takes steps of its own
 Coupling = Literal["add-after", "project-after", "add-within"]
-
-
-@runtime_checkable
-class Stored(Protocol):
-    """The models that a run has written: a `RunFolder`."""
-
-    trust: bool
-
-    def model(self, name: str) -> Path:
-        """Return the folder of a model."""
-        ...
-
-    def load_model(self, name: str, seed: int) -> Any:
-        """Return a trained closure; raises CorruptFileError for damaged weights."""
-        ...
 
 
 class Stepped(NamedTuple):
@@ -109,9 +94,9 @@ class AbstractModelConfig(Section):
         return None
 
     def candidate(
-        self, config: "Config", coarse: "AbstractSystem", stored: Stored, number: int
+        self, config: "Config", coarse: "AbstractSystem", stored: Any, number: int
     ) -> Candidate:
-        """Return one of its closures, as many as it has labels, for the coarse system."""
+        """Return one of its closures, as many as it has labels; `stored`: a `RunFolder`."""
         closure = self.make(Parts(config, (coarse,)))
         return Candidate(self.shown, self.shown, closure, self, self.coupling_in(config))
 
@@ -121,10 +106,7 @@ class AbstractModelConfig(Section):
         """Return what its free runs step."""
         return Stepped(build_online_system(config, coarse, variant), config.coarse_dt)
 
-    def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
-        """Return whether its name means something else."""
-        yield self._name_is_free(config, key)
-
+    @check
     def _name_is_free(self, config: "Config", key: str) -> Iterator[str]:
         if self.name == "truth" or (self.name == BASELINE and self.shown != BASELINE):
             yield f"{key}.name: {self.name!r} has a meaning of its own"
@@ -232,13 +214,9 @@ class GridConfig(AbstractModelConfig):
             coarsener = COARSENERS.get(config.coarse.operator).between(fine, online)
         return Stepped(fine, config.coarse_dt / self.substeps, self.substeps, coarsener)
 
-    def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
-        """Return whether its grid lies between the others and its steps can be counted."""
-        yield from super().checks(config, key)
-        yield self._size_fits(config, f"{key}.size")
-        yield self._steps_fit(config, f"{key}.substeps")
-
+    @check
     def _size_fits(self, config: "Config", key: str) -> Iterator[str]:
+        key = f"{key}.size"
         nx, coarsest = config.truth.nx, config.coarse.sizes[0]
         if self.size <= coarsest or (nx is not None and self.size > nx):
             yield (
@@ -246,7 +224,9 @@ class GridConfig(AbstractModelConfig):
                 f"truth.nx = {nx}"
             )
 
+    @check
     def _steps_fit(self, config: "Config", key: str) -> Iterator[str]:
+        key = f"{key}.substeps"
         steps = config.evaluation.steps * self.substeps
         if steps > LARGEST_COUNT:
             yield (
@@ -315,7 +295,7 @@ class PretrainedConfig(ClosingConfig):
         return in_system(self.load(parts).closure, parts.coarse[0])
 
     def candidate(
-        self, config: "Config", coarse: "AbstractSystem", stored: Stored, number: int
+        self, config: "Config", coarse: "AbstractSystem", stored: Any, number: int
     ) -> Candidate:
         """Return the closure that the run took over."""
         from subgrid.closures import in_system, load_closure, load_metadata

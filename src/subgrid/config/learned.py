@@ -1,14 +1,14 @@
 """The learned models of a run, and those adapted from them."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Strict, model_validator
 
-from subgrid.config.kinds import MULTISCALE, Candidate, ClosingConfig, Stored
+from subgrid.config.kinds import MULTISCALE, Candidate, ClosingConfig
 from subgrid.config.networks import require_trainable, require_trusted, traced
 from subgrid.config.output import (
     Constraints,
@@ -16,7 +16,7 @@ from subgrid.config.output import (
     constraint_names,
     output_in_words,
 )
-from subgrid.config.section import Name, Parts, keyed, naming
+from subgrid.config.section import Name, Parts, check, keyed, naming
 from subgrid.config.training import FineTuneConfig, Trained
 from subgrid.config.values import FreeTable, Names, Sizes
 from subgrid.errors import ConfigError
@@ -28,7 +28,20 @@ if TYPE_CHECKING:
     from subgrid.systems import AbstractSystem
 
 
-class LearnedConfig(Trained, ClosingConfig):
+class _TrainedHere(ClosingConfig):
+    """Base of the kinds whose closures this run trains, one per initialisation."""
+
+    stored: ClassVar[bool] = True
+
+    def candidate(
+        self, config: "Config", coarse: "AbstractSystem", stored: Any, number: int
+    ) -> Candidate:
+        """Return the trained closure of an initialisation."""
+        label, closure = self.labels(config)[number], stored.load_model(self.name, number)
+        return Candidate(self.name, label, closure, self, self.coupling_in(config))
+
+
+class LearnedConfig(Trained, _TrainedHere):
     """A closure learned from the data of this run.
 
     `networks` are in the order in which they work. `arrangement` is "single" (one network),
@@ -46,7 +59,6 @@ class LearnedConfig(Trained, ClosingConfig):
     """
 
     named: ClassVar[Mapping[str, str]] = {"networks": "network"}
-    stored: ClassVar[bool] = True
     renamed: ClassVar[Mapping[str, str]] = {
         "inputs": "features",
         "zero_mean": 'output = ["zero-mean"]',
@@ -107,12 +119,6 @@ class LearnedConfig(Trained, ClosingConfig):
     def labels(self, config: "Config") -> tuple[str, ...]:
         """Return what its networks are called in files."""
         return self.trained_names()
-
-    def candidate(
-        self, config: "Config", coarse: "AbstractSystem", stored: Stored, number: int
-    ) -> Candidate:
-        """Return the trained closure of an initialisation."""
-        return trained_candidate(self, config, stored, number)
 
     def metrics_files(self) -> tuple[str, ...]:
         """Return where, in the folder of an initialisation, each of its trainings is recorded."""
@@ -185,12 +191,7 @@ class LearnedConfig(Trained, ClosingConfig):
         ]
         return Stacked(*networks) if self.arrangement == "stacked" else networks[0]
 
-    def checks(self, config: "Config", key: str) -> Iterator[Iterable[str]]:
-        """Return what is wrong with its scales, its number of networks and its training."""
-        yield from ClosingConfig.checks(self, config, key)
-        yield self.scales_fit(config, key)
-        yield from Trained.checks(self, config, key)
-
+    @check
     def scales_fit(self, config: "Config", key: str) -> Iterator[str]:
         """Yield what is wrong with its scales and the number of its networks."""
         sizes = self.scales(config.coarse)
@@ -229,12 +230,9 @@ class LearnedConfig(Trained, ClosingConfig):
 
         if not all(map(named_builder, self.networks)):
             coarse = parts.coarse[0]
-            make, use = (
-                partial(self.closure, parts.config, coarse),
-                partial(_increment, coarse),
-            )
+            make = partial(self.closure, parts.config, coarse)
             with keyed(f"{key}.networks"):
-                require_trainable(make, use, state_shapes(coarse))
+                require_trainable(make, partial(_increment, coarse), state_shapes(coarse))
             require_trusted(make, self.name, parts)
 
     def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
@@ -255,7 +253,7 @@ class LearnedConfig(Trained, ClosingConfig):
         }
 
 
-class AdaptedConfig(ClosingConfig):
+class AdaptedConfig(_TrainedHere):
     """A learned model of this run, `of`, changed after its training: each of its networks in turn.
 
     `fine_tune`: trained on through the solver. `output`: constraints that its increment gets
@@ -264,7 +262,6 @@ class AdaptedConfig(ClosingConfig):
     learned model unless given.
     """
 
-    stored: ClassVar[bool] = True
     renamed: ClassVar[Mapping[str, str]] = {"energy_limit": 'output = ["energy-limit"]'}
 
     kind: Literal["adapted"]
@@ -294,12 +291,6 @@ class AdaptedConfig(ClosingConfig):
         """Return how its increment enters the step; None for the system's own way."""
         return self.coupling or self.base(config).coupling
 
-    def candidate(
-        self, config: "Config", coarse: "AbstractSystem", stored: Stored, number: int
-    ) -> Candidate:
-        """Return the adapted closure of an initialisation."""
-        return trained_candidate(self, config, stored, number)
-
     def code(self, key: str) -> list[tuple[str, str, str]]:
         """Return the names of the constraints."""
         return [(f"{key}.output", "constraint", name) for name in constraint_names(self.output)]
@@ -308,13 +299,12 @@ class AdaptedConfig(ClosingConfig):
         """Return where, in the folder of an initialisation, its training is recorded."""
         return () if self.fine_tune is None else ("metrics.jsonl",)
 
-    def checks(self, config: "Config", key: str) -> Iterator[Iterable[str]]:
-        """Return whether the model that it is made of is trained here, and its windows fit."""
-        yield from super().checks(config, key)
+    @check
+    def _windows_fit(self, config: "Config", key: str) -> Iterator[str]:
         if self.fine_tune is not None:
-            yield from self.fine_tune.checks(config, f"{key}.fine_tune")
-        yield self._base_is_here(config, key)
+            yield from self.fine_tune.windows_fit(config, f"{key}.fine_tune")
 
+    @check
     def _base_is_here(self, config: "Config", key: str) -> Iterator[str]:
         names = [model.name for model in config.every_model if isinstance(model, LearnedConfig)]
         if self.of not in names:
@@ -356,11 +346,3 @@ def _increment(coarse: "AbstractSystem", closure: "LearnedClosure", state: Any) 
 
     fields = state_to_channels(state, len(coarse.domain.dims))
     return closure.predict(fields, closure.first_memory(fields, random_key(0)))[0]
-
-
-def trained_candidate(
-    model: LearnedConfig | AdaptedConfig, config: "Config", stored: Stored, number: int
-) -> Candidate:
-    """Return a trained closure; raises CorruptFileError for damaged weights."""
-    label, closure = model.labels(config)[number], stored.load_model(model.name, number)
-    return Candidate(model.name, label, closure, model, model.coupling_in(config))

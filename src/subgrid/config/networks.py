@@ -30,13 +30,14 @@ def require_trainable(
     from subgrid.nn import trainable
 
     def used(key: Any, sample: Any) -> Any:
-        network = make(key)
+        made = make(key)
+        network = getattr(made, "network", made)  # that of a closure
         if not jax.tree.leaves(eqx.filter(network, trainable(network))):
             raise ConfigError(
                 f"{type(network).__name__} has no weights to train: let its class derive from "
                 "equinox.Module and keep them as fields of floating-point arrays"
             )
-        return use(network, sample)
+        return use(made, sample)
 
     return eqx.filter_eval_shape(used, random_key(0), sample)
 

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, ValidationError
@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from subgrid.config.kinds import MULTISCALE
 from subgrid.config.learned import LearnedConfig
 from subgrid.config.output import Constraints, constraint_names
-from subgrid.config.section import Parts, Section
+from subgrid.config.section import Parts, Section, check
 from subgrid.config.training import training_problems
 from subgrid.config.values import Count, FreeTable, Names, Positive
 
@@ -65,11 +65,11 @@ class SearchConfig(Section):
         """Return itself."""
         return [(key, self)]
 
-    def checks(self, config: "Config", key: str) -> Iterator[Iterable[str]]:
-        """Return which choices cannot be told apart or are too many, and what they train with."""
-        yield self._choices(config, key)
-        yield training_problems(config, self.training, f"{key}.training")
+    @check
+    def _training_fits(self, config: "Config", key: str) -> Iterator[str]:
+        yield from training_problems(config, self.training, f"{key}.training")
 
+    @check
     def _choices(self, config: "Config", key: str) -> Iterator[str]:
         counts, scales = Counter(self.candidates), len(config.coarse.sizes)
         repeated = [name for name, times in counts.items() if times > 1]

@@ -1,6 +1,6 @@
 """What every section of a config is: settings that know what fits them and what they build."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from subgrid.systems import AbstractSystem
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)]
+
+
+def check(method: Callable[..., Iterable[str]]) -> Callable[..., Iterable[str]]:
+    """Mark a method of a section that takes config and key, and yields what does not fit."""
+    method.is_check = True  # type: ignore[attr-defined]
+    return method
 
 
 class Section(BaseModel):
@@ -38,12 +44,15 @@ class Section(BaseModel):
                 raise ValueError(f"{key} is of an older version; write {cls.renamed[key]} instead")
         return values
 
-    def checks(self, config: "Config", key: str) -> Iterable[Iterable[str]]:
-        """Return, per check, what does not fit the other sections: key, value, what is allowed.
+    def checks(self, config: "Config", key: str) -> Iterator[Iterable[str]]:
+        """Return, per `check`, what does not fit: lines with key, value and what is allowed.
 
         A check is left out where it asks for a section that could not be read.
         """
-        return ()
+        for base in reversed(type(self).__mro__):
+            for member in vars(base).values():
+                if getattr(member, "is_check", False):
+                    yield member(self, config, key)
 
     def code(self, key: str) -> list[tuple[str, str, str]]:
         """Return the names that stand for code: key, kind of the registry, name."""

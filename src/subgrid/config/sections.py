@@ -16,7 +16,7 @@ from subgrid.config.builders import (
     value_count,
 )
 from subgrid.config.names import shipped
-from subgrid.config.section import Name, Parts, Section, keyed, naming
+from subgrid.config.section import Name, Parts, Section, check, keyed, naming
 from subgrid.config.training import is_whole
 from subgrid.config.values import (
     Constant,
@@ -62,10 +62,7 @@ class TruthConfig(Section):
         """Return what the system is to be cited with."""
         return getattr(shipped("system", self.system), "citations", ())
 
-    def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
-        """Return whether steps can be counted."""
-        yield self._steps_count(config, key)
-
+    @check
     def _steps_count(self, config: "Config", key: str) -> Iterator[str]:
         frames = max(self.frames, config.data.test_frames or 0)
         steps = self.spinup_steps + frames * self.save_every
@@ -75,7 +72,7 @@ class TruthConfig(Section):
                 f"{LARGEST_COUNT}, what 32 bits count"
             )
 
-    def trace(self, parts: Parts, key: str) -> None:
+    def build(self, parts: Parts, key: str) -> None:
         """Raise unless states and tendencies of a system of the user's are what it says of them."""
         from subgrid.systems import check_table
 
@@ -100,18 +97,14 @@ class CoarseConfig(Section):
     operator: str = "operator1"
     target: Literal["tendency", "step"] = "tendency"
 
-    def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
-        """Return whether sizes decrease and the step whose defect is learned is a whole number."""
-        yield self._sizes_decrease(key)
-        if self.target == "step":
-            yield self._steps_are_whole(config)
-
-    def _sizes_decrease(self, key: str) -> Iterator[str]:
+    @check
+    def _sizes_decrease(self, config: "Config", key: str) -> Iterator[str]:
         if any(fine <= small for fine, small in itertools.pairwise(self.sizes)):
             yield f"{key}.sizes: got {list(self.sizes)}; must decrease, finest first"
 
-    def _steps_are_whole(self, config: "Config") -> Iterator[str]:
-        if not is_whole(config.coarse_dt / config.truth.dt):
+    @check
+    def _steps_are_whole(self, config: "Config", key: str) -> Iterator[str]:
+        if self.target == "step" and not is_whole(config.coarse_dt / config.truth.dt):
             yield (
                 f"evaluation.dt: got {config.coarse_dt:g}; must be a whole multiple of truth.dt = "
                 f'{config.truth.dt:g}, since coarse.target = "step" is what one such step misses'
@@ -159,10 +152,7 @@ class DataConfig(Section):
     test_frames: Count | None = None
     store_flux: StrictBool = False
 
-    def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
-        """Return which split has no trajectory although networks are trained on it."""
-        yield self._splits_suffice(config, key)
-
+    @check
     def _splits_suffice(self, config: "Config", key: str) -> Iterator[str]:
         trained = [where for where, section in config.sections() if section.trainings(where)]
         for split in ("train", "validation"):
@@ -231,13 +221,7 @@ class EvaluationConfig(Section):
             )
         return self
 
-    def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
-        """Return what does not fit each other, the test trajectories and their frames."""
-        yield self._members_fit(config, key)
-        yield self._steps_fit(key)
-        yield self._names_differ(key)
-        yield self._frames_exist(config, key)
-
+    @check
     def _members_fit(self, config: "Config", key: str) -> Iterator[str]:
         tests = config.data.trajectories.test
         if self.starts == "first" and self.members > tests:
@@ -247,7 +231,8 @@ class EvaluationConfig(Section):
                 f'({key}.starts = "random" shares them)'
             )
 
-    def _steps_fit(self, key: str) -> Iterator[str]:
+    @check
+    def _steps_fit(self, config: "Config", key: str) -> Iterator[str]:
         if self.steps % self.save_every:
             yield (
                 f"{key}.steps: got {self.steps}; must be a multiple of {key}.save_every = "
@@ -259,7 +244,8 @@ class EvaluationConfig(Section):
                 f"{self.steps}"
             )
 
-    def _names_differ(self, key: str) -> Iterator[str]:
+    @check
+    def _names_differ(self, config: "Config", key: str) -> Iterator[str]:
         for name, times in Counter(variant.name for variant in self.variants).items():
             if name == "calibration":
                 yield f"{key}.variants: got {name!r}, which has a meaning of its own; rename it"
@@ -269,6 +255,7 @@ class EvaluationConfig(Section):
                     "its own"
                 )
 
+    @check
     def _frames_exist(self, config: "Config", key: str) -> Iterator[str]:
         between, frames = self.save_every * config.coarse_dt, config.test_frames
         if not is_whole(between / config.frame):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from subgrid.config.kinds import MULTISCALE
 from subgrid.config.networks import require_trainable, require_trusted, traced
-from subgrid.config.section import Parts, keyed, naming
+from subgrid.config.section import Parts, check, keyed, naming
 from subgrid.config.training import Trained
 from subgrid.errors import ShapeError
 
@@ -42,12 +42,8 @@ class SeparatedConfig(Trained):
         seen, out = self.channels(task, coarse)
         return build(self.network, in_channels=seen, out_channels=out, key=key, width=self.width)
 
-    def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
-        """Return whether its name is its own and there are scales to compare."""
-        yield self._fits(config)
-        yield from super().checks(config, key)
-
-    def _fits(self, config: "Config") -> Iterator[str]:
+    @check
+    def _fits(self, config: "Config", key: str) -> Iterator[str]:
         times = [one.name for one in (*config.models, *config.separated)].count(self.name)
         if times > 1:
             yield (

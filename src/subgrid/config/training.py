@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, StrictBool, ValidationError, model_validator
 
 from subgrid.config.explain import lines_of
-from subgrid.config.section import Name, Parts, Section
+from subgrid.config.section import Name, Parts, Section, check
 from subgrid.config.values import (
     Count,
     CountOrZero,
@@ -166,11 +166,8 @@ class FineTuneConfig(Optimisation):
         optimiser = OPTIMISERS.get("adam")(SCHEDULES.get("cosine")(**rates), clip="norm")
         return self._plan(optimiser)
 
-    def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
-        """Return whether the windows are longer than the trajectories or no whole steps."""
-        yield self._windows(config, key)
-
-    def _windows(self, config: "Config", key: str) -> Iterator[str]:
+    def windows_fit(self, config: "Config", key: str) -> Iterator[str]:
+        """Yield whether windows are longer than trajectories, or frames no whole steps apart."""
         truth = config.truth
         if self.frames >= truth.frames:
             yield f"{key}.frames: got {self.frames}; must be below truth.frames = {truth.frames}"
@@ -204,10 +201,11 @@ class Trained(Section):
         """Return itself."""
         return [(key, self)]
 
-    def checks(self, config: "Config", key: str) -> Iterator[Iterator[str]]:
-        """Return what is wrong with [training] once this changes it."""
+    @check
+    def training_fits(self, config: "Config", key: str) -> Iterator[str]:
+        """Yield what is wrong with [training] once this changes it."""
         for name, changes in self.changes():
-            yield training_problems(config, changes, f"{key}.{name}")
+            yield from training_problems(config, changes, f"{key}.{name}")
 
     def trace(self, parts: Parts, key: str) -> None:
         """Raise ConfigError unless every batch can be divided over the devices."""
