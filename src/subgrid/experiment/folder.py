@@ -301,13 +301,16 @@ class RunFolder:
                     f"{file} {wrong} after it was written, before its task ended. "
                     f"{self._advice(task)}"
                 )
-        manifest = self.manifest()
+        manifest, now = self.manifest(), environment() if where is None else where
+        begun = manifest["begun"].get(name, {}).get("environments", ())
+        if all(same_code(now, entry) for entry in begun):  # the record says as much
+            manifest["begun"].pop(name, None)
         manifest["tasks"][name] = {
             "key": task.key,
             "stage": task.stage,
             "seconds": round(seconds, 3),
             "resumed": resumed,
-            "environment": environment() if where is None else where,
+            "environment": now,
             "files": {str(file.relative_to(self.path)): digest for file, digest in found.items()},
             **(notes or {}),
         }
