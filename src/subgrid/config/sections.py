@@ -187,7 +187,8 @@ class EvaluationConfig(Section):
     trajectory of its own, or "random" frames drawn by the seed, as many in each trajectory as in
     every other. Spectra are averaged from step `average_from` on (the second half unless given) and
     compared up to `cut`, a fraction of the Nyquist wavenumber; `snapshots` states are kept for the
-    distributions.
+    distributions. `draws`: runs from each of the initial states, which differ by their random
+    numbers alone, for closures that draw.
     Intervals come from `bootstrap` resamples at confidence `level`. `constants` change the coarse
     system of the free runs only, for example its `filter_sharpness`. Each entry of `variants`
     repeats the free runs of all models with further changes, such as a sharper filter.
@@ -196,6 +197,7 @@ class EvaluationConfig(Section):
     steps: Count
     save_every: Count
     members: Count = 1
+    draws: Count = 1
     starts: Literal["first", "random"] = "first"
     dt: Positive | None = None
     average_from: CountOrZero | None = None

@@ -151,6 +151,7 @@ class HeldOut:
             observer=setup.observer,
             truth=self._following(self.names) if follows else None,
             key=random_key(self.config.seed),
+            draws=self.config.evaluation.draws,
             start=self._following(self.names).times,
             file=evaluation / f"{kept}.safetensors",
             progress=lambda done, total: task.update(done),

@@ -123,7 +123,10 @@ def _free_runs(tasks: TaskSet, split: str) -> dict[str, Any]:
     settings, calibration = tasks.config.evaluation, tasks.config.calibration
     plan = {
         name: getattr(settings, name)
-        for name in ("members", "starts", "steps", "save_every", "average_from", "snapshots")
+        for name in (
+            *("members", "draws", "starts"),
+            *("steps", "save_every", "average_from", "snapshots"),
+        )
     }
     if split == "validation" and calibration is not None:
         plan |= {"members": calibration.members, "starts": "random"}

@@ -164,6 +164,7 @@ def _evaluation(parts: Parts, workers: int) -> StagePlan:
         one = kernels.step(stepped.system, stepped.dt, model.make(parts))
         if base is not None:
             one += _forward(config, base, system, kernels)
+        count *= settings.draws
         cost += one * (settings.steps * count * stepped.substeps)
         runs += count
     frame = _state_bytes(system)
@@ -171,7 +172,7 @@ def _evaluation(parts: Parts, workers: int) -> StagePlan:
         "evaluate",
         f"{runs} free runs of {settings.steps:,} steps, {settings.samples} samples offline",
         cost.operations,
-        kernels.at_once * settings.members * 80 * frame,
+        kernels.at_once * settings.members * settings.draws * 80 * frame,
         runs * (settings.snapshots * frame + settings.steps // settings.save_every * 48),
         cost.seconds,
     )
