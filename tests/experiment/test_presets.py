@@ -9,7 +9,7 @@ from subgrid.experiment import run_experiment
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["barotropic", "compact", "ross2023", "scales-qg"])
+@pytest.mark.parametrize("preset", ["barotropic", "compact", "lorenz96", "ross2023", "scales-qg"])
 def test_a_preset_runs_from_nothing_to_its_report(preset, tmp_path):
     assert "laptop" in profile_names(preset)
     config = load_config(preset, "tiny")
