@@ -34,6 +34,11 @@ def own_data(tmp_path, monkeypatch):
     data.to_zarr("lorenz96.zarr", consolidated=False)
 
 
+def test_the_readme_shows_it_as_it_is():
+    shown = SCRIPT.read_text().split("\n", 2)[2].strip()  # without the docstring
+    assert f"```python\n{shown}\n```" in (SCRIPT.parents[1] / "README.md").read_text()
+
+
 def test_it_is_short_and_learns(own_data, tmp_path):
     assert len(SCRIPT.read_text().splitlines()) < 40
     found = runpy.run_path(str(SCRIPT))
