@@ -63,7 +63,7 @@ def test_a_bundle_says_where_it_comes_from_and_is_valid(finished, tmp_path):
     said = bundle.metadata
     assert said["valid_for"]["operator"] == "operator1"
     assert said["dt"] == 7200.0
-    assert said["truth"] == {"nx": 16, "ny": 16, "dt": 7200.0}
+    assert said["truth"] == {"cells": "16 x 16", "dt": 7200.0}
     assert (said["experiment"], said["experiment_seed"], said["seed"]) == ("smallest", 3, 0)
     assert said["data"] == folder.stages()["simulate"]["splits"]["train"]["content_hash"]
     assert said["code"]["commit"] == (

@@ -8,6 +8,7 @@ from subgrid.config.builders import (
     build_system,
     build_target,
     cells_of,
+    title_of,
     validity_of,
     value_count,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "read_source",
     "read_toml",
     "require_trusted_names",
+    "title_of",
     "validity_of",
     "value_count",
 ]

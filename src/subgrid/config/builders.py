@@ -33,6 +33,12 @@ def cells_of(system: "AbstractSystem") -> str:
     return " x ".join(map(str, reversed(system.domain.shape)))
 
 
+def title_of(config: "Config", system: "AbstractSystem") -> str:
+    """Return the system in words, with its configuration if it has one: "qg (eddy)"."""
+    configuration = getattr(system, "configuration", None)
+    return f"{config.truth.system}{f' ({configuration})' if configuration else ''}"
+
+
 def value_count(system: "AbstractSystem") -> int:
     """Return the number of values of a state."""
     import jax

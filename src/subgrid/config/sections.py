@@ -53,11 +53,6 @@ class TruthConfig(Section):
     save_every: Count
     constants: dict[str, Constant] = Field(default_factory=dict)
 
-    @property
-    def title(self) -> str:
-        """The system, with its configuration if one is given."""
-        return f"{self.system} ({self.configuration})" if self.configuration else self.system
-
     def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
         """Return what the system is to be cited with."""
         return getattr(shipped("system", self.system), "citations", ())

@@ -14,6 +14,7 @@ from subgrid.config import (
     build_target,
     cells_of,
     output_in_words,
+    title_of,
     validity_of,
 )
 from subgrid.evaluation import plain_markdown, time_unit
@@ -47,10 +48,11 @@ def model_card(
 def _what(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: int) -> str:
     config, truth = folder.config, folder.config.truth
     base = model.base(config)
-    cells = cells_of(_coarse(config))
+    coarse = _coarse(config)
+    cells = cells_of(coarse)
     made = f"\n- made of: {model.facts(config)[model.name]}" if base is not model else ""
     return f"""\
-# {model.name}, seed {number}: closure for {truth.title}, {cells} cells
+# {model.name}, seed {number}: closure for {title_of(config, coarse)}, {cells} cells
 
 It maps the coarse state to the subgrid forcing, which is {_use(folder, model)}.
 
@@ -163,16 +165,16 @@ def _online(whose: str, record: Mapping[str, Any]) -> str:
 
 
 def _limits(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> str:
-    config, truth, settings = folder.config, folder.config.truth, folder.config.evaluation
-    cells = cells_of(_coarse(config))
-    unit = time_unit(build_system(config).time_units)
+    config, settings = folder.config, folder.config.evaluation
+    coarse = _coarse(config)
+    cells, unit = cells_of(coarse), time_unit(coarse.time_units)
     variants = [f"{v.name} ({_listed(v.constants)})" for v in settings.variants]
     also = f" Free runs with {', '.join(variants)} are in its run's report." if variants else ""
     trained = len(model.labels(config))
     once = "; what other initial weights do is not known" if trained == 1 else ""
     return f"""## Limits
 
-- Tested with {truth.title} only, on {cells} cells with a time step of
+- Tested with {title_of(config, coarse)} only, on {cells} cells with a time step of
   {config.coarse_dt:g}{_second(folder)} and the constants in model.json (changed in the
   free runs: {_listed(settings.constants)}); for data coarsened by {config.coarse.operator}.{also}
 - Free runs of {settings.steps * config.coarse_dt / unit.length:.3g} {unit.name} from

@@ -19,6 +19,7 @@ from subgrid.config import (
     cells_of,
     load_config,
     preset_names,
+    title_of,
 )
 from subgrid.data import Samples
 from subgrid.errors import SubgridError
@@ -103,7 +104,8 @@ def _published_setting(config: Config) -> str:
     truth, coarse = config.truth, config.coarse
     same = (truth.system, truth.nx, coarse.sizes[0], coarse.operator) == scorecard_setting()
     changed = truth.constants or config.evaluation.constants
-    return truth.configuration or "" if same and not changed else ""
+    configuration = getattr(build_system(config), "configuration", "")
+    return configuration if same and not changed else ""
 
 
 def _timing(folder: RunFolder, results: Results, found: Sequence[Candidate]) -> Timing:
@@ -226,7 +228,7 @@ def _truth_facts(config: Config, system: AbstractSystem) -> dict[str, str]:
     starts = " from random held-out states" if settings.starts == "random" else ""
     forcing = {"forcing": "what a step of the coarse model misses, per time"}
     return {
-        "system": truth.title,
+        "system": title_of(config, system),
         "constants changed": constants or "none",
         "fine grid": f"{cells_of(system)} cells, time step {truth.dt:g}{second}",
         "coarse grids": ", ".join(map(cells_of, build_coarse_systems(config, system))),
