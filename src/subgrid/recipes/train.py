@@ -67,7 +67,7 @@ def adapt_one(context: Context, model: AdaptedConfig, number: int) -> dict[str, 
             in_memory = config.training_of(base).in_memory
             names, coupling = [v.name for v in coarse.variables], model.coupling_in(config)
             training, validation = (
-                Windows(folder.split(split), coarse.grid.nx, names, tune.frames, in_memory)
+                Windows(folder.split(split), config.coarse.sizes[0], names, tune.frames, in_memory)
                 for split in ("train", "validation")
             )
             closure = train_online(

@@ -8,7 +8,7 @@ single state and comes back wrong. Shapes are static, so the check costs nothing
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -19,8 +19,11 @@ from subgrid.errors import ShapeError
 from subgrid.randomness import random_key
 from subgrid.types import Variable
 
+if TYPE_CHECKING:
+    from subgrid.systems.base import AbstractSystem
 
-def check_sample(system: Any, value: Any, name: str) -> None:
+
+def check_sample(system: "AbstractSystem", value: Any, name: str) -> None:
     """Raise ShapeError if `value` is a state of `system`, or its spectra, but not one sample.
 
     Anything else passes. `name`: of what takes it, for the message.
@@ -64,12 +67,12 @@ def guard_methods(cls: type, system_of: Callable[[Any], Any] = lambda owner: own
             setattr(cls, name, one_sample(method, system_of))
 
 
-def state_shapes(system: Any) -> PyTree:
+def state_shapes(system: "AbstractSystem") -> PyTree:
     """Return the shapes and dtypes of a system's state, computing nothing."""
     return jax.eval_shape(lambda key: system.initial_state(key=key), random_key(0))
 
 
-def shapes_of(system: Any, table: Iterable[Variable]) -> dict[str, tuple[int, ...]]:
+def shapes_of(system: "AbstractSystem", table: Iterable[Variable]) -> dict[str, tuple[int, ...]]:
     """Return the shape of each variable of a table, by the coordinates of a system."""
     sizes = {name: len(values) for name, (values, _) in system.coordinates().items()}
     try:
