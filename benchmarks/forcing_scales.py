@@ -19,7 +19,7 @@ from subgrid.closures import load_closure
 from subgrid.config import build_coarse_systems, build_system
 from subgrid.experiment import RunFolder
 from subgrid.grids import exponential_filter, scaled_wavenumber
-from subgrid.recipes.training_runs import pairs
+from subgrid.recipes.training_runs import samples_of
 
 BANDS = ((0.0, 2.0), (0.0, 1 / 3), (1 / 3, 0.65), (0.65, 0.8), (0.8, 2.0))
 
@@ -46,7 +46,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = RunFolder.open(options.run)
     system = build_coarse_systems(folder.config, build_system(folder.config))[0]
-    samples = pairs(folder, "test", system)
+    samples = samples_of(folder, "test", system)
     batch = samples.batch(samples.spread(options.samples))
     states, forcing = jnp.asarray(batch["q"]), batch["q_forcing"].astype(np.float64)
     tendency = jax.lax.map(lambda q: system.tendency(system.State(q)).q, states)
