@@ -11,8 +11,7 @@ from made_up import MadeUp
 
 
 @pytest.fixture
-def data(monkeypatch):
+def data():
     """A training and a validation split."""
     train, validation = MadeUp(64, 0), MadeUp(16, 1)
-    monkeypatch.setattr("subgrid.training.scaling.statistics", train.statistics)
     return train, validation

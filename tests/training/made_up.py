@@ -12,7 +12,7 @@ Q, S = 8e-6, 7e-12  # standard deviations of a real q and its forcing, 1/s and 1
 
 
 class MadeUp:
-    """Has the methods of `subgrid.data.Samples`; `statistics` replaces the function of a store."""
+    """Has the methods of `subgrid.data.Samples` that training asks for."""
 
     path = Path("made-up.zarr")
     scale = SIZE
@@ -43,7 +43,7 @@ class MadeUp:
     def batches(self, seed, batch_size):
         return Samples.batches(self, seed, batch_size)
 
-    def statistics(self, path, scale):
+    def statistics(self):
         return {name: _summary(values) for name, values in self.arrays.items()}
 
 

@@ -54,10 +54,7 @@ def trained(tmp_path_factory):
 
     train, validation = MadeUp(64, 0), MadeUp(16, 1)
     folder = tmp_path_factory.mktemp("cascade")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("subgrid.training.scaling.statistics", train.statistics)
-        splits = train, validation
-        return train_cascade(untrained(), *splits, plan(), folder=folder, seed=1), folder
+    return train_cascade(untrained(), train, validation, plan(), folder=folder, seed=1), folder
 
 
 def test_every_stage_learns_and_reports(trained):

@@ -294,6 +294,13 @@ def test_two_layer_flow_is_trained_through_its_scheme(tmp_path):
     assert result.fits[0].skipped == 0
 
 
+class Nothing(AbstractClosure):
+    """A closure without numbers."""
+
+    def __call__(self, state, memory=None, forcing=None):
+        return jax.tree.map(jnp.zeros_like, state), memory
+
+
 def test_bad_input_is_named(stores, windows, tmp_path):
     run = lambda **changes: train(stores, windows, tmp_path, **changes)  # noqa: E731
     with pytest.raises(ConfigError, match=r"noise level is 0\.1; online"):
@@ -306,6 +313,8 @@ def test_bad_input_is_named(stores, windows, tmp_path):
         run(seed=-1)
     with pytest.raises(ConfigError, match="was built for another system"):
         run(closure=Smagorinsky(TwoLayerQG(8)))
+    with pytest.raises(ConfigError, match=r"nothing to train: .* a Nothing holds no"):
+        run(closure=Nothing())
     with pytest.raises(TypeError, match="a model of a system"):
         run(model=lambda closure: closure)
     with pytest.raises(ShapeError, match=r"\(16, 16\).*take the system on the grid"):

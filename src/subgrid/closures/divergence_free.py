@@ -27,6 +27,7 @@ class DivergenceFree(AbstractConstraint):
     grid: PeriodicGrid = eqx.field(static=True)
     reads: ClassVar[bool] = True
     claims: ClassVar[tuple[str, ...]] = ("conserves mean",)
+    words: ClassVar[str] = "no divergence (it is that of a streamfunction)"
 
     @classmethod
     def for_system(cls, system: Any, **arguments: Any) -> "DivergenceFree":
@@ -43,11 +44,6 @@ class DivergenceFree(AbstractConstraint):
                 f"{list(system.velocities)} are velocities"
             )
         return cls(plane_of(system, "divergence-free"), **arguments)
-
-    @property
-    def in_words(self) -> str:
-        """What it does."""
-        return "no divergence (it is that of a streamfunction)"
 
     def channels(self, count: int) -> int:
         """Return one channel, ψ; raises ShapeError for a state of other than two."""

@@ -26,16 +26,12 @@ class FluxForm(AbstractConstraint):
     grid: PeriodicGrid = eqx.field(static=True)
     reads: ClassVar[bool] = True
     claims: ClassVar[tuple[str, ...]] = ("conserves mean",)
+    words: ClassVar[str] = "the form of a flux's divergence"
 
     @classmethod
     def for_system(cls, system: Any, **arguments: Any) -> "FluxForm":
         """Return the constraint on the plane of a system; raises ConfigError where it has none."""
         return cls(plane_of(system, "flux-form"), **arguments)
-
-    @property
-    def in_words(self) -> str:
-        """What it does."""
-        return "the form of a flux's divergence"
 
     def channels(self, count: int) -> int:
         """Return two fluxes per channel."""

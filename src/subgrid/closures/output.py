@@ -21,11 +21,13 @@ class AbstractConstraint(eqx.Module):
     overrides what it needs, and is named "module:Class" wherever a constraint is chosen by name.
 
     `reads`: it makes other channels of the network's, and so must be the first. `claims`: what it
-    guarantees, in the words of `subgrid.closures.CLAIMS`.
+    guarantees, in the words of `subgrid.closures.CLAIMS`. `words`: what it does, a clause that
+    follows "the increment has" in cards and reports.
     """
 
     reads: ClassVar[bool] = False
     claims: ClassVar[tuple[str, ...]] = ()
+    words: ClassVar[str] = ""
 
     @classmethod
     def for_system(cls, system: Any, **arguments: Any) -> "AbstractConstraint":
@@ -37,8 +39,8 @@ class AbstractConstraint(eqx.Module):
 
     @property
     def in_words(self) -> str:
-        """What it does, as a clause that follows "the increment has" in cards and reports."""
-        return type(self).__name__
+        """What it does: its `words`, or what these numbers make of them."""
+        return self.words or type(self).__name__
 
     def channels(self, count: int) -> int:
         """Return how many channels it takes to return `count`."""

@@ -20,6 +20,7 @@ class ZeroMean(AbstractConstraint):
 
     domain: AbstractDomain | None = eqx.field(static=True, default=None)
     claims: ClassVar[tuple[str, ...]] = ("conserves mean",)
+    words: ClassVar[str] = "no domain mean"
 
     @classmethod
     def for_system(cls, system: Any, **arguments: Any) -> "ZeroMean":
@@ -27,11 +28,6 @@ class ZeroMean(AbstractConstraint):
         weights = system.domain.weights
         uniform = bool(np.all(weights == weights.flat[0]))
         return cls(None if uniform else system.domain, **arguments)
-
-    @property
-    def in_words(self) -> str:
-        """What it does."""
-        return "no domain mean"
 
     def __call__(
         self, values: Float[Array, "channel *space"], fields: Float[Array, "channel *fine"]

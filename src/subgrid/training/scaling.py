@@ -48,6 +48,10 @@ class SampleSource(Protocol):
 
     def __len__(self) -> int: ...
 
+    def statistics(self) -> Mapping[str, VariableStatistics]:
+        """Return mean and variance of each array per channel."""
+        ...
+
     def batch(self, indices: Any) -> Mapping[str, np.ndarray]:
         """Return these samples."""
         ...
@@ -90,11 +94,11 @@ class Standardisation:
 def standardisation(samples: SampleSource, dims: int = 2) -> Standardisation:
     """Return the scalers of a training split: mean and standard deviation per channel.
 
-    Raises ConfigError if a forcing is missing or a channel does not vary.
+    Of the variables that have a forcing; others, such as what drives a system, are left alone.
+    Raises ConfigError if there are none or a channel does not vary.
     """
-    variables = tuple(name for name in samples.variables if not name.endswith(FORCING))
-    missing = [name for name in variables if name + FORCING not in samples.variables]
-    if missing or not variables:
+    variables = tuple(name for name in samples.variables if name + FORCING in samples.variables)
+    if not variables:
         raise ConfigError(
             f"training needs each variable with its forcing; {samples.path} gives "
             f"{list(samples.variables)}. Ask Samples for all of them."
