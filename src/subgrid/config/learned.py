@@ -228,12 +228,15 @@ class LearnedConfig(Trained, _TrainedHere):
         from subgrid.nn import named_builder
         from subgrid.systems import state_shapes
 
-        if not all(map(named_builder, self.networks)):
-            coarse = parts.coarse[0]
-            make = partial(self.closure, parts.config, coarse)
+        config, coarse = parts.config, parts.coarse[0]
+        own = not all(map(named_builder, self.networks))
+        if own:
+            use = partial(_increment, coarse, self.untrained(config, coarse))
             with keyed(f"{key}.networks"):
-                require_trainable(make, partial(_increment, coarse), state_shapes(coarse))
-            require_trusted(make, self.name, parts)
+                make = partial(self.network, config, coarse)
+                require_trainable(make, use, state_shapes(coarse))
+        if own or self.output:
+            require_trusted(partial(self.closure, config, coarse), self.name, parts)
 
     def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
         """Return the paper behind the arrangement of the networks."""
@@ -339,10 +342,13 @@ class AdaptedConfig(_TrainedHere):
         return {self.name: f"{self.of}, then {', '.join(changes)}"}
 
 
-def _increment(coarse: "AbstractSystem", closure: "LearnedClosure", state: Any) -> Any:
-    """Return the increment that an untrained closure makes of a state."""
+def _increment(
+    coarse: "AbstractSystem", untrained: "LearnedClosure", network: Any, state: Any
+) -> Any:
+    """Return the increment that a network makes of a state."""
     from subgrid.closures import state_to_channels
     from subgrid.randomness import random_key
 
+    closure = untrained.changed(network=network)
     fields = state_to_channels(state, len(coarse.domain.dims))
     return closure.predict(fields, closure.first_memory(fields, random_key(0)))[0]

@@ -48,10 +48,6 @@ class SampleSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def statistics(self) -> Mapping[str, VariableStatistics]:
-        """Return mean and variance of each array per channel."""
-        ...
-
     def batch(self, indices: Any) -> Mapping[str, np.ndarray]:
         """Return these samples."""
         ...
