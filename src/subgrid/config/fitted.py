@@ -1,11 +1,13 @@
 """Closures whose numbers are fitted to the data of the run in closed form: no network, no steps."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from subgrid.config.kinds import Candidate, ClosingConfig
+from subgrid.config.names import shipped
 from subgrid.config.section import Parts, check, naming
 from subgrid.config.values import FreeTable
 from subgrid.errors import ConfigError
@@ -38,6 +40,11 @@ class FittedConfig(ClosingConfig):
                 "data.trajectories.train: got 0; must be at least 1, since there are numbers to "
                 f"fit ({key})"
             )
+
+    def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
+        """Return what the closure is to be cited with."""
+        found = shipped("closure", self.closure)
+        return found.cite(**self.arguments) if hasattr(found, "cite") else ()
 
     def build(self, parts: Parts, key: str) -> None:
         """Raise ConfigError for a closure that cannot be fitted."""

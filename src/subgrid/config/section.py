@@ -87,7 +87,8 @@ def _each(names: str | tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Parts:
-    """The systems of a config, which its sections are built on; `coarse`: the finest first.
+    """The systems of a config, which its sections are built on: `coarse`, the finest first, and
+    `system`, the truth, where it is needed.
 
     `copies`: the bundles that a run took over, by the name of the model; `trust`: whether bundles
     and networks may name code of packages that the config does not.
@@ -95,7 +96,7 @@ class Parts:
 
     config: "Config"
     coarse: "tuple[AbstractSystem, ...]"
-    system: "AbstractSystem | None" = None
+    system: Any = None
     copies: Mapping[str, Path] = field(default_factory=dict)
     trust: bool = False
 

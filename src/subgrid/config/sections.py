@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, Strict, StrictBool, model_validator
@@ -279,7 +279,7 @@ class EvaluationConfig(Section):
 
     def trace(self, parts: Parts, key: str) -> None:
         """Raise ConfigError unless spectra, if there are any, have a wavenumber below `cut`."""
-        domain = parts.coarse[0].domain
+        domain: Any = parts.coarse[0].domain
         if not domain.has_spectrum:
             return
         wavenumbers, _ = domain.isotropic_spectrum(np.zeros(domain.spectral_shape))

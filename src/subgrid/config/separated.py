@@ -72,7 +72,7 @@ class SeparatedConfig(Trained):
             return
         coarse = parts.coarse[0]
         for task in ("direct", "buildup"):
-            (seen, out), shape = self.channels(task, coarse), coarse.grid.shape
+            (seen, out), shape = self.channels(task, coarse), coarse.domain.shape
             make = partial(self.build_network, task, coarse)
             with keyed(f"{key}.network"):
                 sample = jax.ShapeDtypeStruct((seen, *shape), "float32")

@@ -95,7 +95,7 @@ class Config(Section):
         config._lacks_models = lacks_models
         for name in failed:
             if name != "models":
-                config.__dict__.pop(name, None)  # no default stands in for it
+                vars(config).pop(name, None)  # no default stands in for it
         return config
 
     def sections(self) -> Iterator[tuple[str, Section]]:
