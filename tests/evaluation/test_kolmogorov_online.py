@@ -11,10 +11,10 @@ from subgrid.evaluation import (
     RunPlan,
     blow_ups,
     date,
-    decorrelation_times,
     free_runs,
     reference_statistics,
 )
+from subgrid.evaluation.metric_lead import decorrelation
 from subgrid.stepping import rollout
 from subgrid.systems import KolmogorovFlow
 
@@ -173,7 +173,8 @@ def test_a_member_that_blows_up_is_masked_and_dated_in_time_units(states, own):
     for name in ("truth_correlation", "total_kinetic_energy", "total_enstrophy"):
         assert np.isfinite(data[name][0]).all()
         np.testing.assert_array_equal(np.isnan(data[name][1]), after)
-    when, lasted = decorrelation_times(data)
+    correlation = data["truth_correlation"].values[:, None]
+    when, lasted = (found[:, 0] for found in decorrelation(correlation, data))
     assert when[1] <= lost.time
     assert not lasted[1]
 

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from subgrid.evaluation.report import report_figure
+from subgrid.evaluation.report import section
 from subgrid.evaluation.style import (
     PANEL_INCHES,
     Panel,
@@ -67,4 +67,4 @@ def test_a_panel_grows_with_what_stands_in_it_and_is_shown_wide():
         Panel("a", new_panel()[0], "a"),
         Panel("b", new_panel(inches=panel_inches(20))[0], "b"),
     ]
-    assert [image.wide for image in report_figure("t", "c", panels).images] == [False, True]
+    assert [image.wide for image in section("t", "c", panels).images] == [False, True]

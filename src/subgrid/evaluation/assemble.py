@@ -10,6 +10,7 @@ from subgrid.evaluation.overview import overview_table
 from subgrid.evaluation.report import ReportData, Section, Verdict
 from subgrid.evaluation.sections_cost import cost_section
 from subgrid.evaluation.sections_flow import flow_sections, following_section, run_sections
+from subgrid.evaluation.sections_metrics import metric_sections
 from subgrid.evaluation.sections_offline import offline_sections, training_sections
 from subgrid.evaluation.sections_scores import (
     blow_up_section,
@@ -30,6 +31,7 @@ _OF_RUNS: tuple[Callable[[Findings, Styles], list[Section]], ...] = (
     error_sections,
     run_sections,
     similarity_sections,
+    metric_sections,
 )
 
 

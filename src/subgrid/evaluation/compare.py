@@ -118,6 +118,7 @@ class Sides:
         self.alone = None if baseline is None else sets[baseline][0]
         self.scored = {name: scored_runs(one, self.alone, truth) for name, one in sets.items()}
         self.cells, self.words, self.similar = Cells(), {}, []
+        self._truths: dict[bytes, xr.Dataset] = {}
         self.beside, self.apart = truth, ""
         try:
             self.beside = truth_beside(next(iter(sets.values()))[0], truth)
@@ -131,6 +132,15 @@ class Sides:
     def trajectories(self) -> int:
         """How many independent starts there are among the members whose truth is finite."""
         return int(self.groups.max(initial=-1)) + 1
+
+    def truth_of(self, members: NDArray[np.bool_]) -> "xr.Dataset":
+        """Return the truth of these members, if it has them; always the same object of the same."""
+        if self.truth.sizes["member"] != len(members):
+            members = blow_up_steps(self.truth) < 0
+        mark = members.tobytes()
+        if mark not in self._truths:
+            self._truths[mark] = _only(self.truth, members)
+        return self._truths[mark]
 
     def put_runs(self) -> None:
         """Put down which runs there are, when they blew up, and which are compared."""
@@ -262,9 +272,7 @@ def _distances(
     truth_of: NDArray[np.bool_] | None = None,
 ) -> dict[Names, float]:
     """Return the distances of these members of a run from the truth of the same, if it has them."""
-    paired = sides.truth.sizes["member"] == len(members)
-    beside = members if truth_of is None else truth_of
-    truth = _only(sides.truth, beside if paired else blow_up_steps(sides.truth) < 0)
+    truth = sides.truth_of(members if truth_of is None else truth_of)
     return metric.of_all(_only(data, members), truth, sides.domain)
 
 

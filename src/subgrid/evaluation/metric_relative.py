@@ -1,6 +1,6 @@
 """Errors in units of the truth, of values and of energy spectra (Perezhogin et al. 2023)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from subgrid.evaluation.components import by_component
 from subgrid.evaluation.intervals import member_mean
 from subgrid.evaluation.metric_spectra import cut_of, spectral_rmse
-from subgrid.evaluation.metric_values import pooled, wasserstein
+from subgrid.evaluation.metric_values import Pool, Pooled
 from subgrid.evaluation.metrics import AbstractDistance, Names
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ class RelativeErrors(AbstractDistance):
 
     def __init__(
         self,
-        values: Callable[[NDArray], Mapping[str, NDArray]],
+        values: Pool,
         spectra: Sequence[Sequence[str]],
         cut: float | None = None,
     ):
-        self.values, self.spectra, self.cut = values, spectra, cut
+        self.pooled, self.spectra, self.cut = Pooled(values), spectra, cut
 
     @classmethod
     def of_system(cls, system: Any, cut: float | None) -> "RelativeErrors | None":
@@ -48,12 +48,12 @@ class RelativeErrors(AbstractDistance):
         """Return both errors; none of a run without these spectra."""
         if not self.spectra or any(name not in run for names in self.spectra for name in names):
             return {}
-        sides = [pooled(self.values, data["snapshots"].values) for data in (run, truth)]
+        sizes = self.pooled.sizes(truth)
         values = [
-            wasserstein(ours, theirs) / np.sqrt(np.mean(np.square(theirs, dtype=np.float64)))
-            for name in sides[0]
-            for ours, theirs in zip(sides[0][name], sides[1][name], strict=True)
-            if np.any(theirs)
+            distance / size
+            for name, distances in self.pooled.distances(run, truth).items()
+            for distance, size in zip(distances, sizes[name], strict=True)
+            if size != 0
         ]
         spectra, cut = [], cut_of(self.cut, run)
         wavenumber = run["wavenumber"].values

@@ -21,7 +21,17 @@ def wasserstein(first: ArrayLike, second: ArrayLike) -> float:
     F and G are the empirical distribution functions. Values that are not finite are left out; NaN
     if nothing is left.
     """
-    a, b = (np.sort(np.ravel(values)[np.isfinite(np.ravel(values))]) for values in (first, second))
+    return _between(_in_order(first), _in_order(second))
+
+
+def _in_order(values: ArrayLike) -> NDArray:
+    """Return the finite values in order."""
+    flat = np.ravel(values)
+    return np.sort(flat[np.isfinite(flat)])
+
+
+def _between(a: NDArray, b: NDArray) -> float:
+    """Return the distance of two samples in order."""
     if not a.size or not b.size:
         return float("nan")
     if a.size == b.size:
@@ -47,6 +57,42 @@ def pooled(values: Pool, snapshots: ArrayLike) -> Mapping[str, NDArray]:
     return {name: np.zeros((len(value), 0)) for name, value in known.items()}
 
 
+class Pooled:
+    """Distances of values from one truth after another, which is kept: all runs have the same."""
+
+    def __init__(self, values: Pool):
+        self.values = values
+        self._kept: tuple[Any, Any, Any] = (None, None, None)
+
+    def distances(self, run: "xr.Dataset", truth: "xr.Dataset") -> dict[str, list[float]]:
+        """Return the distance of each quantity [component]."""
+        ours, theirs = pooled(self.values, run["snapshots"].values), self._of(truth)[1]
+        return {
+            name: [
+                _between(_in_order(part), other)
+                for part, other in zip(parts, theirs[name], strict=True)
+            ]
+            for name, parts in ours.items()
+        }
+
+    def sizes(self, truth: "xr.Dataset") -> dict[str, list[float]]:
+        """Return the root-mean-square of each quantity of the truth [component]."""
+        return self._of(truth)[2]
+
+    def _of(self, truth: "xr.Dataset") -> tuple[Any, Any, Any]:
+        if self._kept[0] is not truth:
+            found = pooled(self.values, truth["snapshots"].values)
+            ordered = {name: [_in_order(part) for part in parts] for name, parts in found.items()}
+            sizes = {name: [_size(part) for part in parts] for name, parts in found.items()}
+            self._kept = truth, ordered, sizes
+        return self._kept
+
+
+def _size(values: NDArray) -> float:
+    """Return the root-mean-square of values; 0 without any."""
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if np.any(values) else 0.0
+
+
 class Wasserstein(AbstractDistance):
     """Wasserstein-1 distance of the values of a run from those of the truth.
 
@@ -57,7 +103,7 @@ class Wasserstein(AbstractDistance):
     name, long_name = "wasserstein", "Wasserstein-1 distance of the values"
 
     def __init__(self, values: Pool | None = None):
-        self.values = values
+        self.pooled = None if values is None else Pooled(values)
 
     @classmethod
     def of_system(cls, system: Any, cut: float | None) -> "Wasserstein":
@@ -66,15 +112,13 @@ class Wasserstein(AbstractDistance):
 
     def of_all(self, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> dict[Names, float]:
         """Return the distance of the distribution of each quantity."""
-        if self.values is not None and "snapshots" in run:
-            components = component_names(run["snapshots"], domain)
-            sides = [pooled(self.values, data["snapshots"].values) for data in (run, truth)]
-        else:
+        if self.pooled is None or "snapshots" not in run:
             return self._of_quantities(run, truth, domain)
+        components = component_names(run["snapshots"], domain)
         return {
-            (name, component): wasserstein(sides[0][name][index], sides[1][name][index])
-            for name in sides[0]
-            for index, component in enumerate(components)
+            (name, component): distance
+            for name, distances in self.pooled.distances(run, truth).items()
+            for component, distance in zip(components, distances, strict=True)
         }
 
     def _of_quantities(self, run: Any, truth: Any, domain: Any) -> dict[Names, float]:
