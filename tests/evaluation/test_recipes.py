@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 from made_tables import NAN, ONE, SPECTRUM, made_table, model
 
-from subgrid.evaluation import Level, calibration_part, calibration_record, ranked_record, ranking
-from subgrid.evaluation.calibration import _panels, _table, chosen_levels
-from subgrid.evaluation.search import ranking_table, search_part
+from subgrid.recipes.calibration import (
+    Level,
+    _panels,
+    _table,
+    calibration_part,
+    calibration_record,
+    chosen_levels,
+)
+from subgrid.recipes.search import ranked_record, ranking, ranking_table, search_part
 
 
 def score(upper, lower, dead=0):

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from subgrid.evaluation import SeparatedScores
-from subgrid.evaluation.separated import TASK_PAIRS, _panel, cases_beside, separated_part
+from subgrid.recipes.separated_scores import (
+    TASK_PAIRS,
+    SeparatedScores,
+    _panel,
+    cases_beside,
+    separated_part,
+)
 
 
 def case(network, task, high, low, *samples):

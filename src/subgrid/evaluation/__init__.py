@@ -1,7 +1,6 @@
 """How good a model is: free runs, one table of scores by metrics, offline scores, the report."""
 
 from subgrid.evaluation.assemble import assemble_report
-from subgrid.evaluation.calibration import Level, calibration_part, calibration_record
 from subgrid.evaluation.compare import compare
 from subgrid.evaluation.components import in_order
 from subgrid.evaluation.cost import NetworkSize, StepCost, Timing, step_cost
@@ -55,8 +54,6 @@ from subgrid.evaluation.report import (
     write_markdown,
     write_report,
 )
-from subgrid.evaluation.search import ranked_record, ranking, search_part
-from subgrid.evaluation.separated import SeparatedScores, separated_part
 from subgrid.evaluation.starts import START, START_FRAME, START_TRAJECTORY
 from subgrid.evaluation.statistics import reference_statistics
 from subgrid.evaluation.survival import BlowUp, TimeUnit, blow_ups, date, first_date, time_unit
@@ -78,7 +75,6 @@ __all__ = [
     "Findings",
     "ForcingSums",
     "Interval",
-    "Level",
     "ModelObserver",
     "NetworkSize",
     "Part",
@@ -87,7 +83,6 @@ __all__ = [
     "RunPlan",
     "SampleSums",
     "Section",
-    "SeparatedScores",
     "Snapshot",
     "StateObserver",
     "StepCost",
@@ -97,8 +92,6 @@ __all__ = [
     "assemble_report",
     "blow_ups",
     "bootstrap_interval",
-    "calibration_part",
-    "calibration_record",
     "channel_names",
     "compare",
     "date",
@@ -122,8 +115,6 @@ __all__ = [
     "outcome",
     "pair_record",
     "plain_markdown",
-    "ranked_record",
-    "ranking",
     "reference_statistics",
     "render_html",
     "render_markdown",
@@ -132,9 +123,7 @@ __all__ = [
     "score_record",
     "scorecard",
     "scorecard_setting",
-    "search_part",
     "section",
-    "separated_part",
     "spectral_rmse",
     "state_of",
     "step_cost",

@@ -81,9 +81,8 @@ def lines(
         axes.axhline(across, color=_DARK, ls=":", lw=1.1)
     if down is not None:
         axes.axvline(down[0], color=_DARK, ls=":", lw=1.1, label=down[1])
-    for axis in log:
-        axes.set(**{f"{axis}scale": "log"})
     if log:
+        axes.set(**{f"{axis}scale": "log" for axis in log})
         axes.tick_params(which="minor", labelbottom=False, labelleft=False)
     if "y" not in log:
         axes.ticklabel_format(axis="y", scilimits=(-2, 3), useMathText=True)
@@ -269,10 +268,9 @@ def _bar_of(axes: "Axes", point: Point, **more: Any) -> None:
 
 
 def pareto_front(places: Mapping[str, tuple[float, float]]) -> list[str]:
-    """Return the models that no other beats in both cost and error, the cheapest first.
+    """Return the models of `places`, (cost, error), that no other beats, the cheapest first.
 
-    `places`: model → (cost, error). A model is beaten by another that is nowhere worse and
-    somewhere better.
+    A model is beaten by another that is nowhere worse and somewhere better.
     """
     front = [
         name
@@ -305,9 +303,7 @@ def maps(
     figure, axes = new_panel(rows, columns, inches)
     limit, image = limit or field_limit(next(iter(fields.values()))), None
     for place, (label, field) in zip(axes, fields.items(), strict=False):
-        if not np.isfinite(field).any():
-            place.text(0.5, 0.5, "not finite", transform=place.transAxes, ha="center")
-        elif not np.isfinite(field).all() and getattr(domain, "mask", None) is None:
+        if not np.isfinite(field).all() and getattr(domain, "mask", None) is None:
             place.text(0.5, 0.5, "not finite", transform=place.transAxes, ha="center")
             field = np.full_like(field, np.nan)
         image = _map(place, np.asarray(field), domain, limit, label, metres)

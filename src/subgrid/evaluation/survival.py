@@ -124,5 +124,5 @@ def scored_runs(
     alive = np.stack([blow_up_steps(data) < 0 for data in sets])
     truth = blow_up_steps(reference) < 0
     if without is not None and (alone := blow_up_steps(without) < 0).any():
-        alive &= alone
+        alive &= alone if len(alone) == alive.shape[1] else True
     return alive & truth if len(truth) == alive.shape[1] else alive

@@ -16,13 +16,14 @@ from subgrid.config import (
     build_coarse_systems,
     build_system,
 )
-from subgrid.evaluation import SeparatedScores, join_sums, offline_scores, sample_sums
+from subgrid.evaluation import join_sums, offline_scores, sample_sums
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import COMPILING
 from subgrid.experiment.task import Context
 from subgrid.nn import SeparatedNetwork
 from subgrid.randomness import random_key
 from subgrid.recipes.results import read_dataset, write_dataset
+from subgrid.recipes.separated_scores import SeparatedScores
 from subgrid.recipes.training_runs import Watch, samples_of, train_once
 from subgrid.training import channels, train_separated
 

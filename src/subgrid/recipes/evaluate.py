@@ -8,27 +8,21 @@ import numpy as np
 
 from subgrid.config import BASELINE
 from subgrid.evaluation import (
-    Level,
     Part,
     blow_ups,
-    calibration_part,
-    calibration_record,
     compare,
     followed,
     followed_record,
     gain_record,
     offline_record,
     pair_record,
-    ranked_record,
-    ranking,
     score_record,
-    search_part,
-    separated_part,
     with_costs,
 )
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.task import Context
 from subgrid.provenance import write_atomic
+from subgrid.recipes.calibration import Level, calibration_part, calibration_record
 from subgrid.recipes.candidates import multiscale_pairs, paired_models
 from subgrid.recipes.cases import separated_scores
 from subgrid.recipes.curves import remarks
@@ -41,6 +35,8 @@ from subgrid.recipes.results import (
     read_dataset,
     write_dataset,
 )
+from subgrid.recipes.search import ranked_record, ranking, search_part
+from subgrid.recipes.separated_scores import separated_part
 from subgrid.systems import AbstractSystem
 
 if TYPE_CHECKING:
