@@ -11,6 +11,7 @@ from subgrid.recipes.evaluate import write_scores
 from subgrid.recipes.make_report import make_report
 from subgrid.recipes.measuring_tasks import reference, tests_of
 from subgrid.recipes.model_tasks import (
+    STORE,
     TaskSet,
     adapt_tasks,
     copy_task,
@@ -102,6 +103,7 @@ def _scores(config: Config, inputs: Sequence[Task]) -> Task:
         run=write_scores,
         inputs=tuple(inputs),
         outputs=("scores.json", "scores.zarr"),
+        files=rf"scores\.(json|zarr/{STORE})",
         where="here",
     )
 

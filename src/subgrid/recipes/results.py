@@ -118,6 +118,9 @@ def cost_path(model: str) -> str:
 def write_dataset(path: Path, dataset: "xarray.Dataset") -> None:
     """Write a dataset as a Zarr store, whole or not at all, in place of what is there."""
     aside = _aside(path)
+    # Zarr has no specification of NumPy's strings of fixed length
+    fixed = [name for name, values in dataset.variables.items() if values.dtype.kind == "U"]
+    dataset = dataset.assign({name: dataset[name].astype(object) for name in fixed})
     dataset.to_zarr(aside, mode="w", consolidated=False, zarr_format=3)
     consolidate(aside)
     put_in_place(aside, path)
