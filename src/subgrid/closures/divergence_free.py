@@ -75,4 +75,5 @@ class DivergenceFree(AbstractConstraint):
                 f"takes its differences on {self.grid.shape}; build it with the grid it runs on"
             )
         psi = upscale(values[0], *self.grid.shape)
-        return downscale(jnp.stack(rotated_gradient(psi, self.grid)), *values.shape[-2:])
+        velocities, (ny, nx) = jnp.stack(rotated_gradient(psi, self.grid)), values.shape[-2:]
+        return downscale(velocities, ny, nx)

@@ -1,6 +1,6 @@
 """A network as a closure: features → network → output."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import equinox as eqx
@@ -44,14 +44,14 @@ class LearnedClosure(AbstractClosure):
     """
 
     features: Features
-    network: Callable[..., Any] | None
+    network: Any
     output: Output
     _system: Fixed[AbstractSystem | None] = eqx.field(metadata=fixed_as("system"))
 
     def __init__(
         self,
         features: Features,
-        network: Callable[..., Any] | None,
+        network: Any,
         output: Output,
         system: AbstractSystem | None = None,
     ):

@@ -73,4 +73,5 @@ class Scaler(eqx.Module):
                 f"{list(field.shape)}. Batches go through jax.vmap."
             )
         shape = (count, *[1] * (field.ndim - 1))
-        return tuple(part.astype(field.dtype).reshape(shape) for part in (self.mean, self.scale))
+        mean, scale = self.mean.astype(field.dtype), self.scale.astype(field.dtype)
+        return mean.reshape(shape), scale.reshape(shape)

@@ -119,7 +119,8 @@ def _residual_size(closure: LearnedClosure, stage: int, sources: Sources, seed: 
         if stage > 0:
             earlier = stage_task(scales, closure, stage - 1, 1.0)
             predicted = earlier.predict(closure, fields, forcing, None, None)
-            residual = residual - upscale(predicted, *residual.shape[-2:])
+            ny, nx = residual.shape[-2:]
+            residual = residual - upscale(predicted, ny, nx)
         return jnp.mean(jnp.square(residual))
 
     samples = zip(scales.fields(batch), scales.forcing(batch), strict=True)

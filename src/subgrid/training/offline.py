@@ -160,5 +160,6 @@ def state_task(scales: Standardisation, system: AbstractSystem) -> Task:
 
 def seen_channels(closure: LearnedClosure) -> int | None:
     """Return the number of channels that a network sees, None for the state's own."""
-    named = closure.features.names is not None and closure.system is not None
-    return closure.features.count(closure.system) if named else None
+    if closure.features.names is None or closure.system is None:
+        return None
+    return closure.features.count(closure.system)

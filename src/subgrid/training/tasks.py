@@ -31,7 +31,7 @@ class Task:
     validation), so that rates and clipping mean the same for a small residual as for the whole.
     """
 
-    predict: Callable[[Any, Array, Array, Array | None, Array], Array]
+    predict: Callable[[Any, Array, Array, Array | None, Array | None], Array]
     target: Callable[[Array], Array]
     unit: float = 1.0
 
