@@ -150,9 +150,10 @@ class RunFolder:
         except ValueError as error:
             raise CorruptFileError(f"{file} is not valid TOML: {error}") from error
         config = config_from_dict(tables, str(file))
-        # the latter where a process was killed while the config changed
+        # of the tables as they stand: a newer subgrid may have more keys, with defaults. The latter
+        # where a process was killed while the config changed
         known = manifest["config_hash"], manifest.get("replaces")
-        if config_hash(config.to_dict()) not in known:
+        if config_hash(tables) not in known:
             raise RunFolderError(
                 f"{file} was changed after the run began. Restore it, or start the changed config "
                 "in a folder of its own with --out."
