@@ -188,7 +188,8 @@ def with_costs(table: "xr.Dataset", costs: Mapping[str, Any]) -> "xr.Dataset":
 
     `costs`: model → `StepCost`; models without one were not timed.
     """
-    names = [name for name in models(table) if name in costs]
+    # as objects, like those of the table: names of a fixed length would take their place
+    names = np.array([name for name in models(table) if name in costs], object)
     numbers = {"seconds": "s", "cost": "1"}
     cells = [[getattr(costs[n], f) for n in names] for f in ("seconds", "ratio")]
     import xarray as xr
