@@ -62,7 +62,7 @@ class Findings:
     truth: "xr.Dataset"
     runs: Runs
     table: "xr.Dataset"
-    cut: float
+    cut: float | None
     offline: Runs = field(default_factory=dict)
     curves: Mapping[str, Records] = field(default_factory=dict)
     tuning: Mapping[str, Records] = field(default_factory=dict)
