@@ -79,12 +79,14 @@ def test_what_a_removed_model_left_goes_when_its_stage_is_forced(a_copy, run):
     assert not (a_copy / "evaluation").exists()
 
 
-def test_one_metric_added_scores_without_a_single_model_step(run, monkeypatch):
+def test_one_metric_added_scores_without_a_single_model_step(a_copy, run, monkeypatch):
     monkeypatch.setattr("subgrid.recipes.held_out.free_runs", None)  # nothing may be stepped
     assert run(TINY) == set()
-    added = {**METRICS._entries, "of_mine": "subgrid.evaluation:METRICS"}
-    monkeypatch.setattr(METRICS, "_entries", added)
+    known = METRICS.get("mean_error")
+    mine = type("Mine", (known,), {"name": "of_mine", "__module__": known.__module__})
+    monkeypatch.setattr(METRICS, "_entries", {**METRICS._entries, "of_mine": mine})
     assert run(TINY) == {"scores.json", "report.html"}
+    assert (a_copy / "scores.zarr/of_mine").is_dir()
 
 
 @pytest.mark.parametrize(
