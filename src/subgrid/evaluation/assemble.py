@@ -41,8 +41,9 @@ def assemble_report(info: RunInfo, found: Findings, parts: Sequence[Part] = ()) 
     alone = set(scores.models(found.table)) == {found.table.attrs["baseline"]}
     # not where a recipe's own question is the matter and nothing ran but the coarse model alone
     compared = not (alone and any(part.summary for part in parts))
-    costs, first = cost_section(found, styles) if compared else [], found.timing is not None
-    first = first and found.timing.finer_grids  # where finer grids are rivals it is the question
+    costs = cost_section(found, styles) if compared else []
+    # where finer grids are rivals it is the question
+    first = found.timing is not None and found.timing.finer_grids
     shown = [section for part in _OF_RUNS if compared for section in part(found, styles)]
     sections = [
         *(costs if first else []),

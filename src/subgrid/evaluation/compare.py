@@ -193,7 +193,7 @@ def _put_scores(metric: AbstractMetric, pairs: Sequence[tuple[str, str]], sides:
         values = some[quantity]
         sides.words[quantity] = component_words(values, sides.domain)
         units[quantity] = metric.units(values.attrs.get("units", "1"), some)
-        kind = OfMeans if isinstance(metric, AbstractMeanMetric) else OfRuns
+        kind: Any = OfMeans if isinstance(metric, AbstractMeanMetric) else OfRuns
         scores = kind(metric, sides, quantity)
         for index, component in enumerate(component_names(values, sides.domain)):
             _put_component(scores, index, pairs, quantity=quantity, component=component)
@@ -236,7 +236,7 @@ def _put_distances(metric: AbstractDistance, sides: Sides) -> None:
     for model, sets in sides.sets.items():
         scored = sides.scored[model]
         # the mean is over networks with runs that are compared; without any the first says so
-        chosen = np.flatnonzero(scored.any(axis=1)) if scored.any() else [0]
+        chosen = [int(n) for n in np.flatnonzero(scored.any(axis=1))] or [0]
         found: dict[int, dict[Names, float]] = {}
         similar: list[dict[Names, float]] = []
         for network in chosen:

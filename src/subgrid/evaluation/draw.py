@@ -198,7 +198,7 @@ def bars(
     for row, (model, numbers) in enumerate(values.items()):
         look, known = styles[model], np.nan_to_num(np.asarray(numbers, np.float64))
         places = np.arange(len(rows)) + (row - (len(values) - 1) / 2) * height
-        bar = {"color": look.colour, "label": look.label}
+        bar: dict[str, Any] = {"color": look.colour, "label": look.label}
         axes.barh(places, np.clip(known, -1, 1), height * 0.92, **bar)
         for place in places[known < -1]:
             axes.plot(-1.035, place, marker="<", ms=4, color=look.colour, clip_on=False)
@@ -298,8 +298,7 @@ def maps(
     """
     columns = min(2, len(fields))
     rows = -(-len(fields) // columns)
-    single = len(fields) == 1
-    inches = (4.8, 5.1) if single else (4.8, 1.25 + 2.05 * rows)
+    inches = (4.8, 5.1) if len(fields) == 1 else (4.8, 1.25 + 2.05 * rows)
     figure, axes = new_panel(rows, columns, inches)
     limit, image = limit or field_limit(next(iter(fields.values()))), None
     for place, (label, field) in zip(axes, fields.items(), strict=False):
@@ -314,8 +313,7 @@ def maps(
         return Panel(name, figure, alt)
     shown = axes[: len(fields)]
     colours = {"orientation": "horizontal", "shrink": 0.8, "aspect": 30, "pad": 0.02}
-    colour_bar = figure.colorbar(image, ax=shown, **colours)
-    colour_bar.set_label(bar)
+    colour_bar = figure.colorbar(image, ax=shown, label=bar, **colours)
     scientific(colour_bar)
     return Panel(name, figure, alt)
 
@@ -367,8 +365,9 @@ def matrix(
     image = axes.imshow(values, cmap="viridis", vmin=0.0, aspect="auto", origin="lower")
     middle = np.nanmax(values, initial=0.0) / 2
     for (row, column), value in np.ndenumerate(values):
-        text = {"ha": "center", "va": "center", "color": "white" if value < middle else "black"}
-        axes.text(column, row, "" if np.isnan(value) else f"{value:.2f}", size=7, **text)
+        text: dict[str, Any] = {"ha": "center", "va": "center", "size": 7}
+        text["color"] = "white" if value < middle else "black"
+        axes.text(column, row, "" if np.isnan(value) else f"{value:.2f}", **text)
         if crossed[row, column]:
             axes.plot(column, row, marker="x", color="#D55E00", ms=9, mew=2)
     axes.set_xticks(range(len(columns)), columns, rotation=45)

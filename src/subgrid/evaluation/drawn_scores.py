@@ -111,7 +111,7 @@ class OfMeans(OfRuns):
     def alone(self, model: str, index: int) -> Statistic:
         """Return the same statistic of the baseline's runs, of the members a model is scored by."""
         values = self.values[str(self.sides.baseline)][0, :, index]
-        dead = blow_up_steps(self.sides.alone) >= 0
+        dead = blow_up_steps(self.sides.sets[str(self.sides.baseline)][0]) >= 0
         values = np.where(_like(dead, values), np.nan, values)
         shape = self.values[model][:, :, index].shape
         return self._statistic(_beside(values, shape), index, self.scored(model))

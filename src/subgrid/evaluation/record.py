@@ -107,7 +107,9 @@ def pair_record(
 def offline_record(data: "xr.Dataset") -> dict[str, Any]:
     """Return offline scores as numbers: means and standard deviations of those per sample."""
     plain: dict[str, Any] = {}
-    for name in sorted(data.data_vars):  # a store lists them in the order of its directory
+    for name in sorted(
+        map(str, data.data_vars)
+    ):  # a store lists them in the order of its directory
         values = data[name]
         if values.dims == ("sample",):
             plain[name] = {"mean": json_number(values.mean()), "std": json_number(values.std())}

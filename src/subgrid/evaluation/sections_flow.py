@@ -1,7 +1,7 @@
 """Sections on the runs themselves: fields, forcings, spectra, series over time, correlation."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ def flow_sections(found: Findings, styles: Styles) -> list[Section]:
     symbol, meant = drawn.forcing_symbol, drawn.forcing_long_name
     states, forcings = [], []
 
-    def parts_of(field: NDArray) -> NDArray:
+    def parts_of(field: Any) -> NDArray:
         """Return a field [component, *dims], one component where it has none."""
         return np.reshape(field, (-1, *system.domain.shape))
 
@@ -342,7 +342,7 @@ def _mean_curves(runs: Runs, name: str, styles: Styles) -> list[Curve]:
 
 
 def _alive(
-    sets: "tuple[xr.Dataset, ...] | list[xr.Dataset]", name: str
+    sets: "Sequence[xr.Dataset]", name: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the times at which any run lives, and a series [run, time], NaN from a blow-up on."""
     values = np.concatenate([np.asarray(data[name].values, np.float64) for data in sets])

@@ -28,7 +28,7 @@ class Cells:
         """Set attributes of a variable."""
         self._attributes.setdefault(variable, {}).update(attributes)
 
-    def put(self, variable: str, values: Any, dims: tuple[str, ...] = (), **place: str) -> None:
+    def put(self, variable: str, values: Any, dims: Any = (), **place: str) -> None:
         """Put values of a variable [*dims] in their place: the model, quantity, ..."""
         cell = place, dims, np.asarray(values, np.float64)
         self._cells.setdefault(variable, []).append(cell)
@@ -83,7 +83,8 @@ def interval(table: "xr.Dataset", variable: str, **place: str) -> Interval:
     level = float(table.attrs["level"])
     if not has(table, variable, **place):
         return Interval(float("nan"), float("nan"), float("nan"), level)
-    return Interval(*(float(x) for x in table[variable].sel(place).values), level)
+    estimate, low, high = (float(x) for x in table[variable].sel(place).values)
+    return Interval(estimate, low, high, level)
 
 
 def value(table: "xr.Dataset", variable: str, **place: str) -> float:
@@ -116,7 +117,7 @@ def scored(table: "xr.Dataset", model: str) -> NDArray[np.bool_]:
 def of_runs(table: "xr.Dataset", variable: str, model: str, **place: str) -> NDArray[np.float64]:
     """Return the score of every run of a model [network, member]."""
     networks, members = ran(table, model).shape
-    return table[variable].sel(model=model, **place).values[:networks, :members]
+    return table[variable].sel({"model": model, **place}).values[:networks, :members]
 
 
 def blow_ups(table: "xr.Dataset", model: str) -> tuple[BlowUp, ...]:
