@@ -60,9 +60,7 @@ class Cells:
                         index[axis] = slice(values.shape[dims.index(dim)])
                 array[tuple(index)] = values
             variables[name] = (order, array, self._attributes.get(name, {}))
-        named = {dim: found for dim, found in labels.items() if found} | {"end": list(END)}
-        # as objects: Zarr has no specification for texts of a fixed length
-        coordinates = {dim: np.array(found, object) for dim, found in named.items()}
+        coordinates = {dim: found for dim, found in labels.items() if found} | {"end": list(END)}
         return xr.Dataset(variables, coordinates, {**attributes, "undefined": self.undefined})
 
     def _every(self) -> Iterator[tuple[dict[str, str], tuple[str, ...], NDArray]]:
