@@ -107,7 +107,7 @@ class Wilks2005(AbstractClosure):
     polynomial: LocalPolynomial
 
     def __init__(self, system: AbstractSystem):
-        settings = system.settings() if hasattr(system, "settings") else {}
+        settings = getattr(system, "settings", dict)()
         got = {name: settings.get(name) for name in ("F", "h", "b", "c")}
         if got["F"] not in WILKS_2005 or got != {"F": got["F"], **_THEIR_CONSTANTS}:
             raise ConfigError(

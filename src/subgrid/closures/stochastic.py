@@ -86,9 +86,9 @@ class AutoregressivePolynomial(AbstractClosure):
         """Return the key, as numbers, and noise drawn from its climate."""
         if key is None:
             raise ConfigError("AutoregressivePolynomial draws numbers: give the run a random key")
-        key, first = jax.random.split(key)
+        kept, first = jax.random.split(key)
         noise = self._each(lambda draw, _, spread: spread * draw, _normal(first, state))
-        return jax.random.key_data(key), noise
+        return jax.random.key_data(kept), noise
 
     def __call__(
         self, state: PyTree, memory: PyTree = None, forcing: PyTree = None
@@ -123,5 +123,6 @@ def _normal(key: PRNGKeyArray, like: PyTree) -> PyTree:
 
 def _seconds(interval: np.generic) -> float:
     """Return an interval as a number; xarray may have read seconds as a NumPy timedelta."""
-    timed = np.issubdtype(interval.dtype, np.timedelta64)
-    return float(interval / np.timedelta64(1, "s") if timed else interval)
+    if isinstance(interval, np.timedelta64):
+        return float(interval / np.timedelta64(1, "s"))
+    return float(interval)

@@ -277,7 +277,7 @@ def _compensated(found: Findings, styles: Styles) -> list[Section]:
 def _spectra(name: str, found: Findings, styles: Styles) -> list[Panel]:
     """Return a panel per component of a mean spectrum, the cut of the error marked."""
     truth, panels = found.truth, []
-    wavenumber = truth["wavenumber"].values
+    wavenumber, cut = truth["wavenumber"].values, found.cut or np.inf
     for index, (part, called) in enumerate(component_words(truth[name]).items()):
         curves, notes, seen = [], [], []
         for model, sets in {TRUTH: [truth], **found.runs}.items():
@@ -289,13 +289,13 @@ def _spectra(name: str, found: Findings, styles: Styles) -> list[Panel]:
             if len(values):
                 band = (values.min(axis=0), values.max(axis=0))
                 curves.append(Curve(styles[model], wavenumber, values.mean(axis=0), band))
-                seen.append(curves[-1].y[wavenumber < 1.15 * found.cut])
+                seen.append(curves[-1].y[wavenumber < 1.15 * cut])
         positive = np.concatenate(seen)[np.concatenate(seen) > 0] if seen else np.ones(1)
         units = with_units(in_words(name), truth[name].attrs["units"])
         across = with_units("isotropic wavenumber", truth["wavenumber"].attrs["units"])
         more = {
             "limits": (positive.min() / 3, positive.max() * 2),
-            "down": (found.cut, "cut of the error"),
+            "down": found.cut and (found.cut, "cut of the error"),
             "title": called,
             "notes": notes,
         }

@@ -136,7 +136,11 @@ def closure_task(scales: Standardisation, closure: LearnedClosure, unit: float =
         return scales.reachable(forcing, closure.output)
 
     def predict(
-        closure: LearnedClosure, fields: Array, forcing: Array, noise: Array | None, key: Array
+        closure: LearnedClosure,
+        fields: Array,
+        forcing: Array,
+        noise: Array | None,
+        key: Array | None,
     ) -> Array:
         memory = closure.first_memory(fields, key)
         return scales.targets.normalise(closure.predict(fields, memory, noise=noise)[0])
@@ -149,7 +153,11 @@ def state_task(scales: Standardisation, system: AbstractSystem) -> Task:
     like = state_shapes(system)
 
     def predict(
-        closure: AbstractClosure, fields: Array, forcing: Array, noise: Array | None, key: Array
+        closure: AbstractClosure,
+        fields: Array,
+        forcing: Array,
+        noise: Array | None,
+        key: Array | None,
     ) -> Array:
         state = channels_to_state(fields, like)
         increment, _ = closure(state, closure.init(state, key=key))

@@ -41,7 +41,11 @@ def train_separated(
     whole = SeparatedNetwork(network, scales.inputs, scales.targets, task, low)
 
     def predict(
-        separated: SeparatedNetwork, fields: Array, forcing: Array, noise: Array | None, key: Array
+        separated: SeparatedNetwork,
+        fields: Array,
+        forcing: Array,
+        noise: Array | None,
+        key: Array | None,
     ) -> Array:
         del noise, key  # the noise is on the fields, and nothing draws
         return separated.predict(fields, forcing)
