@@ -145,8 +145,9 @@ def test_offline_scores_hold_them(coarse):
 
 
 def test_the_figure_shows_truth_and_closures_and_is_left_out_for_older_runs(coarse):
-    from subgrid.evaluation import offline_scores, sample_sums
     from subgrid.evaluation.forcing_plots import forcing_figure, plot_forcing_statistics
+
+    from subgrid.evaluation import offline_scores, sample_sums
     from subgrid.evaluation.style import looks
 
     field = np.random.default_rng(0).normal(size=(3, 2, *coarse.grid.shape))

@@ -1,6 +1,7 @@
 """A changed config does again what the change reaches, and nothing else."""
 
 import json
+import sys
 
 import pytest
 from experiment_runs import SMALLEST, Notes, digests
@@ -87,6 +88,20 @@ def test_one_metric_added_scores_without_a_single_model_step(a_copy, run, monkey
     monkeypatch.setattr(METRICS, "_entries", {**METRICS._entries, "of_mine": mine})
     assert run(TINY) == {"scores.json", "report.html"}
     assert (a_copy / "scores.zarr/of_mine").is_dir()
+
+
+def test_a_metric_of_the_users_is_named_in_the_config(a_copy, run, monkeypatch, tmp_path):
+    monkeypatch.setattr("subgrid.recipes.held_out.free_runs", None)  # nothing may be stepped
+    base = "from subgrid.evaluation.metric_climate import MeanError"
+    (tmp_path / "own_metric.py").write_text(
+        f"{base}\nclass Mine(MeanError):\n    name = 'of_mine'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    config = load_config(SMALLEST, overrides=['evaluation.metrics=["own_metric:Mine"]'])
+    assert run(config, trust=True) == {"scores.json", "report.html"}
+    assert (a_copy / "scores.zarr/of_mine").is_dir()
+    sys.modules.pop("own_metric")
 
 
 @pytest.mark.parametrize(

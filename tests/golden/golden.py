@@ -176,6 +176,9 @@ def main() -> int:
             file.write_text(f'{{"made": {head},\n"results": {{\n{lines}\n}}}}\n')
             print(f"{preset}: {len(got)} results kept", flush=True)
             continue
+        if not file.exists():
+            print(f"{preset}: nothing is kept to compare with; --write keeps it", flush=True)
+            continue
         kept = json.loads(file.read_text())
         found = list(differences(kept["results"], got))
         moved = moved or bool(found)

@@ -18,6 +18,7 @@ _REGISTRIES = {  # imported when asked for, as they import JAX
     "coarsener": "subgrid.coarsening:COARSENERS",
     "closure": "subgrid.closures:CLOSURES",
     "constraint": "subgrid.closures:CONSTRAINTS",
+    "metric": "subgrid.evaluation:METRICS",
 }
 
 

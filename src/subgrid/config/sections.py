@@ -186,8 +186,11 @@ class EvaluationConfig(Section):
     numbers alone, for closures that draw.
     Intervals come from `bootstrap` resamples at confidence `level`. `constants` change the coarse
     system of the free runs only, for example its `filter_sharpness`. Each entry of `variants`
-    repeats the free runs of all models with further changes, such as a sharper filter.
+    repeats the free runs of all models with further changes, such as a sharper filter. `metrics`:
+    your own, as "module:Class", beside those that fit the system.
     """
+
+    named: ClassVar[Mapping[str, str]] = {"metrics": "metric"}
 
     steps: Count
     save_every: Count
@@ -203,6 +206,7 @@ class EvaluationConfig(Section):
     level: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.95
     constants: dict[str, Constant] = Field(default_factory=dict)
     variants: Annotated[tuple[VariantConfig, ...], Strict(False)] = ()
+    metrics: Annotated[tuple[str, ...], Strict(False)] = ()
 
     @model_validator(mode="after")
     def _frames_fit(self) -> "EvaluationConfig":

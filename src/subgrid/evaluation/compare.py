@@ -53,6 +53,7 @@ def compare(
     system: Any = None,
     domain: Any = None,
     cut: float | None = None,
+    more: Iterable[str | AbstractMetric | AbstractDistance] = (),
     pairs: Iterable[tuple[str, str]] = (),
     headline: tuple[str, str] | None = None,
     level: float = 0.95,
@@ -65,9 +66,9 @@ def compare(
     states: what `free_runs` returns, or any xarray.Dataset with the dims `member`, `time` (a
     coordinate), `wavenumber` for spectra, those of the domain for fields, and others for
     components. Several runs from one state have a coordinate `start`: the truth's member that each
-    begins in. `truth`: the same of the truth. `metrics`: names or objects, by default all that fit.
-    `baseline`: the model that gains are over. `system` names the domain and the values that are
-    compared; without one `domain` is the domain, or the dims of fields. `cut`: largest wavenumber
+    begins in. `truth`: the same of the truth. `metrics`: names or objects, by default all that fit;
+    `more`: others beside them. `baseline`: the model that gains are over. `system` names the domain
+    and the values that are compared; without one `domain` is the domain, or the dims of fields. `cut`: largest wavenumber
     of spectral errors, by default two thirds of the last. `pairs` of models to compare with each
     other. `headline`: the metric and quantity that verdicts speak of, by default the system's.
     `level`, `samples`, `seed`: see `bootstrap_interval`.
@@ -88,7 +89,8 @@ def compare(
     (truth,) = _datasets(in_order(truth, system))
     sides = Sides(sets, truth, baseline, place, options)
     sides.put_runs()
-    for metric in chosen_metrics(metrics, sides.truth, system, cut):
+    chosen = chosen_metrics(metrics, truth, system, cut)
+    for metric in [*chosen, *chosen_metrics(more, truth, system, cut)]:
         if isinstance(metric, AbstractDistance):
             _put_distances(metric, sides)
         else:

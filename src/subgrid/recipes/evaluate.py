@@ -67,6 +67,7 @@ def table_of(folder: RunFolder, results: Results, runs: Runs) -> "xr.Dataset":
         baseline=BASELINE,
         system=results.system,
         cut=results.cut,
+        more=settings.metrics,
         pairs=pairs,
         level=settings.level,
         samples=settings.bootstrap,
