@@ -69,9 +69,9 @@ def compare(
     begins in. `truth`: the same of the truth. `metrics`: names or objects, by default all that fit;
     `more`: others beside them. `baseline`: the model that gains are over. `system` names the domain
     and the values that are compared; without one `domain` is the domain, or the dims of fields.
-    `cut`: largest wavenumber of spectral errors, by default two thirds of the last. `pairs` of models to compare with each
-    other. `headline`: the metric and quantity that verdicts speak of, by default the system's.
-    `level`, `samples`, `seed`: see `bootstrap_interval`.
+    `cut`: largest wavenumber of spectral errors, by default two thirds of the last. `pairs` of
+    models to compare with each other. `headline`: the metric and quantity that verdicts speak of,
+    by default the system's. `level`, `samples`, `seed`: see `bootstrap_interval`.
 
     Raises KeyError without the baseline in `runs`, ValueError without runs, UnknownNameError for an
     unknown metric.
