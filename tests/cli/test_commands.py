@@ -59,7 +59,7 @@ def test_version(cli):
         ("closures", "smagorinsky"),
         ("networks", "psm4"),
         ("coarseners", "operator1"),
-        ("metrics", "mse"),
+        ("metrics", "spectral_error"),
         ("recipes", "architectures"),
     ],
 )

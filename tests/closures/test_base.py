@@ -70,13 +70,16 @@ def test_an_error_of_the_closure_says_where_it_came_from(system):
 
 
 def test_registry_lists_and_suggests():
-    assert CLOSURES.names()[:7] == [
+    assert CLOSURES.names()[:10] == [
         "smagorinsky",
         "backscatter-biharmonic",
         "zanna-bolton-2020",
         "hybrid-symbolic",
         "staggered-smagorinsky",
         "staggered-leith",
+        "polynomial",
+        "wilks-2005",
+        "autoregressive",
         "learned",
     ]
     assert all(line.endswith(".") for _, line in CLOSURES.describe())

@@ -15,6 +15,7 @@ from subgrid.closures import (
     Smagorinsky,
     ZannaBolton2020,
 )
+from subgrid.grids import Points
 from subgrid.stepping import Euler
 from subgrid.systems import AbstractSystem, TwoLayerQG
 
@@ -28,6 +29,7 @@ class Decay(AbstractSystem):
 
     State = dict
     variables = ()
+    domain = Points(3)
 
     def initial_state(self, *, key):
         return {"x": jax.random.normal(key, (3,))}
@@ -40,9 +42,6 @@ class Decay(AbstractSystem):
 
     def default_scheme(self):
         return Euler()
-
-    def coordinates(self):
-        return {}
 
 
 seeds = st.integers(0, 2**31 - 1)

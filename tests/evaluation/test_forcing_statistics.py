@@ -145,15 +145,20 @@ def test_offline_scores_hold_them(coarse):
 
 
 def test_the_figure_shows_truth_and_closures_and_is_left_out_for_older_runs(coarse):
-    from subgrid.evaluation.forcing_plots import forcing_figure, plot_forcing_statistics
+    import xarray as xr
 
-    from subgrid.evaluation import offline_scores, sample_sums
+    from subgrid.evaluation import Findings, offline_scores, sample_sums
+    from subgrid.evaluation.sections_offline import _forcing_panels
     from subgrid.evaluation.style import looks
 
     field = np.random.default_rng(0).normal(size=(3, 2, *coarse.grid.shape))
     scores = forcing_dataset(forcing_sums(1e-5 * field, 0.5 * field, field, coarse), coarse.grid)
-    scores = scores.assign_attrs(channels="upper lower")
-    panels = plot_forcing_statistics({"half": scores}, looks(["half"]))
+
+    def panels_of(data):
+        found = Findings(coarse, xr.Dataset(), {}, xr.Dataset(), None, offline={"half": [data]})
+        return _forcing_panels(found, looks(["half"]))
+
+    panels = panels_of(scores)
     assert [panel.name for panel in panels] == [
         "forcing_spectrum_upper",
         "forcing_spectrum_lower",
@@ -163,5 +168,4 @@ def test_the_figure_shows_truth_and_closures_and_is_left_out_for_older_runs(coar
     ]
     truth, half = panels[0].figure.axes[0].lines
     np.testing.assert_allclose(half.get_ydata(), np.asarray(truth.get_ydata()) / 4, rtol=1e-12)
-    older = offline_scores(sample_sums(field, field, coarse.grid))
-    assert not forcing_figure({"half": [older]}, looks(["half"])).images
+    assert not panels_of(offline_scores(sample_sums(field, field, coarse.grid)))

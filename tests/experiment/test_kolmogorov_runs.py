@@ -19,7 +19,7 @@ from subgrid.deploy import load_bundle
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.evaluation import report
 from subgrid.experiment import RunFolder, run_experiment
-from subgrid.experiment.progress import Progress, Task
+from subgrid.experiment.progress import Progress, Work
 from subgrid.recipes import export_model, plan, with_chosen_noise
 from subgrid.recipes.candidates import candidates
 from subgrid.recipes.held_out import HeldOut
@@ -316,7 +316,7 @@ class StopsAt(Progress):
         self.label, self.least = label, done
 
     def task(self, label, total, unit="steps", first=""):
-        return Task(self, label, total, unit, first)
+        return Work(self, label, total, unit, first)
 
     def show(self, task, finished):
         if task.label.startswith(self.label) and not finished and task.done >= self.least:

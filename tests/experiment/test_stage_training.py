@@ -7,7 +7,7 @@ from experiment_runs import SMALLEST
 
 from subgrid.config import config_from_dict, load_config
 from subgrid.errors import ConfigError
-from subgrid.experiment import Progress, RunFolder, run_experiment
+from subgrid.experiment import Context, RunFolder, run_experiment
 from subgrid.recipes import train
 
 
@@ -38,10 +38,6 @@ def test_each_network_is_trained_as_long_as_its_table_says(tmp_path):
     assert folder.open(folder.path).config == config  # the folder's config.toml says it all
 
 
-def test_a_config_without_it_keeps_its_keys():
-    assert all("stage_training" not in model for model in load_config(SMALLEST).to_dict()["models"])
-
-
 @pytest.mark.parametrize(
     ("stages", "changes", "message"),
     [
@@ -69,11 +65,8 @@ def test_samples_are_held_in_memory_as_the_config_says(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "train_cascade", trainer)
     for value, override in (("auto", ()), (False, ("training.in_memory=false",))):
         config = load_config(SMALLEST, overrides=override)
-        # unless asked for it is not in the config, whose hash stays
-        assert config.to_dict()["training"].get("in_memory", "auto") == value
         folder = RunFolder(tmp_path, config)
         with pytest.raises(Asked):
-            train._train_one(folder, config.learned()[0], 0, Progress())
+            train.train_one(Context(folder), config.learned()[0], 0)
         assert asked == [(value,), (value,)]
         asked.clear()
-    assert "in_memory" not in load_config(SMALLEST).to_dict()["training"]

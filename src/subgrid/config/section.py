@@ -110,12 +110,13 @@ class Parts:
 def naming(key: str) -> Iterator[None]:
     """Put the key of the config before an error; one of a value becomes ConfigError.
 
-    A damaged file is no wrong setting: CorruptFileError, which names it, passes.
+    A damaged file is no wrong setting: CorruptFileError, which names it, passes, and so does
+    whatever is a ConfigError already, UntrustedCodeError among them.
     """
     try:
         with keyed(key):
             yield
-    except CorruptFileError:
+    except (CorruptFileError, ConfigError):
         raise
     except (TypeError, ValueError, SubgridError) as error:
         raise ConfigError(str(error)) from error
