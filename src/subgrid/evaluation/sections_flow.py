@@ -139,7 +139,7 @@ def following_section(found: Findings, styles: Styles) -> list[Section]:
             "Left: decorrelation time of every run; boxes: quartiles and median; whiskers: "
             f"smallest and largest. Right: correlation of the {field} with that of the truth from "
             "the same state, mean over the runs that are still alive; dotted: where a run counts "
-            "as decorrelated. Compare figure 8 (a) of Otness, Zanna & Bruna 2025.",
+            "as decorrelated. Drawn like figure 8 (a) of Otness, Zanna & Bruna 2025.",
             panels,
             [_following_table(found, styles, field), _gains_table(found, styles)],
         ),
