@@ -1,6 +1,5 @@
 """Two-layer quasi-geostrophic flow on a doubly periodic β-plane with a mean vertical shear."""
 
-import dataclasses
 from typing import Any, SupportsFloat, SupportsIndex
 
 import equinox as eqx
@@ -144,16 +143,6 @@ class TwoLayerQG(AbstractPlaneSystem):
         built = formulas(np, self.grid, self.dealias, values)
         self._built = _Coefficients(**{name: as_array(value) for name, value in built.items()})
         self._built_for = {name: as_array(value) for name, value in values.items()}
-
-    @classmethod
-    def fields_of_older_files(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Return the fields of a stored system of before it was noted what it was built for."""
-        if "_built_for" in values:
-            return values
-        new = {**values, "constants": dict(values["constants"]), "_built": values["_coefficients"]}
-        new["upper_thickness"] = plain_number(new["constants"].pop("upper_thickness"))
-        new["_built_for"] = {**new["constants"], "filter_sharpness": new["filter_sharpness"]}
-        return {field.name: new[field.name] for field in dataclasses.fields(cls)}
 
     @property
     def variables(self) -> tuple[Variable, ...]:

@@ -36,17 +36,6 @@ class Coefficients(eqx.Module):
     drag: Float[Array, "1 l k"]  # r κ²
     filter: Float[Array, "1 l k"]
 
-    @classmethod
-    def fields_of_older_files(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Return the fields of a file that also holds what follows from the grid alone.
-
-        Such a file knows a first derivative of the Nyquist wave, which no real field has.
-        """
-        if "parseval" not in values:
-            return values
-        new = {name: values[name] for name in cls.__dataclass_fields__}
-        return {**new, "pv_gradient_k": new["pv_gradient_k"].at[..., -1].set(0)}
-
 
 def stretching(constants: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return F₁ = 1/(r_d²(1 + δ)) and F₂ = δ F₁, 1/m²."""
