@@ -98,7 +98,7 @@ def score_case(context: Context, case: Case) -> None:
     chosen = samples.spread(folder.config.evaluation.samples)
     names = [variable.name for variable in coarse.variables]
     task = progress.task(f"offline {path.stem}", len(chosen), "samples", COMPILING)
-    grid = systems[case.low if case.task in _COARSE_TASKS else case.high].grid
+    domain = systems[case.low if case.task in _COARSE_TASKS else case.high].domain
     parts = []
     for first in range(0, len(chosen), _BATCH):
         batch = samples.batch(chosen[first : first + _BATCH])
@@ -106,7 +106,7 @@ def score_case(context: Context, case: Case) -> None:
             jnp.asarray(channels(batch, [name + end for name in names])) for end in ("", "_forcing")
         )
         predicted, truth = _apply(separated, states, forcings)
-        parts.append(sample_sums(np.asarray(predicted), np.asarray(truth), grid))
+        parts.append(sample_sums(np.asarray(predicted), np.asarray(truth), domain))
         task.update(min(first + _BATCH, len(chosen)))
     write_dataset(path, offline_scores(join_sums(parts)))
     task.finish()
