@@ -61,6 +61,7 @@ def test_one_closure_added_trains_and_scores_that_closure_alone(a_copy, run):
     assert list(online) == ["none", "smagorinsky", "cascade", "stacked", "added"]
 
 
+@pytest.mark.slow
 def test_a_removed_model_stays_on_disk_and_out_of_the_scores_until_it_is_back(a_copy, run):
     less, scores = with_models(without=["stacked"]), a_copy / "scores.json"
     wanted = digests(a_copy)
@@ -71,6 +72,7 @@ def test_a_removed_model_stays_on_disk_and_out_of_the_scores_until_it_is_back(a_
     assert digests(a_copy) == wanted
 
 
+@pytest.mark.slow
 def test_what_a_removed_model_left_goes_when_its_stage_is_forced(a_copy, run):
     run(with_models(without=["stacked"]))
     folder = RunFolder.open(a_copy)
@@ -115,6 +117,7 @@ def test_a_change_of_what_comes_last_reaches_no_more(run, overrides, done):
     assert run(load_config(SMALLEST, overrides=overrides)) == done
 
 
+@pytest.mark.slow
 def test_a_model_of_other_settings_is_made_again_and_told(a_copy, run):
     notes = Notes()
     config = load_config(SMALLEST, overrides=["models.stacked.width=0.25"])
@@ -126,6 +129,7 @@ def test_a_model_of_other_settings_is_made_again_and_told(a_copy, run):
     assert "simulate: done already" in notes.lines
 
 
+@pytest.mark.slow
 def test_a_kill_while_old_results_are_removed_lets_none_of_them_count(a_copy, run, monkeypatch):
     from subgrid.experiment import run as running
 

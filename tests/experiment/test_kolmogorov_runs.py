@@ -20,7 +20,7 @@ from subgrid.errors import ConfigError, RunFolderError
 from subgrid.evaluation import report
 from subgrid.experiment import RunFolder, run_experiment
 from subgrid.experiment.progress import Progress, Work
-from subgrid.recipes import export_model, plan, with_chosen_noise
+from subgrid.recipes import export_model, kernels, plan, with_chosen_noise
 from subgrid.recipes.candidates import candidates
 from subgrid.recipes.held_out import HeldOut
 from subgrid.recipes.results import load_results, read_dataset
@@ -464,7 +464,7 @@ def test_data_of_another_coarse_step_are_not_taken_over(noise, tmp_path):
 
 @pytest.mark.parametrize("source", [pytest.param(NOISE, marks=pytest.mark.slow), COMBINED])
 def test_a_dry_run_counts_every_run(source, monkeypatch):
-    monkeypatch.setattr(plan, "timed", lambda call, at_once=1: 1.0)
+    monkeypatch.setattr(kernels, "timed", lambda call, at_once=1: 1.0)
     config = load_config(*source)
     stages = {stage.stage: stage for stage in plan.plan_run(config)}
     networks = sum(len(model.labels(config)) for model in config.models)
