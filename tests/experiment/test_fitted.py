@@ -1,16 +1,19 @@
 """Models of kind "fitted": numbers found in the training split at once, kept like a network."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 from experiment_runs import SMALLEST, Notes
 
-from subgrid.closures import load_closure
+from subgrid.closures import load_closure, save_closure
 from subgrid.config import check_builds, config_from_dict, load_config
 from subgrid.data import open_dataset
-from subgrid.errors import ConfigError
-from subgrid.experiment import run_experiment
+from subgrid.errors import ConfigError, UntrustedCodeError
+from subgrid.experiment import RunFolder, run_experiment
+from subgrid.registry import import_named
+from subgrid.systems import TwoLayerQG
 
 
 def config_of(degree=1, closure="polynomial", **changes):
@@ -28,6 +31,23 @@ def test_what_cannot_be_fitted_is_said():
     none = {"trajectories": {"train": 0, "validation": 0, "test": 2}, "segment_frames": 2}
     with pytest.raises(ConfigError, match="there are numbers to fit"):
         config_of(data=none)
+
+
+def test_one_of_your_own_is_read_back_since_the_config_names_it(tmp_path, monkeypatch):
+    code = "from subgrid.closures import LocalPolynomial\nclass Own(LocalPolynomial):\n    pass\n"
+    (tmp_path / "own_fit.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    config = config_of(closure="own_fit:Own")
+    model, coarse = config.fitted()[0], TwoLayerQG(12)
+    folder = RunFolder(tmp_path / "run", config)
+    closure = import_named("own_fit:Own", "closure")(coarse, [0.0, 1.0])
+    save_closure(closure, folder.model("line"), {})
+    found = model.candidate(config, coarse, folder, 0).closure
+    np.testing.assert_array_equal(found.coefficients, closure.coefficients)
+    with pytest.raises(UntrustedCodeError, match="own_fit:Own"):
+        load_closure(folder.model("line"))
+    sys.modules.pop("own_fit")
 
 
 @pytest.mark.slow

@@ -76,9 +76,9 @@ class FittedConfig(ClosingConfig):
         self, config: "Config", coarse: "AbstractSystem", stored: Any, number: int
     ) -> Candidate:
         """Return the fitted closure."""
-        from subgrid.closures import in_system, load_closure
+        from subgrid.closures import in_system
 
-        closure = in_system(load_closure(stored.model(self.name), stored.trust), coarse)
+        closure = in_system(stored.load_model(self.name), coarse)
         return Candidate(self.name, self.name, closure, self, self.coupling)
 
     def facts(self, config: "Config") -> dict[str, str]:

@@ -169,8 +169,11 @@ class RunFolder:
         folder = self.path / "models" / name
         return folder if seed is None else folder / f"seed_{seed}"
 
-    def load_model(self, name: str, seed: int) -> Any:
-        """Return a trained model with its best weights; raises as `load_closure` does."""
+    def load_model(self, name: str, seed: int | None = None) -> Any:
+        """Return a model that this run made, a network of it by its `seed`.
+
+        Code that the config names is trusted. Raises as `load_closure` does.
+        """
         from subgrid.closures import load_closure  # imports JAX
 
         return load_closure(self.model(name, seed), self.trust or own_packages(self.config))

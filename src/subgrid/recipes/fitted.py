@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from subgrid.closures import holds_closure, load_closure, save_closure
+from subgrid.closures import holds_closure, save_closure
 from subgrid.config import FittedConfig, build_coarse_systems, build_system
 from subgrid.data import open_dataset
 from subgrid.experiment.task import Context
@@ -17,7 +17,7 @@ def fit_one(context: Context, model: FittedConfig) -> dict[str, Any]:
     folder, target = context.folder, context.folder.model(model.name)
     config = folder.config
     if holds_closure(target):
-        load_closure(target, folder.trust)  # raises if it was damaged
+        folder.load_model(model.name)  # raises if it was damaged
     else:
         coarse = build_coarse_systems(config, build_system(config))[0]
         data = open_dataset(folder.split("train"), config.coarse.sizes[0])
