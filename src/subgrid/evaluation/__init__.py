@@ -2,7 +2,7 @@
 
 from subgrid.evaluation.assemble import assemble_report
 from subgrid.evaluation.compare import compare
-from subgrid.evaluation.components import in_order
+from subgrid.evaluation.components import in_system_order
 from subgrid.evaluation.cost import NetworkSize, StepCost, Timing, step_cost
 from subgrid.evaluation.findings import Findings, Part, RunInfo, Snapshot
 from subgrid.evaluation.forcing_statistics import (
@@ -105,7 +105,7 @@ __all__ = [
     "forcing_sums",
     "free_runs",
     "gain_record",
-    "in_order",
+    "in_system_order",
     "interval",
     "join_forcing_sums",
     "join_sums",

@@ -1,6 +1,6 @@
 """From the results of a run to the data of its report: sections laid out, verdicts, warnings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from subgrid import __version__
 from subgrid.evaluation import table as scores
@@ -18,12 +18,10 @@ from subgrid.evaluation.sections_scores import (
     similarity_sections,
     variant_sections,
 )
-from subgrid.evaluation.style import Look, looks
+from subgrid.evaluation.style import Styles, looks
 from subgrid.evaluation.survival import BlowUp, blow_ups, date
 from subgrid.evaluation.verdicts import REMARKED, fewest_scored, outcome, summary, verdict
 from subgrid.provenance import commit
-
-Styles = Mapping[str, Look]
 
 # what is shown of free runs, in order
 _OF_RUNS: tuple[Callable[[Findings, Styles], list[Section]], ...] = (

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from subgrid.evaluation.components import component_names, component_words, in_order
+from subgrid.evaluation.components import component_names, component_words, in_system_order
 from subgrid.evaluation.drawn_scores import OfMeans, OfRuns
 from subgrid.evaluation.intervals import (
     Interval,
@@ -86,7 +86,7 @@ def compare(
         raise KeyError(f"baseline {baseline!r} is not among the models {', '.join(sets)}")
     place = domain if system is None else system.domain
     options = {"level": level, "samples": samples, "seed": seed}
-    (truth,) = _datasets(in_order(truth, system))
+    (truth,) = _datasets(in_system_order(truth, system))
     sides = Sides(sets, truth, baseline, place, options)
     sides.put_runs()
     chosen = chosen_metrics(metrics, truth, system, cut)

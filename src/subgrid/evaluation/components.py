@@ -65,7 +65,7 @@ def quantities_of(data: "xr.Dataset", domain: Any, kinds: Sequence[str]) -> list
     return [name for name in timed if kind_of(data[name], domain) in kinds]
 
 
-def in_order(data: "xr.Dataset", system: Any) -> "xr.Dataset":
+def in_system_order(data: "xr.Dataset", system: Any) -> "xr.Dataset":
     """Return a run with the quantities of its system first, in their order: a store has its own."""
     known = [q.name for q in system.quantities if q.name in data] if system is not None else []
     names = [*known, *(str(name) for name in data.data_vars if name not in known)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from subgrid.evaluation import table as scores
 from subgrid.evaluation.cost import Timing
 from subgrid.evaluation.report import Section, Verdict
-from subgrid.evaluation.style import Look, lost_note
+from subgrid.evaluation.style import Styles, lost_note
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -87,7 +87,7 @@ class Part:
     verdicts: tuple[Verdict, ...] = ()
 
 
-def lost_notes(table: "xr.Dataset", styles: Mapping[str, Look]) -> list[str]:
+def lost_notes(table: "xr.Dataset", styles: Styles) -> list[str]:
     """Return a note for each model with runs that are not compared."""
     found = []
     for name in scores.models(table):

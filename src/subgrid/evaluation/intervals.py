@@ -92,6 +92,13 @@ def ratio(numerator: NDArray, denominator: NDArray) -> NDArray[np.float64]:
     return np.divide(numerator, denominator, out=nothing, where=np.asarray(denominator) > 0)
 
 
+def known_mean(values: NDArray) -> Scores:
+    """Return the mean over the last axis of the values that are finite; NaN without any."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0.0).sum(axis=-1)
+    return ratio(total, known.sum(axis=-1).astype(np.float64))
+
+
 def weighted_mean(values: NDArray, counts: NDArray) -> NDArray[np.float64]:
     """Return the mean of `values` [item, ...] for each draw, weighted with `counts` [draw, item].
 

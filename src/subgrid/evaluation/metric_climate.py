@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subgrid.evaluation.components import by_component
-from subgrid.evaluation.intervals import Scores, ratio
+from subgrid.evaluation.intervals import Scores, known_mean, ratio
 from subgrid.evaluation.metrics import AbstractMeanMetric
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class MeanError(AbstractMeanMetric):
 
     def distance(self, ours: NDArray, theirs: NDArray, truth: "xr.Dataset") -> Scores:
         """Return the error of means [..., point]."""
-        return np.sqrt(_known_mean((ours - theirs) ** 2))
+        return np.sqrt(known_mean((ours - theirs) ** 2))
 
 
 class VariabilityError(AbstractMeanMetric):
@@ -48,7 +48,7 @@ class VariabilityError(AbstractMeanMetric):
 
     def distance(self, ours: NDArray, theirs: NDArray, truth: "xr.Dataset") -> Scores:
         """Return the error of variances [..., point]."""
-        ours, theirs = _known_mean(ours), _known_mean(theirs)
+        ours, theirs = known_mean(ours), known_mean(theirs)
         return np.abs(np.sqrt(ratio(ours, theirs)) - 1)
 
 
@@ -61,10 +61,3 @@ def _averaged(name: str, data: "xr.Dataset", domain: Any) -> NDArray[np.float64]
 
 def _flat(values: NDArray) -> NDArray:
     return values.reshape(*values.shape[:2], -1)
-
-
-def _known_mean(values: NDArray) -> Scores:
-    """Return the mean over points [..., point] that have a value; there is none on land."""
-    known = np.isfinite(values)
-    total = np.where(known, values, 0.0).sum(axis=-1)
-    return ratio(total, known.sum(axis=-1).astype(np.float64))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from subgrid.evaluation.components import by_component
-from subgrid.evaluation.intervals import Scores, ratio
+from subgrid.evaluation.intervals import Scores, known_mean
 from subgrid.evaluation.metric_lead import domain_mean
 from subgrid.evaluation.metrics import AbstractMetric
 from subgrid.evaluation.starts import ensembles
@@ -29,9 +29,7 @@ class CRPS(AbstractMetric):
 
     def of_runs(self, name: str, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> Scores:
         """Return the score of the ensemble of each run, over all times [member, component]."""
-        curve = self.curve(name, run, truth, domain)
-        known = np.isfinite(curve)
-        return ratio(np.where(known, curve, 0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))
+        return known_mean(self.curve(name, run, truth, domain))
 
     def curve(self, name: str, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> Scores:
         """Return the score against lead time [member, component, time]."""

@@ -6,9 +6,9 @@ import numpy as np
 
 from subgrid.evaluation.components import by_component
 from subgrid.evaluation.intervals import Scores
-from subgrid.evaluation.metric_lead import LeadError
+from subgrid.evaluation.metric_lead import LeadError, time_until
 from subgrid.evaluation.metrics import AbstractMetric
-from subgrid.evaluation.survival import blow_up_steps, unit_of
+from subgrid.evaluation.survival import unit_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,8 +37,4 @@ class SkilfulLead(AbstractMetric):
         climate = by_component(truth[name], domain).astype(np.float64)
         deviation = climate.std(axis=(0, *range(2, climate.ndim)))
         beyond = ~(error <= SHARE * deviation[:, None])  # also where it is not a number
-        times = run["time"].values
-        first = np.where(beyond.any(axis=-1), times[np.argmax(beyond, axis=-1)], times[-1])
-        steps = blow_up_steps(run)[:, None]
-        died = np.where(steps >= 0, steps * run.attrs.get("dt", 1.0), np.inf)
-        return np.minimum(first, died) / unit_of(run).length
+        return time_until(beyond, run)[0] / unit_of(run).length

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subgrid.evaluation.components import CORRELATION, by_component, quantities_of
-from subgrid.evaluation.intervals import Scores, ratio
+from subgrid.evaluation.intervals import Scores, known_mean, ratio
 from subgrid.evaluation.metrics import AbstractMetric
 from subgrid.evaluation.survival import blow_up_steps, unit_of
 
@@ -89,10 +89,20 @@ def decorrelation(
 
     `correlation` [member, component, time] of the run with its truth.
     """
+    return time_until(~(correlation >= THRESHOLD), run)  # also where it is not a number
+
+
+def time_until(
+    lost: NDArray[np.bool_], run: "xr.Dataset"
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return when each member first was `lost` [member, component, time], and which never was.
+
+    In the unit of `time`. One that blew up before was lost by then; one that never was counts with
+    the length of its run.
+    """
     times, steps = run["time"].values, blow_up_steps(run)[:, None]
-    below = ~(correlation >= THRESHOLD)  # also where it is not a number
-    lasting = ~below.any(axis=-1)
-    found = np.where(lasting, times[-1], times[np.argmax(below, axis=-1)])
+    lasting = ~lost.any(axis=-1)
+    found = np.where(lasting, times[-1], times[np.argmax(lost, axis=-1)])
     died = steps * run.attrs.get("dt", 1.0)
     return np.where(steps >= 0, np.minimum(found, died), found), lasting & (steps < 0)
 
@@ -112,11 +122,7 @@ class SeriesError(AbstractMetric):
     def of_runs(self, name: str, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> Scores:
         """Return the error of each run over the frames before it blew up; NaN without any."""
         ours, theirs = (by_component(data[name], domain) for data in (run, truth))
-        error = np.abs(ours - theirs)
-        known = np.isfinite(error)
-        total = np.where(known, error, 0.0).sum(axis=-1)
-        size = np.abs(theirs.mean(axis=-1))
-        return ratio(ratio(total, known.sum(axis=-1).astype(np.float64)), size)
+        return ratio(known_mean(np.abs(ours - theirs)), np.abs(theirs.mean(axis=-1)))
 
 
 class LeadError(AbstractMetric):
@@ -130,10 +136,7 @@ class LeadError(AbstractMetric):
 
     def of_runs(self, name: str, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> Scores:
         """Return the error of each run, over its time until it blew up [member, component]."""
-        squares = self.curve(name, run, truth, domain) ** 2
-        known = np.isfinite(squares)
-        total = np.where(known, squares, 0.0).sum(axis=-1)
-        return np.sqrt(ratio(total, known.sum(axis=-1).astype(np.float64)))
+        return np.sqrt(known_mean(self.curve(name, run, truth, domain) ** 2))
 
     def curve(self, name: str, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> Scores:
         """Return the error against lead time [member, component, time]."""

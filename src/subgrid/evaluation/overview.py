@@ -1,6 +1,6 @@
 """The first table of a report: what every model costs and what it leaves of the error."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from subgrid.evaluation.formats import FLOOR, fixed, fixed_all, interval_text, n
 from subgrid.evaluation.intervals import percent
 from subgrid.evaluation.offline import channel_names, mean_work_error
 from subgrid.evaluation.report import Table
-from subgrid.evaluation.style import Look
+from subgrid.evaluation.style import Styles
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,7 +30,7 @@ _FILTERED = (
 )
 
 
-def overview_table(found: Findings, styles: Mapping[str, Look]) -> Table:
+def overview_table(found: Findings, styles: Styles) -> Table:
     """Return a row per model, cheapest first, and the sampling floor.
 
     Relative to no closure: cost of a step and error of each component; how long runs follow the

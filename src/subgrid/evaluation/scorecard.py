@@ -1,6 +1,5 @@
 """The similarity scores of a run beside those that Ross et al. (2023) published."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,13 +9,13 @@ from subgrid.evaluation.components import keyed
 from subgrid.evaluation.formats import fixed
 from subgrid.evaluation.published import scorecard, similarities
 from subgrid.evaluation.report import Table
-from subgrid.evaluation.style import Look
+from subgrid.evaluation.style import Styles
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-def scorecard_table(table: "xr.Dataset", styles: Mapping[str, Look], configuration: str) -> Table:
+def scorecard_table(table: "xr.Dataset", styles: Styles, configuration: str) -> Table:
     """Return a row per quantity: every model of the run, then every published closure.
 
     `configuration`: of two-layer QG. The last row is the median over the quantities. Without rows

@@ -1,7 +1,5 @@
 """Sections on cost: skill against it, and times of every model."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from subgrid.evaluation import table as scores
@@ -12,9 +10,7 @@ from subgrid.evaluation.findings import Findings, lost_notes
 from subgrid.evaluation.formats import number
 from subgrid.evaluation.intervals import percent
 from subgrid.evaluation.report import Section, Table, section
-from subgrid.evaluation.style import Look, Panel
-
-Styles = Mapping[str, Look]
+from subgrid.evaluation.style import Panel, Styles
 
 
 def cost_section(found: Findings, styles: Styles) -> list[Section]:

@@ -1,6 +1,6 @@
 """Sections on the runs themselves: fields, forcings, spectra, series over time, correlation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,13 +27,12 @@ from subgrid.evaluation.formats import interval_text
 from subgrid.evaluation.intervals import percent
 from subgrid.evaluation.metric_lead import THRESHOLD
 from subgrid.evaluation.report import Section, Table, section
-from subgrid.evaluation.style import TRUTH, Look, Panel, lost_note
+from subgrid.evaluation.style import TRUTH, Panel, Styles, lost_note
 from subgrid.evaluation.survival import blow_up_steps, blow_ups, first_date, unit_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Styles = Mapping[str, Look]
 _YEAR = 360.0  # days, as in the published experiments
 _BROAD = (6.4, 4.2)
 

@@ -1,6 +1,5 @@
 """What every metric brings by itself: a table, a figure against lead time, ranks."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,13 +21,12 @@ from subgrid.evaluation.metric_choice import METRICS
 from subgrid.evaluation.metric_rank import RankHistogram
 from subgrid.evaluation.report import Section, Table, section
 from subgrid.evaluation.starts import ensembles, truth_beside
-from subgrid.evaluation.style import Look, Panel
+from subgrid.evaluation.style import Panel, Styles
 from subgrid.evaluation.survival import unit_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Styles = Mapping[str, Look]
 # these have sections of their own, with more than this
 _ELSEWHERE = ("spectral_error", "decorrelation_time", "lasting", "series_error")
 

@@ -20,12 +20,19 @@ from subgrid.evaluation.forcing_statistics import SOURCES, work_error
 from subgrid.evaluation.formats import fixed, fixed_all, number, with_spread
 from subgrid.evaluation.offline import FILTER_BEGINS, channel_names, mean_work_error
 from subgrid.evaluation.report import Section, Table, section
-from subgrid.evaluation.style import TRUTH, Look, Panel, add_legend, log_axis, new_panel, styled
+from subgrid.evaluation.style import (
+    TRUTH,
+    Panel,
+    Styles,
+    add_legend,
+    log_axis,
+    new_panel,
+    styled,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Styles = Mapping[str, Look]
 _FEWEST = 6  # models; fewer have no ranks to speak of
 _DRAWS = 10000
 _FILTERED = (

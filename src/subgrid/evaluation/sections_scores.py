@@ -19,14 +19,13 @@ from subgrid.evaluation.formats import (
 from subgrid.evaluation.intervals import percent
 from subgrid.evaluation.report import Section, Table, section
 from subgrid.evaluation.scorecard import scorecard_table
-from subgrid.evaluation.style import Look
+from subgrid.evaluation.style import Look, Styles
 from subgrid.evaluation.survival import BlowUp, blow_ups
 from subgrid.evaluation.verdicts import finding_of_pair
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Styles = Mapping[str, Look]
 _HEADS = {"low": "reduction", "high": "gain"}
 _NO_TABLE = ("decorrelation_time", "lasting")  # the section on them has its own
 

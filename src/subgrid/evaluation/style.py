@@ -11,7 +11,7 @@ import io
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
@@ -65,6 +65,9 @@ class Look(NamedTuple):
     label: str
     order: float
     width: float = 1.6
+
+
+Styles = Mapping[str, Look]  # of the models by name
 
 
 class Panel(NamedTuple):

@@ -32,7 +32,7 @@ from subgrid.evaluation import (
     Snapshot,
     Timing,
     assemble_report,
-    in_order,
+    in_system_order,
     scorecard_setting,
     time_unit,
     write_report,
@@ -81,7 +81,7 @@ def report_data(folder: RunFolder) -> ReportData:
     found = candidates(folder, results.system)
     findings = Findings(
         results.system,
-        in_order(results.reference, results.system),
+        in_system_order(results.reference, results.system),
         results.online,
         table_of(folder, results, results.online),
         results.cut,
