@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from subgrid.config.kinds import Candidate, ClosingConfig
-from subgrid.config.names import shipped
+from subgrid.config.kinds import Candidate, ClosingConfig, closure_citations
 from subgrid.config.section import Parts, check, naming
 from subgrid.config.values import FreeTable
 from subgrid.errors import ConfigError
@@ -43,8 +42,7 @@ class FittedConfig(ClosingConfig):
 
     def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
         """Return what the closure is to be cited with."""
-        found = shipped("closure", self.closure)
-        return found.cite(**self.arguments) if hasattr(found, "cite") else ()
+        return closure_citations(self.closure, self.arguments)
 
     def build(self, parts: Parts, key: str) -> None:
         """Raise ConfigError for a closure that cannot be fitted."""

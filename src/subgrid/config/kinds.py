@@ -157,6 +157,12 @@ class ClosingConfig(AbstractModelConfig):
                 )
 
 
+def closure_citations(name: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a closure of the registry is to be cited with; nothing of one of the user's."""
+    found = shipped("closure", name)
+    return found.cite(**arguments) if hasattr(found, "cite") else ()
+
+
 class ClosureConfig(ClosingConfig):
     """A closure from the registry, or your own as "module:Class", with its arguments.
 
@@ -172,8 +178,7 @@ class ClosureConfig(ClosingConfig):
 
     def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
         """Return what the closure is to be cited with."""
-        found = shipped("closure", self.closure)
-        return found.cite(**self.arguments) if hasattr(found, "cite") else ()
+        return closure_citations(self.closure, self.arguments)
 
     def make(self, parts: Parts) -> Any:
         """Return the closure, built on the coarse system.

@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 
 from subgrid.evaluation.survival import DAYS, TimeUnit
 from subgrid.randomness import random_key
-from subgrid.stepping import AbstractModel, advance_segment
+from subgrid.stepping import AbstractModel, advance_segment, see_nothing
 
 
 class StepCost(NamedTuple):
@@ -95,7 +95,7 @@ def step_cost(
     for turn in range(repeats + 1):
         for column, (name, model) in enumerate(models.items()):
             begin = time.perf_counter()
-            carry, _ = advance_segment(model, starts[name], 1, steps, _nothing)
+            carry, _ = advance_segment(model, starts[name], 1, steps, see_nothing)
             jax.block_until_ready(carry)
             timings[turn, column] = (time.perf_counter() - begin) / steps
     medians = np.median(timings[1:], axis=0)  # the first turn compiles
@@ -105,8 +105,3 @@ def step_cost(
         name: StepCost(float(seconds), float(ratio))
         for name, seconds, ratio in zip(models, medians, ratios, strict=True)
     }
-
-
-def _nothing(state: PyTree, time: PyTree) -> None:
-    """Observe nothing, so that only the steps are timed."""
-    return None

@@ -6,6 +6,8 @@ needs to go on. A run that was killed and started again ends with the same bits.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,38 +82,56 @@ def free_runs(
     # of the truth the first frames, which tell another one
     first = None if truth is None else in_order(truth[:, :1])
     mark = run_mark((model, observer, carry, first), files=_FILES, dt=model.dt, plan=vars(plan))
-    sums = RunSums()
     kept = None if file is None else KeptRun(file, mark)
+    record = _Record(model, observer, plan, truth, draws, kept, progress)
     if kept is not None and kept.exists():
         segments, totals, carry = kept.restored(carry)
-        sums = RunSums.of(segments, totals)
-    snapshots = {plan.save_every * (frame + 1) for frame in plan.snapshot_frames()}
+        record.sums = RunSums.of(segments, totals)
+    done = record.sums.steps_done
+    ahead = [s for s in segments_of(plan.segments(), plan.save_every) if s.end > done]
+    carry = drive(model, carry, ahead, record, _Look(observer, truth is not None))
+    blown = np.asarray(carry.blew_up_at)
+    data = run_dataset(record.sums, observer, model.dt, blown, plan.average_from)
+    return data if draws == 1 else data.assign_coords(_members(data.sizes["member"], draws))
 
-    def take(done: Done) -> bool:
-        nonlocal sums
-        segment, (seen, fields) = done.segment, done.seen
-        if truth is not None:
+
+@dataclass
+class _Record:
+    """The sink of free runs: adds what each segment showed to `sums`, and keeps it if asked."""
+
+    model: AbstractModel
+    observer: AbstractObserver
+    plan: RunPlan
+    truth: Any
+    draws: int
+    kept: KeptRun | None
+    progress: Progress | None
+    sums: RunSums = field(default_factory=RunSums)
+
+    def __call__(self, done: Done) -> bool:
+        """Take a segment; the runs always go on, as members that blew up are frozen."""
+        segment, (seen, fields), plan = done.segment, done.seen, self.plan
+        if self.truth is not None:
             first = segment.start // plan.save_every
-            frames = truth[:, first : first + segment.frames]
-            seen = seen | _against(
-                observer, fields, jax.tree.map(jnp.asarray, in_order(frames)), draws
-            )
+            beside = in_order(self.truth[:, first : first + segment.frames])
+            beside = jax.tree.map(jnp.asarray, beside)
+            seen = seen | _against(self.observer, fields, beside, self.draws)
         drawn = {}
-        if segment.end in snapshots and observer.drawn is not None:
-            drawn = {segment.end: _fields(model, observer, done.after)}
+        if segment.end in self._snapshots and self.observer.drawn is not None:
+            drawn = {segment.end: _fields(self.model, self.observer, done.after)}
         steps = segment.start + segment.every * np.arange(1, segment.frames + 1)
-        blown = np.asarray(done.after.blew_up_at)
-        sums = sums.with_frames(observer.quantities, seen, steps, blown, plan.average_from, drawn)
-        if kept is not None:
-            kept.add(sums.segments[-1], sums.totals(), done.after)
-        if progress is not None:
-            progress(segment.end, plan.steps)
+        blown, quantities = np.asarray(done.after.blew_up_at), self.observer.quantities
+        self.sums = self.sums.with_frames(quantities, seen, steps, blown, plan.average_from, drawn)
+        if self.kept is not None:
+            self.kept.add(self.sums.segments[-1], self.sums.totals(), done.after)
+        if self.progress is not None:
+            self.progress(segment.end, plan.steps)
         return True
 
-    ahead = [s for s in segments_of(plan.segments(), plan.save_every) if s.end > sums.steps_done]
-    carry = drive(model, carry, ahead, take, _Look(observer, truth is not None))
-    data = run_dataset(sums, observer, model.dt, np.asarray(carry.blew_up_at), plan.average_from)
-    return data if draws == 1 else data.assign_coords(_members(data.sizes["member"], draws))
+    @cached_property
+    def _snapshots(self) -> set[int]:
+        """The steps after which a snapshot is kept."""
+        return {self.plan.save_every * (frame + 1) for frame in self.plan.snapshot_frames()}
 
 
 def fine_runs(

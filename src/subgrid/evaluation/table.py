@@ -187,17 +187,13 @@ def with_costs(table: "xr.Dataset", costs: Mapping[str, Any]) -> "xr.Dataset":
 
     `costs`: model → `StepCost`; models without one were not timed.
     """
-    # as objects, like those of the table: names of a fixed length would take their place
-    names = np.array([name for name in models(table) if name in costs], object)
-    numbers = {"seconds": "s", "cost": "1"}
-    cells = [[getattr(costs[n], f) for n in names] for f in ("seconds", "ratio")]
-    import xarray as xr
+    timed = [costs.get(name) for name in models(table)]
 
-    timed = {
-        key: xr.DataArray(cell, {"model": names}, ("model",), attrs={"units": units})
-        for (key, units), cell in zip(numbers.items(), cells, strict=True)
-    }
-    return table.assign({key: one.reindex(model=table["model"]) for key, one in timed.items()})
+    def column(field: str, units: str) -> tuple[str, list[float], dict[str, str]]:
+        cells = [float("nan") if cost is None else getattr(cost, field) for cost in timed]
+        return "model", cells, {"units": units}
+
+    return table.assign(seconds=column("seconds", "s"), cost=column("ratio", "1"))
 
 
 def cost(table: "xr.Dataset", model: str) -> float:

@@ -50,9 +50,7 @@ def write_scores(context: Context) -> None:
     folder = context.folder
     results = load_results(folder)
     table = table_of(folder, results, results.online)
-    # names as objects: Zarr has no specification for texts of a fixed length
-    names = {name: table[name].astype(object) for name in table.coords}
-    write_dataset(folder.path / "scores.zarr", table.assign_coords(names))
+    write_dataset(folder.path / "scores.zarr", table)
     record = scores_record(folder, results, table)
     write_atomic(folder.scores, json.dumps(record, indent=1) + "\n")
 

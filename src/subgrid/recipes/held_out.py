@@ -16,6 +16,7 @@ from subgrid.config import (
     BASELINE,
     AbstractModelConfig,
     Candidate,
+    Config,
     VariantConfig,
     build_coarse_systems,
     build_model,
@@ -141,18 +142,17 @@ class HeldOut:
         label = candidate.label if variant is None else f"{candidate.label}, {variant.name}"
         setup = self._setup(candidate, variant)
         task = progress.task(f"online {label}", setup.plan.steps, first=COMPILING)
-        follows = self.system.follows_truth
-        evaluation = self.folder.evaluation
+        truth, evaluation = self._following(self.names), self.folder.evaluation
         kept = partial_path(place, self.place.relative_to(evaluation).as_posix())
         runs = free_runs(
             setup.model,
             setup.states,
             setup.plan,
             observer=setup.observer,
-            truth=self._following(self.names) if follows else None,
+            truth=truth if self.system.follows_truth else None,
             key=random_key(self.config.seed),
             draws=self.config.evaluation.draws,
-            start=self._following(self.names).times,
+            start=truth.times,
             file=evaluation / f"{kept}.safetensors",
             progress=lambda done, total: task.update(done),
         )
@@ -202,17 +202,9 @@ class HeldOut:
     @cached_property
     def starts(self) -> Starts:
         """Where the members start."""
-        members, how = self._members_and_how
+        members, how = members_and_starts(self.config, self.split)
         length = self.config.reference_stride * self.plan.frames
         return choose_starts(self.store, self.size, members, length, how, self.config.seed)
-
-    @property
-    def _members_and_how(self) -> tuple[int, Literal["first", "random"]]:
-        """How many members there are, and how it is chosen where they start."""
-        settings, calibration = self.config.evaluation, self.config.calibration
-        if self.split == "validation" and calibration is not None:
-            return calibration.members, "random"
-        return settings.members, settings.starts
 
     def _following(self, names: Sequence[str]) -> Following:
         """Return variables of the truth at the frames of the free runs."""
@@ -230,6 +222,14 @@ class HeldOut:
         first = Following(self.store, self.size, self.names, self.starts, 1, first=0)[:, :]
         arrays = {name: jnp.asarray(values[:, 0]) for name, values in first.items()}
         return state_of(arrays, state_shapes(self.system))
+
+
+def members_and_starts(config: Config, split: str) -> tuple[int, Literal["first", "random"]]:
+    """Return how many states of a split free runs start from, and how these are chosen."""
+    settings, calibration = config.evaluation, config.calibration
+    if split == "validation" and calibration is not None:
+        return calibration.members, "random"
+    return settings.members, settings.starts
 
 
 class _Setup(NamedTuple):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from subgrid.nn import flops
 from subgrid.randomness import random_key
-from subgrid.stepping import advance_segment
+from subgrid.stepping import advance_segment, see_nothing
 
 _TIMED_STEPS = 20
 
@@ -54,7 +54,7 @@ class Kernels:
             model = system.model(dt, closure)
             carry = model.init(system.initial_state(key=random_key(0)), key=random_key(0))
             seconds = timed(
-                lambda: advance_segment(model, carry, 1, _TIMED_STEPS, _nothing), self.at_once
+                lambda: advance_segment(model, carry, 1, _TIMED_STEPS, see_nothing), self.at_once
             )
             cost = Cost(system.step_operations, seconds / _TIMED_STEPS)
             if key is None:
@@ -120,7 +120,3 @@ def timed(call: Callable[[], Any], at_once: int = 1) -> float:
             list(pool.map(lambda _: jax.block_until_ready(call()), range(at_once)))
             times.append(time.perf_counter() - start)
     return min(times) / at_once
-
-
-def _nothing(state: Any, time: Any) -> None:
-    """Observe nothing, so that only the steps are timed."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from subgrid.config import AbstractModelConfig, VariantConfig
 from subgrid.experiment import Context, RunFolder, Task
-from subgrid.recipes.held_out import HeldOut
+from subgrid.recipes.held_out import HeldOut, members_and_starts
 from subgrid.recipes.model_tasks import STORE, TaskSet
 from subgrid.recipes.results import (
     CALIBRATION,
@@ -120,17 +120,12 @@ def _closure(
 
 def _free_runs(tasks: TaskSet, split: str) -> dict[str, Any]:
     """Return the settings that all free runs against a split share."""
-    settings, calibration = tasks.config.evaluation, tasks.config.calibration
-    plan = {
-        name: getattr(settings, name)
-        for name in (
-            *("members", "draws", "starts"),
-            *("steps", "save_every", "average_from", "snapshots"),
-        )
-    }
-    if split == "validation" and calibration is not None:
-        plan |= {"members": calibration.members, "starts": "random"}
-    return {"seed": tasks.config.seed, "dt": tasks.config.coarse_dt, **plan}
+    config = tasks.config
+    members, starts = members_and_starts(config, split)
+    names = ("draws", "steps", "save_every", "average_from", "snapshots")
+    plan = {name: getattr(config.evaluation, name) for name in names}
+    chosen = {"seed": config.seed, "dt": config.coarse_dt, "members": members, "starts": starts}
+    return chosen | plan
 
 
 def _stepping(

@@ -90,9 +90,8 @@ def _training(parts: Parts, workers: int) -> StagePlan:
         make = "search" if entry.name in searched else (_make(entry), stages[0].chunk)
         sample = (seen, *system.domain.shape)
         one = kernels.gradient(network, sample, stages[0].chunk, make)
-        if TENDENCY in (
-            getattr(entry, "features", None) or ()
-        ):  # formed for each: as much as a step
+        if TENDENCY in (getattr(entry, "features", None) or ()):
+            # it is formed for each sample, which takes as much as a step
             one += kernels.step(system, config.coarse_dt, key=make) * len(stages)
         # a cascade trains one network after another: the whole is an upper bound for each
         samples = sum(stage.updates * stage.batch_size for stage in stages) // len(stages)

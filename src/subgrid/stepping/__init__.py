@@ -1,6 +1,6 @@
 """Schemes, models and rollouts: how anything is advanced in time."""
 
-from subgrid.stepping.driver import Done, Segment, drive, segments_of
+from subgrid.stepping.driver import Done, Segment, drive, see_nothing, segments_of
 from subgrid.stepping.kept_run import KeptRun, carry_arrays, carry_from, run_mark
 from subgrid.stepping.model import (
     AbstractModel,
@@ -68,6 +68,7 @@ __all__ = [
     "require_closure",
     "rollout",
     "run_mark",
+    "see_nothing",
     "segments_of",
     "simulate",
     "started",

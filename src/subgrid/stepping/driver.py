@@ -73,7 +73,7 @@ def drive(
     """
     for segment in segments:
         part = jax.tree.map(lambda f, s=segment: f[s.start : s.end], forcing)
-        look, before = observe if segment.seen else _nothing, carry
+        look, before = observe if segment.seen else see_nothing, carry
         run = advance_segment if carry.step.ndim == 0 else _advance_members
         carry, seen = run(model, before, segment.frames, segment.every, look, part)
         if not sink(Done(segment, before, carry, seen)):
@@ -98,5 +98,5 @@ def _advance_members(
     return eqx.filter_vmap(one, out_axes=(0, 1))(carry)
 
 
-def _nothing(state: PyTree, time: PyTree) -> None:
-    """See nothing."""
+def see_nothing(state: PyTree, time: PyTree) -> None:
+    """Observe nothing of a frame: only the steps are taken."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 from jaxtyping import Array
 
@@ -97,36 +97,66 @@ def train_offline(
     """
     seed = require_seed(seed)
     if isinstance(closure, LearnedClosure):
-        dims = dims_of(closure.network)
-        scales = standardisation(samples_train, dims)
-        unit = target_unit(samples_train, scales, seed, closure.output)
-        closure = scaled(closure, scales, samples_train, seed, unit)
-        task, network = closure_task(scales, closure, unit), closure.network
-        sources = Sources(samples_train, samples_validation, scales, seen_channels(closure))
-        settings = described(closure)
+        prepared = _of_network(closure, samples_train, samples_validation, seed)
     else:
-        known = closure.own_system or system
-        if known is None:
-            raise TypeError(
-                f"{type(closure).__name__} holds no system: say by `system` which states it takes"
-            )
-        dims = spatial_dims(known)
-        scales = standardisation(samples_train, dims)
-        task, network, settings = state_task(scales, known), closure, {}
-        sources = Sources(samples_train, samples_validation, scales)
+        prepared = _of_formula(closure, samples_train, samples_validation, system)
     result = train_task(
-        closure,
-        task,
-        sources,
+        prepared.closure,
+        prepared.task,
+        prepared.sources,
         plan,
         folder=folder,
         seed=seed,
-        settings=settings,
+        settings=prepared.settings,
         callbacks=callbacks,
         label=label,
     )
-    work = 3 * forward_gflop(network, *frame_shape(samples_train, dims))
+    work = 3 * forward_gflop(
+        prepared.network, *frame_shape(samples_train, prepared.sources.scales.dims)
+    )
     return OfflineResult(result.network, (result,), (work,))
+
+
+class _Prepared(NamedTuple):
+    """What is trained, on what, and the settings that its checkpoints keep.
+
+    `network`: the part whose operations are counted.
+    """
+
+    closure: AbstractClosure
+    network: Any
+    task: Task
+    sources: Sources
+    settings: dict[str, Any]
+
+
+def _of_network(
+    closure: LearnedClosure, training: SampleSource, validation: SampleSource, seed: int
+) -> _Prepared:
+    """Return a learned closure ready to train, the scalers that it lacks measured."""
+    scales = standardisation(training, dims_of(closure.network))
+    unit = target_unit(training, scales, seed, closure.output)
+    closure = scaled(closure, scales, training, seed, unit)
+    sources = Sources(training, validation, scales, seen_channels(closure))
+    task = closure_task(scales, closure, unit)
+    return _Prepared(closure, closure.network, task, sources, described(closure))
+
+
+def _of_formula(
+    closure: AbstractClosure,
+    training: SampleSource,
+    validation: SampleSource,
+    system: AbstractSystem | None,
+) -> _Prepared:
+    """Return any other closure ready to train; raises TypeError without a system."""
+    known = closure.own_system or system
+    if known is None:
+        raise TypeError(
+            f"{type(closure).__name__} holds no system: say by `system` which states it takes"
+        )
+    scales = standardisation(training, spatial_dims(known))
+    sources = Sources(training, validation, scales)
+    return _Prepared(closure, closure, state_task(scales, known), sources, {})
 
 
 def closure_task(scales: Standardisation, closure: LearnedClosure, unit: float = 1.0) -> Task:
