@@ -1,35 +1,43 @@
 """Closures: what the unresolved scales add to the tendency of a resolved state."""
 
-from subgrid.closures._channels import channels_to_state, state_to_channels
-from subgrid.closures._structure import code_named_by, system_of
-from subgrid.closures.backscatter import BackscatterBiharmonic
-from subgrid.closures.base import CLAIMS, AbstractClosure, check_closure, in_system
-from subgrid.closures.constraints import CONSTRAINTS
-from subgrid.closures.divergence_free import DivergenceFree
-from subgrid.closures.energy_limit import EnergyLimit, energy_limit_of
-from subgrid.closures.features import TENDENCY, Features, channel_count, spatial_dims
-from subgrid.closures.flux_form import FluxForm
-from subgrid.closures.hybrid_symbolic import HybridSymbolic
-from subgrid.closures.learned import LearnedClosure, with_energy_limit
-from subgrid.closures.output import AbstractConstraint, Output
-from subgrid.closures.polynomial import LocalPolynomial, Wilks2005
-from subgrid.closures.scale_cut import ScaleCut
-from subgrid.closures.smagorinsky import Smagorinsky
-from subgrid.closures.staggered_viscosity import (
-    StaggeredLeith,
-    StaggeredSmagorinsky,
-)
-from subgrid.closures.stochastic import AutoregressivePolynomial
-from subgrid.closures.storage import (
-    MODEL_FILE,
-    WEIGHTS_FILE,
-    holds_closure,
-    load_closure,
-    load_metadata,
-    save_closure,
-)
-from subgrid.closures.zanna_bolton import ZannaBolton2020
-from subgrid.closures.zero_mean import ZeroMean
+from subgrid.closures._channels import channels_to_state as channels_to_state
+from subgrid.closures._channels import state_to_channels as state_to_channels
+from subgrid.closures._structure import code_named_by as code_named_by
+from subgrid.closures._structure import system_of as system_of
+from subgrid.closures.backscatter import BackscatterBiharmonic as BackscatterBiharmonic
+from subgrid.closures.base import CLAIMS as CLAIMS
+from subgrid.closures.base import AbstractClosure as AbstractClosure
+from subgrid.closures.base import check_closure as check_closure
+from subgrid.closures.base import in_system as in_system
+from subgrid.closures.constraints import CONSTRAINTS as CONSTRAINTS
+from subgrid.closures.divergence_free import DivergenceFree as DivergenceFree
+from subgrid.closures.energy_limit import EnergyLimit as EnergyLimit
+from subgrid.closures.energy_limit import energy_limit_of as energy_limit_of
+from subgrid.closures.features import TENDENCY as TENDENCY
+from subgrid.closures.features import Features as Features
+from subgrid.closures.features import channel_count as channel_count
+from subgrid.closures.features import spatial_dims as spatial_dims
+from subgrid.closures.flux_form import FluxForm as FluxForm
+from subgrid.closures.hybrid_symbolic import HybridSymbolic as HybridSymbolic
+from subgrid.closures.learned import LearnedClosure as LearnedClosure
+from subgrid.closures.learned import with_energy_limit as with_energy_limit
+from subgrid.closures.output import AbstractConstraint as AbstractConstraint
+from subgrid.closures.output import Output as Output
+from subgrid.closures.polynomial import LocalPolynomial as LocalPolynomial
+from subgrid.closures.polynomial import Wilks2005 as Wilks2005
+from subgrid.closures.scale_cut import ScaleCut as ScaleCut
+from subgrid.closures.smagorinsky import Smagorinsky as Smagorinsky
+from subgrid.closures.staggered_viscosity import StaggeredLeith as StaggeredLeith
+from subgrid.closures.staggered_viscosity import StaggeredSmagorinsky as StaggeredSmagorinsky
+from subgrid.closures.stochastic import AutoregressivePolynomial as AutoregressivePolynomial
+from subgrid.closures.storage import MODEL_FILE as MODEL_FILE
+from subgrid.closures.storage import WEIGHTS_FILE as WEIGHTS_FILE
+from subgrid.closures.storage import holds_closure as holds_closure
+from subgrid.closures.storage import load_closure as load_closure
+from subgrid.closures.storage import load_metadata as load_metadata
+from subgrid.closures.storage import save_closure as save_closure
+from subgrid.closures.zanna_bolton import ZannaBolton2020 as ZannaBolton2020
+from subgrid.closures.zero_mean import ZeroMean as ZeroMean
 from subgrid.registry import Registry
 
 CLOSURES = Registry(
@@ -47,45 +55,3 @@ CLOSURES = Registry(
         "learned": LearnedClosure,
     },
 )
-
-__all__ = [
-    "CLAIMS",
-    "CLOSURES",
-    "CONSTRAINTS",
-    "MODEL_FILE",
-    "TENDENCY",
-    "WEIGHTS_FILE",
-    "AbstractClosure",
-    "AbstractConstraint",
-    "AutoregressivePolynomial",
-    "BackscatterBiharmonic",
-    "DivergenceFree",
-    "EnergyLimit",
-    "Features",
-    "FluxForm",
-    "HybridSymbolic",
-    "LearnedClosure",
-    "LocalPolynomial",
-    "Output",
-    "ScaleCut",
-    "Smagorinsky",
-    "StaggeredLeith",
-    "StaggeredSmagorinsky",
-    "Wilks2005",
-    "ZannaBolton2020",
-    "ZeroMean",
-    "channel_count",
-    "channels_to_state",
-    "check_closure",
-    "code_named_by",
-    "energy_limit_of",
-    "holds_closure",
-    "in_system",
-    "load_closure",
-    "load_metadata",
-    "save_closure",
-    "spatial_dims",
-    "state_to_channels",
-    "system_of",
-    "with_energy_limit",
-]

@@ -1,29 +1,23 @@
 """Maps from a fine to a coarse state of the same system, and what the coarse equations miss."""
 
-from subgrid.coarsening.defect import (
-    AbstractTarget,
-    StepDefect,
-    TendencyDefect,
-    coarse_state_and_defect,
-)
-from subgrid.coarsening.forcing import (
-    SubgridFlux,
-    coarse_state_and_forcing,
-    flux_divergence,
-    subgrid_flux,
-    subgrid_forcing,
-)
-from subgrid.coarsening.operators import (
-    AbstractCoarsener,
-    AbstractGridCoarsener,
-    AbstractSpectralCoarsener,
-    KeptVariables,
-    Operator1,
-    Operator2,
-    Operator3,
-    check_positions,
-)
-from subgrid.coarsening.staggered import StaggeredMean
+from subgrid.coarsening.defect import AbstractTarget as AbstractTarget
+from subgrid.coarsening.defect import StepDefect as StepDefect
+from subgrid.coarsening.defect import TendencyDefect as TendencyDefect
+from subgrid.coarsening.defect import coarse_state_and_defect as coarse_state_and_defect
+from subgrid.coarsening.forcing import SubgridFlux as SubgridFlux
+from subgrid.coarsening.forcing import coarse_state_and_forcing as coarse_state_and_forcing
+from subgrid.coarsening.forcing import flux_divergence as flux_divergence
+from subgrid.coarsening.forcing import subgrid_flux as subgrid_flux
+from subgrid.coarsening.forcing import subgrid_forcing as subgrid_forcing
+from subgrid.coarsening.operators import AbstractCoarsener as AbstractCoarsener
+from subgrid.coarsening.operators import AbstractGridCoarsener as AbstractGridCoarsener
+from subgrid.coarsening.operators import AbstractSpectralCoarsener as AbstractSpectralCoarsener
+from subgrid.coarsening.operators import KeptVariables as KeptVariables
+from subgrid.coarsening.operators import Operator1 as Operator1
+from subgrid.coarsening.operators import Operator2 as Operator2
+from subgrid.coarsening.operators import Operator3 as Operator3
+from subgrid.coarsening.operators import check_positions as check_positions
+from subgrid.coarsening.staggered import StaggeredMean as StaggeredMean
 from subgrid.registry import Registry
 
 COARSENERS = Registry(
@@ -36,25 +30,3 @@ COARSENERS = Registry(
         "kept-variables": KeptVariables,
     },
 )
-
-__all__ = [
-    "COARSENERS",
-    "AbstractCoarsener",
-    "AbstractGridCoarsener",
-    "AbstractSpectralCoarsener",
-    "AbstractTarget",
-    "KeptVariables",
-    "Operator1",
-    "Operator2",
-    "Operator3",
-    "StaggeredMean",
-    "StepDefect",
-    "SubgridFlux",
-    "TendencyDefect",
-    "check_positions",
-    "coarse_state_and_defect",
-    "coarse_state_and_forcing",
-    "flux_divergence",
-    "subgrid_flux",
-    "subgrid_forcing",
-]

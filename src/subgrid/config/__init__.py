@@ -1,86 +1,42 @@
 """The config of an experiment: sections, presets, and the builders that turn names into objects."""
 
-from subgrid.config.builders import (
-    build_coarse_systems,
-    build_coarseners,
-    build_model,
-    build_online_system,
-    build_system,
-    build_target,
-    cells_of,
-    title_of,
-    validity_of,
-    value_count,
-)
-from subgrid.config.fits import check_builds
-from subgrid.config.fitted import FittedConfig
-from subgrid.config.kinds import (
-    BASELINE,
-    AbstractModelConfig,
-    Candidate,
-    PretrainedConfig,
-    Stepped,
-)
-from subgrid.config.learned import AdaptedConfig, LearnedConfig
-from subgrid.config.loading import (
-    config_from_dict,
-    config_to_toml,
-    is_preset,
-    is_run_folder,
-    load_config,
-    preset_names,
-    preset_text,
-    profile_names,
-    read_source,
-    read_toml,
-)
-from subgrid.config.names import check_names, own_packages, require_trusted_names
-from subgrid.config.output import build_constraints, output_in_words
-from subgrid.config.recipes import RECIPES
-from subgrid.config.section import Parts, Section
-from subgrid.config.sections import VariantConfig
-from subgrid.config.separated import SeparatedConfig
-from subgrid.config.settings import Config
-
-__all__ = [
-    "BASELINE",
-    "RECIPES",
-    "AbstractModelConfig",
-    "AdaptedConfig",
-    "Candidate",
-    "Config",
-    "FittedConfig",
-    "LearnedConfig",
-    "Parts",
-    "PretrainedConfig",
-    "Section",
-    "SeparatedConfig",
-    "Stepped",
-    "VariantConfig",
-    "build_coarse_systems",
-    "build_coarseners",
-    "build_constraints",
-    "build_model",
-    "build_online_system",
-    "build_system",
-    "build_target",
-    "cells_of",
-    "check_builds",
-    "check_names",
-    "config_from_dict",
-    "config_to_toml",
-    "is_preset",
-    "is_run_folder",
-    "load_config",
-    "output_in_words",
-    "own_packages",
-    "preset_names",
-    "preset_text",
-    "profile_names",
-    "read_source",
-    "read_toml",
-    "require_trusted_names",
-    "title_of",
-    "validity_of",
-    "value_count",
-]
+from subgrid.config.builders import build_coarse_systems as build_coarse_systems
+from subgrid.config.builders import build_coarseners as build_coarseners
+from subgrid.config.builders import build_model as build_model
+from subgrid.config.builders import build_online_system as build_online_system
+from subgrid.config.builders import build_system as build_system
+from subgrid.config.builders import build_target as build_target
+from subgrid.config.builders import cells_of as cells_of
+from subgrid.config.builders import title_of as title_of
+from subgrid.config.builders import validity_of as validity_of
+from subgrid.config.builders import value_count as value_count
+from subgrid.config.fits import check_builds as check_builds
+from subgrid.config.fitted import FittedConfig as FittedConfig
+from subgrid.config.kinds import BASELINE as BASELINE
+from subgrid.config.kinds import AbstractModelConfig as AbstractModelConfig
+from subgrid.config.kinds import Candidate as Candidate
+from subgrid.config.kinds import PretrainedConfig as PretrainedConfig
+from subgrid.config.kinds import Stepped as Stepped
+from subgrid.config.learned import AdaptedConfig as AdaptedConfig
+from subgrid.config.learned import LearnedConfig as LearnedConfig
+from subgrid.config.loading import config_from_dict as config_from_dict
+from subgrid.config.loading import config_to_toml as config_to_toml
+from subgrid.config.loading import is_preset as is_preset
+from subgrid.config.loading import is_run_folder as is_run_folder
+from subgrid.config.loading import load_config as load_config
+from subgrid.config.loading import preset_names as preset_names
+from subgrid.config.loading import preset_text as preset_text
+from subgrid.config.loading import profile_names as profile_names
+from subgrid.config.loading import read_source as read_source
+from subgrid.config.loading import read_toml as read_toml
+from subgrid.config.names import check_names as check_names
+from subgrid.config.names import own_packages as own_packages
+from subgrid.config.names import require_trusted_names as require_trusted_names
+from subgrid.config.output import build_constraints as build_constraints
+from subgrid.config.output import output_in_words as output_in_words
+from subgrid.config.recipes import RECIPES as RECIPES
+from subgrid.config.section import Parts as Parts
+from subgrid.config.section import Section as Section
+from subgrid.config.sections import VariantConfig as VariantConfig
+from subgrid.config.separated import SeparatedConfig as SeparatedConfig
+from subgrid.config.settings import Config as Config

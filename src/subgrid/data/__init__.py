@@ -1,53 +1,31 @@
 """Datasets of coarse states and subgrid forcings: made from a truth, stored, described, read."""
 
-from subgrid.data.decoding import check_decoded_size
-from subgrid.data.generation import (
-    GenerationSummary,
-    Split,
-    generate,
-    generate_all,
-    recorded_files,
-)
-from subgrid.data.loader import Samples, describe_left_out, fits_in_memory
-from subgrid.data.mapping import dask_map, process_map
-from subgrid.data.memory import MemorySamples
-from subgrid.data.metadata import consolidate
-from subgrid.data.observing import Observer
-from subgrid.data.records import Progress, TrajectoryResult
-from subgrid.data.starts import Following, Starts, choose_starts
-from subgrid.data.statistics import VariableStatistics, statistics
-from subgrid.data.store import open_dataset, scales
-from subgrid.data.trajectory import TrajectoryJob, Truth, run_trajectory, trajectory_key
-from subgrid.data.windows import START_TIME, Windows
-
-__all__ = [
-    "START_TIME",
-    "Following",
-    "GenerationSummary",
-    "MemorySamples",
-    "Observer",
-    "Progress",
-    "Samples",
-    "Split",
-    "Starts",
-    "TrajectoryJob",
-    "TrajectoryResult",
-    "Truth",
-    "VariableStatistics",
-    "Windows",
-    "check_decoded_size",
-    "choose_starts",
-    "consolidate",
-    "dask_map",
-    "describe_left_out",
-    "fits_in_memory",
-    "generate",
-    "generate_all",
-    "open_dataset",
-    "process_map",
-    "recorded_files",
-    "run_trajectory",
-    "scales",
-    "statistics",
-    "trajectory_key",
-]
+from subgrid.data.decoding import check_decoded_size as check_decoded_size
+from subgrid.data.generation import GenerationSummary as GenerationSummary
+from subgrid.data.generation import Split as Split
+from subgrid.data.generation import generate as generate
+from subgrid.data.generation import generate_all as generate_all
+from subgrid.data.generation import recorded_files as recorded_files
+from subgrid.data.loader import Samples as Samples
+from subgrid.data.loader import describe_left_out as describe_left_out
+from subgrid.data.loader import fits_in_memory as fits_in_memory
+from subgrid.data.mapping import dask_map as dask_map
+from subgrid.data.mapping import process_map as process_map
+from subgrid.data.memory import MemorySamples as MemorySamples
+from subgrid.data.metadata import consolidate as consolidate
+from subgrid.data.observing import Observer as Observer
+from subgrid.data.records import Progress as Progress
+from subgrid.data.records import TrajectoryResult as TrajectoryResult
+from subgrid.data.starts import Following as Following
+from subgrid.data.starts import Starts as Starts
+from subgrid.data.starts import choose_starts as choose_starts
+from subgrid.data.statistics import VariableStatistics as VariableStatistics
+from subgrid.data.statistics import statistics as statistics
+from subgrid.data.store import open_dataset as open_dataset
+from subgrid.data.store import scales as scales
+from subgrid.data.trajectory import TrajectoryJob as TrajectoryJob
+from subgrid.data.trajectory import Truth as Truth
+from subgrid.data.trajectory import run_trajectory as run_trajectory
+from subgrid.data.trajectory import trajectory_key as trajectory_key
+from subgrid.data.windows import START_TIME as START_TIME
+from subgrid.data.windows import Windows as Windows

@@ -1,137 +1,75 @@
 """How good a model is: free runs, one table of scores by metrics, offline scores, the report."""
 
-from subgrid.evaluation.assemble import assemble_report
-from subgrid.evaluation.compare import compare
-from subgrid.evaluation.components import in_system_order
-from subgrid.evaluation.cost import NetworkSize, StepCost, Timing, step_cost
-from subgrid.evaluation.findings import Findings, Part, RunInfo, Snapshot
-from subgrid.evaluation.forcing_statistics import (
-    ForcingSums,
-    forcing_dataset,
-    forcing_sums,
-    join_forcing_sums,
-)
-from subgrid.evaluation.intervals import Interval, bootstrap_interval
-from subgrid.evaluation.metric_choice import METRICS
-from subgrid.evaluation.metric_spectra import filter_cut, spectral_rmse, two_thirds_cut
-from subgrid.evaluation.metric_values import wasserstein
-from subgrid.evaluation.metrics import AbstractDistance, AbstractMeanMetric, AbstractMetric
-from subgrid.evaluation.observers import (
-    AbstractObserver,
-    CoarsenedObserver,
-    ModelObserver,
-    StateObserver,
-    require_quantities,
-    state_of,
-)
-from subgrid.evaluation.offline import (
-    SampleSums,
-    channel_names,
-    evaluate_offline,
-    join_sums,
-    offline_scores,
-    sample_sums,
-)
-from subgrid.evaluation.online import fine_runs, free_runs
-from subgrid.evaluation.plan import RunPlan
-from subgrid.evaluation.published import scorecard, scorecard_setting
-from subgrid.evaluation.record import (
-    followed_record,
-    gain_record,
-    offline_record,
-    pair_record,
-    score_record,
-)
-from subgrid.evaluation.report import (
-    ReportData,
-    Section,
-    Table,
-    markdown_files,
-    plain_markdown,
-    render_html,
-    render_markdown,
-    section,
-    write_markdown,
-    write_report,
-)
-from subgrid.evaluation.starts import START, START_FRAME, START_TRAJECTORY
-from subgrid.evaluation.statistics import reference_statistics
-from subgrid.evaluation.survival import BlowUp, TimeUnit, blow_ups, date, first_date, time_unit
-from subgrid.evaluation.table import followed, interval, with_costs
-from subgrid.evaluation.verdicts import REMARKED, outcome, verdict
-
-__all__ = [
-    "METRICS",
-    "REMARKED",
-    "START",
-    "START_FRAME",
-    "START_TRAJECTORY",
-    "AbstractDistance",
-    "AbstractMeanMetric",
-    "AbstractMetric",
-    "AbstractObserver",
-    "BlowUp",
-    "CoarsenedObserver",
-    "Findings",
-    "ForcingSums",
-    "Interval",
-    "ModelObserver",
-    "NetworkSize",
-    "Part",
-    "ReportData",
-    "RunInfo",
-    "RunPlan",
-    "SampleSums",
-    "Section",
-    "Snapshot",
-    "StateObserver",
-    "StepCost",
-    "Table",
-    "TimeUnit",
-    "Timing",
-    "assemble_report",
-    "blow_ups",
-    "bootstrap_interval",
-    "channel_names",
-    "compare",
-    "date",
-    "evaluate_offline",
-    "filter_cut",
-    "fine_runs",
-    "first_date",
-    "followed",
-    "followed_record",
-    "forcing_dataset",
-    "forcing_sums",
-    "free_runs",
-    "gain_record",
-    "in_system_order",
-    "interval",
-    "join_forcing_sums",
-    "join_sums",
-    "markdown_files",
-    "offline_record",
-    "offline_scores",
-    "outcome",
-    "pair_record",
-    "plain_markdown",
-    "reference_statistics",
-    "render_html",
-    "render_markdown",
-    "require_quantities",
-    "sample_sums",
-    "score_record",
-    "scorecard",
-    "scorecard_setting",
-    "section",
-    "spectral_rmse",
-    "state_of",
-    "step_cost",
-    "time_unit",
-    "two_thirds_cut",
-    "verdict",
-    "wasserstein",
-    "with_costs",
-    "write_markdown",
-    "write_report",
-]
+from subgrid.evaluation.assemble import assemble_report as assemble_report
+from subgrid.evaluation.compare import compare as compare
+from subgrid.evaluation.components import in_system_order as in_system_order
+from subgrid.evaluation.cost import NetworkSize as NetworkSize
+from subgrid.evaluation.cost import StepCost as StepCost
+from subgrid.evaluation.cost import Timing as Timing
+from subgrid.evaluation.cost import step_cost as step_cost
+from subgrid.evaluation.findings import Findings as Findings
+from subgrid.evaluation.findings import Part as Part
+from subgrid.evaluation.findings import RunInfo as RunInfo
+from subgrid.evaluation.findings import Snapshot as Snapshot
+from subgrid.evaluation.forcing_statistics import ForcingSums as ForcingSums
+from subgrid.evaluation.forcing_statistics import forcing_dataset as forcing_dataset
+from subgrid.evaluation.forcing_statistics import forcing_sums as forcing_sums
+from subgrid.evaluation.forcing_statistics import join_forcing_sums as join_forcing_sums
+from subgrid.evaluation.intervals import Interval as Interval
+from subgrid.evaluation.intervals import bootstrap_interval as bootstrap_interval
+from subgrid.evaluation.metric_choice import METRICS as METRICS
+from subgrid.evaluation.metric_spectra import filter_cut as filter_cut
+from subgrid.evaluation.metric_spectra import spectral_rmse as spectral_rmse
+from subgrid.evaluation.metric_spectra import two_thirds_cut as two_thirds_cut
+from subgrid.evaluation.metric_values import wasserstein as wasserstein
+from subgrid.evaluation.metrics import AbstractDistance as AbstractDistance
+from subgrid.evaluation.metrics import AbstractMeanMetric as AbstractMeanMetric
+from subgrid.evaluation.metrics import AbstractMetric as AbstractMetric
+from subgrid.evaluation.observers import AbstractObserver as AbstractObserver
+from subgrid.evaluation.observers import CoarsenedObserver as CoarsenedObserver
+from subgrid.evaluation.observers import ModelObserver as ModelObserver
+from subgrid.evaluation.observers import StateObserver as StateObserver
+from subgrid.evaluation.observers import require_quantities as require_quantities
+from subgrid.evaluation.observers import state_of as state_of
+from subgrid.evaluation.offline import SampleSums as SampleSums
+from subgrid.evaluation.offline import channel_names as channel_names
+from subgrid.evaluation.offline import evaluate_offline as evaluate_offline
+from subgrid.evaluation.offline import join_sums as join_sums
+from subgrid.evaluation.offline import offline_scores as offline_scores
+from subgrid.evaluation.offline import sample_sums as sample_sums
+from subgrid.evaluation.online import fine_runs as fine_runs
+from subgrid.evaluation.online import free_runs as free_runs
+from subgrid.evaluation.plan import RunPlan as RunPlan
+from subgrid.evaluation.published import scorecard as scorecard
+from subgrid.evaluation.published import scorecard_setting as scorecard_setting
+from subgrid.evaluation.record import followed_record as followed_record
+from subgrid.evaluation.record import gain_record as gain_record
+from subgrid.evaluation.record import offline_record as offline_record
+from subgrid.evaluation.record import pair_record as pair_record
+from subgrid.evaluation.record import score_record as score_record
+from subgrid.evaluation.report import ReportData as ReportData
+from subgrid.evaluation.report import Section as Section
+from subgrid.evaluation.report import Table as Table
+from subgrid.evaluation.report import markdown_files as markdown_files
+from subgrid.evaluation.report import plain_markdown as plain_markdown
+from subgrid.evaluation.report import render_html as render_html
+from subgrid.evaluation.report import render_markdown as render_markdown
+from subgrid.evaluation.report import section as section
+from subgrid.evaluation.report import write_markdown as write_markdown
+from subgrid.evaluation.report import write_report as write_report
+from subgrid.evaluation.starts import START as START
+from subgrid.evaluation.starts import START_FRAME as START_FRAME
+from subgrid.evaluation.starts import START_TRAJECTORY as START_TRAJECTORY
+from subgrid.evaluation.statistics import reference_statistics as reference_statistics
+from subgrid.evaluation.survival import BlowUp as BlowUp
+from subgrid.evaluation.survival import TimeUnit as TimeUnit
+from subgrid.evaluation.survival import blow_ups as blow_ups
+from subgrid.evaluation.survival import date as date
+from subgrid.evaluation.survival import first_date as first_date
+from subgrid.evaluation.survival import time_unit as time_unit
+from subgrid.evaluation.table import followed as followed
+from subgrid.evaluation.table import interval as interval
+from subgrid.evaluation.table import with_costs as with_costs
+from subgrid.evaluation.verdicts import REMARKED as REMARKED
+from subgrid.evaluation.verdicts import outcome as outcome
+from subgrid.evaluation.verdicts import verdict as verdict

@@ -1,34 +1,21 @@
 """Networks on periodic grids: convolutions, stacks by name, the multiscale cascade, scaling."""
 
-from subgrid.nn.cascade import Cascade, Stacked, build_cascade, flops
-from subgrid.nn.cnn import ConvNet, named_builder
-from subgrid.nn.convolution import Conv2d
-from subgrid.nn.counting import parameter_count, trainable
-from subgrid.nn.fixed import Fixed, fixed_as
-from subgrid.nn.line import Conv1d
-from subgrid.nn.registry import NETWORKS, build, dims_of
-from subgrid.nn.scaling import Scaler
-from subgrid.nn.separable import SeparableConv2d
-from subgrid.nn.separated import SEPARATED_TASKS, SeparatedNetwork
-
-__all__ = [
-    "NETWORKS",
-    "SEPARATED_TASKS",
-    "Cascade",
-    "Conv1d",
-    "Conv2d",
-    "ConvNet",
-    "Fixed",
-    "Scaler",
-    "SeparableConv2d",
-    "SeparatedNetwork",
-    "Stacked",
-    "build",
-    "build_cascade",
-    "dims_of",
-    "fixed_as",
-    "flops",
-    "named_builder",
-    "parameter_count",
-    "trainable",
-]
+from subgrid.nn.cascade import Cascade as Cascade
+from subgrid.nn.cascade import Stacked as Stacked
+from subgrid.nn.cascade import build_cascade as build_cascade
+from subgrid.nn.cascade import flops as flops
+from subgrid.nn.cnn import ConvNet as ConvNet
+from subgrid.nn.cnn import named_builder as named_builder
+from subgrid.nn.convolution import Conv2d as Conv2d
+from subgrid.nn.counting import parameter_count as parameter_count
+from subgrid.nn.counting import trainable as trainable
+from subgrid.nn.fixed import Fixed as Fixed
+from subgrid.nn.fixed import fixed_as as fixed_as
+from subgrid.nn.line import Conv1d as Conv1d
+from subgrid.nn.registry import NETWORKS as NETWORKS
+from subgrid.nn.registry import build as build
+from subgrid.nn.registry import dims_of as dims_of
+from subgrid.nn.scaling import Scaler as Scaler
+from subgrid.nn.separable import SeparableConv2d as SeparableConv2d
+from subgrid.nn.separated import SEPARATED_TASKS as SEPARATED_TASKS
+from subgrid.nn.separated import SeparatedNetwork as SeparatedNetwork

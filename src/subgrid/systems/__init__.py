@@ -1,24 +1,30 @@
 """Dynamical systems: equations on a domain."""
 
 from subgrid.registry import Registry
-from subgrid.systems.barotropic import (
-    BarotropicSpectrum,
-    BarotropicState,
-    BarotropicVorticity,
-)
-from subgrid.systems.base import (
-    AbstractSystem,
-    check_table,
-    forcing_shapes,
-)
-from subgrid.systems.comparison import system_differences
-from subgrid.systems.kolmogorov import KolmogorovFlow, KolmogorovState
-from subgrid.systems.lorenz96 import Lorenz96, Lorenz96State
-from subgrid.systems.qg import QGSpectrum, QGState, TwoLayerQG
-from subgrid.systems.quantities import DrawnField, Quantity, level_names
-from subgrid.systems.sample import state_shapes
-from subgrid.systems.step_limits import StepLimit, StepLimits, rounded_down
-from subgrid.systems.time_step import dt_after_blow_up, failing_dt, largest_safe_dt
+from subgrid.systems.barotropic import BarotropicSpectrum as BarotropicSpectrum
+from subgrid.systems.barotropic import BarotropicState as BarotropicState
+from subgrid.systems.barotropic import BarotropicVorticity as BarotropicVorticity
+from subgrid.systems.base import AbstractSystem as AbstractSystem
+from subgrid.systems.base import check_table as check_table
+from subgrid.systems.base import forcing_shapes as forcing_shapes
+from subgrid.systems.comparison import system_differences as system_differences
+from subgrid.systems.kolmogorov import KolmogorovFlow as KolmogorovFlow
+from subgrid.systems.kolmogorov import KolmogorovState as KolmogorovState
+from subgrid.systems.lorenz96 import Lorenz96 as Lorenz96
+from subgrid.systems.lorenz96 import Lorenz96State as Lorenz96State
+from subgrid.systems.qg import QGSpectrum as QGSpectrum
+from subgrid.systems.qg import QGState as QGState
+from subgrid.systems.qg import TwoLayerQG as TwoLayerQG
+from subgrid.systems.quantities import DrawnField as DrawnField
+from subgrid.systems.quantities import Quantity as Quantity
+from subgrid.systems.quantities import level_names as level_names
+from subgrid.systems.sample import state_shapes as state_shapes
+from subgrid.systems.step_limits import StepLimit as StepLimit
+from subgrid.systems.step_limits import StepLimits as StepLimits
+from subgrid.systems.step_limits import rounded_down as rounded_down
+from subgrid.systems.time_step import dt_after_blow_up as dt_after_blow_up
+from subgrid.systems.time_step import failing_dt as failing_dt
+from subgrid.systems.time_step import largest_safe_dt as largest_safe_dt
 
 SYSTEMS = Registry(
     "system",
@@ -29,31 +35,3 @@ SYSTEMS = Registry(
         "lorenz96": Lorenz96,
     },
 )
-
-__all__ = [
-    "SYSTEMS",
-    "AbstractSystem",
-    "BarotropicSpectrum",
-    "BarotropicState",
-    "BarotropicVorticity",
-    "DrawnField",
-    "KolmogorovFlow",
-    "KolmogorovState",
-    "Lorenz96",
-    "Lorenz96State",
-    "QGSpectrum",
-    "QGState",
-    "Quantity",
-    "StepLimit",
-    "StepLimits",
-    "TwoLayerQG",
-    "check_table",
-    "dt_after_blow_up",
-    "failing_dt",
-    "forcing_shapes",
-    "largest_safe_dt",
-    "level_names",
-    "rounded_down",
-    "state_shapes",
-    "system_differences",
-]

@@ -1,47 +1,30 @@
 """Training: a resumable loop, optimisers, schedules, trackers; offline and online, cascades."""
 
-from subgrid.training.cascade import train_cascade
-from subgrid.training.checkpoint import remove_checkpoints
-from subgrid.training.loop import fit, load_best
-from subgrid.training.offline import OfflineResult, train_offline
-from subgrid.training.online import OnlineResult, train_online
-from subgrid.training.optimisers import OPTIMISERS, Adam, AdamW, Optimiser
-from subgrid.training.plan import Noise, Plan
-from subgrid.training.remarks import training_remarks
-from subgrid.training.run import FitResult
-from subgrid.training.scaling import channels
-from subgrid.training.schedules import SCHEDULES, Constant, Schedule, WarmupCosine
-from subgrid.training.separated import train_separated
-from subgrid.training.tasks import forward_gflop
-from subgrid.training.trackers import TIMINGS, Callback, Event, JsonLines, read_records
-
-__all__ = [
-    "OPTIMISERS",
-    "SCHEDULES",
-    "TIMINGS",
-    "Adam",
-    "AdamW",
-    "Callback",
-    "Constant",
-    "Event",
-    "FitResult",
-    "JsonLines",
-    "Noise",
-    "OfflineResult",
-    "OnlineResult",
-    "Optimiser",
-    "Plan",
-    "Schedule",
-    "WarmupCosine",
-    "channels",
-    "fit",
-    "forward_gflop",
-    "load_best",
-    "read_records",
-    "remove_checkpoints",
-    "train_cascade",
-    "train_offline",
-    "train_online",
-    "train_separated",
-    "training_remarks",
-]
+from subgrid.training.cascade import train_cascade as train_cascade
+from subgrid.training.checkpoint import remove_checkpoints as remove_checkpoints
+from subgrid.training.loop import fit as fit
+from subgrid.training.loop import load_best as load_best
+from subgrid.training.offline import OfflineResult as OfflineResult
+from subgrid.training.offline import train_offline as train_offline
+from subgrid.training.online import OnlineResult as OnlineResult
+from subgrid.training.online import train_online as train_online
+from subgrid.training.optimisers import OPTIMISERS as OPTIMISERS
+from subgrid.training.optimisers import Adam as Adam
+from subgrid.training.optimisers import AdamW as AdamW
+from subgrid.training.optimisers import Optimiser as Optimiser
+from subgrid.training.plan import Noise as Noise
+from subgrid.training.plan import Plan as Plan
+from subgrid.training.remarks import training_remarks as training_remarks
+from subgrid.training.run import FitResult as FitResult
+from subgrid.training.scaling import channels as channels
+from subgrid.training.schedules import SCHEDULES as SCHEDULES
+from subgrid.training.schedules import Constant as Constant
+from subgrid.training.schedules import Schedule as Schedule
+from subgrid.training.schedules import WarmupCosine as WarmupCosine
+from subgrid.training.separated import train_separated as train_separated
+from subgrid.training.tasks import forward_gflop as forward_gflop
+from subgrid.training.trackers import TIMINGS as TIMINGS
+from subgrid.training.trackers import Callback as Callback
+from subgrid.training.trackers import Event as Event
+from subgrid.training.trackers import JsonLines as JsonLines
+from subgrid.training.trackers import read_records as read_records
