@@ -26,6 +26,7 @@ def test_the_example_closure_obeys_the_laws(cli, beside_the_example):
     assert code == 0, out + err
 
 
+@pytest.mark.slow
 def test_the_example_config_runs_to_its_report(cli, beside_the_example, tmp_path):
     overrides = [part for setting in SHORT for part in ("--set", setting)]
     code, _, err = cli("run", "my_closure.toml", "--out", "run", *overrides)

@@ -462,7 +462,8 @@ def test_data_of_another_coarse_step_are_not_taken_over(noise, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("source", [pytest.param(NOISE, marks=pytest.mark.slow), COMBINED])
+@pytest.mark.slow
+@pytest.mark.parametrize("source", [NOISE, COMBINED])
 def test_a_dry_run_counts_every_run(source, monkeypatch):
     monkeypatch.setattr(kernels, "timed", lambda call, at_once=1: 1.0)
     config = load_config(*source)

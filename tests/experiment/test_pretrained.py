@@ -86,6 +86,7 @@ def _error_by_hand(run):
     return np.mean(((np.asarray(made, np.float64) - batch["q_forcing"]) / std) ** 2)
 
 
+@pytest.mark.slow
 def test_nothing_is_simulated_or_trained_that_is_not_needed(tested, bundle):
     assert [path.name for path in (tested / "data").glob("*.zarr")] == ["test.zarr"]
     assert sorted(path.name for path in (tested / "models/ready").iterdir()) == [
