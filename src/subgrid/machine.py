@@ -30,13 +30,13 @@ def processor_lines() -> list[str]:
 
 def processor() -> str:
     """Return the processor's model and the instruction sets that XLA may compute with, in words."""
-    told = {}
+    facts = {}
     for line in processor_lines():
         name, _, value = line.partition(":")
-        told[name.strip()] = value.strip()
-    flags = (told.get("flags") or told.get("Features") or "").split()
+        facts[name.strip()] = value.strip()
+    flags = (facts.get("flags") or facts.get("Features") or "").split()
     sets = [flag for flag in flags if flag in _VECTORS or flag.startswith(_WIDE)]
-    model = told.get("model name") or platform.processor() or platform.machine()
+    model = facts.get("model name") or platform.processor() or platform.machine()
     return f"{model} ({' '.join(sorted(set(sets)))})" if sets else model
 
 
@@ -120,8 +120,8 @@ def _reclaimable(folder: Path) -> int:
         text = (folder / "memory.stat").read_text(encoding="utf-8")
     except OSError:
         return 0
-    told = dict(line.split(maxsplit=1) for line in text.splitlines() if " " in line)
-    return int(told.get("total_inactive_file", told.get("inactive_file", 0)))
+    counts = dict(line.split(maxsplit=1) for line in text.splitlines() if " " in line)
+    return int(facts.get("total_inactive_file", counts.get("inactive_file", 0)))
 
 
 def _number(file: Path) -> int | None:

@@ -3,7 +3,7 @@
 import pytest
 
 from subgrid.config import load_config, profile_names
-from subgrid.config.parsing import DEEPEST, NotTomlError, parsed
+from subgrid.config.loading import DEEPEST, NotTomlError, parsed
 from subgrid.errors import ConfigError
 
 TOO_DEEP = "more than 20 levels deep"

@@ -1,5 +1,3 @@
 """The command line `subgrid`."""
 
-from subgrid.cli.app import main
-
-__all__ = ["main"]
+from subgrid.cli.app import main as main

@@ -16,8 +16,7 @@ from subgrid.files import printable
 from subgrid.machine import processor_lines
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
-_STAGES = {"simulate", "train", "evaluate"}
-_LONG_COMMANDS = {"run", "report", *_STAGES}
+_LONG_COMMANDS = {"run", "simulate", "train", "evaluate", "report"}  # all in one module
 
 _HELP = """Learn what a model does not resolve: truth, data, closures, online tests, report.
 
@@ -52,7 +51,7 @@ def build_app() -> App:
         suppress_keyboard_interrupt=False,  # `main` says how to go on
     )
     for place, (name, (text, group)) in enumerate(_COMMANDS.items()):
-        where = f"stage:{name}" if name in _STAGES else f"{name}:command"
+        where = f"run:{name}" if name in _LONG_COMMANDS else f"{name}:command"
         app.command(f"subgrid.cli.{where}", name=name, help=text, group=group, sort_key=place)
     return app
 

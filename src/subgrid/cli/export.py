@@ -1,11 +1,8 @@
 """`subgrid export`: a trained model of a run, for use elsewhere."""
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from subgrid.cli.options import WholeNumber
+from subgrid.cli.options import Flag, WholeNumber
 
 
 def command(
@@ -16,7 +13,7 @@ def command(
     out: Path,
     to: str = "bundle",
     seed: WholeNumber | None = None,
-    trust: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    trust: Flag = False,
 ) -> None:
     """Write a trained model of an evaluated run for use elsewhere.
 

@@ -31,7 +31,9 @@ def _rows(kind: str) -> list[tuple[str, str]]:
         return _presets()
     if kind == "bundles":
         return _bundles()
-    return _registry(kind).describe()
+    from subgrid.config.names import registry
+
+    return registry(kind.removesuffix("s")).describe()
 
 
 def _presets() -> list[tuple[str, str]]:
@@ -56,19 +58,3 @@ def _bundles() -> list[tuple[str, str]]:
         size = f"{bundle.size / 1000:.0f} kB"
         rows.append((bundle.name, f"{valid['system']}, {grid} cells, {size}. {title}"))
     return rows
-
-
-def _registry(kind: str):
-    if kind == "systems":
-        from subgrid.systems import SYSTEMS as registry
-    elif kind == "closures":
-        from subgrid.closures import CLOSURES as registry
-    elif kind == "networks":
-        from subgrid.nn import NETWORKS as registry
-    elif kind == "recipes":
-        from subgrid.config import RECIPES as registry
-    elif kind == "coarseners":
-        from subgrid.coarsening import COARSENERS as registry
-    else:
-        from subgrid.evaluation import METRICS as registry
-    return registry

@@ -21,6 +21,7 @@ def _whole(_: type, tokens: Sequence[Token]) -> int:
 
 
 WholeNumber = Annotated[int, Parameter(converter=_whole)]
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 
 
 @Parameter(name="*")
@@ -56,7 +57,7 @@ class RunOptions:
     dask: str | None = None
     data_from: Path | None = None
     noise_from: Path | None = None
-    trust: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+    trust: Flag = False
 
 
 def resolve(source: str, options: RunOptions) -> tuple[Config, Path]:

@@ -70,16 +70,6 @@ def lines_of(key: str, problem: Any) -> list[str]:
 def _allowed(problem: Any) -> str:
     context = problem.get("ctx", {})
     kind = problem["type"]
-    bounds = {
-        "greater_than": ("gt", "greater than"),
-        "greater_than_equal": ("ge", "at least"),
-        "less_than": ("lt", "less than"),
-        "less_than_equal": ("le", "at most"),
-    }
-    if kind in bounds:
-        name, words = bounds[kind]
-        limit = context[name]
-        return f"must be {words} {limit if isinstance(limit, int) else format(limit, 'g')}"
     if kind == "literal_error":
         return f"must be one of {context['expected']}"
     if kind == "string_pattern_mismatch":

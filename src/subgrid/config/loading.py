@@ -12,12 +12,19 @@ from pydantic import ValidationError
 
 from subgrid.config.explain import explain
 from subgrid.config.names import require_trusted_names
-from subgrid.config.parsing import DEEPEST, NotTomlError, parsed
 from subgrid.config.settings import Config
 from subgrid.errors import ConfigError, UnknownNameError
 from subgrid.files import hidden_characters, read_text
 from subgrid.numbers import shown
 from subgrid.registry import unknown_name_message
+
+DEEPEST = 20  # a config has five levels of tables; Python's own limit is met by some hundred
+
+_TOO_DEEP = f"tables and lists lie more than {DEEPEST} levels deep within each other"
+
+
+class NotTomlError(ConfigError):
+    """Text is no TOML."""
 
 
 def preset_names() -> list[str]:
@@ -83,6 +90,32 @@ def read_toml(path: Path, from_folder: bool = False) -> dict[str, Any]:
     """
     text = read_text(path) if from_folder else path.read_text(encoding="utf-8")
     return parsed(text.removeprefix("\ufeff"), str(path))
+
+
+def parsed(text: str, label: str) -> dict[str, Any]:
+    """Return the tables of TOML text; `label` says in errors where it came from.
+
+    Raises NotTomlError for text that is none, ConfigError for tables and lists within each other
+    without end.
+    """
+    try:
+        tables = tomllib.loads(text)
+    except RecursionError:
+        raise ConfigError(f"{label}: {_TOO_DEEP}") from None
+    except ValueError as error:  # TOMLDecodeError is one, as is a number of thousands of digits
+        raise NotTomlError(f"{label} is not valid TOML: {error}") from error
+    level: list[Any] = [tables]
+    for _ in range(DEEPEST):
+        level = [inner for value in level for inner in _inside(value)]
+        if not level:
+            return tables
+    raise ConfigError(f"{label}: {_TOO_DEEP}")
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
 
 
 def profile_names(source: str | Path) -> list[str]:
