@@ -57,12 +57,9 @@ def read_list(path: Path) -> dict[Path, str]:
 
 def altered(found: Mapping[Path, str]) -> Path | None:
     """Return the first file that is gone or has another hash than recorded, or None."""
-    wrong = (file for file, wanted in found.items() if not file.is_file() or _differs(file, wanted))
-    return next(wrong, None)
-
-
-def _differs(file: Path, wanted: str) -> bool:
-    return file_hash(file) != wanted
+    return next(
+        (f for f, hashed in found.items() if not f.is_file() or file_hash(f) != hashed), None
+    )
 
 
 def _name(file: Path, of: Path) -> str:

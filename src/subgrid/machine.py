@@ -121,7 +121,7 @@ def _reclaimable(folder: Path) -> int:
     except OSError:
         return 0
     counts = dict(line.split(maxsplit=1) for line in text.splitlines() if " " in line)
-    return int(facts.get("total_inactive_file", counts.get("inactive_file", 0)))
+    return int(counts.get("total_inactive_file", counts.get("inactive_file", 0)))
 
 
 def _number(file: Path) -> int | None:

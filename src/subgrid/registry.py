@@ -14,10 +14,15 @@ from subgrid.errors import ConfigError, UnknownNameError
 
 def unknown_name_message(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the text of the error for an unknown name, with the nearest known one."""
+    return f"unknown {kind} {name!r}. {known_names(name, known)}."
+
+
+def known_names(name: str, known: Iterable[str]) -> str:
+    """Return the known names in words, the one nearest to an unknown name first."""
     known = list(known)
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}."
+    hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
+    return f"{hint}Known: {', '.join(known)}"
 
 
 class Registry:

@@ -1,12 +1,12 @@
 """Turns pydantic's list of problems into lines with the key, the value got and what is allowed."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from subgrid.numbers import shown
+from subgrid.registry import known_names
 
 _WORDS = {
     "Input should be ": "must be ",
@@ -31,11 +31,8 @@ def explain(
 
     `further`: what is wrong between the sections that could be read.
     """
-    lines = []
-    for problem in error.errors():
-        lines.extend(_lines(problem, root, tables))
-    lines.extend(further)
-    lines = list(dict.fromkeys(lines))
+    found = (line for problem in error.errors() for line in _lines(problem, root, tables))
+    lines = list(dict.fromkeys([*found, *further]))
     count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
     return "\n".join([f"{count} in {label}:", *(f"  {line}" for line in lines)])
 
@@ -76,10 +73,7 @@ def _allowed(problem: Any) -> str:
         return "must be letters, digits, '_', '-' or '.', and start with a letter or digit"
     if kind == "too_short":
         return f"must have at least {context['min_length']} entry"
-    return _plain_words(problem["msg"])
-
-
-def _plain_words(message: str) -> str:
+    message = problem["msg"]
     for theirs, ours in _WORDS.items():
         message = message.replace(theirs, ours)
     return message[0].lower() + message[1:]
@@ -116,10 +110,7 @@ def _known_keys(location: tuple, root: type[BaseModel]) -> str:
             # of several kinds, the tag behind the number of the entry says which
             tag = next((tag for tag in location[place + 1 :] if tag in inner), "")
             section = inner.get(tag) or next(iter(inner.values()), section)
-    known = [name for name in section.model_fields if name != "profile"]
-    nearest = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-    hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
-    return f"{hint}Known: {', '.join(known)}"
+    return known_names(str(location[-1]), (n for n in section.model_fields if n != "profile"))
 
 
 def _sections(annotation: Any) -> dict[str, type[BaseModel]]:

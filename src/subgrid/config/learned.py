@@ -163,33 +163,27 @@ class LearnedConfig(Trained, _TrainedHere):
 
         It maps the channels of the features to those that the output takes.
         """
-        seen, out = self.channels(config, coarse)
-        with naming(f"models.{self.name}"):
-            return self._network(config, coarse, seen, out, key)
-
-    def _network(
-        self, config: "Config", coarse: "AbstractSystem", seen: int, out: int, key: Any
-    ) -> Any:
         import jax
 
         from subgrid.nn import Stacked, build, build_cascade
 
+        seen, out = self.channels(config, coarse)
         dims = len(coarse.domain.dims)
-        if self.multiscale:
-            if dims != 2:
-                raise ConfigError("a multiscale network works on planes alone")
-            sizes = self.scales(config.coarse)
-            settings = {"state_channels": seen, "out_channels": out, "width": self.width}
-            return build_cascade(self.networks, sizes, key=key, **settings)
-        # the second of a stack sees the same and what the first made of it
-        counts = [seen, seen + out]
-        keys = jax.random.split(key, len(self.networks))
-        settings = {"out_channels": out, "width": self.width, "spatial_dims": dims}
-        networks = [
-            build(name, in_channels=count, key=part, **settings)
-            for name, count, part in zip(self.networks, counts, keys, strict=False)
-        ]
-        return Stacked(*networks) if self.arrangement == "stacked" else networks[0]
+        settings = {"out_channels": out, "width": self.width}
+        with naming(f"models.{self.name}"):
+            if self.multiscale:
+                if dims != 2:
+                    raise ConfigError("a multiscale network works on planes alone")
+                sizes = self.scales(config.coarse)
+                return build_cascade(self.networks, sizes, state_channels=seen, key=key, **settings)
+            # the second of a stack sees the same and what the first made of it
+            counts = [seen, seen + out]
+            keys = jax.random.split(key, len(self.networks))
+            networks = [
+                build(name, in_channels=count, spatial_dims=dims, key=part, **settings)
+                for name, count, part in zip(self.networks, counts, keys, strict=False)
+            ]
+            return Stacked(*networks) if self.arrangement == "stacked" else networks[0]
 
     @check
     def scales_fit(self, config: "Config", key: str) -> Iterator[str]:
