@@ -10,12 +10,7 @@ from pydantic import Strict, model_validator
 
 from subgrid.config.kinds import MULTISCALE, Candidate, ClosingConfig
 from subgrid.config.networks import require_trainable, require_trusted, traced
-from subgrid.config.output import (
-    Constraints,
-    build_constraints,
-    constraint_names,
-    output_in_words,
-)
+from subgrid.config.output import Constraints, build_constraints, constraint_names, output_in_words
 from subgrid.config.section import Name, Parts, check, keyed, naming
 from subgrid.config.training import FineTuneConfig, Trained
 from subgrid.config.values import FreeTable, Names, Sizes

@@ -9,22 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, Strict, StrictBool, model_validator
 
-from subgrid.config.builders import (
-    build_coarseners,
-    build_online_system,
-    cells_of,
-    value_count,
-)
+from subgrid.config.builders import build_coarseners, build_online_system, cells_of, value_count
 from subgrid.config.names import shipped
 from subgrid.config.section import Name, Parts, Section, check, keyed, naming
 from subgrid.config.training import is_whole
-from subgrid.config.values import (
-    Constant,
-    Count,
-    CountOrZero,
-    Positive,
-    Sizes,
-)
+from subgrid.config.values import Constant, Count, CountOrZero, Positive, Sizes
 from subgrid.errors import ConfigError
 from subgrid.numbers import LARGEST_COUNT, fewest_draws
 

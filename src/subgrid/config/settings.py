@@ -9,12 +9,7 @@ from pydantic import Field, PrivateAttr, Strict, TypeAdapter, ValidationError, m
 
 from subgrid.config.calibration import CalibrationConfig
 from subgrid.config.fitted import FittedConfig
-from subgrid.config.kinds import (
-    ClosureConfig,
-    GridConfig,
-    NoClosureConfig,
-    PretrainedConfig,
-)
+from subgrid.config.kinds import ClosureConfig, GridConfig, NoClosureConfig, PretrainedConfig
 from subgrid.config.learned import AdaptedConfig, LearnedConfig
 from subgrid.config.search import SearchConfig
 from subgrid.config.section import Name, Section

@@ -7,14 +7,7 @@ from pydantic import Field, StrictBool, ValidationError, model_validator
 
 from subgrid.config.explain import lines_of
 from subgrid.config.section import Name, Parts, Section, check
-from subgrid.config.values import (
-    Count,
-    CountOrZero,
-    Fraction,
-    FreeTable,
-    Positive,
-    PositiveOrZero,
-)
+from subgrid.config.values import Count, CountOrZero, Fraction, FreeTable, Positive, PositiveOrZero
 from subgrid.errors import ConfigError
 
 if TYPE_CHECKING:
