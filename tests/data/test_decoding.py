@@ -106,7 +106,9 @@ def test_attributes_of_another_kind_are_refused(name, value, copy):
 @pytest.fixture
 def scores(tmp_path):
     """A small store as the evaluation writes it."""
-    dataset = xr.Dataset({"a": (("x",), np.arange(8.0)), "n": ((), 3)}, {"x": np.arange(8)})
+    names = np.array(["first", "second"], object)
+    arrays = {"a": (("x",), np.arange(8.0)), "n": ((), 3)}
+    dataset = xr.Dataset(arrays, {"x": np.arange(8), "name": ("name", names)})
     dataset.to_zarr(tmp_path / "s.zarr", mode="w", consolidated=False, zarr_format=3)
     check_decoded_size(tmp_path / "s.zarr", lambda size: size < 1000)
     return tmp_path / "s.zarr"
@@ -116,6 +118,13 @@ def test_a_chunk_that_decodes_to_more_than_the_array_is_found(scores):
     (scores / "a/c/0").write_bytes(Zstd(level=1).encode(bytes(BOMB)))
     used, message = peak(lambda: check_decoded_size(scores, lambda _: True))
     assert f"a/c/0 would decode to {BOMB} bytes, where the array has 64" in message
+    assert used < BOMB / 16
+
+
+def test_names_that_decode_to_more_than_names_have_are_found(scores):
+    (scores / "name/c/0").write_bytes(Zstd(level=1).encode(bytes(BOMB)))
+    used, message = peak(lambda: check_decoded_size(scores, lambda _: True))
+    assert f"name/c/0 would decode to {BOMB} bytes, where names have 1048576 at most" in message
     assert used < BOMB / 16
 
 

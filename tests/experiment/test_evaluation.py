@@ -14,6 +14,8 @@ from subgrid.cli import main
 from subgrid.config import load_config
 from subgrid.errors import CorruptFileError
 from subgrid.experiment import Progress, RunFolder, run_experiment
+from subgrid.recipes.evaluate import read_scores, table_of
+from subgrid.recipes.results import load_results
 
 
 class Stopped(Exception):
@@ -132,3 +134,15 @@ def test_offline_samples_that_are_not_finite_are_counted_and_dated(a_copy, monke
         "trajectory 1, day 0.2." in page
     )
     assert any("offline smagorinsky: 2 of 4 samples are not finite" in note for note in notes)
+
+
+def test_the_written_table_of_scores_is_the_table(finished):
+    """The report reads it, with everything that the sections ask of it."""
+    folder = RunFolder.open(finished)
+    results = load_results(folder)
+    table, read = table_of(folder, results, results.online), read_scores(folder)
+    assert list(read) == list(table)
+    assert {name: read.attrs[name] for name in table.attrs} == table.attrs
+    for name, values in table.variables.items():
+        assert read[name].variable.equals(values), name
+        assert read[name].attrs == values.attrs

@@ -16,6 +16,8 @@ _MAGIC = b"\x28\xb5\x2f\xfd"
 _LONGEST_HEADER = 18  # bytes
 _CHUNK = re.compile(r"c|(c[/.])?\d+([/.]\d+)*")  # as Zarr names them, in any of its ways
 _CODECS = (["bytes", "zstd"], ["bytes", "zstd", "crc32c"])  # as xarray, and subgrid, write them
+_TEXTS = ["vlen-utf8", "zstd"]  # the same for texts, whose size the metadata cannot give
+_LARGEST_TEXTS = 2**20  # bytes of a chunk: the names that a coordinate lists take kilobytes
 
 
 def content_size(data: bytes) -> int | None:
@@ -41,8 +43,8 @@ def check_decoded_size(
     """Raise CorruptFileError for a Zarr group that takes more bytes than it says, or than `fits`.
 
     For stores that another library decodes. Every array must be of whole chunks compressed by zstd;
-    each chunk must decode to the size that the array's metadata gives. `shards`: arrays in shards
-    are left out, since `ShardReader` reads them.
+    each chunk must decode to the size that the array's metadata gives, one of texts to a MiB at
+    most. `shards`: arrays in shards are left out, since `ShardReader` reads them.
     """
     import zarr
 
@@ -65,7 +67,8 @@ def check_decoded_size(
 
 def _check_chunks(folder: Path, array: Any) -> None:
     codecs = [codec["name"] for codec in array.metadata.to_dict()["codecs"]]
-    if codecs not in _CODECS:
+    texts = codecs == _TEXTS and array.nchunks == 1
+    if codecs not in _CODECS and not texts:
         raise CorruptFileError(f"{folder} was not written by subgrid: its codecs are {codecs}")
     wanted = math.prod(array.chunks) * array.dtype.itemsize
     for chunk in folder.rglob("*"):
@@ -73,8 +76,12 @@ def _check_chunks(folder: Path, array: Any) -> None:
         if chunk.is_file() and _CHUNK.fullmatch(name):  # nothing reads what else a user put there
             with open(chunk, "rb", opener=regular) as stream:
                 found = content_size(stream.read(_LONGEST_HEADER))
-            if found != wanted:
+            fits = 0 < (found or 0) <= _LARGEST_TEXTS if texts else found == wanted
+            if not fits:
+                allowed = (
+                    f"names have {_LARGEST_TEXTS} at most" if texts else f"the array has {wanted}"
+                )
                 raise CorruptFileError(
-                    f"{chunk} would decode to {found} bytes, where the array has {wanted}: it was "
-                    "truncated or altered"
+                    f"{chunk} would decode to {found} bytes, where {allowed}: it was truncated or "
+                    "altered"
                 )

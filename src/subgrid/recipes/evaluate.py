@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,9 +51,20 @@ def write_scores(context: Context) -> None:
     folder = context.folder
     results = load_results(folder)
     table = table_of(folder, results, results.online)
-    write_dataset(folder.path / "scores.zarr", table)
+    # a store has an order of its own, and the order of the metrics is that of the report
+    write_dataset(_table_path(folder), table.assign_attrs(variables=list(map(str, table))))
     record = scores_record(folder, results, table)
     write_atomic(folder.scores, json.dumps(record, indent=1) + "\n")
+
+
+def read_scores(folder: RunFolder) -> "xr.Dataset":
+    """Return the table of scores that `write_scores` wrote."""
+    table = read_dataset(_table_path(folder))
+    return table[table.attrs["variables"]]
+
+
+def _table_path(folder: RunFolder) -> Path:
+    return folder.path / "scores.zarr"
 
 
 def table_of(folder: RunFolder, results: Results, runs: Runs) -> "xr.Dataset":

@@ -57,7 +57,7 @@ from subgrid.recipes.curves import (
     unchanged,
     unlearned,
 )
-from subgrid.recipes.evaluate import budgets, report_parts, table_of
+from subgrid.recipes.evaluate import budgets, read_scores, report_parts, table_of
 from subgrid.recipes.pretrained import bundle_facts, transfer_warnings
 from subgrid.recipes.results import Results, load_results
 from subgrid.systems import AbstractSystem
@@ -83,7 +83,7 @@ def report_data(folder: RunFolder) -> ReportData:
         results.system,
         in_system_order(results.reference, results.system),
         results.online,
-        table_of(folder, results, results.online),
+        read_scores(folder),
         results.cut,
         offline=results.offline,
         curves=learning_curves(folder),
