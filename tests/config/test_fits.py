@@ -224,6 +224,22 @@ def test_arguments_of_the_wrong_kind_are_named(constant):
     assert message.startswith("models.smagorinsky: constant must be a number")
 
 
+@pytest.mark.parametrize(
+    ("kind", "closure", "wrong", "nearest"),
+    [
+        ("closure", "smagorinsky", "constnt", "constant"),
+        ("fitted", "polynomial", "degre", "degree"),
+    ],
+)
+def test_arguments_that_a_closure_does_not_take_are_named(kind, closure, wrong, nearest):
+    entry = (
+        f'{{name = "mine", kind = "{kind}", closure = "{closure}", arguments = {{{wrong} = 3}}}}'
+    )
+    message = refused(ConfigError, f"models=[{{name = 'none', kind = 'none'}}, {entry}]")
+    assert message.startswith(f"models.mine: unknown argument of {closure} {wrong!r}.")
+    assert f"Did you mean {nearest!r}? Known: {nearest}" in message
+
+
 def test_every_setting_that_builds_nothing_is_told_at_once():
     overrides = [
         "evaluation.constants.beta_plane=1.0",

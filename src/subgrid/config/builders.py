@@ -1,9 +1,12 @@
 """Turns the names and numbers of a config into systems and what lies between them."""
 
+import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from subgrid.config.section import naming
-from subgrid.errors import ConfigError
+from subgrid.errors import ConfigError, UnknownNameError
+from subgrid.registry import unknown_name_message
 
 if TYPE_CHECKING:
     from subgrid.config.sections import VariantConfig
@@ -126,6 +129,25 @@ def validity_of(config: "Config") -> dict[str, Any]:
     if config.coarse.target == "step":  # it is right for that step alone
         target = f"what a step of {config.coarse_dt:g} misses"
     return validity(config.truth.system, coarse, online, config.coarse.operator, target)
+
+
+def require_arguments(
+    function: Any, what: str, arguments: Mapping[str, Any], given: int, named: tuple[str, ...] = ()
+) -> None:
+    """Raise UnknownNameError for an argument that a function of the config's choice does not take.
+
+    `given`: how many come first, from us, which have names of their own in a user's function;
+    `named`: those that come from us by name.
+    """
+    parameters = list(inspect.signature(function).parameters.values())[given:]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return  # it says itself what it does not know
+    known = [parameter.name for parameter in parameters if parameter.name not in named]
+    for name in arguments:
+        if name not in known:
+            raise UnknownNameError(
+                unknown_name_message(f"argument of {what}", name, known or ["it takes none"])
+            )
 
 
 class Nothing:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from subgrid.config.builders import require_arguments
 from subgrid.config.kinds import Candidate, ClosingConfig, closure_citations
 from subgrid.config.section import Parts, check, naming
 from subgrid.config.values import FreeTable
@@ -47,11 +48,14 @@ class FittedConfig(ClosingConfig):
     def build(self, parts: Parts, key: str) -> None:
         """Raise ConfigError for a closure that cannot be fitted."""
         super().build(parts, key)
-        if not callable(getattr(self._class(), "fit", None)):
+        fit = getattr(self._class(), "fit", None)
+        if not callable(fit):
             raise ConfigError(
                 f"{key}.closure: {self.closure!r} has no fit(system, data, *, dt, ...); use kind = "
                 '"closure" for one whose numbers are given'
             )
+        with naming(f"models.{self.name}"):  # now, not once hours are simulated
+            require_arguments(fit, self.closure, self.arguments, given=2, named=("dt",))
 
     def _class(self) -> Any:
         from subgrid.closures import CLOSURES

@@ -12,6 +12,7 @@ from subgrid.config.builders import (
     build_model,
     build_online_system,
     check_step,
+    require_arguments,
     validity_of,
 )
 from subgrid.config.names import shipped
@@ -188,7 +189,9 @@ class ClosureConfig(ClosingConfig):
         from subgrid.closures import CLOSURES, check_closure
 
         with naming(f"models.{self.name}"):
-            closure = CLOSURES.get(self.closure)(parts.coarse[0], **self.arguments)
+            kind = CLOSURES.get(self.closure)
+            require_arguments(kind, self.closure, self.arguments, given=1)
+            closure = kind(parts.coarse[0], **self.arguments)
         with keyed(f"models.{self.name}.closure"):
             check_closure(closure, parts.coarse[0])
         return closure
