@@ -42,7 +42,7 @@ def closure_of(system: TwoLayerQG, name: str, inputs: tuple[str, ...], kind: typ
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--nx", type=int, default=64)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--repeats", type=int, default=7)

@@ -27,6 +27,7 @@ LOOP = 3  # evaluations inside one scan
 def lax_network(network: nn.ConvNet, field: jax.Array) -> jax.Array:
     """Return the network's output by `lax.conv_general_dilated` on channels-first fields."""
     for index, layer in enumerate(network.layers):
+        assert isinstance(layer, nn.Conv2d)
         reach = layer.kernel_size // 2
         padded = jnp.pad(field, ((0, 0), (reach, reach), (reach, reach)), mode="wrap")
         kernel = layer.weight.transpose(3, 2, 0, 1)
@@ -76,7 +77,7 @@ def seconds(function: Callable, *arguments: Any) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--network", default="small")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--batch", type=int, default=8)

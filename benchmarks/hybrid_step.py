@@ -113,7 +113,7 @@ def seconds(run, argument) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--nx", type=int, default=64)
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--network", default="psm4")

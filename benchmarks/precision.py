@@ -29,8 +29,8 @@ def main(years: float = 2.0) -> None:
     for size in (128, 96, 64, 48):
         found = {}
         for dtype in ("float32", "float64"):
-            truth = fine.with_grid(256, dtype=dtype)
-            coarse = truth.with_grid(size)
+            truth = TwoLayerQG(256, dtype=dtype)
+            coarse = truth.at(size)
             state = truth.State(jnp.asarray(q, dtype))
             found[dtype] = subgrid_forcing(truth, coarse, Operator1(truth.grid, coarse.grid), state)
         single, exact = (jnp.asarray(found[d].q, "float64") for d in ("float32", "float64"))

@@ -36,7 +36,7 @@ PUBLISHED = {
 
 def make_observer(truth):
     """Return state → moments [size, (q, S), (mean, mean square), level] of one snapshot."""
-    pairs = [(coarse, Operator1(truth.grid, coarse.grid)) for coarse in map(truth.with_grid, SIZES)]
+    pairs = [(coarse, Operator1(truth.grid, coarse.grid)) for coarse in map(truth.at, SIZES)]
 
     @eqx.filter_jit
     def observe(state):
@@ -115,7 +115,7 @@ def print_table(moments: np.ndarray, configuration: str, window: tuple[float, fl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--configuration", default="eddy", choices=("eddy", "jet"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])

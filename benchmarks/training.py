@@ -64,7 +64,7 @@ def trained(network, samples, validation, updates: int, chunk: int):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--networks", nargs="+", default=["psm4", "small", "md8"])
     parser.add_argument("--widths", nargs="+", type=float, default=[1.0, 0.25])
     parser.add_argument("--updates", type=int, default=12)

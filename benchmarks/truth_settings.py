@@ -13,7 +13,7 @@ def truth_settings(nx: int, sizes: Sequence[int], frames: int, **changes: Any) -
     One trajectory from its first moment on, a frame after every step of an hour; `changes` win.
     """
     system = TwoLayerQG(nx)
-    coarse = {size: system.with_grid(size) for size in sizes}
+    coarse = {size: system.at(size) for size in sizes}
     return {
         "system": system,
         "coarse_systems": coarse,

@@ -83,7 +83,7 @@ def made_table(models, words=TWO, level=0.95, units="m3 s-2", trajectories=8, da
             "components": {SPECTRUM: dict(words), "total_kinetic_energy": ONE,
                            "truth_correlation": ONE},
             "trajectories": trajectories,
-            "truth_known": [True] * max(one["shape"][1] for one in models.values()),
+            "truth_known": {name: [True] * one["shape"][1] for name, one in models.items()},
             "remarks": {name: one["remark"] for name, one in models.items() if one["remark"]},
         }
     )  # fmt: skip

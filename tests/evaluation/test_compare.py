@@ -9,7 +9,7 @@ from subgrid.evaluation import METRICS
 from subgrid.evaluation.metric_crps import fair_crps
 from subgrid.evaluation.metric_rank import RankHistogram
 from subgrid.evaluation.metric_spectra import SpectralError
-from subgrid.evaluation.table import interval, scored, similarities
+from subgrid.evaluation.table import interval, ran, scored, similarities
 
 SITES, TIMES = 12, 20
 
@@ -62,6 +62,40 @@ def test_an_ensemble_of_one_has_a_score():
     crps = float(table["crps_mean"].sel(end="estimate").squeeze())
     assert crps == pytest.approx(float(abs(run["x"] - truth["x"]).mean()))
     assert np.isnan(table["crps_mean"].sel(end="low")).all()
+
+
+def test_an_ensemble_beside_single_runs_is_scored_as_alone():
+    """Models with other numbers of members: each keeps its scores, gains are by trajectory."""
+    truth, single = field(3, 0), field(3, 1, shift=1.0, start=[0, 1, 2])
+    many = field(12, 2, start=np.repeat([0, 1, 2], 4))
+    names = ["rmse", "crps", "spread_skill", "mean_error", "wasserstein"]
+    options = {"domain": ("k",), "baseline": "single", "samples": 200}
+    pairs = [("many", "single")]
+    both = subgrid.compare({"single": single, "many": many}, truth, names, pairs=pairs, **options)
+    for name, run in {"single": single, "many": many}.items():
+        own = subgrid.compare({name: run}, truth, names, domain=("k",), samples=200)
+        assert ran(both, name).shape == (1, run.sizes["member"])
+        for metric in ("rmse", "crps", "mean_error"):
+            place = {"model": name, "quantity": "x", "component": ""}
+            assert interval(both, f"{metric}_mean", **place) == interval(
+                own, f"{metric}_mean", **place
+            ), metric
+    place = {"quantity": "x", "component": ""}
+    gain = interval(both, "crps_gain", model="many", **place)
+    ours, alone = (
+        interval(both, "crps_mean", model=name, **place).estimate for name in ("many", "single")
+    )
+    assert gain.estimate == pytest.approx(1 - ours / alone)
+    assert np.isfinite([gain.low, gain.high]).all()
+    assert np.isnan(interval(both, "spread_skill_mean", model="single", **place).estimate)
+    assert np.isfinite(interval(both, "spread_skill_mean", model="many", **place).estimate)
+    # members of both are not the same draws, so a ratio of means over members has no interval
+    ratio = {"pair": "many / single", **place}
+    assert np.isnan(interval(both, "mean_error_ratio", **ratio).estimate)
+    assert interval(both, "rmse_ratio", **ratio).estimate == pytest.approx(
+        interval(both, "rmse_mean", model="many", **place).estimate
+        / interval(both, "rmse_mean", model="single", **place).estimate
+    )
 
 
 def test_a_reliable_ensemble_is_called_reliable():

@@ -33,7 +33,7 @@ from subgrid.evaluation.intervals import (
 )
 from subgrid.evaluation.metric_choice import chosen_metrics
 from subgrid.evaluation.metrics import AbstractDistance, AbstractMeanMetric, AbstractMetric, Names
-from subgrid.evaluation.starts import groups_of, truth_beside
+from subgrid.evaluation.starts import groups_of, starts_of, truth_beside
 from subgrid.evaluation.survival import blow_up_steps, scored_runs, unit_of
 from subgrid.evaluation.table import Cells
 
@@ -62,8 +62,8 @@ def compare(
 ) -> "xr.Dataset":
     """Return the table of scores of models against the truth, see the module for what it holds.
 
-    `runs`: model → its runs, or one dataset per network (training seed), all from the same initial
-    states: what `free_runs` returns, or any xarray.Dataset with the dims `member`, `time` (a
+    `runs`: model → its runs, or one dataset per network (training seed), all with the same members:
+    what `free_runs` returns, or any xarray.Dataset with the dims `member`, `time` (a
     coordinate), `wavenumber` for spectra, those of the domain for fields, and others for
     components. Several runs from one state have a coordinate `start`: the truth's member that each
     begins in. `truth`: the same of the truth. `metrics`: names or objects, by default all that fit;
@@ -121,19 +121,29 @@ class Sides:
         self.scored = {name: scored_runs(one, self.alone, truth) for name, one in sets.items()}
         self.cells, self.words, self.similar = Cells(), {}, []
         self._truths: dict[bytes, xr.Dataset] = {}
-        self.beside, self.apart = truth, ""
+        self.apart = ""
         try:
-            self.beside = truth_beside(next(iter(sets.values()))[0], truth)
+            self.beside = self._beside()
         except ValueError as error:
-            self.apart = str(error)
-        self.known = blow_up_steps(self.beside) < 0
-        groups = [] if self.apart else groups_of(self.beside)[self.known]
-        self.groups = np.unique(groups, return_inverse=True)[1]
+            self.beside, self.apart = dict.fromkeys(sets, truth), str(error)
+        self.known = {name: blow_up_steps(one) < 0 for name, one in self.beside.items()}
+        # models may have other members than each other; trajectories are what they have in common
+        started = {
+            name: np.array([]) if self.apart else groups_of(one)[self.known[name]]
+            for name, one in self.beside.items()
+        }
+        every = np.unique(np.concatenate(list(started.values())))
+        self.groups = {name: np.searchsorted(every, one) for name, one in started.items()}
+        self.trajectories = len(every)  # independent starts of members whose truth is finite
 
-    @property
-    def trajectories(self) -> int:
-        """How many independent starts there are among the members whose truth is finite."""
-        return int(self.groups.max(initial=-1)) + 1
+    def _beside(self) -> dict[str, "xr.Dataset"]:
+        """Return the truth with a member for each run of a model; one object for equal starts."""
+        starts = {name: starts_of(one[0], self.truth).tobytes() for name, one in self.sets.items()}
+        shared: dict[bytes, xr.Dataset] = {}
+        for name, mark in starts.items():
+            if mark not in shared:
+                shared[mark] = truth_beside(self.sets[name][0], self.truth)
+        return {name: shared[mark] for name, mark in starts.items()}
 
     def truth_of(self, members: NDArray[np.bool_]) -> "xr.Dataset":
         """Return the truth of these members, if it has them; always the same object of the same."""
@@ -143,6 +153,10 @@ class Sides:
         if mark not in self._truths:
             self._truths[mark] = _only(self.truth, members)
         return self._truths[mark]
+
+    def truth_for(self, metric: AbstractMetric, model: str) -> "xr.Dataset":
+        """Return the truth that a metric sees: run by run where each is compared with its start."""
+        return self.beside[model] if metric.against_start else self.truth
 
     def put_runs(self) -> None:
         """Put down which runs there are, when they blew up, and which are compared."""
@@ -154,14 +168,22 @@ class Sides:
             self.cells.put("blow_up_time", times, _RUNS, model=name)
             self.cells.put("scored", self.scored[name], _RUNS, model=name)
 
-    def why_not(self, metric: AbstractMetric, quantity: str) -> str:
-        """Return why a metric is not defined for a quantity of these runs, or nothing."""
+    def why_not(self, metric: AbstractMetric, quantity: str) -> dict[str, str]:
+        """Return why a metric is not defined for a quantity, of each model that it is not for.
+
+        A quantity that one model lacks compares none; an ensemble is one beside single runs too.
+        """
         if metric.against_start and self.apart:
-            return self.apart
-        truth = self.beside if metric.against_start else self.truth
-        every = (data for sets in self.sets.values() for data in sets)
-        said = (metric.undefined(quantity, data, truth, self.domain) for data in every)
-        return next(filter(None, said), "")
+            return dict.fromkeys(self.sets, self.apart)
+        found = {}
+        for name, sets in self.sets.items():
+            truth = self.truth_for(metric, name)
+            said = (metric.undefined(quantity, data, truth, self.domain) for data in sets)
+            if why := next(filter(None, said), ""):
+                found[name] = why
+        if any(quantity not in data for sets in self.sets.values() for data in sets):
+            return {name: next(iter(found.values())) for name in self.sets}
+        return found
 
     def interval(self, statistic: Statistic, *sizes: int) -> Interval:
         """Return the interval over so many networks and members; NaN without any."""
@@ -178,7 +200,7 @@ class Sides:
                 "time_units": unit_of(self.truth).name,
                 "components": self.words,
                 "trajectories": self.trajectories,
-                "truth_known": [bool(known) for known in self.known],
+                "truth_known": {name: known.tolist() for name, known in self.known.items()},
             }
         )
 
@@ -186,17 +208,18 @@ class Sides:
 def _put_scores(metric: AbstractMetric, pairs: Sequence[tuple[str, str]], sides: Sides) -> None:
     """Put the scores of a metric: of each run, of each model with intervals, and of pairs."""
     units, missing = {}, {}
-    truth = sides.beside if metric.against_start else sides.truth
-    for quantity in metric.quantities(truth, sides.domain):
+    for quantity in metric.quantities(sides.truth, sides.domain):
         if why := sides.why_not(metric, quantity):
-            missing[quantity] = why
+            missing[quantity] = next(iter(why.values()))
+        fitting = [name for name in sides.sets if name not in why]
+        if not fitting:
             continue
-        some = next(iter(sides.sets.values()))[0]
+        some = sides.sets[fitting[0]][0]
         values = some[quantity]
         sides.words[quantity] = component_words(values, sides.domain)
         units[quantity] = metric.units(values.attrs.get("units", "1"), some)
         kind: Any = OfMeans if isinstance(metric, AbstractMeanMetric) else OfRuns
-        scores = kind(metric, sides, quantity)
+        scores = kind(metric, sides, quantity, fitting)
         for index, component in enumerate(component_names(values, sides.domain)):
             _put_component(scores, index, pairs, quantity=quantity, component=component)
     words = {"long_name": metric.long_name, "best": metric.best or ""}
@@ -212,18 +235,20 @@ def _put_component(
 ) -> None:
     """Put the scores of one component of a quantity."""
     sides, metric = scores.sides, scores.metric
-    for model in sides.sets:
+    for model in scores.models:
         sides.cells.put(metric.name, scores.of_runs(model, index), _RUNS, model=model, **place)
         statistic, *sizes = scores.statistic(model, index)
         mean = sides.interval(statistic, *sizes)
         sides.cells.put(f"{metric.name}_mean", mean[:3], ("end",), model=model, **place)
         if (floor := scores.floor(model, index)) is not None:
             sides.cells.put(f"{metric.name}_floor", floor, model=model, **place)
-        if sides.baseline not in (None, model) and metric.best is not None:
+        if sides.baseline in scores.models and sides.baseline != model and metric.best is not None:
             against = reduction if metric.best == "low" else quotient
             gain = sides.interval(against(statistic, scores.alone(model, index)), *sizes)
             sides.cells.put(f"{metric.name}_gain", gain[:3], ("end",), model=model, **place)
     for one, other in pairs if metric.best is not None else ():
+        if not {one, other} <= set(scores.models):
+            continue
         ratio, *sizes = scores.ratio(one, other, index)
         pair = {"pair": f"{one} / {other}", **place}
         sides.cells.put(f"{metric.name}_ratio", sides.interval(ratio, *sizes)[:3], ("end",), **pair)
@@ -246,8 +271,9 @@ def _put_distances(metric: AbstractDistance, sides: Sides) -> None:
             found[network] = _distances(metric, sides, sets[network], members)
             if metric.compares and sides.alone is not None:
                 if (mark := members.tobytes()) not in known:
-                    alone = sides.alone, members & (blow_up_steps(sides.alone) < 0)
-                    known[mark] = _distances(metric, sides, *alone, truth_of=members)
+                    alive = blow_up_steps(sides.alone) < 0
+                    alive &= members if len(members) == len(alive) else True
+                    known[mark] = _distances(metric, sides, sides.alone, alive, truth_of=members)
                 similar.append(_similarity(found[network], known[mark]))
         for quantity, component in found[chosen[0]]:
             place = {"model": model, "quantity": quantity, "component": component}

@@ -23,19 +23,23 @@ if TYPE_CHECKING:
 
 
 class OfRuns:
-    """A score of each run of each model, of one quantity; its mean is over all runs."""
+    """A score of each run of some models, of one quantity; its mean is over all runs."""
 
-    def __init__(self, metric: AbstractMetric, sides: "Sides", quantity: str):
-        self.metric, self.sides, self.quantity = metric, sides, quantity
-        truth = sides.beside
+    def __init__(self, metric: AbstractMetric, sides: "Sides", quantity: str, models: list[str]):
+        self.metric, self.sides, self.models = metric, sides, models
         self.scores = {
-            name: np.stack([metric.of_runs(quantity, d, truth, sides.domain) for d in sets])
-            for name, sets in sides.sets.items()
+            name: np.stack(
+                [
+                    metric.of_runs(quantity, data, sides.beside[name], sides.domain)
+                    for data in sides.sets[name]
+                ]
+            )
+            for name in models
         }
 
     def of_runs(self, model: str, index: int) -> Scores:
         """Return the score of each run [network, member], NaN where it has no truth."""
-        return np.where(self.sides.known, self.scores[model][..., index], np.nan)
+        return np.where(self.sides.known[model], self.scores[model][..., index], np.nan)
 
     def floor(self, model: str, index: int) -> float | None:
         """Return the sampling floor; None for a metric that has none."""
@@ -43,15 +47,16 @@ class OfRuns:
 
     def statistic(self, model: str, index: int) -> tuple[Statistic, int, int]:
         """Return the mean as a statistic of draws of networks and trajectories; their numbers."""
-        values = self.scores[model][:, self.sides.known, index]
-        grouped = by_group(mean_of_runs(values), self.sides.groups)
+        values = self.scores[model][:, self.sides.known[model], index]
+        grouped = by_group(mean_of_runs(values), self.sides.groups[model])
         return grouped, len(values), self.sides.trajectories
 
     def alone(self, model: str, index: int) -> Statistic:
         """Return the same statistic of the baseline's runs, for the draws of a model's networks."""
-        shape = self.scores[model][:, self.sides.known, index].shape
-        values = self.scores[str(self.sides.baseline)][0][self.sides.known, index]
-        return by_group(mean_of_runs(np.broadcast_to(values, shape)), self.sides.groups)
+        alone = str(self.sides.baseline)
+        values = self.scores[alone][0][self.sides.known[alone], index]
+        values = np.broadcast_to(values, (len(self.scores[model]), *values.shape))
+        return by_group(mean_of_runs(values), self.sides.groups[alone])
 
     def ratio(self, one: str, other: str, index: int) -> tuple[Statistic, int, int, int]:
         """Return the ratio of two models' means as a statistic, and the numbers it draws from."""
@@ -64,43 +69,47 @@ class OfMeans(OfRuns):
 
     metric: AbstractMeanMetric
 
-    def __init__(self, metric: AbstractMeanMetric, sides: "Sides", quantity: str):
-        self.metric, self.sides, self.quantity = metric, sides, quantity
-        truth = self.whole = sides.beside if metric.against_start else sides.truth
-        self.values = {
-            name: np.stack([metric.features(quantity, d, truth, sides.domain) for d in sets])
-            for name, sets in sides.sets.items()
-        }
-        self.truth = metric.features(quantity, truth, truth, sides.domain)
-        self.truth = np.where(_like(blow_up_steps(truth) < 0, self.truth), self.truth, np.nan)
+    def __init__(
+        self, metric: AbstractMeanMetric, sides: "Sides", quantity: str, models: list[str]
+    ):
+        self.metric, self.sides, self.models = metric, sides, models
+        self.values, self.truths = {}, {}
+        for name in models:
+            truth = sides.truth_for(metric, name)
+            self.values[name] = np.stack(
+                [metric.features(quantity, data, truth, sides.domain) for data in sides.sets[name]]
+            )
+            true = metric.features(quantity, truth, truth, sides.domain)
+            self.truths[name] = np.where(_like(blow_up_steps(truth) < 0, true), true, np.nan)
 
     def distance(self, ours: NDArray, theirs: NDArray) -> Scores:
         """Return the score of features [..., feature]."""
-        return self.metric.distance(ours, theirs, self.whole)
+        return self.metric.distance(ours, theirs, self.sides.truth)
 
     def scored(self, model: str) -> NDArray[np.bool_]:
         """Return which runs are compared: all with a truth where those that blew up count too."""
         if not self.metric.against_start:
             return self.sides.scored[model]
-        return np.broadcast_to(self.sides.known, self.sides.scored[model].shape)
+        return np.broadcast_to(self.sides.known[model], self.sides.scored[model].shape)
 
     def of_runs(self, model: str, index: int) -> Scores:
         """Return the score of each run [network, member], NaN where it is not compared."""
         values = self.values[model][:, :, index]
         kept = np.where(_like(self.scored(model), values), values, np.nan)
-        return self.distance(kept, _beside(self.truth[:, index], values.shape))
+        return self.distance(kept, _beside(self.truths[model][:, index], values.shape))
 
     def floor(self, model: str, index: int) -> float | None:
         """Return the sampling floor of a model with so many members."""
         if not self.metric.has_floor:
             return None
-        drawn, truth = int(self.scored(model).any(axis=0).sum()), self.truth[:, index]
+        drawn, truth = int(self.scored(model).any(axis=0).sum()), self.truths[model][:, index]
         behind = drawn if len(truth) == self.scored(model).shape[1] else len(truth)
         return sampling_floor(truth, drawn, behind, self.distance)
 
     def statistic(self, model: str, index: int) -> tuple[Statistic, int, int]:
         """Return the score as a statistic of draws of networks and members; their numbers."""
-        statistic = self._statistic(self.values[model][:, :, index], index, self.scored(model))
+        values = self.values[model][:, :, index]
+        statistic = self._statistic(model, values, index, self.scored(model))
         networks, members = (int(self.scored(model).any(axis=axis).sum()) for axis in (1, 0))
         return (
             statistic,
@@ -109,29 +118,51 @@ class OfMeans(OfRuns):
         )
 
     def alone(self, model: str, index: int) -> Statistic:
-        """Return the same statistic of the baseline's runs, of the members a model is scored by."""
-        values = self.values[str(self.sides.baseline)][0, :, index]
-        dead = blow_up_steps(self.sides.sets[str(self.sides.baseline)][0]) >= 0
+        """Return the same statistic of the baseline's runs, of the members a model is scored by.
+
+        Where each run is compared with its start, all of the baseline's, by trajectory.
+        """
+        alone = str(self.sides.baseline)
+        values = self.values[alone][0, :, index]
+        dead = blow_up_steps(self.sides.sets[alone][0]) >= 0
         values = np.where(_like(dead, values), np.nan, values)
-        shape = self.values[model][:, :, index].shape
-        return self._statistic(_beside(values, shape), index, self.scored(model))
+        networks, members = self.scored(model).shape
+        if self.metric.against_start:
+            values = np.broadcast_to(values, (networks, *values.shape))
+            known = np.broadcast_to(self.sides.known[alone], values.shape[:2])
+            return self._statistic(alone, values, index, known)
+        return self._statistic(
+            model, _beside(values, (networks, members)), index, self.scored(model)
+        )
 
     def ratio(self, one: str, other: str, index: int) -> tuple[Statistic, int, int, int]:
         """Return the ratio of two models' scores over the members that all networks survived."""
         both = [self.scored(model) for model in (one, other)]
-        shared = _survived(both[0]) & _survived(both[1])
-        ours, theirs = (
-            self._statistic(self.values[model][:, :, index], index, scored & shared)
-            for model, scored in zip((one, other), both, strict=True)
-        )
         many, more = (int(scored.any(axis=1).sum()) for scored in both)
-        drawn = self.sides.trajectories if self.metric.against_start else int(shared.sum())
+        survived = [_survived(scored) for scored in both]
+        drawn = self.sides.trajectories
+        if not self.metric.against_start:
+            if len(survived[0]) != len(survived[1]):  # members of both are not drawn together
+                return (
+                    quotient_of_two(*(self.statistic(m, index)[0] for m in (one, other))),
+                    0,
+                    0,
+                    0,
+                )
+            survived = [survived[0] & survived[1]] * 2
+            drawn = int(survived[0].sum())
+        ours, theirs = (
+            self._statistic(model, self.values[model][:, :, index], index, scored & members)
+            for model, scored, members in zip((one, other), both, survived, strict=True)
+        )
         return quotient_of_two(ours, theirs), many, more, drawn
 
-    def _statistic(self, values: NDArray, index: int, scored: NDArray[np.bool_]) -> Statistic:
-        truth = _beside(self.truth[:, index], values.shape)
+    def _statistic(
+        self, model: str, values: NDArray, index: int, scored: NDArray[np.bool_]
+    ) -> Statistic:
+        truth = _beside(self.truths[model][:, index], values.shape[:2])
         found = of_mean(values, truth, scored, self.distance)
-        return by_group(found, self.sides.groups) if self.metric.against_start else found
+        return by_group(found, self.sides.groups[model]) if self.metric.against_start else found
 
 
 def _like(chosen: NDArray[np.bool_], values: NDArray) -> NDArray[np.bool_]:

@@ -260,13 +260,13 @@ def is_sure(table: "xr.Dataset") -> bool:
 def counted_blow_ups(table: "xr.Dataset", model: str) -> tuple[BlowUp, ...]:
     """Return the runs that blew up; where runs are followed, of those that have a truth."""
     found = blow_ups(table, model)
-    known = table.attrs["truth_known"]
+    known = table.attrs["truth_known"][model]
     return tuple(one for one in found if known[one.member]) if followed(table) else found
 
 
 def counted_runs(table: "xr.Dataset", model: str) -> int:
     """Return how many runs there are; where they are followed, how many have a truth."""
-    known = np.array(table.attrs["truth_known"], bool)
+    known = np.array(table.attrs["truth_known"][model], bool)
     found = ran(table, model)
     return int(found[:, known].sum()) if followed(table) else found.size
 
