@@ -11,7 +11,7 @@ import time
 import jax
 import numpy as np
 
-setattr(jax, "tree_map", jax.tree.map)  # noqa: B010; jax-cfd 0.2.1 uses the name that JAX has dropped
+setattr(jax, "tree_map", jax.tree.map)  # noqa: B010
 
 from jax_cfd.base import advection, boundaries, equations, forcings, grids  # noqa: E402
 

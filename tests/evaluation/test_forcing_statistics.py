@@ -1,10 +1,15 @@
 """Spectra, work, distributions and maps of a forcing, by hand for waves."""
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_systems import Nine
 
 from subgrid.errors import ShapeError
 from subgrid.evaluation import evaluate_offline, forcing_dataset, forcing_sums, join_forcing_sums
+from subgrid.evaluation.components import channels_of_system
 from subgrid.evaluation.forcing_statistics import (
     EDGES,
     correlation_map,
@@ -15,6 +20,9 @@ from subgrid.evaluation.forcing_statistics import (
     work_error,
     work_spectra,
 )
+from subgrid.grids import PeriodicGrid
+from subgrid.systems import Lorenz96
+from subgrid.types import Variable
 
 
 @pytest.fixture
@@ -135,7 +143,7 @@ def test_offline_scores_hold_them(coarse):
         system=coarse,
         scale=[1e-11, 1e-11],
     )
-    assert scores["forcing_spectrum"].dims == ("source", "level", "wavenumber")
+    assert scores["forcing_spectrum"].dims == ("source", "channel", "wavenumber")
     assert scores["source"].attrs["flag_meanings"] == "prediction truth"
     # an eddy viscosity takes energy at every scale; a forcing along q feeds it
     assert float(scores["work_spectrum"].sel(source=0).sum()) < 0
@@ -169,3 +177,53 @@ def test_the_figure_shows_truth_and_closures_and_is_left_out_for_older_runs(coar
     truth, half = panels[0].figure.axes[0].lines
     np.testing.assert_allclose(half.get_ydata(), np.asarray(truth.get_ydata()) / 4, rtol=1e-12)
     assert not panels_of(offline_scores(sample_sums(field, field, coarse.grid)))
+
+
+class LayersState(eqx.Module):
+    """Three layers of one field."""
+
+    q: jax.Array
+
+
+class ThreeLayers(Nine):
+    """Three layers whose energy is half the mean square of each."""
+
+    State = LayersState
+
+    @property
+    def variables(self):
+        return (Variable("q", ("level", "y", "x"), "1", "field"),)
+
+    def initial_state(self, *, key):
+        return LayersState(jax.random.normal(key, (3, *self.domain.shape)))
+
+    def spectral_budget(self, state, increment):
+        ours, forced = (jnp.fft.rfft2(one.q) / self.domain.size for one in (state, increment))
+        return {"closure": jnp.sum((ours.conj() * forced).real, axis=0)}
+
+
+def test_three_layers_have_statistics_of_three_channels():
+    system = ThreeLayers(PeriodicGrid(8))
+    assert channels_of_system(system) == ("1", "2", "3")
+    random = np.random.default_rng(0)
+    state, truth = random.normal(size=(2, 5, 3, 8, 8))
+    # waves of at most two periods, without the mean: all lie in whole rings
+    waves = np.fft.rfft2(truth)
+    waves[..., 3:6, :], waves[..., 3:], waves[..., 0, 0] = 0, 0, 0
+    truth = np.fft.irfft2(waves)
+    data = forcing_dataset(forcing_sums(state, truth, truth, system), system.domain)
+    assert data["forcing_spectrum"].dims == ("source", "channel", "wavenumber")
+    assert data["r_squared_map"].sizes == {"channel": 3, "y": 8, "x": 8}
+    wavenumber = data["wavenumber"].values
+    width = wavenumber[1] - wavenumber[0]
+    pairs = ((0, 1), (0, 2), (1, 2))
+    expected = sum((truth[:, i] * truth[:, j]).mean() for i, j in pairs)
+    found = float(data["cross_layer_spectrum"].sel(source=1).sum()) * width
+    assert found == pytest.approx(expected, rel=1e-6)
+    work = float(data["work_spectrum"].sel(source=1).sum()) * width
+    assert work == pytest.approx((state * truth).mean(axis=(0, 2, 3)).sum(), rel=1e-5)
+
+
+def test_channels_are_named_by_variable_and_component(coarse):
+    assert channels_of_system(coarse) == ("upper", "lower")
+    assert channels_of_system(Lorenz96(4, 4)) == ("x", "y_1", "y_2", "y_3", "y_4")

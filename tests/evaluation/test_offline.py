@@ -123,7 +123,7 @@ def test_evaluate_offline_runs_the_closure_in_batches(coarse):
         progress=seen.append,
     )
     assert seen == [4, 6]
-    assert (scores.sizes["sample"], scores.sizes["level"]) == (6, 2)
+    assert (scores.sizes["sample"], scores.sizes["channel"]) == (6, 2)
     np.testing.assert_allclose(scores["relative_l2"], 0.5, rtol=1e-6)  # float32 closure
     np.testing.assert_allclose(scores["correlation"], 1.0, rtol=1e-6)
     # power is the amplitude squared

@@ -49,8 +49,8 @@ OFFLINE = {
     "costly": [
         xr.Dataset(
             {
-                "r_squared": ("level", r),
-                "r_squared_below_filter": ("level", below),
+                "r_squared": ("channel", r),
+                "r_squared_below_filter": ("channel", below),
                 "work_spectrum": (("source", "wavenumber"), [work, [1.0, 3.0, -2.0]]),
             }
         )
@@ -177,8 +177,8 @@ def offline(upper, lower, work, pooled=1.0):
     """Return offline scores: R² of each layer, energy added where the truth adds 1."""
     return xr.Dataset(
         {
-            "r_squared": ("level", [upper, lower]),
-            "r_squared_below_filter": ("level", [0.5, np.nan]),
+            "r_squared": ("channel", [upper, lower]),
+            "r_squared_below_filter": ("channel", [0.5, np.nan]),
             "pooled_relative_l2": pooled,
             "pooled_relative_spectral_l2": 2.0 * pooled,
             "work_spectrum": (("source", "wavenumber"), [[work, 0.0, 0.0], [1.0, 0.0, -1.0]]),

@@ -127,6 +127,20 @@ def components_of_system(system: AbstractSystem) -> dict[str, str]:
     return {"": ""}
 
 
+def channels_of_system(system: AbstractSystem) -> tuple[str, ...]:
+    """Return what the channels of a state are called, in their order.
+
+    Those of a single variable by its components, "upper"; of several by variable, "u", or both.
+    """
+    names = []
+    for variable in system.variables:
+        dims = [dim for dim in variable.dims if dim not in system.domain.dims]
+        parts = [level_names(*system.coordinates()[dim]) for dim in dims]
+        before = [] if dims and len(system.variables) == 1 else [variable.name]
+        names += ["_".join([*before, *part]) for part in itertools.product(*parts)]
+    return tuple(names)
+
+
 def all_components(words: Mapping[str, str], before: str = "of") -> str:
     """Return " of both layers", or another word `before`; nothing for a single component."""
     if len(words) == 1:

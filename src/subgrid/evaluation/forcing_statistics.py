@@ -5,6 +5,7 @@ Syst. 15 e2023MS003681) compare offline and Ross et al. 2023 map. For a determin
 spread and residual of an ensemble of predictions are not among them.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -15,9 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from subgrid.closures import channel_counts, channels_to_state
 from subgrid.errors import ShapeError
 from subgrid.evaluation.moments import pearson, skill
-from subgrid.grids import PeriodicGrid, isotropic_spectrum
+from subgrid.grids import AbstractDomain
+from subgrid.systems import state_shapes
 
 SOURCES = ("prediction", "truth")
 _BINS, _RANGE = 70, 5.0  # of the distributions, in standard deviations of the truth
@@ -28,11 +31,12 @@ EDGES = np.linspace(-_RANGE, _RANGE, _BINS + 1)
 class ForcingSums:
     """Sums over samples [source: prediction p, truth t].
 
-    In units of the scale: `power` [source, level, l, k] Σ|hat|²/M² and `cross` [source, l, k] that
-    of Re(hat₁* hat₂)/M² of the upper and the lower layer; `counts` [source, level, bin] of values
-    between `EDGES`. Per pixel [level, y, x]: `sums` [source, ...] Σp, Σt, `squares` Σp², Σt²,
-    `product` Σpt. `work` [source, l, k] m²/s³, Σ of the energy that the forcing adds. `samples`:
-    their number, those that are not finite left out.
+    A channel is a layer, or a variable without layers; [..., l, k] are the axes of spectra of the
+    domain, space those of its fields. In units of the scale: `power` [source, channel, l, k]
+    Σ|hat|²/M² and `cross` [source, l, k] that of Re(hatᵢ* hatⱼ)/M² of all pairs of channels i < j;
+    `counts` [source, channel, bin] of values between `EDGES`. Per pixel [channel, space]: `sums`
+    [source, ...] Σp, Σt, `squares` Σp², Σt², `product` Σpt. `work` [source, l, k] m²/s³, Σ of the
+    energy that the forcing adds. `samples`: their number, those that are not finite left out.
     """
 
     samples: int
@@ -54,74 +58,84 @@ class ForcingSums:
 def forcing_sums(
     state: ArrayLike, prediction: ArrayLike, truth: ArrayLike, system: Any, scale: ArrayLike = 1.0
 ) -> ForcingSums:
-    """Return the sums over a batch of states and forcings [sample, level, y, x] of two-layer QG.
+    """Return the sums over a batch of states and forcings [sample, channel, space] of a system.
 
-    `state` (1/s) of the coarse `system`, `prediction` and `truth` (1/s²) of its forcing; `scale`:
-    standard deviation of the true forcing, one value or one per level. Samples with a value that is
-    not finite are left out. Raises ShapeError where the shapes do not match.
+    `state` of the coarse `system`, which has a `spectral_budget`; `prediction` and `truth` of its
+    forcing, per s; `scale`: standard deviation of the true forcing, one value or one per channel.
+    Samples with a value that is not finite are left out. Raises ShapeError where the shapes do not
+    match.
     """
     arrays = [np.asarray(array, np.float64) for array in (state, prediction, truth)]
-    shape = (len(arrays[0]), 2, *system.grid.shape)
+    domain, like = system.domain, state_shapes(system)
+    channels, space = sum(channel_counts(like, len(domain.dims))), len(domain.dims)
+    shape = (len(arrays[0]), channels, *domain.shape)
     if any(array.shape != shape for array in arrays):
         raise ShapeError(
-            f"state, prediction and truth must be [sample, level, y, x] = {shape}; got "
+            "state, prediction and truth must be [sample, channel, "
+            f"{', '.join(domain.dims)}] = {shape}; got "
             f"{', '.join(str(array.shape) for array in arrays)}"
         )
-    finite = np.isfinite(arrays).all(axis=(0, 2, 3, 4))
-    q, *forcings = (array[finite] for array in arrays)
-    divisor = np.broadcast_to(np.asarray(scale, np.float64), (2,))[:, None, None]
-    scaled = np.stack(forcings) / divisor
-    hats = np.fft.rfft2(scaled) / system.grid.size
+    finite = np.isfinite(arrays).all(axis=(0, *range(2, 3 + space)))
+    states, *forcings = (array[finite] for array in arrays)
+    divisor = np.broadcast_to(np.asarray(scale, np.float64), (channels,))
+    scaled = np.stack(forcings) / divisor.reshape(-1, *[1] * space)
+    hats = np.fft.rfftn(scaled, axes=tuple(range(-space, 0))) / domain.size
+    cross = np.zeros_like(hats[:, :, 0].real)
+    for one, other in itertools.combinations(range(channels), 2):
+        cross += (hats[:, :, one].conj() * hats[:, :, other]).real
     return ForcingSums(
         samples=int(finite.sum()),
         power=(np.abs(hats) ** 2).sum(axis=1),
-        cross=(hats[:, :, 0].conj() * hats[:, :, 1]).real.sum(axis=1),
+        cross=cross.sum(axis=1),
         counts=np.array(
-            [[np.histogram(s[:, i], EDGES)[0] for i in range(2)] for s in scaled], np.float64
+            [[np.histogram(s[:, i], EDGES)[0] for i in range(channels)] for s in scaled], np.float64
         ),
         sums=scaled.sum(axis=1),
         squares=(scaled**2).sum(axis=1),
         product=scaled.prod(axis=0).sum(axis=0),
-        work=np.stack([_work(system, q, forcing) for forcing in forcings]),
+        work=np.stack([_work(system, states, forcing) for forcing in forcings]),
     )
 
 
 def r_squared_map(sums: ForcingSums) -> NDArray[np.float64]:
-    """Skill of each pixel over the samples, 1 - ⟨(p-t)²⟩ / ⟨(t-⟨t⟩)²⟩; array [level, y, x]."""
+    """Skill of each pixel over the samples, 1 - ⟨(p-t)²⟩ / ⟨(t-⟨t⟩)²⟩; array [channel, space]."""
     error = sums.squares.sum(axis=0) - 2 * sums.product
     return skill(*(_mean(total, sums) for total in (error, sums.sums[1], sums.squares[1])))
 
 
 def correlation_map(sums: ForcingSums) -> NDArray[np.float64]:
-    """Pearson correlation of each pixel over the samples; array [level, y, x]."""
+    """Pearson correlation of each pixel over the samples; array [channel, space]."""
     return pearson(*(_mean(total, sums) for total in (*sums.sums, *sums.squares, sums.product)))
 
 
 def power_spectra(
-    sums: ForcingSums, grid: PeriodicGrid
+    sums: ForcingSums, domain: AbstractDomain
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Isotropic power spectra of prediction and truth: wavenumbers, [source, level, wavenumber].
+    """Isotropic power spectra of prediction and truth: wavenumbers, [source, channel, wavenumber].
 
     Rings are summed: Σ E dκ is the mean square of the forcing, dimensionless.
     """
-    return _isotropic(_mean(sums.power, sums), grid)
+    return _isotropic(_mean(sums.power, sums), domain)
 
 
 def cross_layer_spectra(
-    sums: ForcingSums, grid: PeriodicGrid
+    sums: ForcingSums, domain: AbstractDomain
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Isotropic cospectra of the layers: wavenumbers, [source, wavenumber]; ΣE dκ = ⟨s₁ s₂⟩."""
-    return _isotropic(_mean(sums.cross, sums), grid)
+    """Isotropic cospectra of all pairs of channels: wavenumbers, [source, wavenumber].
+
+    Σ E dκ = Σ ⟨sᵢ sⱼ⟩ over i < j.
+    """
+    return _isotropic(_mean(sums.cross, sums), domain)
 
 
 def work_spectra(
-    sums: ForcingSums, grid: PeriodicGrid
+    sums: ForcingSums, domain: AbstractDomain
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Energy that each source's forcing adds: wavenumbers, [source, wavenumber], m³/s³.
 
     -Σ δᵢ Re(ψ̂ᵢ* Ŝᵢ)/M², kinetic and potential; positive where the forcing feeds the flow.
     """
-    return _isotropic(_mean(sums.work, sums), grid)
+    return _isotropic(_mean(sums.work, sums), domain)
 
 
 def work_error(spectra: NDArray[np.float64]) -> float:
@@ -139,25 +153,26 @@ def work_error(spectra: NDArray[np.float64]) -> float:
 
 
 def densities(sums: ForcingSums) -> NDArray[np.float64]:
-    """Probability densities of values in units of the scale; array [source, level, bin]."""
+    """Probability densities of values in units of the scale; array [source, channel, bin]."""
     cells = sums.product[0].size
     return _mean(sums.counts, sums) / cells / np.diff(EDGES)
 
 
-def forcing_dataset(sums: ForcingSums, grid: PeriodicGrid) -> Any:
+def forcing_dataset(sums: ForcingSums, domain: AbstractDomain) -> Any:
     """Return all of these as an xarray.Dataset with units and names, NaN without any sample."""
     import xarray as xr
 
-    wavenumber, power = power_spectra(sums, grid)
-    work = work_spectra(sums, grid)[1]
-    spectral, maps = ("source", "level", "wavenumber"), ("level", "y", "x")
+    wavenumber, power = power_spectra(sums, domain)
+    work = work_spectra(sums, domain)[1]
+    many = "both layers" if power.shape[1] == 2 else "all pairs of channels"
+    spectral, maps = ("source", "channel", "wavenumber"), ("channel", *domain.dims)
     values: dict[str, tuple[tuple[str, ...], Any, str, str]] = {
         "forcing_spectrum": (spectral, power, "m", "power spectrum of the forcing"),
         "cross_layer_spectrum": (
             ("source", "wavenumber"),
-            cross_layer_spectra(sums, grid)[1],
+            cross_layer_spectra(sums, domain)[1],
             "m",
-            "cospectrum of the forcing of both layers",
+            f"cospectrum of the forcing of {many}",
         ),
         "work_spectrum": (
             ("source", "wavenumber"),
@@ -167,7 +182,7 @@ def forcing_dataset(sums: ForcingSums, grid: PeriodicGrid) -> Any:
         ),
         "work_error": ((), work_error(work), "1", "relative error of the energy added"),
         "forcing_density": (
-            ("source", "level", "value"),
+            ("source", "channel", "value"),
             densities(sums),
             "1",
             "probability density of the forcing",
@@ -207,21 +222,24 @@ def _mean(total: NDArray, sums: ForcingSums) -> NDArray[np.float64]:
 
 
 def _isotropic(
-    density: NDArray, grid: PeriodicGrid
+    density: NDArray, domain: AbstractDomain
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return isotropic_spectrum(density, grid, "pyqg-0.4", truncate=False, average=False)
+    return domain.isotropic_spectrum(density, definition="pyqg-0.4", truncate=False, average=False)
 
 
 @eqx.filter_jit
-def _works(system: Any, q: jax.Array, forcing: jax.Array) -> jax.Array:
+def _works(system: Any, states: jax.Array, forcings: jax.Array) -> jax.Array:
     """Return the energy that forcings add to states, summed over the samples, [l, k], m²/s³."""
+    like = state_shapes(system)
 
-    def of_one(q: jax.Array, forcing: jax.Array) -> jax.Array:
-        return system.spectral_budget(system.State(q=q), system.State(q=forcing))["closure"]
+    def of_one(*channels: jax.Array) -> jax.Array:
+        state, forcing = (channels_to_state(fields, like) for fields in channels)
+        return system.spectral_budget(state, forcing)["closure"]
 
-    return jax.vmap(of_one)(q, forcing).sum(axis=0)
+    return jax.vmap(of_one)(states, forcings).sum(axis=0)
 
 
-def _work(system: Any, q: NDArray, forcing: NDArray) -> NDArray[np.float64]:
-    arrays = (jnp.asarray(array, system.dtype) for array in (q, forcing))
+def _work(system: Any, states: NDArray, forcings: NDArray) -> NDArray[np.float64]:
+    dtype = jax.tree.leaves(state_shapes(system))[0].dtype
+    arrays = (jnp.asarray(array, dtype) for array in (states, forcings))
     return np.asarray(_works(system, *arrays), np.float64)

@@ -1,9 +1,10 @@
 """Offline scores of a closure: predicted against true subgrid forcing, per sample and pooled.
 
 Everything is computed from one table of sums per sample, `SampleSums`, so that each score has one
-definition. Predictions p and truths t are arrays [sample, level, y, x] in the same units; both are
-divided by `scale` (the standard deviation of the true forcing, one value per level), so errors are
-in units of the variance of the true forcing. ⟨·⟩ is a mean over pixels, or over samples and pixels.
+definition. Predictions p and truths t are arrays [sample, channel, space] in the same units: space
+is the domain's axes, a channel a layer or a variable. Both are divided by `scale`, the standard
+deviation of the true forcing per channel, so errors are in units of its variance. ⟨·⟩ is a mean
+over pixels, or over samples and pixels.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from subgrid.closures import channels_to_state, state_to_channels
 from subgrid.errors import ShapeError
-from subgrid.evaluation.components import components_of_system
+from subgrid.evaluation.components import channels_of_system
 from subgrid.evaluation.forcing_statistics import (
     forcing_dataset,
     forcing_sums,
@@ -40,11 +41,11 @@ FILTER_BEGINS = CUTOFF / np.pi  # share of the Nyquist wavenumber
 class SampleSums:
     """Holds what the offline scores need of each sample: means over pixels and isotropic spectra.
 
-    Arrays [sample, level], dimensionless after division by the scale: `error` ⟨(p-t)²⟩,
+    Arrays [sample, channel], dimensionless after division by the scale: `error` ⟨(p-t)²⟩,
     `prediction` ⟨p⟩, `truth` ⟨t⟩, `prediction_squared` ⟨p²⟩, `truth_squared` ⟨t²⟩, `product` ⟨p t⟩,
     `error_below` ⟨(Lp-Lt)²⟩, `truth_below` ⟨(Lt)²⟩ with L a low-pass to the scales below the cut;
-    arrays [sample, level, bins]: `prediction_spectrum`, `truth_spectrum`. Samples with a value that
-    is not finite are left out, counted in `masked_samples`, the first one numbered in
+    arrays [sample, channel, bins]: `prediction_spectrum`, `truth_spectrum`. Samples with a value
+    that is not finite are left out, counted in `masked_samples`, the first one numbered in
     `first_masked` (from 0, -1 for none).
     """
 
@@ -75,10 +76,10 @@ def sample_sums(
     definition: str = "pyqg-0.4",
     cut: float = FILTER_BEGINS,
 ) -> SampleSums:
-    """Return the sums over each sample of predictions and truths [sample, level, y, x].
+    """Return the sums over each sample of predictions and truths [sample, channel, space].
 
     The last axes are those of the domain; land counts in no mean. `scale`: standard deviation of
-    the truth, one value or one per level. `definition` names the rings of the spectra (see
+    the truth, one value or one per channel. `definition` names the rings of the spectra (see
     `subgrid.grids.isotropic_spectrum`); they are summed, not averaged, and not truncated, as in
     Otness, Zanna & Bruna 2025; a domain without spectra has none. `cut`: share of the Nyquist
     wavenumber up to which scales count as kept by a model, by default where its small-scale filter
@@ -88,7 +89,7 @@ def sample_sums(
     dims = len(domain.dims)
     if p.shape != t.shape or p.ndim != 2 + dims or p.shape[2:] != domain.shape:
         raise ShapeError(
-            f"prediction and truth must both be [sample, level, {', '.join(domain.dims)}] on the "
+            f"prediction and truth must both be [sample, channel, {', '.join(domain.dims)}] on the "
             f"domain of shape {domain.shape}; got {p.shape} and {t.shape}"
         )
     divisor = np.broadcast_to(np.asarray(scale, np.float64), p.shape[1:2])
@@ -148,54 +149,56 @@ def mse(sums: SampleSums) -> float:
 
 
 def relative_l2(sums: SampleSums) -> NDArray[np.float64]:
-    """Relative ℓ2 error of each sample: mean over levels of √(⟨(p-t)²⟩ / ⟨t²⟩); array [sample]."""
+    """Relative ℓ2 error [sample]: mean over channels of √(⟨(p-t)²⟩ / ⟨t²⟩)."""
     return np.sqrt(ratio(sums.error, sums.truth_squared)).mean(axis=-1)
 
 
 def pooled_relative_l2(sums: SampleSums) -> float:
-    """Relative ℓ2 error of all samples together: ⟨·⟩ over samples too, then a mean over levels."""
-    return _mean(np.sqrt(ratio(_level_mean(sums.error), _level_mean(sums.truth_squared))))
+    """Relative ℓ2 error of all samples together: ⟨·⟩ over them too, then a mean over channels."""
+    return _mean(np.sqrt(ratio(_sample_mean(sums.error), _sample_mean(sums.truth_squared))))
 
 
 def relative_spectral_l2(sums: SampleSums) -> NDArray[np.float64]:
-    """Relative ℓ2 error of each sample's spectrum E: mean over levels of √(Σ(E_p-E_t)²/ΣE_t²)."""
+    """Relative ℓ2 error of each sample's spectrum E: mean over channels of √(Σ(E_p-E_t)²/ΣE_t²)."""
     return _spectral_l2(sums.prediction_spectrum, sums.truth_spectrum).mean(axis=-1)
 
 
 def pooled_relative_spectral_l2(sums: SampleSums) -> float:
-    """Relative ℓ2 error of the power spectrum averaged over samples first; mean over levels."""
+    """Relative ℓ2 error of the power spectrum averaged over samples first; mean over channels."""
     return _mean(
-        _spectral_l2(_level_mean(sums.prediction_spectrum), _level_mean(sums.truth_spectrum))
+        _spectral_l2(_sample_mean(sums.prediction_spectrum), _sample_mean(sums.truth_spectrum))
     )
 
 
 def r_squared(sums: SampleSums) -> NDArray[np.float64]:
-    """Skill of each level, R² = 1 - ⟨(p-t)²⟩ / ⟨(t-⟨t⟩)²⟩: 1 perfect, 0 no better than the mean."""
-    return skill(*(_level_mean(mean) for mean in (sums.error, sums.truth, sums.truth_squared)))
+    """Skill of each channel, R² = 1 - ⟨(p-t)²⟩ / ⟨(t-⟨t⟩)²⟩: 1 perfect, 0 as good as the mean."""
+    return skill(*(_sample_mean(mean) for mean in (sums.error, sums.truth, sums.truth_squared)))
 
 
 def r_squared_below_filter(sums: SampleSums) -> NDArray[np.float64]:
-    """Skill of each level at the scales below the cut of the sums: 1 - ⟨(Lp-Lt)²⟩ / ⟨(Lt)²⟩.
+    """Skill of each channel at the scales below the cut of the sums: 1 - ⟨(Lp-Lt)²⟩ / ⟨(Lt)²⟩.
 
     The forcing of a spectral model has most of its variance at scales that its filter damps after
     every step: R² of the whole says little of what a closure does in a free run.
     """
-    return 1 - ratio(_level_mean(sums.error_below), _level_mean(sums.truth_below))
+    return 1 - ratio(_sample_mean(sums.error_below), _sample_mean(sums.truth_below))
 
 
 def correlation(sums: SampleSums) -> NDArray[np.float64]:
-    """Pearson correlation of prediction and truth over samples and pixels, for each level."""
+    """Pearson correlation of prediction and truth over samples and pixels, for each channel."""
     squares = sums.prediction_squared, sums.truth_squared
-    return pearson(*(_level_mean(m) for m in (sums.prediction, sums.truth, *squares, sums.product)))
+    return pearson(
+        *(_sample_mean(m) for m in (sums.prediction, sums.truth, *squares, sums.product))
+    )
 
 
 def r_squared_of_samples(sums: SampleSums) -> NDArray[np.float64]:
-    """Skill of each sample over its pixels, as `r_squared` otherwise; array [sample, level]."""
+    """Skill of each sample over its pixels, as `r_squared` otherwise; array [sample, channel]."""
     return skill(sums.error, sums.truth, sums.truth_squared)
 
 
 def correlation_of_samples(sums: SampleSums) -> NDArray[np.float64]:
-    """Pearson correlation of each sample over its pixels; array [sample, level]."""
+    """Pearson correlation of each sample over its pixels; array [sample, channel]."""
     return pearson(
         sums.prediction, sums.truth, sums.prediction_squared, sums.truth_squared, sums.product
     )
@@ -212,34 +215,32 @@ def evaluate_offline(
 ) -> Any:
     """Return the offline scores of a closure as an xarray.Dataset.
 
-    `batches` yields pairs (state, forcing) of arrays [sample, channel, y, x] of the coarse
+    `batches` yields pairs (state, forcing) of arrays [sample, channel, space] of the coarse
     `system`, in its units and per time: of two-layer QG the levels of q, of Kolmogorov flow u and
     v. The forcing is the one that is ADDED to the tendency. `scale`: standard deviation of the
     forcing per channel, from the training set. `key`: randomness of a stochastic closure.
     `progress(samples)` is called after each batch.
 
     The dataset holds `relative_l2`, `relative_spectral_l2` [sample], `mse`, the pooled errors,
-    `r_squared`, `r_squared_below_filter`, `correlation` [level], the last two also of each sample,
-    `masked_samples` and `first_masked`; of two-layer QG also what `forcing_dataset` returns. The
-    attribute `channels` names what `level` counts: the levels, or the variables of a system
-    without levels, where there is no filter to be below of.
+    `r_squared`, `r_squared_below_filter`, `correlation` [channel], the last two also of each
+    sample, `masked_samples` and `first_masked`; with a `spectral_budget` of the system also what
+    `forcing_dataset` returns. The attribute `channels` names them (see `channels_of_system`); skill
+    below the filter is that of systems that have one.
     """
-    predict = _predictor(closure, system, key)
+    predict, cut = _predictor(closure, system, key), system.filter_begins or FILTER_BEGINS
     parts, looks, done = [], [], 0
     for state, forcing in batches:
         predicted = predict(state)
-        parts.append(sample_sums(predicted, forcing, system.domain, scale))
+        parts.append(sample_sums(predicted, forcing, system.domain, scale, cut=cut))
         if hasattr(system, "spectral_budget"):
             looks.append(forcing_sums(state, predicted, forcing, system, scale))
         done += len(np.asarray(forcing))
         if progress is not None:
             progress(done)
     scores = offline_scores(join_sums(parts))
-    names = tuple(components_of_system(system))
-    if all("level" not in variable.dims for variable in system.variables):
-        names = tuple(variable.name for variable in system.variables)
+    scores = scores.assign_attrs(channels=" ".join(channels_of_system(system)))
+    if system.filter_begins is None:
         scores = scores.drop_vars("r_squared_below_filter")
-    scores = scores.assign_attrs(channels=" ".join(names))
     if not looks:
         return scores
     return scores.merge(forcing_dataset(join_forcing_sums(looks), system.domain))
@@ -263,20 +264,20 @@ def offline_scores(sums: SampleSums) -> Any:
             pooled_relative_spectral_l2(sums),
             "relative l2 error of the mean power spectrum",
         ),
-        "r_squared": (("level",), r_squared(sums), "skill 1 - MSE/variance"),
+        "r_squared": (("channel",), r_squared(sums), "skill 1 - MSE/variance"),
         "r_squared_below_filter": (
-            ("level",),
+            ("channel",),
             r_squared_below_filter(sums),
             "skill 1 - MSE/variance of the scales below the filter",
         ),
-        "correlation": (("level",), correlation(sums), "Pearson correlation"),
+        "correlation": (("channel",), correlation(sums), "Pearson correlation"),
         "r_squared_of_samples": (
-            ("sample", "level"),
+            ("sample", "channel"),
             r_squared_of_samples(sums),
             "skill 1 - MSE/variance of a sample",
         ),
         "correlation_of_samples": (
-            ("sample", "level"),
+            ("sample", "channel"),
             correlation_of_samples(sums),
             "Pearson correlation of a sample",
         ),
@@ -292,9 +293,9 @@ def offline_scores(sums: SampleSums) -> Any:
 
 
 def channel_names(scores: Any) -> tuple[str, ...]:
-    """Return what `level` of offline scores stands for: layers, or variables without levels."""
+    """Return what `channel` of offline scores stands for: see `channels_of_system`."""
     names = tuple(scores.attrs.get("channels", "").split())
-    return names or tuple(str(index + 1) for index in range(scores.sizes["level"]))
+    return names or tuple(str(index + 1) for index in range(scores.sizes["channel"]))
 
 
 def mean_work_error(sets: "Sequence[Any]") -> str:
@@ -321,7 +322,7 @@ def _predictor(closure: Any, system: Any, key: Any) -> Callable[[ArrayLike], NDA
 
 
 def _power_spectrum(field: NDArray, domain: AbstractDomain, definition: str) -> NDArray:
-    """Return the power of fields [sample, level, ...] by wavenumber, none where none is defined."""
+    """Return the power of fields [sample, channel, space] by wavenumber, if there are any."""
     if not domain.has_spectrum:
         return np.zeros((*field.shape[:2], 0))
     options = {"definition": definition, "truncate": False, "average": False}
@@ -336,7 +337,7 @@ def _spectral_l2(prediction: NDArray, truth: NDArray) -> NDArray:
     return np.sqrt(ratio(((prediction - truth) ** 2).sum(-1), (truth**2).sum(-1)))
 
 
-def _level_mean(values: NDArray) -> NDArray[np.float64]:
+def _sample_mean(values: NDArray) -> NDArray[np.float64]:
     """Return the mean over samples, NaN when every sample was masked."""
     return values.mean(axis=0) if len(values) else np.full(values.shape[1:], np.nan)
 

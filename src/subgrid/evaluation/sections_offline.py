@@ -197,7 +197,7 @@ def _forcing_panels(found: Findings, styles: Styles) -> list[Panel]:
     if not firsts:
         return panels
     for name, axis in _STATISTICS.items():
-        by_part = "level" in next(iter(firsts.values()))[name].dims
+        by_part = "channel" in next(iter(firsts.values()))[name].dims
         for index, (part, called) in enumerate(words.items()) if by_part else [(None, ("", ""))]:
             panels.append(_forcing_panel(firsts, styles, (name, axis), index, part, called))
     return panels
@@ -217,7 +217,7 @@ def _forcing_panel(
     for key, data in {TRUTH: some, **firsts}.items():
         source = SOURCES.index("truth" if key == TRUTH else "prediction")
         values = data[name].sel(source=source)
-        values = np.asarray(values if index is None else values.isel(level=index), np.float64)
+        values = np.asarray(values if index is None else values.isel(channel=index), np.float64)
         drawn = values if index is None else np.where(values > 0, values, np.nan)
         curves.append(Curve(styles[key], data[axis].values, drawn))
     most = np.nanmax(curves[0].y, initial=0.0)

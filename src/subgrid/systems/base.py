@@ -53,8 +53,9 @@ class AbstractSystem(eqx.Module):
     with its statistics alone. A system without quantities runs and is trained, but not scored.
     `spectral_slope`: the power of k that flattens the first spectrum. `headline`: the metric and
     quantity that verdicts speak of, by default how long a followed run lasts, else the error of the
-    first spectrum. `energy_spectra`: the spectra in units of which errors of energy are given, a
-    tuple of names to sum for each.
+    first spectrum. `filter_begins`: the share of the Nyquist wavenumber from which on `after_step`
+    damps, None for a system without such a filter. `energy_spectra`: the spectra in units of which
+    errors of energy are given, a tuple of names to sum for each.
 
     Public methods take one sample: whatever argument is a `State`, or an `Evolved` (the class of
     those spectra), must have the shapes that `variables` and `coordinates` say, else they raise
@@ -73,6 +74,7 @@ class AbstractSystem(eqx.Module):
     quantities: ClassVar[tuple[Quantity, ...]] = ()
     drawn: ClassVar[DrawnField | None] = None
     follows_truth: ClassVar[bool] = False
+    filter_begins: ClassVar[float | None] = None
     spectral_slope: ClassVar[int | None] = None
     headline: ClassVar[tuple[str, str] | None] = None
     energy_spectra: ClassVar[tuple[tuple[str, ...], ...]] = ()

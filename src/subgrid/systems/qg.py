@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from numpy.typing import NDArray
 
 from subgrid.grids import (
+    CUTOFF,
     PeriodicGrid,
     derivative_wavenumbers,
     forward_of_each,
@@ -95,6 +96,7 @@ class TwoLayerQG(AbstractPlaneSystem):
     drawn = qg_quantities.DRAWN
     step_limits = QGStepLimits(CONFIGURATIONS)
     energy_spectra = qg_quantities.ENERGY_SPECTRA
+    filter_begins = CUTOFF / np.pi
     diagnosing = (
         "deformation_radius",
         "thickness_ratio",
