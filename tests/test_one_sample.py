@@ -189,10 +189,7 @@ CALLS = {
         lambda x: Observer(QG, {4: QG_PAIR[1]}, {4: SPECTRAL}, store_flux=True)(x),
     ),
     "observe of qg": (TwoLayerQG, lambda x: QG.observe(x)),
-    "increment observed of qg": (
-        TwoLayerQG,
-        lambda x: QG.observe(STATES[TwoLayerQG], x),
-    ),
+    "increment observed of qg": (TwoLayerQG, lambda x: QG.observe(STATES[TwoLayerQG], x)),
     "observe of kolmogorov": (KolmogorovFlow, lambda x: KOLMOGOROV.observe(x)),
     "increment observed of kolmogorov": (
         KolmogorovFlow,
@@ -202,10 +199,7 @@ CALLS = {
         KolmogorovFlow,
         lambda x: ModelObserver(KOLMOGOROV, CLOSURES.get("staggered-leith")(KOLMOGOROV))(x),
     ),
-    "CoarsenedObserver": (
-        TwoLayerQG,
-        lambda x: CoarsenedObserver(QG_PAIR[1], QG, SPECTRAL)(x),
-    ),
+    "CoarsenedObserver": (TwoLayerQG, lambda x: CoarsenedObserver(QG_PAIR[1], QG, SPECTRAL)(x)),
     **{
         name: (TwoLayerQG, lambda x, name=name: CLOSURES.get(name)(QG)(x))
         for name in ("smagorinsky", "backscatter-biharmonic", "zanna-bolton-2020")

@@ -111,14 +111,8 @@ def test_doctor_tells_versions_devices_and_speed(cli):
         (("run", "quickstrt"), "Did you mean 'quickstart'"),
         (("run", "absent.toml"), "no config file"),
         (("run", "quickstart", "--profile", "tny"), "Did you mean 'tiny'"),
-        (
-            (*TINY, "--set", "training.updtes=3"),
-            "Did you mean 'updates'",
-        ),
-        (
-            (*TINY, "--set", "truth.system=qq"),
-            "unknown system 'qq'",
-        ),
+        ((*TINY, "--set", "training.updtes=3"), "Did you mean 'updates'"),
+        ((*TINY, "--set", "truth.system=qq"), "unknown system 'qq'"),
         (
             (
                 "run",
@@ -141,10 +135,7 @@ def test_doctor_tells_versions_devices_and_speed(cli):
             ),
             "models.multiscale.networks: unknown network 'pms4'. Did you mean 'psm4'",
         ),
-        (
-            (*TINY, "--workers", "0"),
-            "--workers 0: must be at least 1",
-        ),
+        ((*TINY, "--workers", "0"), "--workers 0: must be at least 1"),
         ((*TINY, "--workers", "many"), "many"),
         (
             (*TINY, "--set", "recipe=closur"),
@@ -263,8 +254,4 @@ def test_list_bundles_shows_what_is_shipped(cli, tmp_path, monkeypatch):
     write_bundle(Smagorinsky(system), folder, metadata=metadata, card="# what it is\n\nmore\n")
     size = round(sum(file.stat().st_size for file in folder.iterdir()) / 1000)
     assert size > 0
-    assert cli("list", "bundles") == (
-        0,
-        f"  mine  qg, 24 x 16 cells, {size} kB. what it is\n",
-        "",
-    )
+    assert cli("list", "bundles") == (0, f"  mine  qg, 24 x 16 cells, {size} kB. what it is\n", "")

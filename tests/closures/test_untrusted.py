@@ -36,10 +36,7 @@ FOREIGN = {
         {"class": "equinox.nn:Lambda", "fields": {"fn": {"object": "os:system"}}},
         "os:system",
     ),
-    "a module beside it": (
-        {"class": "beside:Net", "fields": {"factor": 1.0}},
-        "beside:Net",
-    ),
+    "a module beside it": ({"class": "beside:Net", "fields": {"factor": 1.0}}, "beside:Net"),
     "a default": ({"default_of": "beside:Net:factor"}, "beside:Net"),
     "a function of ours": (
         {"object": "subgrid.closures.storage:save_closure"},
@@ -53,10 +50,7 @@ FOREIGN = {
         {"class": "subgrid.closures.storage:os.PathLike", "fields": {}},
         "subgrid.closures.storage:os.PathLike",
     ),
-    "in a list in a table": (
-        {"list": [[{"dict": {"a": {"object": "beside:Net"}}}]]},
-        "beside:Net",
-    ),
+    "in a list in a table": ({"list": [[{"dict": {"a": {"object": "beside:Net"}}}]]}, "beside:Net"),
 }
 
 

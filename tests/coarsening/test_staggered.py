@@ -7,12 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subgrid.coarsening import (
-    StaggeredMean,
-    StepDefect,
-    coarse_state_and_defect,
-    subgrid_forcing,
-)
+from subgrid.coarsening import StaggeredMean, StepDefect, coarse_state_and_defect, subgrid_forcing
 from subgrid.errors import ShapeError
 from subgrid.grids import PeriodicGrid
 from subgrid.stepping import AddAfter, ProjectAfter, SplitModel, rollout

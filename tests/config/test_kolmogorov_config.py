@@ -166,10 +166,7 @@ def test_a_coupling_is_for_systems_that_take_steps_of_their_own():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (
-            ["coarse.target=step"],
-            'coarse.target: got "step"; that is for systems that take steps',
-        ),
+        (["coarse.target=step"], 'coarse.target: got "step"; that is for systems that take steps'),
         (
             ["models.cascade.output=['divergence-free']"],
             "models.cascade.output: divergence-free: divergence-free is for systems of two",

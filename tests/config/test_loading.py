@@ -123,10 +123,7 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(override, p
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        (
-            "coarse.sizes=[12, 9]",
-            "coarse.sizes: nx must be an even whole number of at",
-        ),
+        ("coarse.sizes=[12, 9]", "coarse.sizes: nx must be an even whole number of at"),
         ("coarse.sizes=[16, 8]", "coarse.sizes: got 16; must be smaller than the truth: a state"),
         ("truth.nx=17", "truth: nx must be an even whole number of at least 4, got 17"),
         ("truth.ny=18", "coarse.sizes: nx = 12 makes ny = 13.5"),

@@ -86,8 +86,7 @@ def test_pyqg_jax_runs_like_our_coupled_model(name, shape):
     assert isinstance(model.model, parameterizations.ParameterizedModel)
     full = host_of(system).create_initial_state(jax.random.key(0)).update(q=q)
     inner = parameterizations.ParameterizedModelState(
-        model_state=full,
-        param_aux=steppers.NoStepValue(closure.init(system.State(q), key=key)),
+        model_state=full, param_aux=steppers.NoStepValue(closure.init(system.State(q), key=key))
     )
     first = model.initialize_stepper_state(inner)
 

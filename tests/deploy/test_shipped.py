@@ -37,8 +37,7 @@ def test_a_bundle_runs_in_the_model_it_names(name):
 
 
 @pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=pytest.mark.slow) if n != "kf-64-compact" else n for n in KF],
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n != "kf-64-compact" else n for n in KF]
 )
 def test_a_bundle_of_kolmogorov_flow_gives_energy_to_the_model_it_names(name):
     bundle = load_bundle(name)

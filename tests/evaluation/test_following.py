@@ -81,9 +81,7 @@ def test_a_member_decorrelates_where_its_correlation_first_falls_below_a_half():
 def test_energy_errors_are_those_of_the_frames_before_a_blow_up():
     truth = run(np.ones((4, 2)), [[2.0, 4.0], [1.0, 1.0], [4.0, 8.0], [5.0, 5.0]])
     data = run(
-        np.ones((4, 2)),
-        [[3.0, 2.0], [1.0, 1.0], [5.0, NAN], [NAN, NAN]],
-        blew_up_at=[-1, -1, 3, 1],
+        np.ones((4, 2)), [[3.0, 2.0], [1.0, 1.0], [5.0, NAN], [NAN, NAN]], blew_up_at=[-1, -1, 3, 1]
     )
     # (1 + 2)/2 over the mean of 2 and 4; none; 1 over the mean of 4 and 8; nothing known
     found = SeriesError().of_runs("total_kinetic_energy", data, truth, None)[:, 0]

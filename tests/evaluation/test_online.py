@@ -19,12 +19,7 @@ from subgrid.closures import (
 )
 from subgrid.coarsening import subgrid_forcing
 from subgrid.errors import CorruptFileError, RunFolderError
-from subgrid.evaluation import (
-    RunPlan,
-    free_runs,
-    reference_statistics,
-    step_cost,
-)
+from subgrid.evaluation import RunPlan, free_runs, reference_statistics, step_cost
 from subgrid.provenance import load_arrays, save_arrays
 from subgrid.stepping import kept_run, rollout
 from subgrid.systems.qg_quantities import BUDGET_SPECTRA, LAYER_SPECTRA

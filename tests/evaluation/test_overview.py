@@ -7,13 +7,7 @@ import pytest
 import xarray as xr
 from made_tables import NAN, made_table, model
 
-from subgrid.evaluation import (
-    Findings,
-    NetworkSize,
-    Timing,
-    render_html,
-    render_markdown,
-)
+from subgrid.evaluation import Findings, NetworkSize, Timing, render_html, render_markdown
 from subgrid.evaluation.overview import overview_table
 from subgrid.evaluation.sections_cost import cost_section, cost_table
 from subgrid.evaluation.sections_offline import chance_level, foresight_table, rank_correlation

@@ -5,11 +5,7 @@ import numpy as np
 import pytest
 
 from subgrid.grids import PeriodicGrid, staggered_divergence, staggered_laplacian
-from subgrid.grids.staggered import (
-    rotated_gradient,
-    rotated_gradient_symbols,
-    staggered_vorticity,
-)
+from subgrid.grids.staggered import rotated_gradient, rotated_gradient_symbols, staggered_vorticity
 
 pytestmark = pytest.mark.usefixtures("float64")
 GRID = PeriodicGrid(12, 8, 3.0, 5.0)  # cells that are not square

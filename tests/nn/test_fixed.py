@@ -7,23 +7,8 @@ import numpy as np
 import optax
 import pytest
 
-from subgrid.closures import (
-    CLOSURES,
-    Features,
-    LearnedClosure,
-    Output,
-    load_closure,
-    save_closure,
-)
-from subgrid.nn import (
-    Cascade,
-    Conv2d,
-    Fixed,
-    Scaler,
-    SeparatedNetwork,
-    parameter_count,
-    trainable,
-)
+from subgrid.closures import CLOSURES, Features, LearnedClosure, Output, load_closure, save_closure
+from subgrid.nn import Cascade, Conv2d, Fixed, Scaler, SeparatedNetwork, parameter_count, trainable
 from subgrid.systems import KolmogorovFlow, Lorenz96, TwoLayerQG
 
 KEY = jax.random.key(0)

@@ -40,11 +40,7 @@ def test_increment_agrees(name, configuration, ny, constants):
     # white noise: its content at the Nyquist wavenumbers has to be treated alike as well
     q = 1e-5 * jax.random.normal(jax.random.key(5), (2, *system.grid.shape), system.dtype)
     model = qg_model.QGModel(
-        nx=32,
-        ny=ny,
-        W=system.grid.length_y,
-        precision=state.Precision.DOUBLE,
-        **constants,
+        nx=32, ny=ny, W=system.grid.length_y, precision=state.Precision.DOUBLE, **constants
     )
     start = model.create_initial_state(jax.random.key(0)).update(q=q)
     hybrid = make_peer(model)

@@ -57,8 +57,7 @@ def test_tendency_agrees(configuration, constants, shape):
 
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
-    ("configuration", "constants"),
-    [pytest.param("eddy", {}, marks=pytest.mark.slow), ("jet", JET)],
+    ("configuration", "constants"), [pytest.param("eddy", {}, marks=pytest.mark.slow), ("jet", JET)]
 )
 def test_tendency_agrees_with_separate_transforms(configuration, constants):
     assert LARGE[0] * LARGE[1] >= SEPARATE_FROM

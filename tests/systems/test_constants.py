@@ -77,11 +77,7 @@ def faces(system, state, dt: float):
         seen["filtered"] = system.after_step(system.to_evolved(state))
         seen["streamfunction"] = system.streamfunction(state)
         seen["budget"] = system.spectral_budget(state)
-        seen["of constants"] = (
-            system.stretching,
-            system.background_velocity,
-            system.layer_weights,
-        )
+        seen["of constants"] = (system.stretching, system.background_velocity, system.layer_weights)
     return seen
 
 

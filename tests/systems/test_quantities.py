@@ -10,11 +10,7 @@ import pytest
 from subgrid.errors import ConfigError
 from subgrid.evaluation import RunPlan, compare, free_runs, reference_statistics
 from subgrid.evaluation import table as read
-from subgrid.evaluation.components import (
-    all_components,
-    component_names,
-    components_of_system,
-)
+from subgrid.evaluation.components import all_components, component_names, components_of_system
 from subgrid.systems import SYSTEMS, BarotropicVorticity, Quantity, TwoLayerQG, level_names
 from subgrid.systems.base import AbstractSystem
 from subgrid.systems.quantities import LEVEL_NAMES

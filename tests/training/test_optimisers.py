@@ -85,10 +85,7 @@ def test_gradients_are_clipped_as_asked(clip, limit, expected):
         (lambda: WarmupCosine(1e-3, 10, 0, end=1.0), "end learning rate 1.0"),
         (lambda: Adam(Constant(1.0), b1=1.0), "b1 is 1.0"),
         (lambda: Adam(Constant(1.0), epsilon=-1.0), r"epsilon must be positive, got -1\.0"),
-        (
-            lambda: Adam(Constant(1.0), clip="norm", clip_at=0.0),
-            "clip_at must be positive",
-        ),
+        (lambda: Adam(Constant(1.0), clip="norm", clip_at=0.0), "clip_at must be positive"),
         (lambda: AdamW(Constant(1.0), weight_decay=-0.1), "weight_decay is -0.1"),
     ],
 )

@@ -23,14 +23,7 @@ from subgrid.errors import ConfigError, RunFolderError
 from subgrid.grids import downscale, staggered_divergence
 from subgrid.nn import Cascade, Conv2d
 from subgrid.systems import KolmogorovFlow
-from subgrid.training import (
-    Adam,
-    Constant,
-    Plan,
-    read_records,
-    train_cascade,
-    train_offline,
-)
+from subgrid.training import Adam, Constant, Plan, read_records, train_cascade, train_offline
 from subgrid.training.cascade import stage_task
 from subgrid.training.scaling import described, scaled, standardisation
 

@@ -9,11 +9,7 @@ from subgrid.machine import free_memory
 
 
 def print_plan(
-    config: Config,
-    out: Path,
-    workers: int,
-    data_from: Path | None = None,
-    trust: bool = False,
+    config: Config, out: Path, workers: int, data_from: Path | None = None, trust: bool = False
 ) -> None:
     """Print steps, operations, memory, disk and time of each stage; nothing is written.
 

@@ -23,13 +23,7 @@ from subgrid.nn import Fixed
 from subgrid.nn.fixed import written_name
 from subgrid.registry import import_named, search_current_folder
 from subgrid.systems import AbstractSystem
-from subgrid.trust import (
-    KNOWN_FUNCTIONS,
-    Trust,
-    is_known_class,
-    names_known_class,
-    require_trust,
-)
+from subgrid.trust import KNOWN_FUNCTIONS, Trust, is_known_class, names_known_class, require_trust
 
 _CLASS, _FIELDS = "class", "fields"
 _ARRAY, _HOST_ARRAY = "array", "numpy"

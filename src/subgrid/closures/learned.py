@@ -49,11 +49,7 @@ class LearnedClosure(AbstractClosure):
     _system: Fixed[AbstractSystem | None] = eqx.field(metadata=fixed_as("system"))
 
     def __init__(
-        self,
-        features: Features,
-        network: Any,
-        output: Output,
-        system: AbstractSystem | None = None,
+        self, features: Features, network: Any, output: Output, system: AbstractSystem | None = None
     ):
         features.check(system)
         self.features, self.network, self.output = features, network, output

@@ -15,12 +15,7 @@ import numpy as np
 from subgrid.checksums import hashes
 from subgrid.coarsening import StepDefect, check_positions
 from subgrid.computing import lenient, settings, unusual
-from subgrid.data.attributes import (
-    attributes_of_new,
-    note_other_makers,
-    note_versions,
-    outcome,
-)
+from subgrid.data.attributes import attributes_of_new, note_other_makers, note_versions, outcome
 from subgrid.data.description import describe
 from subgrid.data.observing import ScaleLayout, layouts
 from subgrid.data.records import Progress, Records, TrajectoryResult, locked
@@ -158,8 +153,7 @@ class _Work:
         first = self.every[0]
         summary = _summarise(self.records.store, results, len(self.left), first.config_hash)
         update_attributes(
-            self.records.store,
-            {**outcome(summary.results, summary.content_hash), "complete": 1},
+            self.records.store, {**outcome(summary.results, summary.content_hash), "complete": 1}
         )
         note_other_makers(self.records)
         self.records.tidy()

@@ -10,12 +10,7 @@ from numpy.typing import NDArray
 
 from subgrid.data.shards import ShardReader
 from subgrid.data.statistics import array_names
-from subgrid.data.store import (
-    complete_attributes,
-    frame_times,
-    group_name,
-    present_trajectories,
-)
+from subgrid.data.store import complete_attributes, frame_times, group_name, present_trajectories
 from subgrid.errors import ConfigError
 from subgrid.randomness import Stream, generator
 

@@ -283,11 +283,7 @@ def _describe_scales(
     _write_axes(root, layouts[sizes[0]].time_units, trajectories, times)
     where = ", ".join(map(group_name, sizes))
     # of another name than its axis: a coordinate would be handed down to every group
-    notes = {
-        "units": "1",
-        "long_name": "size of each scale, as cells along x",
-        "groups": where,
-    }
+    notes = {"units": "1", "long_name": "size of each scale, as cells along x", "groups": where}
     _write_coordinate(root, "cells", np.array(sizes), notes, axis="scale")
     root.update_attributes({"comment": f"the variables are in the groups {where}"})
 

@@ -12,10 +12,7 @@ _POLL = 0.5  # seconds between two looks
 
 @contextlib.contextmanager
 def watched(
-    records: Records,
-    indices: list[int],
-    steps: int,
-    progress: Callable[[Progress], None] | None,
+    records: Records, indices: list[int], steps: int, progress: Callable[[Progress], None] | None
 ) -> Iterator[None]:
     """Call `progress` from a thread with whatever changed, as long as the block runs.
 

@@ -166,6 +166,11 @@ def in_words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def with_article(quantity: str) -> str:
+    """Return a quantity in words within a sentence: "the kinetic energy spectrum", but "x"."""
+    return quantity if len(quantity) == 1 else f"the {in_words(quantity)}"
+
+
 def with_units(text: str, units: str, power: str = "") -> str:
     """Return "energy [10⁻³ m² s⁻²]" from CF `units` "m2 s-2"; dimensionless ones are not named."""
     words = [power] if power else []

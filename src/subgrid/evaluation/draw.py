@@ -312,10 +312,8 @@ def maps(
     if image is None:
         axes[0].set_ylabel(bar)
         return Panel(name, figure, alt)
-    shown = axes[: len(fields)]
     colours = {"orientation": "horizontal", "shrink": 0.8, "aspect": 30, "pad": 0.02}
-    colour_bar = figure.colorbar(image, ax=shown, label=bar, **colours)
-    scientific(colour_bar)
+    scientific(figure.colorbar(image, ax=axes[: len(fields)], label=bar, **colours))
     return Panel(name, figure, alt)
 
 

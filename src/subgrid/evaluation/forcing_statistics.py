@@ -174,12 +174,7 @@ def forcing_dataset(sums: ForcingSums, domain: AbstractDomain) -> Any:
             "m",
             f"cospectrum of the forcing of {many}",
         ),
-        "work_spectrum": (
-            ("source", "wavenumber"),
-            work,
-            "m3 s-3",
-            "energy added by the forcing",
-        ),
+        "work_spectrum": (("source", "wavenumber"), work, "m3 s-3", "energy added by the forcing"),
         "work_error": ((), work_error(work), "1", "relative error of the energy added"),
         "forcing_density": (
             ("source", "channel", "value"),

@@ -31,11 +31,7 @@ class Interval(NamedTuple):
 
 
 def bootstrap_interval(
-    statistic: Statistic,
-    *sizes: int,
-    level: float = 0.95,
-    samples: int = 2000,
-    seed: int = 0,
+    statistic: Statistic, *sizes: int, level: float = 0.95, samples: int = 2000, seed: int = 0
 ) -> Interval:
     """Return an estimate and its percentile bootstrap interval over networks and members.
 

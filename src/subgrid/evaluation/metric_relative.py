@@ -30,12 +30,7 @@ class RelativeErrors(AbstractDistance):
     name, long_name = "relative_error", "error in units of the truth"
     compares = False
 
-    def __init__(
-        self,
-        values: Pool,
-        spectra: Sequence[Sequence[str]],
-        cut: float | None = None,
-    ):
+    def __init__(self, values: Pool, spectra: Sequence[Sequence[str]], cut: float | None = None):
         self.pooled, self.spectra, self.cut = Pooled(values), spectra, cut
 
     @classmethod

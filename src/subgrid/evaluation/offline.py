@@ -26,12 +26,7 @@ from subgrid.evaluation.forcing_statistics import (
 from subgrid.evaluation.formats import fixed
 from subgrid.evaluation.intervals import ratio
 from subgrid.evaluation.moments import pearson, skill
-from subgrid.grids import (
-    CUTOFF,
-    AbstractDomain,
-    PeriodicGrid,
-    scaled_wavenumber,
-)
+from subgrid.grids import CUTOFF, AbstractDomain, PeriodicGrid, scaled_wavenumber
 from subgrid.systems import state_shapes
 
 FILTER_BEGINS = CUTOFF / np.pi  # share of the Nyquist wavenumber

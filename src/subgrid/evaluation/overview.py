@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from subgrid.evaluation import table as scores
-from subgrid.evaluation.components import correlated_field, in_words, of_component
+from subgrid.evaluation.components import correlated_field, in_words, of_component, with_article
 from subgrid.evaluation.findings import Findings
 from subgrid.evaluation.formats import FLOOR, fixed, fixed_all, interval_text, number
 from subgrid.evaluation.intervals import percent
@@ -43,7 +43,8 @@ def overview_table(found: Findings, styles: Styles) -> Table:
     filtered, followed = len(known) == len(_OFFLINE), scores.followed(table)
     metric, quantity = scores.main_error(table)
     words = scores.words(table, quantity)
-    head = f"error of the {'spectrum' if metric == 'spectral_error' else in_words(quantity)}"
+    what = "the spectrum" if metric == "spectral_error" else with_article(quantity)
+    head = f"error of {what}"
     errors = [of_component(head if followed else "error", part) for part in words]
     columns = (
         "model",
@@ -94,7 +95,7 @@ def _note(found: Findings, metric: str, quantity: str, filtered: bool, channels:
     followed = scores.followed(found.table)
     field = correlated_field(some) if followed and followed in some else in_words(followed)
     return (
-        f"Cost: time per step, relative to no closure. Error: of the {in_words(quantity)}{below} "
+        f"Cost: time per step, relative to no closure. Error: of {with_article(quantity)}{below} "
         "in free runs, relative to no closure, with "
         f"{percent(found.table.attrs['level'])} intervals; models below the sampling floor, the "
         "error expected of the truth's own statistics with other weather, cannot be told from each "

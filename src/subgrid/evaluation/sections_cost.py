@@ -3,7 +3,7 @@
 import numpy as np
 
 from subgrid.evaluation import table as scores
-from subgrid.evaluation.components import in_words, keyed, of_component, with_units
+from subgrid.evaluation.components import keyed, of_component, with_article, with_units
 from subgrid.evaluation.cost import NetworkSize, StepCost
 from subgrid.evaluation.draw import Point, points
 from subgrid.evaluation.findings import Findings, lost_notes
@@ -22,7 +22,7 @@ def cost_section(found: Findings, styles: Styles) -> list[Section]:
     metric, quantity = scores.main_error(table)
     lasting, words = scores.followed(table), scores.words(table, quantity)
     label = with_units(
-        f"error of the {in_words(quantity)}", table[metric].attrs["units_of"][quantity]
+        f"error of {with_article(quantity)}", table[metric].attrs["units_of"][quantity]
     )
     panels = []
     if lasting:
@@ -42,7 +42,7 @@ def cost_section(found: Findings, styles: Styles) -> list[Section]:
     return [
         section(
             f"{'Is it worth its cost? ' if timing.finer_grids else ''}Skill against cost",
-            f"{what} of the {in_words(quantity)}, with {whose} {level} interval, against the time "
+            f"{what} of {with_article(quantity)}, with {whose} {level} interval, against the time "
             f"of one member for a {timing.length}, timed on {timing.device}. Pareto front: through "
             "the models that no other one beats in both skill and cost. Hollow: models with "
             "members that blew up, which are not on it. Shaded, of errors: below the sampling "

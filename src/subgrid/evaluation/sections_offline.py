@@ -12,6 +12,7 @@ from subgrid.evaluation.components import (
     in_words,
     keyed,
     of_component,
+    with_article,
     with_units,
 )
 from subgrid.evaluation.draw import Curve, lines
@@ -20,15 +21,7 @@ from subgrid.evaluation.forcing_statistics import SOURCES, work_error
 from subgrid.evaluation.formats import fixed, fixed_all, number, with_spread
 from subgrid.evaluation.offline import FILTER_BEGINS, channel_names, mean_work_error
 from subgrid.evaluation.report import Section, Table, section
-from subgrid.evaluation.style import (
-    TRUTH,
-    Panel,
-    Styles,
-    add_legend,
-    log_axis,
-    new_panel,
-    styled,
-)
+from subgrid.evaluation.style import TRUTH, Panel, Styles, add_legend, log_axis, new_panel, styled
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -147,7 +140,7 @@ def foresight_table(offline: Runs, table: "xr.Dataset") -> Table:
     return Table(
         title,
         f"Rank correlation (Spearman) over {len(names)} models between an error on held-out states "
-        f"and the error of the {in_words(quantity)} in free runs: 1 ranks them alike, 0 says "
+        f"and the error of {with_article(quantity)} in free runs: 1 ranks them alike, 0 says "
         f"nothing, below 0 misleads. By chance each number exceeds {chance_level(len(names)):.2f} "
         "in size once in twenty times. R² is low by construction for models that learn a part of "
         "the scales; the last three errors are of all components together.",

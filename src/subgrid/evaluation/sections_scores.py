@@ -6,16 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from subgrid.evaluation import table as scores
-from subgrid.evaluation.components import in_words, keyed, of_component, with_units
+from subgrid.evaluation.components import in_words, keyed, of_component, with_article, with_units
 from subgrid.evaluation.draw import bars, boxes
 from subgrid.evaluation.findings import Findings, lost_notes
-from subgrid.evaluation.formats import (
-    FLOOR,
-    fixed,
-    interval_text,
-    number,
-    scaled_column,
-)
+from subgrid.evaluation.formats import FLOOR, fixed, interval_text, number, scaled_column
 from subgrid.evaluation.intervals import percent
 from subgrid.evaluation.report import Section, Table, section
 from subgrid.evaluation.scorecard import scorecard_table
@@ -35,11 +29,11 @@ def error_sections(found: Findings, styles: Styles) -> list[Section]:
     table, (metric, quantity) = found.table, scores.main_error(found.table)
     units = table[metric].attrs["units_of"]
     spectral = metric == "spectral_error"
-    label = with_units(f"error of the {in_words(quantity)}", units[quantity])
+    label = with_units(f"error of {with_article(quantity)}", units[quantity])
     panels = [
         boxes(
             keyed("error", part),
-            of_component(f"box plots of the error of the {in_words(quantity)}", called),
+            of_component(f"box plots of the error of {with_article(quantity)}", called),
             {"": _of_members(table, metric, quantity, part)},
             styles,
             label,
@@ -104,7 +98,7 @@ def score_table(
     cells = list(zip(*first, *gains, *columns, strict=True))
     title = in_words(quantity).removesuffix(" spectrum")
     note = (
-        f"{_capital(about['long_name'])}: of the {in_words(quantity)}, "
+        f"{_capital(about['long_name'])}: of {with_article(quantity)}, "
         + ("and its reduction relative to no closure, " if whole else "")
         + f"with {level} bootstrap intervals over networks × members (runs)."
     )
@@ -139,7 +133,7 @@ def pair_table(found: Findings, styles: Styles) -> Table:
 
     return Table(
         "Multiscale against single scale",
-        f"Error of the {in_words(quantity)} of the multiscale model over that of the other, with "
+        f"Error of {with_article(quantity)} of the multiscale model over that of the other, with "
         f"its {percent(table.attrs['level'])} bootstrap interval: below 1 the multiscale model is "
         "nearer to the truth. Over the members that every network of both survived, drawn "
         "together; the networks of each are drawn on their own. Cost: ratio of the times per step.",
@@ -274,7 +268,7 @@ def variant_sections(found: Findings, styles: Styles) -> list[Section]:
     settings = {"as configured": found.table, **found.variants}
     metric, quantity = scores.main_error(found.table)
     words, units = scores.words(found.table, quantity), found.table[metric].attrs["units_of"]
-    label = with_units(f"error of the {in_words(quantity)}", units[quantity])
+    label = with_units(f"error of {with_article(quantity)}", units[quantity])
     lost = {name: lost_notes(table, styles) for name, table in settings.items()}
     notes = [f"{name}: {'; '.join(found_of)}" for name, found_of in lost.items() if found_of]
     panels = [

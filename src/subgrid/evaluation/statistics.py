@@ -65,10 +65,7 @@ def run_dataset(
         {"units": "1", "long_name": "frames in the mean spectra"},
     )
     return xr.Dataset(variables, coords=_coordinates(sums, observer, dt, wavenumber)).assign_attrs(
-        dt=dt,
-        steps=sums.steps_done,
-        average_from=average_from,
-        spectrum_definition=definition,
+        dt=dt, steps=sums.steps_done, average_from=average_from, spectrum_definition=definition
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from subgrid.evaluation import table as scores
-from subgrid.evaluation.components import all_components, in_words
+from subgrid.evaluation.components import all_components, in_words, with_article
 from subgrid.evaluation.intervals import Interval, fewest_members, percent
 from subgrid.evaluation.survival import first_date
 
@@ -75,7 +75,7 @@ def summary(table: "xr.Dataset") -> str:
     enough = bool(compared) and members >= fewest_members(table.attrs["level"])
     sure = "beyond chance" if enough else f"over all {members} members scored"
     return (
-        f"{better} of {len(compared)} models reduced the error of the {in_words(quantity)} "
+        f"{better} of {len(compared)} models reduced the error of {with_article(quantity)} "
         f"{sure} in free runs from held-out states; {lost}"
     )
 
@@ -167,7 +167,7 @@ def _finding(table: "xr.Dataset", model: str) -> str:
         if verb == last_verb:
             sentence += f" and that of {the(words[part])} {amount}"
         else:
-            what = "that" if sentence else f"the error of the {in_words(quantity)}"
+            what = "that" if sentence else f"the error of {with_article(quantity)}"
             where = f" of {the(words[part])}" if part else ""
             sentence += f"{' and ' if sentence else ''}{verb} {what}{where} {amount}"
         last_verb = verb

@@ -19,11 +19,7 @@ from subgrid.config import (
 from subgrid.errors import CorruptFileError, RunFolderError
 from subgrid.experiment.environments import same_code
 from subgrid.experiment.recipe import may_build, recipe_of
-from subgrid.experiment.refusals import (
-    refuse_odd_files,
-    refuse_other_config,
-    refuse_other_files,
-)
+from subgrid.experiment.refusals import refuse_odd_files, refuse_other_config, refuse_other_files
 from subgrid.experiment.task import STAGES, Graph, Task, downstream, graph
 from subgrid.files import inside, read_json
 from subgrid.provenance import config_hash, environment, file_hash, write_atomic

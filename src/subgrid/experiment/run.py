@@ -150,12 +150,7 @@ class _Pass:
         seconds = time.monotonic() - self._at[task.name]
         resumed = task.name in self._resumed
         self._folder.mark_done(
-            task.name,
-            seconds,
-            results(self._folder, task),
-            notes,
-            where=where,
-            resumed=resumed,
+            task.name, seconds, results(self._folder, task), notes, where=where, resumed=resumed
         )
         self._left[task.stage].remove(task.name)
         if not self._left[task.stage]:

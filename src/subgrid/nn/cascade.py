@@ -63,10 +63,7 @@ class Cascade(eqx.Module):
     out_channels: int = eqx.field(static=True)
 
     def __init__(
-        self,
-        networks: Sequence[Any],
-        sizes: Sequence[int],
-        scales: ArrayLike | None = None,
+        self, networks: Sequence[Any], sizes: Sequence[int], scales: ArrayLike | None = None
     ):
         self.networks = tuple(networks)
         self.sizes = tuple(whole_number("size", size) for size in sizes)
@@ -124,10 +121,7 @@ class Cascade(eqx.Module):
         return downscale(output, *self._shape(state, level))
 
     def stage_target(
-        self,
-        target: Float[Array, "out y x"],
-        state: Float[Array, "channel y x"],
-        level: int,
+        self, target: Float[Array, "out y x"], state: Float[Array, "channel y x"], level: int
     ) -> Float[Array, "out m n"]:
         """Return what network `level` has to learn: (D target - D† S_{level-1})/s_level.
 

@@ -190,11 +190,7 @@ def _panels(levels: Sequence[Level], table: "xr.Dataset", kind: str) -> list[Pan
 
 @styled
 def _panel(
-    levels: Sequence[Level],
-    table: "xr.Dataset",
-    kind: str,
-    number: int,
-    styles: dict[str, Look],
+    levels: Sequence[Level], table: "xr.Dataset", kind: str, number: int, styles: dict[str, Look]
 ) -> Panel:
     figure, (axes,) = new_panel()
     online, drawn = kind == "online", []

@@ -10,12 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from subgrid.config import (
-    Config,
-    SeparatedConfig,
-    build_coarse_systems,
-    build_system,
-)
+from subgrid.config import Config, SeparatedConfig, build_coarse_systems, build_system
 from subgrid.evaluation import join_sums, offline_scores, sample_sums
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import COMPILING

@@ -43,12 +43,7 @@ from subgrid.experiment.progress import duration
 from subgrid.experiment.task import STAGES, Context
 from subgrid.nn import parameter_count
 from subgrid.randomness import random_key
-from subgrid.recipes.candidates import (
-    candidates,
-    labels,
-    multiscale_pairs,
-    paired_models,
-)
+from subgrid.recipes.candidates import candidates, labels, multiscale_pairs, paired_models
 from subgrid.recipes.curves import (
     learning_curves,
     remarks,

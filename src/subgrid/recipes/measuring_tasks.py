@@ -9,13 +9,7 @@ from subgrid.config import AbstractModelConfig, VariantConfig
 from subgrid.experiment import Context, RunFolder, Task
 from subgrid.recipes.held_out import HeldOut, members_and_starts
 from subgrid.recipes.model_tasks import STORE, TaskSet
-from subgrid.recipes.results import (
-    CALIBRATION,
-    cost_path,
-    offline_path,
-    online_path,
-    partial_path,
-)
+from subgrid.recipes.results import CALIBRATION, cost_path, offline_path, online_path, partial_path
 
 
 def tests_of(tasks: TaskSet, model: AbstractModelConfig) -> Iterator[Task]:

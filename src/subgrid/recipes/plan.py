@@ -38,10 +38,7 @@ class StagePlan:
 
 @lenient()
 def plan_run(
-    config: Config,
-    workers: int = 1,
-    copies: Mapping[str, Path] | None = None,
-    trust: bool = False,
+    config: Config, workers: int = 1, copies: Mapping[str, Path] | None = None, trust: bool = False
 ) -> list[StagePlan]:
     """Return what each stage of a run takes; compiles and times its kernels, some seconds.
 

@@ -4,11 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from subgrid.config import (
-    BASELINE,
-    build_coarse_systems,
-    build_system,
-)
+from subgrid.config import BASELINE, build_coarse_systems, build_system
 from subgrid.data import check_decoded_size, consolidate, fits_in_memory
 from subgrid.evaluation import StepCost
 from subgrid.experiment.folder import RunFolder

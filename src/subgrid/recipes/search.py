@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from subgrid.evaluation import table as scores
-from subgrid.evaluation.components import in_words, keyed, of_component
+from subgrid.evaluation.components import keyed, of_component, with_article
 from subgrid.evaluation.draw import matrix
 from subgrid.evaluation.findings import Part
 from subgrid.evaluation.record import score_record
@@ -61,17 +61,13 @@ def ranking(table: "xr.Dataset", models: Sequence[Searched]) -> list[Ranked]:
 def ranked_record(table: "xr.Dataset", one: Ranked) -> dict[str, Any]:
     """Return what scores.json keeps."""
     ranks = {part or "flow": rank for part, rank in one.ranks.items()}
-    return {
-        "architecture": list(one.networks),
-        "ranks": ranks,
-        **score_record(table, one.model),
-    }
+    return {"architecture": list(one.networks), "ranks": ranks, **score_record(table, one.model)}
 
 
 def search_part(table: "xr.Dataset", models: Sequence[Searched]) -> Part:
     """Return the section of a search: a map of all pairs and the ranking."""
     ranked, quantity = ranking(table, models), scores.main_error(table)[1]
-    caption = f"Error of the {in_words(quantity)} of every pair of networks; crosses: blow-ups."
+    caption = f"Error of {with_article(quantity)} of every pair of networks; crosses: blow-ups."
     tables = [ranking_table(table, ranked)]
     return Part((section("Search: all pairs", caption, _panels(table, ranked), tables),))
 
@@ -95,7 +91,7 @@ def ranking_table(table: "xr.Dataset", ranked: Sequence[Ranked]) -> Table:
 
     return Table(
         "Search: architectures ranked",
-        f"Every choice of one network per scale, coarsest first. Error of the {in_words(quantity)} "
+        f"Every choice of one network per scale, coarsest first. Error of {with_article(quantity)} "
         "below the cut relative to no closure; ranked for each component, then by the worst of the "
         "ranks (Otness, Zanna & Bruna 2025, appendix C.2). Models with members that blew up come "
         "last; the published search chose psm4 with pmd8. Ranked by the test trajectories, as "

@@ -3,12 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from subgrid.config import (
-    Config,
-    build_coarse_systems,
-    build_online_system,
-    build_system,
-)
+from subgrid.config import Config, build_coarse_systems, build_online_system, build_system
 from subgrid.errors import ConfigError
 from subgrid.experiment.task import STAGES
 from subgrid.systems import failing_dt, largest_safe_dt

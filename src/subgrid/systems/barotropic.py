@@ -180,9 +180,7 @@ class BarotropicVorticity(AbstractPlaneSystem):
         return self.to_evolved(increment)
 
     def evolved_tendency(
-        self,
-        evolved: BarotropicSpectrum,
-        forcing: BarotropicState | BarotropicPhases | None = None,
+        self, evolved: BarotropicSpectrum, forcing: BarotropicState | BarotropicPhases | None = None
     ) -> BarotropicSpectrum:
         """Return ∂ω̂/∂t = -[i k F(u ω) + i l F(v ω)] - β i k ψ̂ - (r + ν κ²) ω̂ + F̂."""
         c, hat = self.constants, evolved.vorticity

@@ -20,13 +20,7 @@ from subgrid.numbers import finite_number, positive_number, shown, time_step, wh
 from subgrid.registry import unknown_name_message
 from subgrid.stepping import AbstractScheme, Model
 from subgrid.systems.quantities import DrawnField, Quantity
-from subgrid.systems.sample import (
-    check_sample,
-    guard_methods,
-    one_sample,
-    shapes_of,
-    state_shapes,
-)
+from subgrid.systems.sample import check_sample, guard_methods, one_sample, shapes_of, state_shapes
 from subgrid.systems.step_limits import StepLimits
 from subgrid.types import Variable
 

@@ -16,12 +16,7 @@ from subgrid.grids.domain import Coordinates
 from subgrid.numbers import positive_number, whole_number
 from subgrid.stepping import RK4, AbstractScheme
 from subgrid.systems import lorenz96_quantities
-from subgrid.systems.base import (
-    AbstractSystem,
-    checked_dtype,
-    merged_constants,
-    plain_number,
-)
+from subgrid.systems.base import AbstractSystem, checked_dtype, merged_constants, plain_number
 from subgrid.types import Variable
 
 DEFAULTS = {"F": 20.0, "h": 1.0, "b": 10.0, "c": 10.0}

@@ -22,12 +22,7 @@ from subgrid.grids import (
 from subgrid.numbers import finite_number, positive_number, true_or_false
 from subgrid.stepping import AB3, AbstractScheme
 from subgrid.systems import qg_quantities
-from subgrid.systems.base import (
-    checked_dtype,
-    checked_grid,
-    known_configuration,
-    plain_number,
-)
+from subgrid.systems.base import checked_dtype, checked_grid, known_configuration, plain_number
 from subgrid.systems.plane import AbstractPlaneSystem
 from subgrid.systems.qg_budget import spectral_budget
 from subgrid.systems.qg_coefficients import Coefficients as _Coefficients

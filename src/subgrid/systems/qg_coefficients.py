@@ -17,12 +17,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from subgrid.grids import (
-    PeriodicGrid,
-    derivative_wavenumbers,
-    exponential_filter,
-    two_thirds_mask,
-)
+from subgrid.grids import PeriodicGrid, derivative_wavenumbers, exponential_filter, two_thirds_mask
 
 
 class Coefficients(eqx.Module):

@@ -65,9 +65,7 @@ def _with_rim(field: Float[Array, "y x"]) -> Float[Array, "y_rim x_rim"]:
 
 
 def _flux(
-    carried: _Windows,
-    velocity: Float[Array, "face_y face_x"],
-    per_cell: float,
+    carried: _Windows, velocity: Float[Array, "face_y face_x"], per_cell: float
 ) -> Float[Array, "face_y face_x"]:
     """Return velocity · face value.
 

@@ -147,10 +147,7 @@ class Unrolled:
 
 
 def unrolled(
-    closure: Any,
-    model_with: Callable[[Any], AbstractModel],
-    windows: Windows,
-    steps_per_frame: int,
+    closure: Any, model_with: Callable[[Any], AbstractModel], windows: Windows, steps_per_frame: int
 ) -> Unrolled:
     """Return how closures in this model are scored, errors being scaled by those windows' store."""
     system = getattr(model_with(closure), "system", None)
