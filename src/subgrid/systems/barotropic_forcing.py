@@ -10,7 +10,7 @@ With A = `forcing_amplitude` and k_f = `forcing_wavenumber`, a whole number of w
 
 otness2025: Otness, Zanna & Bruna 2025, Mach. Learn.: Sci. Technol. 6, 045072.
 
-graham2013: Graham & Ringler 2013, Ocean Model. 65, 25, doi:10.1016/j.ocemod.2013.01.004, as Frezat
+graham2013: Graham & Ringler 2013, Ocean Model. 65, 25, arXiv:1207.5852, as Frezat
 et al. 2022 (doi:10.1029/2022MS003124) run it. Units are 5040 km/π and 1.2e6 s, so 2π are 10,080 km.
 r = 2.005e-2; ν = 1.641e-4, that is 352 m²/s, for 512² cells (22 m²/s = 1.026e-5 for 2048²). Their
 code keeps 3 ≤ |k| ≤ 5 and scales F until ½<F²> = 1.75e-18 s⁻³ = 3.024. Both waves lie in that band
