@@ -6,9 +6,10 @@ import xarray as xr
 
 import subgrid
 from subgrid.evaluation import METRICS
-from subgrid.evaluation.metric_crps import fair_crps
-from subgrid.evaluation.metric_rank import RankHistogram
+from subgrid.evaluation.metric_ensembles import CRPS, RankHistogram, fair_crps
+from subgrid.evaluation.metric_lead import LeadError
 from subgrid.evaluation.metric_spectra import SpectralError
+from subgrid.evaluation.starts import truth_beside
 from subgrid.evaluation.table import interval, ran, scored, similarities
 
 SITES, TIMES = 12, 20
@@ -133,6 +134,26 @@ def test_the_fair_score_by_hand_and_of_members_that_are_lost():
     assert pair[0] == pytest.approx(1 - 4 / 4)
     assert pair[1] == pytest.approx(1 - 4 / 4)
     assert np.isnan(fair_crps(np.full((2, 1), np.nan), np.zeros(1)))[0]
+
+
+def test_leads_of_states_times_draws_are_against_the_truth_of_their_state():
+    """Two states with two draws each, mixed along member; two times, two sites."""
+    truth = field(2, 0).isel(time=[0, 1], k=[0, 1])
+    truth["x"] = xr.zeros_like(truth["x"]) + xr.DataArray([0.0, 10.0], dims="member")
+    run = field(4, 1, start=[0, 1, 0, 1]).isel(time=[0, 1], k=[0, 1])
+    offsets = xr.DataArray(
+        [[1.0, 2.0], [11.0, 12.0], [3.0, 6.0], [9.0, 6.0]], dims=run["x"].dims[:2]
+    )
+    run["x"] = xr.zeros_like(run["x"]) + offsets
+    beside = truth_beside(run, truth)
+    errors = LeadError().curve("x", run, beside, ("k",))[:, 0]
+    np.testing.assert_allclose(errors, [[1, 2], [1, 2], [3, 6], [1, 4]])
+    # fair CRPS of a pair: the mean error less half the distance of the two
+    scores = CRPS().curve("x", run, beside, ("k",))[:, 0]
+    first, second = [2 - 2 / 2, 4 - 4 / 2], [1 - 2 / 2, 3 - 6 / 2]
+    np.testing.assert_allclose(scores, [first, second, first, second], atol=1e-12)
+    means = CRPS().of_runs("x", run, beside, ("k",))[:, 0]
+    np.testing.assert_allclose(means, [1.5, 0.0, 1.5, 0.0], atol=1e-12)
 
 
 def test_ranks_that_are_level_are_shared():

@@ -18,14 +18,14 @@ METRICS = Registry(
         "relative_error": "subgrid.evaluation.metric_relative:RelativeErrors",
         "decorrelation_time": "subgrid.evaluation.metric_lead:DecorrelationTime",
         "lasting": "subgrid.evaluation.metric_lead:Lasting",
-        "skilful_lead": "subgrid.evaluation.metric_horizon:SkilfulLead",
+        "skilful_lead": "subgrid.evaluation.metric_lead:SkilfulLead",
         "series_error": "subgrid.evaluation.metric_lead:SeriesError",
         "rmse": "subgrid.evaluation.metric_lead:LeadError",
         "mean_error": "subgrid.evaluation.metric_climate:MeanError",
         "variability_error": "subgrid.evaluation.metric_climate:VariabilityError",
-        "crps": "subgrid.evaluation.metric_crps:CRPS",
-        "spread_skill": "subgrid.evaluation.metric_spread:SpreadSkill",
-        "rank_histogram": "subgrid.evaluation.metric_rank:RankHistogram",
+        "crps": "subgrid.evaluation.metric_ensembles:CRPS",
+        "spread_skill": "subgrid.evaluation.metric_ensembles:SpreadSkill",
+        "rank_histogram": "subgrid.evaluation.metric_ensembles:RankHistogram",
     },
 )
 
