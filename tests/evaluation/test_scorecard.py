@@ -5,7 +5,7 @@ import pytest
 
 from subgrid.evaluation import compare, scorecard, two_thirds_cut
 from subgrid.evaluation import table as read
-from subgrid.evaluation.components import keyed
+from subgrid.evaluation.components import score_name
 from subgrid.evaluation.scorecard import scorecard_table
 from subgrid.evaluation.style import looks
 
@@ -19,7 +19,7 @@ def scores(runs, truth, coarse):
 
 
 def test_the_published_quantities_are_those_that_are_measured(scores):
-    measured = [keyed(*place) for place in read.similarities(scores, "none")]
+    measured = [score_name(*place) for place in read.similarities(scores, "none")]
     for configuration in ("eddy", "jet"):
         for row in scorecard(configuration).values():
             assert list(row) == measured

@@ -151,7 +151,7 @@ def all_components(words: Mapping[str, str], before: str = "of") -> str:
     return f" {before} {'both' if len(words) == 2 else f'all {len(words)}'} {noun}s"
 
 
-def keyed(quantity: str, component: str) -> str:
+def score_name(quantity: str, component: str) -> str:
     """Return how a score names a quantity of a component: "enstrophy_spectrum_upper"."""
     return f"{quantity}_{component}" if component else quantity
 

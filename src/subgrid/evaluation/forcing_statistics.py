@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from subgrid.closures import channel_counts, channels_to_state
 from subgrid.errors import ShapeError
-from subgrid.evaluation.moments import pearson, skill
+from subgrid.evaluation.intervals import ratio
 from subgrid.grids import AbstractDomain
 from subgrid.systems import state_shapes
 
@@ -238,3 +238,22 @@ def _work(system: Any, states: NDArray, forcings: NDArray) -> NDArray[np.float64
     dtype = jax.tree.leaves(state_shapes(system))[0].dtype
     arrays = (jnp.asarray(array, dtype) for array in (states, forcings))
     return np.asarray(_works(system, *arrays), np.float64)
+
+
+def skill(
+    error: NDArray[np.float64], truth: NDArray[np.float64], truth_squared: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return 1 - ⟨(p-t)²⟩ / ⟨(t-⟨t⟩)²⟩ from ⟨(p-t)²⟩, ⟨t⟩ and ⟨t²⟩; NaN for a constant truth."""
+    return 1 - ratio(error, truth_squared - truth**2)
+
+
+def pearson(
+    prediction: NDArray[np.float64],
+    truth: NDArray[np.float64],
+    prediction_squared: NDArray[np.float64],
+    truth_squared: NDArray[np.float64],
+    product: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the correlation from ⟨p⟩, ⟨t⟩, ⟨p²⟩, ⟨t²⟩ and ⟨pt⟩; NaN where one is constant."""
+    variances = (prediction_squared - prediction**2) * (truth_squared - truth**2)
+    return ratio(product - prediction * truth, np.sqrt(np.maximum(variances, 0)))

@@ -21,11 +21,12 @@ from subgrid.evaluation.forcing_statistics import (
     forcing_dataset,
     forcing_sums,
     join_forcing_sums,
+    pearson,
+    skill,
     work_error,
 )
 from subgrid.evaluation.formats import fixed
 from subgrid.evaluation.intervals import ratio
-from subgrid.evaluation.moments import pearson, skill
 from subgrid.grids import CUTOFF, AbstractDomain, PeriodicGrid, scaled_wavenumber
 from subgrid.systems import state_shapes
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from subgrid.evaluation import table as scores
-from subgrid.evaluation.components import keyed
+from subgrid.evaluation.components import score_name
 from subgrid.evaluation.intervals import Interval
 from subgrid.evaluation.offline import channel_names
 from subgrid.evaluation.verdicts import error_verdict, finding_of_pair, verdict
@@ -39,13 +39,13 @@ def score_record(table: "xr.Dataset", model: str) -> dict[str, Any]:
         "scored_runs": int(scores.scored(table, model).sum()),
         "spectral_rmse": _intervals(table, "spectral_error_mean", model),
         "sampling_floor": {
-            keyed(*place): json_number(
+            score_name(*place): json_number(
                 scores.value(table, "spectral_error_floor", model=model, **_named(place))
             )
             for place in scores.places(table, "spectral_error")
         },
         "reduction": _intervals(table, "spectral_error_gain", model) if compared else {},
-        "similarity": {keyed(*place): json_number(value) for place, value in similar.items()},
+        "similarity": {score_name(*place): json_number(value) for place, value in similar.items()},
         "relative_errors": {
             name: json_number(value) for name, value in scores.relative_errors(table, model).items()
         },
@@ -123,7 +123,7 @@ def offline_record(data: "xr.Dataset") -> dict[str, Any]:
 
 def _intervals(table: "xr.Dataset", variable: str, model: str) -> dict[str, Any]:
     return {
-        keyed(*place): interval_record(
+        score_name(*place): interval_record(
             scores.interval(table, variable, model=model, **_named(place))
         )
         for place in scores.places(table, "spectral_error")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from subgrid.evaluation import table as scores
-from subgrid.evaluation.components import keyed
+from subgrid.evaluation.components import score_name
 from subgrid.evaluation.formats import fixed
 from subgrid.evaluation.published import scorecard, similarities
 from subgrid.evaluation.report import Table
@@ -23,7 +23,9 @@ def scorecard_table(table: "xr.Dataset", styles: Styles, configuration: str) -> 
     """
     closures = [name for name in scores.models(table) if name != table.attrs["baseline"]]
     ours = {
-        styles[name].label: {keyed(*at): v for at, v in scores.similarities(table, name).items()}
+        styles[name].label: {
+            score_name(*at): v for at, v in scores.similarities(table, name).items()
+        }
         for name in closures
     }
     published = scorecard(configuration)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from subgrid.evaluation import table as scores
-from subgrid.evaluation.components import keyed, of_component, with_article, with_units
+from subgrid.evaluation.components import of_component, score_name, with_article, with_units
 from subgrid.evaluation.cost import NetworkSize, StepCost
 from subgrid.evaluation.draw import Point, points
 from subgrid.evaluation.findings import Findings, lost_notes
@@ -33,7 +33,7 @@ def cost_section(found: Findings, styles: Styles) -> list[Section]:
         shown = _panel(found, styles, ("lasting_cost", alt), y, ("decorrelation_time", lasting, ""))
         panels.append(shown)
     for part, called in words.items():
-        names = keyed("skill_cost", part), of_component("error against cost", called)
+        names = score_name("skill_cost", part), of_component("error against cost", called)
         panels.append(_panel(found, styles, names, label, (metric, quantity, part), called))
     level = percent(table.attrs["level"])
     what, whose = (

@@ -15,10 +15,10 @@ from subgrid.evaluation.components import (
     components_of_system,
     correlated_field,
     in_words,
-    keyed,
     main_spectra,
     of_component,
     quantities_of,
+    score_name,
     with_units,
 )
 from subgrid.evaluation.draw import Curve, boxes, field_limit, lines, maps
@@ -57,12 +57,12 @@ def flow_sections(found: Findings, styles: Styles) -> list[Section]:
         alt = of_component(f"map of true {drawn.long_name}", called)
         label = of_component(f"true {drawn.symbol}", called)
         bar = with_units(drawn.symbol, drawn.units)
-        state, names = {label: parts_of(snapshot.field)[index]}, (keyed("field", part), alt)
+        state, names = {label: parts_of(snapshot.field)[index]}, (score_name("field", part), alt)
         states.append(maps(*names, state, system.domain, bar, metres=metres))
         alt = of_component("maps of true and modelled forcing", called)
         bar = with_units(of_component(symbol, called), drawn.forcing_units)
         look = {"metres": metres, "limit": field_limit(truth)}
-        forcings.append(maps(keyed("forcing", part), alt, fields, system.domain, bar, **look))
+        forcings.append(maps(score_name("forcing", part), alt, fields, system.domain, bar, **look))
     closures, where = bool(snapshot.predictions), all_components(words)
     return [
         section(
@@ -299,7 +299,7 @@ def _spectra(name: str, found: Findings, styles: Styles) -> list[Panel]:
             "notes": notes,
         }
         alt = of_component(in_words(name), called)
-        panels.append(lines(keyed(name, part), alt, curves, across, units, log="xy", **more))
+        panels.append(lines(score_name(name, part), alt, curves, across, units, log="xy", **more))
     return panels
 
 

@@ -9,8 +9,8 @@ from subgrid.evaluation.components import (
     component_names,
     domain_dims,
     in_words,
-    keyed,
     of_component,
+    score_name,
     with_units,
 )
 from subgrid.evaluation.draw import Curve, histogram, lines
@@ -105,7 +105,10 @@ def _curves(name: str, found: Findings, styles: Styles) -> list[Panel]:
             curves.append(Curve(styles[model], time, np.nanmean(score[:, alive], axis=0)))
         label = with_units(in_words(name), values.attrs.get("units", "1"))
         clock = f"lead time [{found.table.attrs['time_units']}]"
-        names = f"{name}_{keyed(quantity, part)}", f"{in_words(name)} of {quantity} over lead time"
+        names = (
+            f"{name}_{score_name(quantity, part)}",
+            f"{in_words(name)} of {quantity} over lead time",
+        )
         panels.append(lines(*names, curves, clock, label, title=of_component(quantity, part)))
     return panels
 
@@ -127,7 +130,7 @@ def _ranks(found: Findings, styles: Styles) -> list[Panel]:
                 ]
                 shares[model] = np.nanmean(np.concatenate(every), axis=0)
         if shares:
-            names = f"ranks_{keyed(quantity, part)}", f"rank histogram of {quantity}"
+            names = f"ranks_{score_name(quantity, part)}", f"rank histogram of {quantity}"
             title = of_component(in_words(quantity), part)
             rank = "rank of the truth among the members"
             panels.append(histogram(*names, shares, styles, rank, "share", title=title))

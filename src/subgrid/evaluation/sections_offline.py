@@ -10,8 +10,8 @@ from subgrid.evaluation import table as scores
 from subgrid.evaluation.components import (
     components_of_system,
     in_words,
-    keyed,
     of_component,
+    score_name,
     with_article,
     with_units,
 )
@@ -218,7 +218,7 @@ def _forcing_panel(
     limits = (most * 1e-5, most * 10) if index is not None and most > 0 else None
     log = ("x" if axis == "wavenumber" else "") + ("" if index is None else "y")
     return lines(
-        keyed(name, part),
+        score_name(name, part),
         of_component(f"{in_words(name)} of truth and closures", called),
         curves,
         with_units(some[axis].attrs["long_name"].partition(",")[0], some[axis].attrs["units"]),

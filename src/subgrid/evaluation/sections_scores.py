@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from subgrid.evaluation import table as scores
-from subgrid.evaluation.components import in_words, keyed, of_component, with_article, with_units
+from subgrid.evaluation.components import (
+    in_words,
+    of_component,
+    score_name,
+    with_article,
+    with_units,
+)
 from subgrid.evaluation.draw import bars, boxes
 from subgrid.evaluation.findings import Findings, lost_notes
 from subgrid.evaluation.formats import FLOOR, fixed, interval_text, number, scaled_column
@@ -32,7 +38,7 @@ def error_sections(found: Findings, styles: Styles) -> list[Section]:
     label = with_units(f"error of {with_article(quantity)}", units[quantity])
     panels = [
         boxes(
-            keyed("error", part),
+            score_name("error", part),
             of_component(f"box plots of the error of {with_article(quantity)}", called),
             {"": _of_members(table, metric, quantity, part)},
             styles,
@@ -167,7 +173,7 @@ def similarity_sections(found: Findings, styles: Styles) -> list[Section]:
         bars(
             f"similarity_{title}",
             f"bars of similarity of {title}",
-            [_readable(keyed(*place)) for place in wanted],
+            [_readable(score_name(*place)) for place in wanted],
             {model: [known[place] for place in wanted] for model, known in every.items()},
             styles,
             "similarity: 1 truth, 0 no closure",
@@ -204,7 +210,7 @@ def _similarity_table(
         "without the closure are those of the same members.",
         ("quantity", *(head(table, name, styles[name]) for name in every)),
         tuple(
-            (in_words(keyed(*place)), *(fixed(known[place]) for known in every.values()))
+            (in_words(score_name(*place)), *(fixed(known[place]) for known in every.values()))
             for place in next(iter(every.values()))
         ),
     )
@@ -273,7 +279,7 @@ def variant_sections(found: Findings, styles: Styles) -> list[Section]:
     notes = [f"{name}: {'; '.join(found_of)}" for name, found_of in lost.items() if found_of]
     panels = [
         boxes(
-            keyed("variants", part),
+            score_name("variants", part),
             of_component("box plots of errors under each variant", called),
             {name: _of_members(table, metric, quantity, part) for name, table in settings.items()},
             styles,

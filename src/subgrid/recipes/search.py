@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from subgrid.evaluation import table as scores
-from subgrid.evaluation.components import keyed, of_component, with_article
+from subgrid.evaluation.components import of_component, score_name, with_article
 from subgrid.evaluation.draw import matrix
 from subgrid.evaluation.findings import Part
 from subgrid.evaluation.record import score_record
@@ -124,7 +124,7 @@ def _panels(table: "xr.Dataset", ranked: Sequence[Ranked]) -> list[Panel]:
             left = scores.remaining(table, metric, one.model, quantity, part)
             values[place] = left.estimate
             crossed[place] = bool(scores.blow_ups(table, one.model))
-        names = keyed("search", part), of_component("map of the error of all pairs", called)
+        names = score_name("search", part), of_component("map of the error of all pairs", called)
         labels = "network at the coarser scale", "network at the finest scale"
         bar = of_component("error / no closure", called)
         panels.append(matrix(*names, values, rows, columns, *labels, bar, crossed))
