@@ -64,9 +64,10 @@ def flow_sections(found: Findings, styles: Styles) -> list[Section]:
         look = {"metres": metres, "limit": field_limit(truth)}
         forcings.append(maps(score_name("forcing", part), alt, fields, system.domain, bar, **look))
     closures, where = bool(snapshot.predictions), all_components(words)
+    scale = "an axis" if len(system.domain.dims) == 1 else "their colours"
     return [
         section(
-            "The flow and what it does not resolve",
+            "A state of the truth",
             "A held-out state of the truth, coarsened to the grid of the closures: "
             f"{drawn.long_name}{where}.",
             states,
@@ -75,7 +76,7 @@ def flow_sections(found: Findings, styles: Styles) -> list[Section]:
             "Subgrid forcing: truth and closures" if closures else "Subgrid forcing",
             "The tendency that the coarse equations miss at that moment"
             + (", and what each closure makes of the coarse state" if closures else "")
-            + f"{'' if symbol == 'S' else f': {meant}'}. Maps of a component share their colours.",
+            + f"{'' if symbol == 'S' else f': {meant}'}. Panels of a component share {scale}.",
             forcings,
         ),
     ]
