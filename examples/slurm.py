@@ -22,7 +22,7 @@ def cluster(options):
     if options.local:
         from distributed import LocalCluster
 
-        with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as here:
+        with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as here:
             yield here
         return
     from dask_jobqueue import SLURMCluster

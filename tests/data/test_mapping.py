@@ -96,7 +96,7 @@ def test_dask_cluster_gives_the_same_bits(plain, tmp_path):
     distributed = pytest.importorskip("distributed")
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as cluster,
         dask_map(cluster.scheduler_address) as over_cluster,
     ):
@@ -108,7 +108,7 @@ def test_dask_cluster_of_threads(plain, tmp_path):
     distributed = pytest.importorskip("distributed")
     with (
         distributed.Client(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
         ) as client,
         dask_map(client) as over_cluster,
     ):
@@ -121,7 +121,7 @@ def test_dask_cluster_used_twice_gives_the_same_bits_and_simulates_twice(plain, 
     distributed = pytest.importorskip("distributed")
     path = tmp_path / "train.zarr"
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
     ) as cluster:
         for _ in range(2):
             with dask_map(cluster) as over_cluster:
@@ -171,7 +171,7 @@ def test_stopped_dask_generation_stops_its_worker_and_goes_on(tmp_path, monkeypa
 
     with (
         distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
         ) as cluster,
         monkeypatch.context() as patch,
     ):

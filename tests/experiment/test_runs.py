@@ -295,7 +295,7 @@ def test_two_workers_write_the_same_bits_as_one(finished, tmp_path):
 def test_a_dask_cluster_writes_the_same_bits(finished, tmp_path):
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
         code, output = finish(
             start("run", SMALLEST, "--out", tmp_path / "run", "--dask", cluster.scheduler_address)
         )
