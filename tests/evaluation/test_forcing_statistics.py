@@ -103,15 +103,15 @@ def test_batches_add_up_and_samples_that_are_not_finite_are_left_out(coarse):
     q, p, t = generator.normal(size=(3, 5, 2, *coarse.grid.shape))
     p[3, 0, 2, 2] = np.inf
     finite = [0, 1, 2, 4]
-    whole = forcing_dataset(forcing_sums(q[finite], p[finite], t[finite], coarse), coarse.grid)
+    whole = forcing_dataset(forcing_sums(q[finite], p[finite], t[finite], coarse), coarse)
     parts = [
         forcing_sums(q[part], p[part], t[part], coarse) for part in np.split(np.arange(5), [2])
     ]
     joined = join_forcing_sums(parts)
     assert joined.samples == 4
-    for name, value in forcing_dataset(joined, coarse.grid).items():
+    for name, value in forcing_dataset(joined, coarse).items():
         np.testing.assert_allclose(value, whole[name], rtol=1e-5, atol=1e-12, err_msg=str(name))
-    nothing = forcing_dataset(forcing_sums(q[3:4], p[3:4], t[3:4], coarse), coarse.grid)
+    nothing = forcing_dataset(forcing_sums(q[3:4], p[3:4], t[3:4], coarse), coarse)
     assert all(np.isnan(value).all() for value in nothing.values())
 
 
@@ -160,7 +160,7 @@ def test_the_figure_shows_truth_and_closures_and_is_left_out_for_older_runs(coar
     from subgrid.evaluation.style import looks
 
     field = np.random.default_rng(0).normal(size=(3, 2, *coarse.grid.shape))
-    scores = forcing_dataset(forcing_sums(1e-5 * field, 0.5 * field, field, coarse), coarse.grid)
+    scores = forcing_dataset(forcing_sums(1e-5 * field, 0.5 * field, field, coarse), coarse)
 
     def panels_of(data):
         found = Findings(coarse, xr.Dataset(), {}, xr.Dataset(), None, offline={"half": [data]})
@@ -211,7 +211,7 @@ def test_three_layers_have_statistics_of_three_channels():
     waves = np.fft.rfft2(truth)
     waves[..., 3:6, :], waves[..., 3:], waves[..., 0, 0] = 0, 0, 0
     truth = np.fft.irfft2(waves)
-    data = forcing_dataset(forcing_sums(state, truth, truth, system), system.domain)
+    data = forcing_dataset(forcing_sums(state, truth, truth, system), system)
     assert data["forcing_spectrum"].dims == ("source", "channel", "wavenumber")
     assert data["r_squared_map"].sizes == {"channel": 3, "y": 8, "x": 8}
     wavenumber = data["wavenumber"].values

@@ -1,13 +1,18 @@
 """`subgrid run`, from a config to a report, and the commands that do one stage of the same."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from subgrid.cli.options import Flag, RunOptions, resolve
 from subgrid.cli.screen import progress_display
 from subgrid.config import Config
 
 _NO_OPTIONS = RunOptions()
+Source = Annotated[
+    str, Parameter(help="A run folder, or a preset or config file that `subgrid run` would take.")
+]
 
 
 def run(source: str, /, *, options: RunOptions = _NO_OPTIONS, dry_run: Flag = False) -> None:
@@ -29,39 +34,33 @@ def run(source: str, /, *, options: RunOptions = _NO_OPTIONS, dry_run: Flag = Fa
         _work(config, out, options)
 
 
-def simulate(source: str, /, *, options: RunOptions = _NO_OPTIONS, force: Flag = False) -> None:
+def simulate(source: Source, /, *, options: RunOptions = _NO_OPTIONS, force: Flag = False) -> None:
     """Simulate the truth and write the data.
 
     Parameters
     ----------
-    source
-        A run folder, or a preset or config file that `subgrid run` would take.
     force
         Remove the data of every split and what was made from them, and make them again.
     """
     _work(*resolve(source, options), options, stages=("simulate",), force=force)
 
 
-def train(source: str, /, *, options: RunOptions = _NO_OPTIONS, force: Flag = False) -> None:
+def train(source: Source, /, *, options: RunOptions = _NO_OPTIONS, force: Flag = False) -> None:
     """Train the learned closures on the data.
 
     Parameters
     ----------
-    source
-        A run folder, or a preset or config file that `subgrid run` would take.
     force
         Remove the learned models and what was made from them, and make them again.
     """
     _work(*resolve(source, options), options, stages=("train",), force=force)
 
 
-def evaluate(source: str, /, *, options: RunOptions = _NO_OPTIONS, force: Flag = False) -> None:
+def evaluate(source: Source, /, *, options: RunOptions = _NO_OPTIONS, force: Flag = False) -> None:
     """Test every closure offline and online.
 
     Parameters
     ----------
-    source
-        A run folder, or a preset or config file that `subgrid run` would take.
     force
         Remove the scores and what was made from them, and make them again.
     """
@@ -69,7 +68,7 @@ def evaluate(source: str, /, *, options: RunOptions = _NO_OPTIONS, force: Flag =
 
 
 def report(
-    source: str,
+    source: Source,
     /,
     *,
     options: RunOptions = _NO_OPTIONS,
@@ -80,8 +79,6 @@ def report(
 
     Parameters
     ----------
-    source
-        A run folder, or a preset or config file that `subgrid run` would take.
     force
         Remove report.html and what was made from it, and make it again.
     markdown

@@ -1,6 +1,5 @@
 """Closures: what the unresolved scales add to the tendency of a resolved state."""
 
-from subgrid.closures._channels import channel_counts as channel_counts
 from subgrid.closures._channels import channels_to_state as channels_to_state
 from subgrid.closures._channels import state_to_channels as state_to_channels
 from subgrid.closures._structure import code_named_by as code_named_by

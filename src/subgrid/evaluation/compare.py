@@ -175,15 +175,14 @@ class Sides:
         """
         if metric.against_start and self.apart:
             return dict.fromkeys(self.sets, self.apart)
-        found = {}
+        found: dict[str, str] = {}
         for name, sets in self.sets.items():
             truth = self.truth_for(metric, name)
             said = (metric.undefined(quantity, data, truth, self.domain) for data in sets)
             if why := next(filter(None, said), ""):
                 found[name] = why
-        if any(quantity not in data for sets in self.sets.values() for data in sets):
-            return {name: next(iter(found.values())) for name in self.sets}
-        return found
+        lacking = any(quantity not in data for sets in self.sets.values() for data in sets)
+        return dict.fromkeys(self.sets, next(iter(found.values()))) if found and lacking else found
 
     def interval(self, statistic: Statistic, *sizes: int) -> Interval:
         """Return the interval over so many networks and members; NaN without any."""

@@ -130,7 +130,7 @@ def components_of_system(system: AbstractSystem) -> dict[str, str]:
 def channels_of_system(system: AbstractSystem) -> tuple[str, ...]:
     """Return what the channels of a state are called, in their order.
 
-    Those of a single variable by its components, "upper"; of several by variable, "u", or both.
+    Those of a single variable by its components, those of several by variable, or by both.
     """
     names = []
     for variable in system.variables:

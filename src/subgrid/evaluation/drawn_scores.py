@@ -139,18 +139,12 @@ class OfMeans(OfRuns):
         """Return the ratio of two models' scores over the members that all networks survived."""
         both = [self.scored(model) for model in (one, other)]
         many, more = (int(scored.any(axis=1).sum()) for scored in both)
-        survived = [_survived(scored) for scored in both]
-        drawn = self.sides.trajectories
+        survived, drawn = [_survived(scored) for scored in both], self.sides.trajectories
         if not self.metric.against_start:
-            if len(survived[0]) != len(survived[1]):  # members of both are not drawn together
-                return (
-                    quotient_of_two(*(self.statistic(m, index)[0] for m in (one, other))),
-                    0,
-                    0,
-                    0,
-                )
-            survived = [survived[0] & survived[1]] * 2
-            drawn = int(survived[0].sum())
+            # with other numbers of members there are none that both share, and no draws of them
+            paired = len(survived[0]) == len(survived[1])
+            survived = [survived[0] & survived[1]] * 2 if paired else survived
+            drawn = int(survived[0].sum()) if paired else 0
         ours, theirs = (
             self._statistic(model, self.values[model][:, :, index], index, scored & members)
             for model, scored, members in zip((one, other), both, survived, strict=True)

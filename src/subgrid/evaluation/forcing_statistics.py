@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from subgrid.closures import channel_counts, channels_to_state
+from subgrid.closures import channels_to_state
 from subgrid.errors import ShapeError
+from subgrid.evaluation.components import all_components, channels_of_system, components_of_system
 from subgrid.evaluation.intervals import ratio
 from subgrid.grids import AbstractDomain
 from subgrid.systems import state_shapes
@@ -66,8 +67,8 @@ def forcing_sums(
     match.
     """
     arrays = [np.asarray(array, np.float64) for array in (state, prediction, truth)]
-    domain, like = system.domain, state_shapes(system)
-    channels, space = sum(channel_counts(like, len(domain.dims))), len(domain.dims)
+    domain, channels = system.domain, len(channels_of_system(system))
+    space = len(domain.dims)
     shape = (len(arrays[0]), channels, *domain.shape)
     if any(array.shape != shape for array in arrays):
         raise ShapeError(
@@ -158,13 +159,13 @@ def densities(sums: ForcingSums) -> NDArray[np.float64]:
     return _mean(sums.counts, sums) / cells / np.diff(EDGES)
 
 
-def forcing_dataset(sums: ForcingSums, domain: AbstractDomain) -> Any:
+def forcing_dataset(sums: ForcingSums, system: Any) -> Any:
     """Return all of these as an xarray.Dataset with units and names, NaN without any sample."""
     import xarray as xr
 
+    domain, where = system.domain, all_components(components_of_system(system))
     wavenumber, power = power_spectra(sums, domain)
     work = work_spectra(sums, domain)[1]
-    many = "both layers" if power.shape[1] == 2 else "all pairs of channels"
     spectral, maps = ("source", "channel", "wavenumber"), ("channel", *domain.dims)
     values: dict[str, tuple[tuple[str, ...], Any, str, str]] = {
         "forcing_spectrum": (spectral, power, "m", "power spectrum of the forcing"),
@@ -172,7 +173,7 @@ def forcing_dataset(sums: ForcingSums, domain: AbstractDomain) -> Any:
             ("source", "wavenumber"),
             cross_layer_spectra(sums, domain)[1],
             "m",
-            f"cospectrum of the forcing of {many}",
+            f"cospectrum of the forcing{where}",
         ),
         "work_spectrum": (("source", "wavenumber"), work, "m3 s-3", "energy added by the forcing"),
         "work_error": ((), work_error(work), "1", "relative error of the energy added"),
@@ -226,18 +227,17 @@ def _isotropic(
 def _works(system: Any, states: jax.Array, forcings: jax.Array) -> jax.Array:
     """Return the energy that forcings add to states, summed over the samples, [l, k], m²/s³."""
     like = state_shapes(system)
+    dtype = jax.tree.leaves(like)[0].dtype
 
     def of_one(*channels: jax.Array) -> jax.Array:
-        state, forcing = (channels_to_state(fields, like) for fields in channels)
+        state, forcing = (channels_to_state(fields.astype(dtype), like) for fields in channels)
         return system.spectral_budget(state, forcing)["closure"]
 
     return jax.vmap(of_one)(states, forcings).sum(axis=0)
 
 
 def _work(system: Any, states: NDArray, forcings: NDArray) -> NDArray[np.float64]:
-    dtype = jax.tree.leaves(state_shapes(system))[0].dtype
-    arrays = (jnp.asarray(array, dtype) for array in (states, forcings))
-    return np.asarray(_works(system, *arrays), np.float64)
+    return np.asarray(_works(system, jnp.asarray(states), jnp.asarray(forcings)), np.float64)
 
 
 def skill(

@@ -27,10 +27,8 @@ from subgrid.evaluation.forcing_statistics import (
 )
 from subgrid.evaluation.formats import fixed
 from subgrid.evaluation.intervals import ratio
-from subgrid.grids import CUTOFF, AbstractDomain, PeriodicGrid, scaled_wavenumber
+from subgrid.grids import FILTER_BEGINS, AbstractDomain, PeriodicGrid, scaled_wavenumber
 from subgrid.systems import state_shapes
-
-FILTER_BEGINS = CUTOFF / np.pi  # share of the Nyquist wavenumber
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def sample_sums(
     domain: AbstractDomain,
     scale: ArrayLike = 1.0,
     definition: str = "pyqg-0.4",
-    cut: float = FILTER_BEGINS,
+    cut: float | None = FILTER_BEGINS,
 ) -> SampleSums:
     """Return the sums over each sample of predictions and truths [sample, channel, space].
 
@@ -78,8 +76,9 @@ def sample_sums(
     the truth, one value or one per channel. `definition` names the rings of the spectra (see
     `subgrid.grids.isotropic_spectrum`); they are summed, not averaged, and not truncated, as in
     Otness, Zanna & Bruna 2025; a domain without spectra has none. `cut`: share of the Nyquist
-    wavenumber up to which scales count as kept by a model, by default where its small-scale filter
-    begins; of planes. Raises ShapeError where the shapes do not match.
+    wavenumber up to which scales count as kept by a model, by default where the small-scale filter
+    of pyqg begins; of planes, None without a filter. Raises ShapeError where the shapes do not
+    match.
     """
     p, t = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
     dims = len(domain.dims)
@@ -99,7 +98,7 @@ def sample_sums(
         return (values * domain.weights).sum(axis=axes) / domain.weights.sum()
 
     def below(field: NDArray) -> NDArray:
-        if not isinstance(domain, PeriodicGrid):
+        if cut is None or not isinstance(domain, PeriodicGrid):
             return np.full_like(field, np.nan)  # no filter acts there
         kept = scaled_wavenumber(domain) <= cut * np.pi
         return np.fft.irfft2(np.fft.rfft2(field) * kept, s=domain.shape)
@@ -223,7 +222,7 @@ def evaluate_offline(
     `forcing_dataset` returns. The attribute `channels` names them (see `channels_of_system`); skill
     below the filter is that of systems that have one.
     """
-    predict, cut = _predictor(closure, system, key), system.filter_begins or FILTER_BEGINS
+    predict, cut = _predictor(closure, system, key), system.filter_begins
     parts, looks, done = [], [], 0
     for state, forcing in batches:
         predicted = predict(state)
@@ -239,7 +238,7 @@ def evaluate_offline(
         scores = scores.drop_vars("r_squared_below_filter")
     if not looks:
         return scores
-    return scores.merge(forcing_dataset(join_forcing_sums(looks), system.domain))
+    return scores.merge(forcing_dataset(join_forcing_sums(looks), system))
 
 
 def offline_scores(sums: SampleSums) -> Any:

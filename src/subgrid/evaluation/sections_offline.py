@@ -19,7 +19,7 @@ from subgrid.evaluation.draw import Curve, lines
 from subgrid.evaluation.findings import Findings, Records, Runs
 from subgrid.evaluation.forcing_statistics import SOURCES, work_error
 from subgrid.evaluation.formats import fixed, fixed_all, number, with_spread
-from subgrid.evaluation.offline import FILTER_BEGINS, channel_names, mean_work_error
+from subgrid.evaluation.offline import channel_names, mean_work_error
 from subgrid.evaluation.report import Section, Table, section
 from subgrid.evaluation.style import TRUTH, Panel, Styles, add_legend, log_axis, new_panel, styled
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _FEWEST = 6  # models; fewer have no ranks to speak of
 _DRAWS = 10000
 _FILTERED = (
-    f" Below the filter: of the scales up to {FILTER_BEGINS:g} of the Nyquist wavenumber, which it "
+    " Below the filter: of the scales up to {:g} of the Nyquist wavenumber, which it "
     "leaves alone. Energy added: relative error of the energy that the forcing gives to the flow, "
     "at the wavenumbers where the true one adds some (0 perfect, 1 as no closure)."
 )
@@ -60,17 +60,17 @@ def offline_sections(found: Findings, styles: Styles) -> list[Section]:
             "mean prediction has less power and shorter tails than the truth wherever the coarse "
             "state does not decide the forcing.",
             _forcing_panels(found, styles),
-            [offline_table(found.offline, styles), foresight_table(found.offline, found.table)],
+            [offline_table(found, styles), foresight_table(found.offline, found.table)],
         )
     ]
 
 
-def offline_table(offline: Runs, styles: Styles) -> Table:
+def offline_table(found: Findings, styles: Styles) -> Table:
     """Return the offline scores of every closure, means over its networks."""
-    rows, some = [], next(iter(offline.values()))[0]
+    rows, some = [], next(iter(found.offline.values()))[0]
     channels, filtered = " / ".join(channel_names(some)), "r_squared_below_filter" in some
     pooled = [key for key in _POOLED if key in some]
-    for name, sets in offline.items():
+    for name, sets in found.offline.items():
         samples = {
             key: np.concatenate([data[key].values for data in sets])
             for key in ("relative_l2", "relative_spectral_l2")
@@ -97,7 +97,7 @@ def offline_table(offline: Runs, styles: Styles) -> Table:
         "Offline: predicted against true forcing",
         "On held-out trajectories, in units of the variance of the true forcing; per sample as "
         "mean (standard deviation), and pooled over samples. Means over networks."
-        + (_FILTERED if filtered else ""),
+        + (_FILTERED.format(found.system.filter_begins) if filtered else ""),
         (
             "closure",
             "MSE",

@@ -2,7 +2,7 @@
 
 from subgrid.grids.basin import MaskedBasin as MaskedBasin
 from subgrid.grids.domain import AbstractDomain as AbstractDomain
-from subgrid.grids.filters import CUTOFF as CUTOFF
+from subgrid.grids.filters import FILTER_BEGINS as FILTER_BEGINS
 from subgrid.grids.filters import exponential_filter as exponential_filter
 from subgrid.grids.filters import gaussian_filter as gaussian_filter
 from subgrid.grids.filters import scaled_wavenumber as scaled_wavenumber

@@ -10,6 +10,7 @@ from subgrid.grids.periodic import PeriodicGrid
 
 FILTER_FACTOR = 23.6
 CUTOFF = 0.65 * np.pi  # where the small-scale filter begins: π is the Nyquist wavenumber
+FILTER_BEGINS = CUTOFF / np.pi  # the same as a share of it
 
 
 def scaled_wavenumber(grid: PeriodicGrid) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from numpy.typing import NDArray
 
 from subgrid.grids import (
-    CUTOFF,
+    FILTER_BEGINS,
     PeriodicGrid,
     derivative_wavenumbers,
     forward_of_each,
@@ -91,7 +91,7 @@ class TwoLayerQG(AbstractPlaneSystem):
     drawn = qg_quantities.DRAWN
     step_limits = QGStepLimits(CONFIGURATIONS)
     energy_spectra = qg_quantities.ENERGY_SPECTRA
-    filter_begins = CUTOFF / np.pi
+    filter_begins = FILTER_BEGINS
     diagnosing = (
         "deformation_radius",
         "thickness_ratio",
