@@ -6,9 +6,9 @@ import xarray as xr
 
 import subgrid
 from subgrid.evaluation import METRICS
+from subgrid.evaluation.metric_distances import SpectralError
 from subgrid.evaluation.metric_ensembles import CRPS, RankHistogram, fair_crps
-from subgrid.evaluation.metric_lead import LeadError
-from subgrid.evaluation.metric_spectra import SpectralError
+from subgrid.evaluation.metric_runs import LeadError
 from subgrid.evaluation.starts import truth_beside
 from subgrid.evaluation.table import interval, ran, scored, similarities
 

@@ -9,9 +9,12 @@ import xarray
 from subgrid.evaluation import filter_cut, spectral_rmse, two_thirds_cut, wasserstein
 from subgrid.evaluation.compare import _similarity
 from subgrid.evaluation.intervals import member_mean
-from subgrid.evaluation.metric_relative import RelativeErrors
-from subgrid.evaluation.metric_spectra import SpectralDistance
-from subgrid.evaluation.metric_values import Wasserstein, pooled
+from subgrid.evaluation.metric_distances import (
+    RelativeErrors,
+    SpectralDistance,
+    Wasserstein,
+    pooled,
+)
 from subgrid.grids import PeriodicGrid, isotropic_spectrum
 from subgrid.systems.qg_quantities import POOLED
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 from subgrid.evaluation import BlowUp, Findings, StepCost, compare, outcome, verdict, with_costs
 from subgrid.evaluation import table as read
-from subgrid.evaluation.metric_lead import SeriesError, decorrelation
+from subgrid.evaluation.metric_runs import SeriesError, decorrelation
 from subgrid.evaluation.record import followed_record
 from subgrid.evaluation.sections_flow import following_section
 from subgrid.evaluation.style import looks

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from subgrid.evaluation.metric_lead import SkilfulLead
+from subgrid.evaluation.metric_runs import SkilfulLead
 
 
 def _runs(values, **attributes) -> xr.Dataset:

@@ -8,7 +8,7 @@ import pytest
 from subgrid.closures import AbstractClosure
 from subgrid.errors import RunFolderError
 from subgrid.evaluation import RunPlan, blow_ups, date, free_runs, reference_statistics
-from subgrid.evaluation.metric_lead import decorrelation
+from subgrid.evaluation.metric_runs import decorrelation
 from subgrid.stepping import rollout
 from subgrid.systems import KolmogorovFlow
 

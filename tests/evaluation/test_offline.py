@@ -6,7 +6,7 @@ import pytest
 
 from subgrid.closures import AbstractClosure
 from subgrid.errors import ShapeError
-from subgrid.evaluation import evaluate_offline, join_sums, offline, offline_scores, sample_sums
+from subgrid.evaluation import evaluate_offline, join_sums, offline_scores, sample_sums
 from subgrid.grids import MaskedBasin, PeriodicGrid, PeriodicLine, Points
 
 GRID = PeriodicGrid(4, length_x=4.0)
@@ -18,51 +18,55 @@ def _waves(*amplitudes):
     return np.array(amplitudes, np.float64)[:, None, None, None] * wave
 
 
+def scores_of(*arguments, **options):
+    return offline_scores(sample_sums(*arguments, **options))
+
+
 def test_scores_of_waves_by_hand():
     truth, prediction = _waves(2.0, 4.0), _waves(1.0, 4.0)
-    sums = sample_sums(prediction, truth, GRID)
+    scores = scores_of(prediction, truth, GRID)
     # errors: amplitudes 1 and 0; ⟨cos²⟩ = 1/2
-    assert offline.mse(sums) == pytest.approx(0.25)
-    np.testing.assert_allclose(offline.relative_l2(sums), [0.5, 0.0], atol=1e-15)
-    assert offline.pooled_relative_l2(sums) == pytest.approx(np.sqrt(1 / 20))
+    assert scores["mse"] == pytest.approx(0.25)
+    np.testing.assert_allclose(scores["relative_l2"], [0.5, 0.0], atol=1e-15)
+    assert scores["pooled_relative_l2"] == pytest.approx(np.sqrt(1 / 20))
     # spectra go with the amplitude squared: (4 - 1)/4 and 0; pooled (4 + 16 - 1 - 16)/(4 + 16)
-    np.testing.assert_allclose(offline.relative_spectral_l2(sums), [0.75, 0.0], atol=1e-15)
-    assert offline.pooled_relative_spectral_l2(sums) == pytest.approx(3 / 20)
+    np.testing.assert_allclose(scores["relative_spectral_l2"], [0.75, 0.0], atol=1e-15)
+    assert scores["pooled_relative_spectral_l2"] == pytest.approx(3 / 20)
     # the mean of the truth is 0 and its variance (4 + 16)/4 = 5
-    np.testing.assert_allclose(offline.r_squared(sums), [1 - 0.25 / 5])
+    np.testing.assert_allclose(scores["r_squared"], [1 - 0.25 / 5])
     # ⟨pt⟩ = (2 + 16)/4, ⟨p²⟩ = (1 + 16)/4, ⟨t²⟩ = 5
-    np.testing.assert_allclose(offline.correlation(sums), [4.5 / np.sqrt(4.25 * 5)])
+    np.testing.assert_allclose(scores["correlation"], [4.5 / np.sqrt(4.25 * 5)])
 
 
 def test_skill_below_the_filter_by_hand():
     # on 4 x 4 cells the wave has half the Nyquist wavenumber, the checkerboard √2 times it
     checkers = np.indices((4, 4)).sum(0) % 2 * 2.0 - 1
     truth, prediction = _waves(2.0) + 10 * checkers, _waves(1.0) - 3 * checkers
-    sums = sample_sums(prediction, truth, GRID)
-    np.testing.assert_allclose(offline.r_squared_below_filter(sums), [1 - 0.5 / 2])
-    np.testing.assert_allclose(offline.r_squared(sums), [1 - (0.5 + 169) / (2 + 100)])
-    none = sample_sums(prediction, truth, GRID, cut=0.4)
-    assert np.isnan(offline.r_squared_below_filter(none)[0])
-    whole = sample_sums(prediction, truth, GRID, cut=1.5)
-    np.testing.assert_allclose(offline.r_squared_below_filter(whole), offline.r_squared(whole))
+    scores = scores_of(prediction, truth, GRID)
+    np.testing.assert_allclose(scores["r_squared_below_filter"], [1 - 0.5 / 2])
+    np.testing.assert_allclose(scores["r_squared"], [1 - (0.5 + 169) / (2 + 100)])
+    none = scores_of(prediction, truth, GRID, cut=0.4)
+    assert np.isnan(none["r_squared_below_filter"][0])
+    whole = scores_of(prediction, truth, GRID, cut=1.5)
+    np.testing.assert_allclose(whole["r_squared_below_filter"], whole["r_squared"])
 
 
 def test_scores_standardise_and_average_levels():
     truth = np.concatenate([_waves(2.0), 10 * _waves(2.0)], axis=1)
     prediction = np.concatenate([_waves(1.0), 10 * _waves(2.0)], axis=1)
-    sums = sample_sums(prediction, truth, GRID, scale=[1.0, 10.0])
-    assert offline.mse(sums) == pytest.approx((0.5 + 0.0) / 2)
-    assert offline.pooled_relative_l2(sums) == pytest.approx((0.5 + 0.0) / 2)
-    unscaled = sample_sums(prediction, truth, GRID)
-    assert offline.mse(unscaled) == pytest.approx((0.5 + 0.0) / 2)
-    np.testing.assert_allclose(offline.r_squared(sums), offline.r_squared(unscaled))
+    scores = scores_of(prediction, truth, GRID, scale=[1.0, 10.0])
+    assert scores["mse"] == pytest.approx((0.5 + 0.0) / 2)
+    assert scores["pooled_relative_l2"] == pytest.approx((0.5 + 0.0) / 2)
+    unscaled = scores_of(prediction, truth, GRID)
+    assert unscaled["mse"] == pytest.approx((0.5 + 0.0) / 2)
+    np.testing.assert_allclose(scores["r_squared"], unscaled["r_squared"])
 
 
 def test_mean_of_the_truth_scores_zero_skill():
     truth = 3.0 + _waves(1.0, 2.0)
-    sums = sample_sums(np.full_like(truth, truth.mean()), truth, GRID)
-    np.testing.assert_allclose(offline.r_squared(sums), [0.0], atol=1e-12)
-    assert np.isnan(offline.correlation(sums)[0])  # a constant has no correlation
+    scores = scores_of(np.full_like(truth, truth.mean()), truth, GRID)
+    np.testing.assert_allclose(scores["r_squared"], [0.0], atol=1e-12)
+    assert np.isnan(scores["correlation"][0])  # a constant has no correlation
 
 
 def test_batches_join_to_the_same_scores():
@@ -77,9 +81,9 @@ def test_batches_join_to_the_same_scores():
 def test_samples_with_nan_are_masked_and_counted():
     truth, prediction = _waves(2.0, 4.0, 1.0), _waves(1.0, 4.0, 1.0)
     prediction[2, 0, 1, 1] = np.nan
-    sums = sample_sums(prediction, truth, GRID)
-    assert (sums.masked_samples, sums.first_masked, sums.samples) == (1, 2, 3)
-    assert offline.mse(sums) == pytest.approx(0.25)
+    scores = scores_of(prediction, truth, GRID)
+    assert (scores["masked_samples"], scores["first_masked"], scores.sizes["sample"]) == (1, 2, 2)
+    assert scores["mse"] == pytest.approx(0.25)
     nothing = offline_scores(sample_sums(np.full_like(truth, np.inf), truth, GRID))
     assert int(nothing["masked_samples"]) == 3
     assert np.isnan(float(nothing["mse"]))
@@ -91,9 +95,10 @@ def test_the_first_masked_sample_is_numbered_within_the_whole_set():
     whole, broken = sample_sums(truth, truth, GRID), truth.copy()
     broken[1, 0, 0, 0] = np.inf
     joined = join_sums([whole, sample_sums(broken, truth, GRID), sample_sums(broken, truth, GRID)])
-    assert (joined.masked_samples, joined.first_masked, joined.samples) == (2, 4, 9)
-    assert int(offline_scores(joined)["first_masked"]) == 4
-    assert join_sums([whole, whole]).first_masked == -1
+    assert joined.sizes["sample"] == 9
+    scores = offline_scores(joined)
+    assert (scores["masked_samples"], scores["first_masked"]) == (2, 4)
+    assert offline_scores(join_sums([whole, whole]))["first_masked"] == -1
 
 
 def test_wrong_shapes_and_empty_sets_are_refused():
@@ -135,12 +140,13 @@ def test_scores_on_a_line_on_points_and_in_a_basin():
     truth = random.normal(size=(5, 1, 12))
     for domain in (PeriodicLine(12), Points(12)):
         sums = sample_sums(0.5 * truth, truth, domain)
+        found = offline_scores(sums)["r_squared_of_samples"]
         # half of the truth: the error is a quarter of its mean square
         wanted = 1 - 0.25 * (truth**2).mean(-1) / truth.var(-1)
-        np.testing.assert_allclose(offline.r_squared_of_samples(sums), wanted)
+        np.testing.assert_allclose(found, wanted)
         assert sums.truth_spectrum.shape[-1] == (6 if domain.has_spectrum else 0)
     water = np.ones((3, 4), bool)
     water[1, 1:3] = False
     field = random.normal(size=(2, 1, 3, 4))
     wrong_on_land = np.where(water, field, 1e3)
-    assert offline.mse(sample_sums(wrong_on_land, field, MaskedBasin(water, 2.0))) == 0
+    assert scores_of(wrong_on_land, field, MaskedBasin(water, 2.0))["mse"] == 0

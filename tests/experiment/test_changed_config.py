@@ -94,7 +94,7 @@ def test_one_metric_added_scores_without_a_single_model_step(a_copy, run, monkey
 
 def test_a_metric_of_the_users_is_named_in_the_config(a_copy, run, monkeypatch, tmp_path):
     monkeypatch.setattr("subgrid.recipes.held_out.free_runs", None)  # nothing may be stepped
-    base = "from subgrid.evaluation.metric_climate import MeanError"
+    base = "from subgrid.evaluation.metric_runs import MeanError"
     (tmp_path / "own_metric.py").write_text(
         f"{base}\nclass Mine(MeanError):\n    name = 'of_mine'\n"
     )

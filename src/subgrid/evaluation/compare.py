@@ -17,9 +17,10 @@ metric is not defined there is no number, and the attribute `undefined` of M say
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from subgrid.evaluation.components import component_names, component_words, in_system_order
@@ -31,22 +32,24 @@ from subgrid.evaluation.intervals import (
     quotient,
     reduction,
 )
-from subgrid.evaluation.metric_choice import chosen_metrics
-from subgrid.evaluation.metrics import AbstractDistance, AbstractMeanMetric, AbstractMetric, Names
+from subgrid.evaluation.metrics import (
+    AbstractDistance,
+    AbstractMeanMetric,
+    AbstractMetric,
+    Names,
+    chosen_metrics,
+)
 from subgrid.evaluation.starts import groups_of, starts_of, truth_beside
 from subgrid.evaluation.survival import blow_up_steps, scored_runs, unit_of
 from subgrid.evaluation.table import Cells
 
-if TYPE_CHECKING:
-    import xarray as xr
-
-Runs = Mapping[str, "xr.Dataset | Sequence[xr.Dataset]"]
+Runs = Mapping[str, xr.Dataset | Sequence[xr.Dataset]]
 _RUNS = ("network", "member")
 
 
 def compare(
     runs: Runs,
-    truth: "xr.Dataset",
+    truth: xr.Dataset,
     metrics: Iterable[str | AbstractMetric | AbstractDistance] | None = None,
     baseline: str | None = None,
     *,
@@ -59,7 +62,7 @@ def compare(
     level: float = 0.95,
     samples: int = 2000,
     seed: int = 0,
-) -> "xr.Dataset":
+) -> xr.Dataset:
     """Return the table of scores of models against the truth, see the module for what it holds.
 
     `runs`: model → its runs, or one dataset per network (training seed), all with the same members:
@@ -99,7 +102,7 @@ def compare(
     return sides.table().assign_attrs(headline=list(stated or ()))
 
 
-def _datasets(one: Any) -> list["xr.Dataset"]:
+def _datasets(one: Any) -> list[xr.Dataset]:
     given = list(one) if isinstance(one, Sequence) else [one]
     return [data if "member" in data.dims else data.expand_dims("member") for data in given]
 
@@ -109,8 +112,8 @@ class Sides:
 
     def __init__(
         self,
-        sets: Mapping[str, Sequence["xr.Dataset"]],
-        truth: "xr.Dataset",
+        sets: Mapping[str, Sequence[xr.Dataset]],
+        truth: xr.Dataset,
         baseline: str | None,
         domain: Any,
         options: Mapping[str, Any],
@@ -136,7 +139,7 @@ class Sides:
         self.groups = {name: np.searchsorted(every, one) for name, one in started.items()}
         self.trajectories = len(every)  # independent starts of members whose truth is finite
 
-    def _beside(self) -> dict[str, "xr.Dataset"]:
+    def _beside(self) -> dict[str, xr.Dataset]:
         """Return the truth with a member for each run of a model; one object for equal starts."""
         starts = {name: starts_of(one[0], self.truth).tobytes() for name, one in self.sets.items()}
         shared: dict[bytes, xr.Dataset] = {}
@@ -145,7 +148,7 @@ class Sides:
                 shared[mark] = truth_beside(self.sets[name][0], self.truth)
         return {name: shared[mark] for name, mark in starts.items()}
 
-    def truth_of(self, members: NDArray[np.bool_]) -> "xr.Dataset":
+    def truth_of(self, members: NDArray[np.bool_]) -> xr.Dataset:
         """Return the truth of these members, if it has them; always the same object of the same."""
         if self.truth.sizes["member"] != len(members):
             members = blow_up_steps(self.truth) < 0
@@ -154,7 +157,7 @@ class Sides:
             self._truths[mark] = _only(self.truth, members)
         return self._truths[mark]
 
-    def truth_for(self, metric: AbstractMetric, model: str) -> "xr.Dataset":
+    def truth_for(self, metric: AbstractMetric, model: str) -> xr.Dataset:
         """Return the truth that a metric sees: run by run where each is compared with its start."""
         return self.beside[model] if metric.against_start else self.truth
 
@@ -190,7 +193,7 @@ class Sides:
             return Interval(np.nan, np.nan, np.nan, self.options["level"])
         return bootstrap_interval(statistic, *sizes, **self.options)
 
-    def table(self) -> "xr.Dataset":
+    def table(self) -> xr.Dataset:
         """Return the table."""
         return self.cells.dataset(
             {
@@ -294,7 +297,7 @@ def _put_distances(metric: AbstractDistance, sides: Sides) -> None:
 def _distances(
     metric: AbstractDistance,
     sides: Sides,
-    data: "xr.Dataset",
+    data: xr.Dataset,
     members: NDArray[np.bool_],
     truth_of: NDArray[np.bool_] | None = None,
 ) -> dict[Names, float]:
@@ -315,5 +318,5 @@ def _similarity(model: Mapping[Names, float], alone: Mapping[Names, float]) -> d
     }
 
 
-def _only(data: "xr.Dataset", members: NDArray[np.bool_]) -> "xr.Dataset":
+def _only(data: xr.Dataset, members: NDArray[np.bool_]) -> xr.Dataset:
     return data.isel(member=np.flatnonzero(members))

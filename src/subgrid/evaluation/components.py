@@ -8,15 +8,13 @@ which the system wrote, name them.
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from subgrid.systems import AbstractSystem, DrawnField, Quantity, level_names
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 DIMENSIONLESS = "1"
@@ -37,7 +35,7 @@ def followed_quantities(drawn: DrawnField) -> dict[str, Quantity]:
     return {quantity.name: quantity for quantity in found}
 
 
-def correlated_field(data: "xr.Dataset") -> str:
+def correlated_field(data: xr.Dataset) -> str:
     """Return the name in words of the field whose correlation with the truth's a run records."""
     named = data[CORRELATION].attrs.get("long_name", "field")
     return named.removeprefix(_BEFORE).removesuffix(_AFTER)
@@ -50,7 +48,7 @@ def domain_dims(domain: Any) -> tuple[str, ...]:
     return tuple(domain if isinstance(domain, Sequence) else domain.dims)
 
 
-def kind_of(values: "xr.DataArray", domain: Any = None) -> str:
+def kind_of(values: xr.DataArray, domain: Any = None) -> str:
     """Return "spectrum", "field" or "series" by what a quantity of a run extends over."""
     if "wavenumber" in values.dims:
         return "spectrum"
@@ -58,33 +56,33 @@ def kind_of(values: "xr.DataArray", domain: Any = None) -> str:
     return named or ("field" if set(domain_dims(domain)) & set(values.dims) else "series")
 
 
-def quantities_of(data: "xr.Dataset", domain: Any, kinds: Sequence[str]) -> list[str]:
+def quantities_of(data: xr.Dataset, domain: Any, kinds: Sequence[str]) -> list[str]:
     """Return the quantities of a run of these kinds, in its order."""
     names = [str(name) for name in data.data_vars if name not in _NO_QUANTITIES]
     timed = [name for name in names if {"time", "wavenumber"} & set(data[name].dims)]
     return [name for name in timed if kind_of(data[name], domain) in kinds]
 
 
-def in_system_order(data: "xr.Dataset", system: Any) -> "xr.Dataset":
+def in_system_order(data: xr.Dataset, system: Any) -> xr.Dataset:
     """Return a run with the quantities of its system first, in their order: a store has its own."""
     known = [q.name for q in system.quantities if q.name in data] if system is not None else []
     names = [*known, *(str(name) for name in data.data_vars if name not in known)]
     return data[names].assign_coords(data.coords)
 
 
-def main_spectra(data: "xr.Dataset") -> list[str]:
+def main_spectra(data: xr.Dataset) -> list[str]:
     """Return the spectra given by component, else all: the others are terms of a budget."""
     spectra = quantities_of(data, None, ["spectrum"])
     return [name for name in spectra if component_dims(data[name])] or spectra
 
 
-def component_dims(values: "xr.DataArray", domain: Any = None) -> list[str]:
+def component_dims(values: xr.DataArray, domain: Any = None) -> list[str]:
     """Return the dimensions along which a quantity has its components."""
     other = (*_RUN_DIMS, *domain_dims(domain))
     return [str(dim) for dim in values.dims if dim not in other]
 
 
-def component_names(values: "xr.DataArray", domain: Any = None) -> tuple[str, ...]:
+def component_names(values: xr.DataArray, domain: Any = None) -> tuple[str, ...]:
     """Return what results call the components: their coordinates' names; ("",) for a single one."""
     dims = component_dims(values, domain)
     if all(values.sizes[dim] == 1 for dim in dims):
@@ -93,7 +91,7 @@ def component_names(values: "xr.DataArray", domain: Any = None) -> tuple[str, ..
     return tuple("_".join(names) for names in itertools.product(*named))
 
 
-def component_words(values: "xr.DataArray", domain: Any = None) -> dict[str, str]:
+def component_words(values: xr.DataArray, domain: Any = None) -> dict[str, str]:
     """Return each component in words, "upper layer", "layer 3": its name and its coordinate's."""
     names, dims = component_names(values, domain), component_dims(values, domain)
     if names == ("",) or len(dims) != 1:
@@ -107,7 +105,7 @@ def words_of(names: Sequence[str], attributes: Mapping[str, Any], dim: str) -> d
     return {n: (f"{word} {n}" if n.isdigit() else f"{n} {word}") if n else "" for n in names}
 
 
-def by_component(values: "xr.DataArray", domain: Any = None) -> NDArray:
+def by_component(values: xr.DataArray, domain: Any = None) -> NDArray:
     """Return the values [member, component, ...], all other dimensions in their order."""
     dims = component_dims(values, domain)
     rest = [dim for dim in values.dims if dim not in (*dims, "member")]
@@ -182,7 +180,7 @@ def with_units(text: str, units: str, power: str = "") -> str:
     return f"{text} [{' '.join(words)}]" if words else text
 
 
-def _names_along(values: "xr.DataArray", dim: str) -> tuple[str, ...]:
+def _names_along(values: xr.DataArray, dim: str) -> tuple[str, ...]:
     if dim not in values.coords:
         return tuple(str(index) for index in range(values.sizes[dim]))
     return level_names(np.asarray(values[dim].values), values[dim].attrs)

@@ -4,19 +4,16 @@ An ensemble is the runs from one state of the truth (`starts.ensembles`); what i
 each of its runs.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from subgrid.evaluation.components import by_component
 from subgrid.evaluation.intervals import Scores, known_mean, ratio
-from subgrid.evaluation.metric_lead import domain_mean
-from subgrid.evaluation.metrics import AbstractMeanMetric, AbstractMetric
+from subgrid.evaluation.metrics import AbstractMeanMetric, AbstractMetric, both, domain_mean
 from subgrid.evaluation.starts import ensembles
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 
 class CRPS(AbstractMetric):
@@ -32,13 +29,13 @@ class CRPS(AbstractMetric):
     name, long_name = "crps", "continuous ranked probability score, fair"
     kinds = ("series", "field")
 
-    def of_runs(self, name: str, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> Scores:
+    def of_runs(self, name: str, run: xr.Dataset, truth: xr.Dataset, domain: Any) -> Scores:
         """Return the score of the ensemble of each run, over all times [member, component]."""
         return known_mean(self.curve(name, run, truth, domain))
 
-    def curve(self, name: str, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> Scores:
+    def curve(self, name: str, run: xr.Dataset, truth: xr.Dataset, domain: Any) -> Scores:
         """Return the score against lead time [member, component, time]."""
-        ours, theirs = (by_component(d[name], domain).astype(np.float64) for d in (run, truth))
+        ours, theirs = both(name, run, truth, domain)
         found = np.full(ours.shape, np.nan)
         for members in ensembles(truth):
             found[members] = fair_crps(ours[members], theirs[members[0]])
@@ -77,24 +74,22 @@ class SpreadSkill(AbstractMeanMetric):
     """
 
     name, long_name, best = "spread_skill", "spread over the error of the ensemble's mean", None
-    kinds, against_start = ("series", "field"), True
+    kinds, against_start, dimensionless = ("series", "field"), True, True
 
-    dimensionless = True
-
-    def undefined(self, name: str, run: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> str:
+    def undefined(self, name: str, run: xr.Dataset, truth: xr.Dataset, domain: Any) -> str:
         """Return why there is none: a single run from each state."""
         if all(len(members) < 2 for members in ensembles(truth)):
             return "one run from each state has no spread"
         return super().undefined(name, run, truth, domain)
 
-    def features(self, name: str, data: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> NDArray:
+    def features(self, name: str, data: xr.Dataset, truth: xr.Dataset, domain: Any) -> NDArray:
         """Return the mean squares of spread and error of an ensemble [member, component, 2].
 
         Ones for the truth itself.
         """
         if data is truth:
             return np.ones((*by_component(data[name], domain).shape[:2], 2))
-        ours, beside = (by_component(d[name], domain).astype(np.float64) for d in (data, truth))
+        ours, beside = both(name, data, truth, domain)
         found = np.full((*ours.shape[:2], 2), np.nan)
         for members in ensembles(truth):
             if len(members) < 2:
@@ -105,7 +100,7 @@ class SpreadSkill(AbstractMeanMetric):
             found[members] = np.stack([np.nanmean(x, axis=-1) for x in means], axis=-1)
         return found
 
-    def distance(self, ours: NDArray, theirs: NDArray, truth: "xr.Dataset") -> Scores:
+    def distance(self, ours: NDArray, theirs: NDArray, truth: xr.Dataset) -> Scores:
         """Return the ratio of mean squares [..., 2]."""
         return np.sqrt(ratio(ours[..., 0], ours[..., 1]))
 
@@ -119,15 +114,13 @@ class RankHistogram(AbstractMeanMetric):
     """
 
     name, long_name = "rank_histogram", "departure of the rank histogram from a flat one"
-    kinds, against_start = ("series", "field"), True
+    kinds, against_start, dimensionless = ("series", "field"), True, True
 
-    dimensionless = True
-
-    def features(self, name: str, data: "xr.Dataset", truth: "xr.Dataset", domain: Any) -> NDArray:
+    def features(self, name: str, data: xr.Dataset, truth: xr.Dataset, domain: Any) -> NDArray:
         """Return how often the truth has each rank [member, component, rank]."""
         if data is truth:
             return np.ones((*by_component(data[name], domain).shape[:2], 1))
-        ours, theirs = (by_component(each[name], domain) for each in (data, truth))
+        ours, theirs = both(name, data, truth, domain)
         groups = ensembles(truth)
         size = min(map(len, groups))
         found = np.full((*ours.shape[:2], size + 1), np.nan)
@@ -142,7 +135,7 @@ class RankHistogram(AbstractMeanMetric):
                     found[members, component] = shares
         return found
 
-    def distance(self, ours: NDArray, theirs: NDArray, truth: "xr.Dataset") -> Scores:
+    def distance(self, ours: NDArray, theirs: NDArray, truth: xr.Dataset) -> Scores:
         """Return the departure of frequencies [..., rank] from flat ones."""
         return np.abs(ours - 1 / ours.shape[-1]).sum(axis=-1)
 

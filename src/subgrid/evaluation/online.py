@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 from jax.typing import ArrayLike
 from jaxtyping import PRNGKeyArray, PyTree
 
@@ -32,9 +33,6 @@ from subgrid.evaluation.run_sums import RunSums
 from subgrid.evaluation.statistics import run_dataset
 from subgrid.stepping import AbstractModel, Carry, Done, KeptRun, drive, run_mark, segments_of
 from subgrid.systems import AbstractSystem
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 Progress = Callable[[int, int], None]
 
@@ -54,7 +52,7 @@ def free_runs(
     start: ArrayLike = 0.0,
     file: str | Path | None = None,
     progress: Progress | None = None,
-) -> "xr.Dataset":
+) -> xr.Dataset:
     """Return the statistics of free runs from stacked initial states [start, ...], all at once.
 
     Members are initial states × `draws`: of each state so many runs, one after another,
@@ -144,7 +142,7 @@ def fine_runs(
     target: AbstractTarget | None = None,
     file: str | Path | None = None,
     progress: Progress | None = None,
-) -> "xr.Dataset":
+) -> xr.Dataset:
     """Return the same statistics of a fine model's runs, coarsened on device: the truth.
 
     `system`: the coarse system; `coarsener`: fine → coarse. The true subgrid forcing, by default

@@ -1,18 +1,16 @@
 """A table of scores as plain numbers and lists, for scores.json; NaN becomes None."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from subgrid.evaluation import table as scores
 from subgrid.evaluation.components import score_name
 from subgrid.evaluation.intervals import Interval
 from subgrid.evaluation.offline import channel_names
 from subgrid.evaluation.verdicts import error_verdict, finding_of_pair, verdict
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 
 def json_number(value: Any) -> float | None:
@@ -25,7 +23,7 @@ def interval_record(value: Interval) -> dict[str, float | None]:
     return {name: json_number(x) for name, x in zip(Interval._fields, value, strict=True)}
 
 
-def score_record(table: "xr.Dataset", model: str) -> dict[str, Any]:
+def score_record(table: xr.Dataset, model: str) -> dict[str, Any]:
     """Return what scores.json keeps of the statistics of a model's runs."""
     networks, members = scores.ran(table, model).shape
     compared = model != table.attrs["baseline"]
@@ -60,7 +58,7 @@ def score_record(table: "xr.Dataset", model: str) -> dict[str, Any]:
     }
 
 
-def followed_record(table: "xr.Dataset", model: str) -> dict[str, Any]:
+def followed_record(table: xr.Dataset, model: str) -> dict[str, Any]:
     """Return what scores.json keeps of how long a model's runs follow the truth."""
     place = {"model": model, "quantity": scores.followed(table), "component": ""}
     gain = scores.interval(table, "decorrelation_time_gain", **place)
@@ -78,14 +76,14 @@ def followed_record(table: "xr.Dataset", model: str) -> dict[str, Any]:
     }
 
 
-def gain_record(table: "xr.Dataset", one: str, other: str) -> dict[str, Any]:
+def gain_record(table: xr.Dataset, one: str, other: str) -> dict[str, Any]:
     """Return how many times as long as another a model follows the truth."""
     ratio = scores.lasting_ratio(table, one, other)
     return {"model": one, "other": other, "ratio": interval_record(ratio)}
 
 
 def pair_record(
-    table: "xr.Dataset", one: str, other: str, budgets: Mapping[str, tuple[int, ...]] | None
+    table: xr.Dataset, one: str, other: str, budgets: Mapping[str, tuple[int, ...]] | None
 ) -> dict[str, Any]:
     """Return a model compared with another: the ratio of errors, of costs, and what they say."""
     cost = scores.cost(table, one) / scores.cost(table, other)
@@ -104,7 +102,7 @@ def pair_record(
     }
 
 
-def offline_record(data: "xr.Dataset") -> dict[str, Any]:
+def offline_record(data: xr.Dataset) -> dict[str, Any]:
     """Return offline scores as numbers: means and standard deviations of those per sample."""
     plain: dict[str, Any] = {}
     for name in sorted(
@@ -121,7 +119,7 @@ def offline_record(data: "xr.Dataset") -> dict[str, Any]:
     return plain
 
 
-def _intervals(table: "xr.Dataset", variable: str, model: str) -> dict[str, Any]:
+def _intervals(table: xr.Dataset, variable: str, model: str) -> dict[str, Any]:
     return {
         score_name(*place): interval_record(
             scores.interval(table, variable, model=model, **_named(place))

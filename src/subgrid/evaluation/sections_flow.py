@@ -25,7 +25,7 @@ from subgrid.evaluation.draw import Curve, boxes, field_limit, lines, maps
 from subgrid.evaluation.findings import Findings, Runs
 from subgrid.evaluation.formats import interval_text
 from subgrid.evaluation.intervals import percent
-from subgrid.evaluation.metric_lead import THRESHOLD
+from subgrid.evaluation.metric_runs import THRESHOLD
 from subgrid.evaluation.report import Section, Table, section
 from subgrid.evaluation.style import TRUTH, Panel, Styles, lost_note
 from subgrid.evaluation.survival import blow_up_steps, blow_ups, first_date, unit_of

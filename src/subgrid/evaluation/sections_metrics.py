@@ -17,8 +17,8 @@ from subgrid.evaluation.draw import Curve, histogram, lines
 from subgrid.evaluation.findings import Findings
 from subgrid.evaluation.formats import number
 from subgrid.evaluation.intervals import percent
-from subgrid.evaluation.metric_choice import METRICS
 from subgrid.evaluation.metric_ensembles import RankHistogram
+from subgrid.evaluation.metrics import METRICS
 from subgrid.evaluation.report import Section, Table, section
 from subgrid.evaluation.starts import ensembles, truth_beside
 from subgrid.evaluation.style import Panel, Styles

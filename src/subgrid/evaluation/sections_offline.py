@@ -17,9 +17,8 @@ from subgrid.evaluation.components import (
 )
 from subgrid.evaluation.draw import Curve, lines
 from subgrid.evaluation.findings import Findings, Records, Runs
-from subgrid.evaluation.forcing_statistics import SOURCES, work_error
 from subgrid.evaluation.formats import fixed, fixed_all, number, with_spread
-from subgrid.evaluation.offline import channel_names, mean_work_error
+from subgrid.evaluation.offline import SOURCES, channel_names, mean_work_error, work_error
 from subgrid.evaluation.report import Section, Table, section
 from subgrid.evaluation.style import TRUTH, Panel, Styles, add_legend, log_axis, new_panel, styled
 

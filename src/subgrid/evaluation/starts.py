@@ -1,19 +1,15 @@
 """Which truth each run is compared with, and which runs are an ensemble from one state."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 START = "start"  # coordinate of `member` in runs: the member of the truth that each begins in
 # coordinates of `member` in the truth's statistics: where in the data set each one starts
 START_TRAJECTORY, START_FRAME = "start_trajectory", "start_frame"
 
 
-def starts_of(run: "xr.Dataset", truth: "xr.Dataset") -> NDArray[np.int64]:
+def starts_of(run: xr.Dataset, truth: xr.Dataset) -> NDArray[np.int64]:
     """Return the member of the truth that each run begins in [member].
 
     By the coordinate `start` of the run; without it member by member, or all from the one state of
@@ -30,7 +26,7 @@ def starts_of(run: "xr.Dataset", truth: "xr.Dataset") -> NDArray[np.int64]:
     )
 
 
-def truth_beside(run: "xr.Dataset", truth: "xr.Dataset") -> "xr.Dataset":
+def truth_beside(run: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
     """Return the truth with a member for each run, that from its initial state; `start` says which.
 
     Raises ValueError as `starts_of` does.
@@ -43,7 +39,7 @@ def truth_beside(run: "xr.Dataset", truth: "xr.Dataset") -> "xr.Dataset":
     return chosen.assign_coords({START: ("member", states)})
 
 
-def groups_of(beside: "xr.Dataset") -> NDArray[np.int64]:
+def groups_of(beside: xr.Dataset) -> NDArray[np.int64]:
     """Return which trajectory of the truth each run starts in [member]: these are independent.
 
     `beside`: see `truth_beside`; without trajectories each state counts as one.
@@ -51,7 +47,7 @@ def groups_of(beside: "xr.Dataset") -> NDArray[np.int64]:
     return beside[START_TRAJECTORY if START_TRAJECTORY in beside.coords else START].values
 
 
-def ensembles(beside: "xr.Dataset") -> list[NDArray[np.int64]]:
+def ensembles(beside: xr.Dataset) -> list[NDArray[np.int64]]:
     """Return the runs from each state, as numbers of members; `beside`: see `truth_beside`."""
     states = beside[START].values
     return [np.flatnonzero(states == state) for state in np.unique(states)]

@@ -1,8 +1,9 @@
 """The dataset made of the sums over a run, and the same of the truth's data."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from subgrid.evaluation.components import followed_quantities
@@ -17,9 +18,6 @@ from subgrid.evaluation.plan import RunPlan
 from subgrid.evaluation.run_sums import RunSums, alive_frames
 from subgrid.systems import AbstractSystem, Quantity, state_shapes
 
-if TYPE_CHECKING:
-    import xarray as xr
-
 
 def run_dataset(
     sums: RunSums,
@@ -28,7 +26,7 @@ def run_dataset(
     blew_up_at: NDArray,
     average_from: int,
     definition: str = "pyqg",
-) -> "xr.Dataset":
+) -> xr.Dataset:
     """Return the statistics of a run as an xarray.Dataset with CF attributes.
 
     Variables: the `quantities` of the observer ([member, time, ...] series and fields; [member,
@@ -37,8 +35,6 @@ def run_dataset(
     are NaN from its blow-up on, and its spectra if no frame of it was averaged. Wavenumbers in
     rad/m, times in s since the initial state, or both without a unit.
     """
-    import xarray as xr
-
     counts = np.asarray(sums.averaged_frames)
     table = {quantity.name: quantity for quantity in observer.quantities}
     if observer.drawn is not None:
@@ -91,7 +87,7 @@ def reference_statistics(
     average_from: int = -1,
     snapshots: int = 10,
     chunk: int = 32,
-) -> "xr.Dataset":
+) -> xr.Dataset:
     """Return the statistics of the truth from a data set's coarse states, like `free_runs`.
 
     `states`, `forcings`: the variables of `system` on its domain, and the true subgrid forcing (per

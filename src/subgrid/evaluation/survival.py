@@ -1,15 +1,13 @@
 """Which members of free runs blew up, when, and which runs enter the scores of a model."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from subgrid.evaluation.components import CORRELATION, RMSE
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 DAY = 86400.0
 
@@ -65,12 +63,12 @@ def time_unit(units: str) -> TimeUnit:
     return DAYS if units == "s" else TimeUnit(1.0, "time units")
 
 
-def unit_of(data: "xr.Dataset") -> TimeUnit:
+def unit_of(data: xr.Dataset) -> TimeUnit:
     """Return what to count the time of a run in."""
     return time_unit(data["time"].attrs.get("units", "s"))
 
 
-def blow_up_steps(data: "xr.Dataset") -> NDArray[np.int64]:
+def blow_up_steps(data: xr.Dataset) -> NDArray[np.int64]:
     """Return the step at which each member of a run blew up, -1 for those that did not.
 
     `data`: see `statistics.run_dataset`. A member that its `blew_up_at` calls healthy, but whose
@@ -100,7 +98,7 @@ def blow_up_steps(data: "xr.Dataset") -> NDArray[np.int64]:
     return np.where(marked >= 0, marked, found)
 
 
-def blow_ups(sets: Sequence["xr.Dataset"]) -> tuple[BlowUp, ...]:
+def blow_ups(sets: Sequence[xr.Dataset]) -> tuple[BlowUp, ...]:
     """Members that blew up, of every network, with the step and the time at which they did."""
     return tuple(
         BlowUp(network, member, int(step), float(step * data.attrs["dt"] / unit.length), unit.name)
@@ -112,7 +110,7 @@ def blow_ups(sets: Sequence["xr.Dataset"]) -> tuple[BlowUp, ...]:
 
 
 def scored_runs(
-    sets: Sequence["xr.Dataset"], without: "xr.Dataset | None", reference: "xr.Dataset"
+    sets: Sequence[xr.Dataset], without: xr.Dataset | None, reference: xr.Dataset
 ) -> NDArray[np.bool_]:
     """Return which runs [network, member] enter the scores of a model.
 

@@ -1,16 +1,14 @@
 """The table of scores as a dataset: how it is put together, and what is read from it."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from subgrid.evaluation.intervals import Interval, fewest_members, ratio
 from subgrid.evaluation.survival import BlowUp
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 END = ("estimate", "low", "high")
 _DIMS = ("pair", "model", "network", "member", "quantity", "component", "end")
@@ -33,10 +31,8 @@ class Cells:
         cell = place, dims, np.asarray(values, np.float64)
         self._cells.setdefault(variable, []).append(cell)
 
-    def dataset(self, attributes: Mapping[str, Any]) -> "xr.Dataset":
+    def dataset(self, attributes: Mapping[str, Any]) -> xr.Dataset:
         """Return the table; NaN where nothing was put."""
-        import xarray as xr
-
         labels = {
             dim: list(dict.fromkeys(place[dim] for place in self._places() if dim in place))
             for dim in _DIMS
@@ -71,12 +67,12 @@ class Cells:
         return (place for place, _, _ in self._every())
 
 
-def models(table: "xr.Dataset") -> list[str]:
+def models(table: xr.Dataset) -> list[str]:
     """Return the names of the models."""
     return [str(name) for name in table["model"].values]
 
 
-def interval(table: "xr.Dataset", variable: str, **place: str) -> Interval:
+def interval(table: xr.Dataset, variable: str, **place: str) -> Interval:
     """Return an estimate with its interval, say of "rmse_mean"; NaN where the table has none."""
     level = float(table.attrs["level"])
     if not has(table, variable, **place):
@@ -85,40 +81,40 @@ def interval(table: "xr.Dataset", variable: str, **place: str) -> Interval:
     return Interval(estimate, low, high, level)
 
 
-def value(table: "xr.Dataset", variable: str, **place: str) -> float:
+def value(table: xr.Dataset, variable: str, **place: str) -> float:
     """Return one number of the table, NaN where it has none."""
     return float(table[variable].sel(place)) if has(table, variable, **place) else float("nan")
 
 
-def has(table: "xr.Dataset", variable: str, **place: str) -> bool:
+def has(table: xr.Dataset, variable: str, **place: str) -> bool:
     """Return whether the table has such a variable with such a place."""
     return variable in table and all(label in table[dim].values for dim, label in place.items())
 
 
-def words(table: "xr.Dataset", quantity: str) -> dict[str, str]:
+def words(table: xr.Dataset, quantity: str) -> dict[str, str]:
     """Return the components of a quantity with how each is called: "upper layer"."""
     return dict(table.attrs["components"])[quantity]
 
 
-def ran(table: "xr.Dataset", model: str) -> NDArray[np.bool_]:
+def ran(table: xr.Dataset, model: str) -> NDArray[np.bool_]:
     """Return which runs [network, member] of a model there are."""
     found = np.isfinite(table["blow_up_step"].sel(model=model).values)
     return found[found.any(axis=1)][:, found.any(axis=0)]
 
 
-def scored(table: "xr.Dataset", model: str) -> NDArray[np.bool_]:
+def scored(table: xr.Dataset, model: str) -> NDArray[np.bool_]:
     """Return which runs [network, member] of a model are compared."""
     shape = ran(table, model).shape
     return table["scored"].sel(model=model).values[: shape[0], : shape[1]] == 1
 
 
-def of_runs(table: "xr.Dataset", variable: str, model: str, **place: str) -> NDArray[np.float64]:
+def of_runs(table: xr.Dataset, variable: str, model: str, **place: str) -> NDArray[np.float64]:
     """Return the score of every run of a model [network, member]."""
     networks, members = ran(table, model).shape
     return table[variable].sel({"model": model, **place}).values[:networks, :members]
 
 
-def blow_ups(table: "xr.Dataset", model: str) -> tuple[BlowUp, ...]:
+def blow_ups(table: xr.Dataset, model: str) -> tuple[BlowUp, ...]:
     """Return the runs of a model that blew up."""
     steps = table["blow_up_step"].sel(model=model).values
     times, units = table["blow_up_time"].sel(model=model).values, table.attrs["time_units"]
@@ -128,12 +124,12 @@ def blow_ups(table: "xr.Dataset", model: str) -> tuple[BlowUp, ...]:
     )
 
 
-def remark(table: "xr.Dataset", model: str) -> str:
+def remark(table: xr.Dataset, model: str) -> str:
     """Return what is to be said of the training of a model, often nothing."""
     return table.attrs.get("remarks", {}).get(model, "")
 
 
-def remaining(table: "xr.Dataset", metric: str, model: str, quantity: str, part: str) -> Interval:
+def remaining(table: xr.Dataset, metric: str, model: str, quantity: str, part: str) -> Interval:
     """Return an error relative to the baseline's; 1 of the baseline itself."""
     if model == table.attrs["baseline"]:
         nan = float("nan")
@@ -144,7 +140,7 @@ def remaining(table: "xr.Dataset", metric: str, model: str, quantity: str, part:
     return Interval(1 - gain, 1 - high, 1 - low, level)
 
 
-def common_floor(table: "xr.Dataset", metric: str, quantity: str, component: str) -> float:
+def common_floor(table: xr.Dataset, metric: str, quantity: str, component: str) -> float:
     """Return the sampling floor of the models of which most members are scored; NaN without one."""
     if not has(table, f"{metric}_floor", quantity=quantity, component=component):
         return float("nan")
@@ -152,17 +148,17 @@ def common_floor(table: "xr.Dataset", metric: str, quantity: str, component: str
     return float(floors[np.isfinite(floors)].min()) if np.isfinite(floors).any() else float("nan")
 
 
-def similarities(table: "xr.Dataset", model: str) -> dict[tuple[str, str], float]:
+def similarities(table: xr.Dataset, model: str) -> dict[tuple[str, str], float]:
     """Return the similarities of a model to the truth, by quantity and component."""
     return _cells(table, "similarity", model)
 
 
-def relative_errors(table: "xr.Dataset", model: str) -> dict[str, float]:
+def relative_errors(table: xr.Dataset, model: str) -> dict[str, float]:
     """Return the errors of a model in units of the truth, means over networks."""
     return {name: number for (name, _), number in _cells(table, "relative_error", model).items()}
 
 
-def _cells(table: "xr.Dataset", variable: str, model: str) -> dict[tuple[str, str], float]:
+def _cells(table: xr.Dataset, variable: str, model: str) -> dict[tuple[str, str], float]:
     """Return the numbers that were put in [quantity, component], in their order."""
     if variable not in table:
         return {}
@@ -174,7 +170,7 @@ def _cells(table: "xr.Dataset", variable: str, model: str) -> dict[tuple[str, st
     }
 
 
-def rank_key(table: "xr.Dataset", metric: str, model: str, quantity: str, part: str) -> tuple:
+def rank_key(table: xr.Dataset, metric: str, model: str, quantity: str, part: str) -> tuple:
     """Return what ranks a model: how many runs blew up, then its score of a component."""
     score = value(
         table, f"{metric}_mean", model=model, quantity=quantity, component=part, end="estimate"
@@ -182,7 +178,7 @@ def rank_key(table: "xr.Dataset", metric: str, model: str, quantity: str, part: 
     return len(blow_ups(table, model)), np.inf if np.isnan(score) else score
 
 
-def with_costs(table: "xr.Dataset", costs: Mapping[str, Any]) -> "xr.Dataset":
+def with_costs(table: xr.Dataset, costs: Mapping[str, Any]) -> xr.Dataset:
     """Return the table with what each model costs: `seconds` a step, `cost` over the baseline's.
 
     `costs`: model → `StepCost`; models without one were not timed.
@@ -196,19 +192,19 @@ def with_costs(table: "xr.Dataset", costs: Mapping[str, Any]) -> "xr.Dataset":
     return table.assign(seconds=column("seconds", "s"), cost=column("ratio", "1"))
 
 
-def cost(table: "xr.Dataset", model: str) -> float:
+def cost(table: xr.Dataset, model: str) -> float:
     """Return the cost per step relative to the baseline, NaN where it was not timed."""
     return value(table, "cost", model=model)
 
 
-def relative_floor(table: "xr.Dataset", metric: str, quantity: str, component: str) -> float:
+def relative_floor(table: xr.Dataset, metric: str, quantity: str, component: str) -> float:
     """Return the sampling floor over the error of the baseline."""
     place = {"model": table.attrs["baseline"], "quantity": quantity, "component": component}
     alone = interval(table, f"{metric}_mean", **place).estimate
     return float(ratio(np.array(common_floor(table, metric, quantity, component)), np.array(alone)))
 
 
-def headline(table: "xr.Dataset") -> tuple[str, str]:
+def headline(table: xr.Dataset) -> tuple[str, str]:
     """Return the metric and the quantity that verdicts, overview and rankings speak of.
 
     As the comparison was told; else how long runs follow the truth, the error of the first
@@ -221,7 +217,7 @@ def headline(table: "xr.Dataset") -> tuple[str, str]:
     return main_error(table)
 
 
-def main_error(table: "xr.Dataset") -> tuple[str, str]:
+def main_error(table: xr.Dataset) -> tuple[str, str]:
     """Return the first error that models are compared by, and its quantity: of a spectrum, if any.
 
     Raises ValueError for a table without one.
@@ -233,45 +229,45 @@ def main_error(table: "xr.Dataset") -> tuple[str, str]:
     raise ValueError(f"no metric of the table has an error: {', '.join(map(str, table))}")
 
 
-def followed(table: "xr.Dataset") -> str:
+def followed(table: xr.Dataset) -> str:
     """Return the quantity whose correlation with the truth was followed; nothing without one."""
     if "decorrelation_time_mean" not in table:
         return ""
     return next(iter(table["decorrelation_time"].attrs["units_of"]))
 
 
-def kept_series(table: "xr.Dataset") -> str:
+def kept_series(table: xr.Dataset) -> str:
     """Return the series that a followed run should keep: the first of one component, its energy."""
     series = table["series_error"].attrs["units_of"] if "series_error" in table else {}
     return next((name for name in series if list(words(table, name)) == [""]), "")
 
 
-def kept_error(table: "xr.Dataset", model: str) -> Interval:
+def kept_error(table: xr.Dataset, model: str) -> Interval:
     """Return the error of `kept_series` of a model."""
     place = {"model": model, "quantity": kept_series(table), "component": ""}
     return interval(table, "series_error_mean", **place)
 
 
-def is_sure(table: "xr.Dataset") -> bool:
+def is_sure(table: xr.Dataset) -> bool:
     """Return whether there are trajectories enough to exclude chance at the intervals' level."""
     return table.attrs["trajectories"] >= fewest_members(table.attrs["level"])
 
 
-def counted_blow_ups(table: "xr.Dataset", model: str) -> tuple[BlowUp, ...]:
+def counted_blow_ups(table: xr.Dataset, model: str) -> tuple[BlowUp, ...]:
     """Return the runs that blew up; where runs are followed, of those that have a truth."""
     found = blow_ups(table, model)
     known = table.attrs["truth_known"][model]
     return tuple(one for one in found if known[one.member]) if followed(table) else found
 
 
-def counted_runs(table: "xr.Dataset", model: str) -> int:
+def counted_runs(table: xr.Dataset, model: str) -> int:
     """Return how many runs there are; where they are followed, how many have a truth."""
     known = np.array(table.attrs["truth_known"][model], bool)
     found = ran(table, model)
     return int(found[:, known].sum()) if followed(table) else found.size
 
 
-def ratios(table: "xr.Dataset", one: str, other: str) -> dict[str, Interval]:
+def ratios(table: xr.Dataset, one: str, other: str) -> dict[str, Interval]:
     """Return the ratio of two models' errors (see `main_error`), by component."""
     metric, quantity = main_error(table)
     pair = f"{one} / {other}"
@@ -281,18 +277,18 @@ def ratios(table: "xr.Dataset", one: str, other: str) -> dict[str, Interval]:
     }
 
 
-def compared_members(table: "xr.Dataset", one: str, other: str) -> int:
+def compared_members(table: xr.Dataset, one: str, other: str) -> int:
     """Return over how many members two models are compared: those all networks survived."""
     return int(value(table, "compared_members", pair=f"{one} / {other}"))
 
 
-def places(table: "xr.Dataset", metric: str) -> list[tuple[str, str]]:
+def places(table: xr.Dataset, metric: str) -> list[tuple[str, str]]:
     """Return the quantities and components that a metric is defined for."""
     units = table[metric].attrs["units_of"] if metric in table else {}
     return [(quantity, part) for quantity in units for part in words(table, quantity)]
 
 
-def lasting_ratio(table: "xr.Dataset", one: str, other: str) -> Interval:
+def lasting_ratio(table: xr.Dataset, one: str, other: str) -> Interval:
     """Return how many times as long as another a model follows the truth."""
     place = {"pair": f"{one} / {other}", "quantity": followed(table), "component": ""}
     return interval(table, "decorrelation_time_ratio", **place)

@@ -71,3 +71,10 @@ class AbstractDomain(abc.ABC):
         Raises ConfigError where `has_spectrum` is False.
         """
         raise ConfigError(f"fields on {type(self).__name__} have no spectrum")
+
+    def larger_scales(self, fields: NDArray, share: float) -> NDArray[np.float64]:
+        """Return real fields [..., *dims] up to a share of the Nyquist wavenumber.
+
+        NaN where no scales are told apart.
+        """
+        return np.full_like(fields, np.nan)

@@ -133,6 +133,13 @@ class PeriodicGrid(AbstractDomain):
 
         return isotropic_spectrum(density, self, **options)
 
+    def larger_scales(self, fields: NDArray, share: float) -> NDArray[np.float64]:
+        """Return fields [..., y, x] with the waves w ≤ π · `share`; see `scaled_wavenumber`."""
+        from subgrid.grids.filters import scaled_wavenumber
+
+        kept = scaled_wavenumber(self) <= share * np.pi
+        return np.fft.irfft2(np.fft.rfft2(fields) * kept, s=self.shape)
+
     def check_fields(self, *fields: Any) -> None:
         """Raise ShapeError unless fields have one and the same shape [..., ny, nx]."""
         shapes = [tuple(field.shape) for field in fields]
