@@ -60,11 +60,11 @@ KNOWN = {
         "invert",
         "streamfunction",
         "spectral_budget",
-        "max_stable_dt",
+        "largest_dt",
         "advective_flux",
     },
-    KolmogorovFlow: {"advance", "project", "divergence", "vorticity", "max_stable_dt"},
-    BarotropicVorticity: {"velocity", "max_stable_dt"},
+    KolmogorovFlow: {"advance", "project", "divergence", "vorticity", "largest_dt"},
+    BarotropicVorticity: {"velocity", "largest_dt"},
 }
 COMMON = {
     "check_state",

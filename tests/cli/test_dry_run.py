@@ -14,9 +14,9 @@ def test_a_dry_run_tells_the_cost_of_every_stage_and_writes_nothing(cli, tmp_pat
     for stage in ("simulate", "train", "evaluate"):
         assert any(line.startswith(stage) for line in out.splitlines())
     # 2 + 1 + 2 trajectories of 8 spin-up steps and 6 frames, 2 steps apart
-    assert "5 trajectories of about 0 s each, 100 steps of 16 x 16 cells, 30 frames" in out
+    assert "trajectories 5, steps 100, frames 30" in out
     # a cascade of two networks and a stack with two seeds, 6 updates each
-    assert "24 updates of 2 learned closures" in out
+    assert "trainings 3, updates 24" in out
     assert "on this machine" in out
     # 16 and 12 cells: 0.7 Δx/(14 U)
     assert "truth.dt = 7200 s; safe up to 120000 s for developed flow" in out
@@ -71,8 +71,8 @@ def test_a_dry_run_counts_separated_networks_and_variants(cli):
     )
     assert code == 0, err
     # two networks, four tasks at one pair of sizes, 2 updates each
-    assert "16 updates of 0 learned closures and 8 separated networks" in out
-    assert "2 free runs of 24 steps" in out
+    assert "trainings 8, updates 16" in out
+    assert "free runs 2, steps 48" in out
 
 
 def test_a_dry_run_does_not_count_samples_that_are_streamed(cli):

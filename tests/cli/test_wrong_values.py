@@ -143,4 +143,4 @@ def test_a_network_that_does_not_say_its_cost_is_unknown_and_the_rest_is_told(cl
     gflop = {line.split()[0]: line.split()[1] for line in out.splitlines() if len(line.split()) > 5}
     assert gflop["train"] == gflop["evaluate"] == "unknown"
     assert float(gflop["simulate"]) > 0
-    assert "24 updates of 2 learned closures" in out
+    assert "trainings 3, updates 24" in out

@@ -128,12 +128,12 @@ def test_calibrations_that_cannot_be_are_named(override, message):
 
 def test_a_calibration_trains_every_model_with_every_level_but_those_skipped():
     config = load_config(*NOISE, overrides=["calibration.skip=['single', 'multiscale-32']"])
-    assert [model.name for model in config.calibrated()] == [
+    assert [model.name for model in config.more_models()] == [
         f"{name}-noise-{level}"
         for name in ("multiscale-48", "multiscale-48-large", "single-large")
         for level in ("0", "0.1")
     ]
-    assert [config.training_of(model).noise for model in config.calibrated()[:2]] == [0.0, 0.1]
+    assert [config.training_of(model).noise for model in config.more_models()[:2]] == [0.0, 0.1]
     assert config.trains
     tables = config.to_dict()
     tables["models"].append({"name": "single-large-noise-0.1", "kind": "closure", "closure": "x"})
@@ -180,6 +180,7 @@ def test_what_only_velocities_on_faces_have_is_refused_for_others(overrides, mes
 def test_a_calibration_is_for_flows_that_are_followed():
     tables = load_config(SMALLEST).to_dict()
     model = {**tables["models"][2], "name": "tried"}
+    tables["recipe"] = "noise"
     tables["calibration"] = {"levels": [0.0, 0.1], "models": [model], "members": 1}
     with pytest.raises(ConfigError, match="calibration: free runs must be followed by their truth"):
         check_builds(config_from_dict(tables))

@@ -277,8 +277,11 @@ def test_networks_are_built_for_their_features():
 @pytest.mark.parametrize(
     ("trained", "where"),
     [
-        ({"search": {"candidates": ["psm4"]}}, r"\(search\)"),
-        ({"separated": [{"name": "alone", "network": "psm4"}]}, r"\(separated\.alone\)"),
+        ({"recipe": "architectures", "search": {"candidates": ["psm4"]}}, r"\(search\)"),
+        (
+            {"recipe": "separated", "separated": [{"name": "alone", "network": "psm4"}]},
+            r"\(separated\.alone\)",
+        ),
     ],
 )
 def test_training_data_may_be_left_out_only_where_nothing_is_trained(trained, where):

@@ -107,12 +107,12 @@ def test_numbers_make_sense(override, message):
         ),
         (
             (SMALLEST,),
-            ["search={candidates=['x3'], training={chunk=3}}"],
+            ["recipe=architectures", "search={candidates=['x3'], training={chunk=3}}"],
             "search.training: batch_size = 4 must be a multiple of chunk = 3",
         ),
         (
             (SMALLEST,),
-            ["separated=[{name='s', network='x3', training={chunk=3}}]"],
+            ["recipe=separated", "separated=[{name='s', network='x3', training={chunk=3}}]"],
             "separated.s.training: batch_size = 4 must be a multiple of chunk = 3",
         ),
         (
@@ -135,17 +135,20 @@ def test_numbers_make_sense(override, message):
         ),
         (
             (SMALLEST,),
-            ["search={candidates=['a:b', 'a-b']}"],
+            ["recipe=architectures", "search={candidates=['a:b', 'a-b']}"],
             "search: 4 choices are called 'a-b_a-b'; leave one of the candidates out",
         ),
         (
             (SMALLEST,),
-            [f"search={{candidates=['{'64x5-' * 8}x3']}}"],
+            ["recipe=architectures", f"search={{candidates=['{'64x5-' * 8}x3']}}"],
             "is no name of a model, of 60 characters",
         ),
         (
             (SMALLEST,),
-            [f"search={{candidates={[f'{n}x3-x3' for n in range(1, 102)]}}}"],
+            [
+                "recipe=architectures",
+                f"search={{candidates={[f'{n}x3-x3' for n in range(1, 102)]}}}",
+            ],
             "search.candidates: 101 for each of 2 sizes make more than 10000 choices",
         ),
         (

@@ -243,7 +243,7 @@ class Silent(Moody):
     """Does not tell which step is stable."""
 
     @property
-    def max_stable_dt(self):
+    def largest_dt(self):
         raise AttributeError
 
     def initial_state(self, *, key):

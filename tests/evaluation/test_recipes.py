@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from made_tables import NAN, ONE, SPECTRUM, made_table, model
 
+from subgrid.recipes.architectures import ranked_record, ranking, ranking_table, search_part
 from subgrid.recipes.calibration import (
     Level,
     _panels,
@@ -14,7 +15,6 @@ from subgrid.recipes.calibration import (
     calibration_record,
     chosen_levels,
 )
-from subgrid.recipes.search import ranked_record, ranking, ranking_table, search_part
 
 
 def score(upper, lower, dead=0):

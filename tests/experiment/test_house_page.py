@@ -11,6 +11,7 @@ import zarr
 from experiment_runs import SMALLEST
 
 from subgrid.config import load_config
+from subgrid.errors import ConfigError
 from subgrid.experiment import run_experiment
 
 PAGE = Path(__file__).parents[2] / "docs" / "house.md"
@@ -39,7 +40,7 @@ def test_the_metric_scores_and_gains(blocks):
 
 
 def test_the_recipe_writes_means_of_the_truth(blocks, tmp_path):
-    config = load_config(SMALLEST, overrides=["recipe=my_recipe:Means"])
+    config = load_config(SMALLEST, overrides=["recipe=my_recipe:Means", "means.variables=['q']"])
     folder = run_experiment(config, tmp_path / "run")
     means = json.loads((folder.path / "means.json").read_text())
     size = config.coarse.sizes[0]
@@ -47,3 +48,9 @@ def test_the_recipe_writes_means_of_the_truth(blocks, tmp_path):
     np.testing.assert_allclose(means["q"], kept.mean(dtype=np.float64), rtol=1e-4)  # of float32
     assert folder.stages()["evaluate"]["variables"] == len(means)
     assert not (folder.path / "models").exists()
+    for wrong, message in (
+        ("means.variables=[]", r"means\.variables: got \[\]; must name at least one"),
+        ("means.variable=['q']", r"means\.variable: unknown key"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_config(SMALLEST, overrides=["recipe=my_recipe:Means", wrong])

@@ -22,7 +22,7 @@ from subgrid.experiment import RunFolder, run_experiment
 from subgrid.experiment.progress import Progress, Work
 from subgrid.recipes import export_model, kernels, plan, with_chosen_noise
 from subgrid.recipes.candidates import candidates
-from subgrid.recipes.held_out import HeldOut
+from subgrid.recipes.held_out import HeldOut, test_members
 from subgrid.recipes.results import load_results, read_dataset
 from subgrid.recipes.training_runs import samples_of
 from subgrid.training import read_records
@@ -179,7 +179,7 @@ def test_models_are_compared_with_what_they_stand_beside(combined):
 
 @pytest.mark.slow
 def test_a_finer_grid_starts_from_the_coarse_states_without_divergence(combined):
-    test = HeldOut(combined, "test", combined.evaluation)
+    test = HeldOut(combined, test_members(combined.config))
     finer = [one for one in candidates(combined, test.system) if one.entry.kind == "grid"]
     assert [one.entry.size for one in finer] == [32, 64]
     start = test._initial_states
@@ -202,7 +202,7 @@ def test_it_is_kept_where_each_member_starts(combined):
     assert reference["start_trajectory"].values.tolist() == [0, 0]
     frames = reference["start_frame"].values
     assert len(set(frames.tolist())) == 2
-    test = HeldOut(combined, "test", combined.evaluation)
+    test = HeldOut(combined, test_members(combined.config))
     truth = open_dataset(test.store, test.size).load()
     after = combined.config.reference_stride
     for member, frame in enumerate(frames):
@@ -350,7 +350,7 @@ def test_a_run_that_was_stopped_twice_ends_with_the_same_bits(combined, tmp_path
 @pytest.mark.slow
 def test_a_calibration_that_was_stopped_ends_with_the_same_bits(noise, tmp_path):
     copy = RunFolder.open(shutil.copytree(noise.path, tmp_path / "copy"))
-    label = copy.config.calibrated()[1].trained_names()[0]
+    label = copy.config.more_models()[1].trained_names()[0]
     wanted = digests(copy.path)
     copy.forget(f"evaluation/calibration/online/{label}.zarr")
     with pytest.raises(Stopped):
@@ -383,7 +383,7 @@ def test_a_run_whose_closures_all_blow_up_says_so(noise, tmp_path, monkeypatch):
     (tmp_path / "kicking_closures.py").write_text(KICK)
     monkeypatch.syspath_prepend(tmp_path)
     tables = noise.config.to_dict()
-    del tables["calibration"]
+    del tables["calibration"], tables["recipe"]
     own = {"kind": "closure", "closure": "kicking_closures:Kick"}
     tables["models"] += [
         {**own, "name": "at-once", "arguments": {"factor": 1e6}},
@@ -470,8 +470,10 @@ def test_a_dry_run_counts_every_run(source, monkeypatch):
     stages = {stage.stage: stage for stage in plan.plan_run(config)}
     networks = sum(len(model.labels(config)) for model in config.models)
     members = config.evaluation.members
-    tried = 0 if config.calibration is None else 10 * config.calibration.members
-    assert f"{networks * members + tried} free runs of 16 steps" in stages["evaluate"].work
+    calibration = getattr(config, "calibration", None)
+    tried = 0 if calibration is None else 10 * calibration.members
+    assert stages["evaluate"].total.amounts["free runs"] == networks * members + tried
+    assert stages["evaluate"].total.amounts["steps"] == 16 * (networks * members + tried)
 
 
 @pytest.mark.slow

@@ -113,7 +113,7 @@ def test_it_stands_beside_models_that_are_trained(bundle, tmp_path):
     assert (folder.path / "models/cascade/seed_0/model.json").exists()
     evaluation = next(plan for plan in plan_run(config) if plan.stage == "evaluate")
     # without closure, smagorinsky, cascade, stacked with two seeds and ready, two members each
-    assert evaluation.work.startswith("12 free runs")
+    assert evaluation.total.amounts["free runs"] == 12
 
 
 OTHER = {

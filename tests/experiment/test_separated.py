@@ -7,7 +7,7 @@ import pytest
 from subgrid.config import config_from_dict, load_config
 from subgrid.errors import ConfigError
 from subgrid.experiment import run_experiment
-from subgrid.recipes.cases import cases
+from subgrid.recipes.separated import cases
 
 TINY = ("otness2025-separated", "tiny")
 

@@ -89,7 +89,7 @@ def test_states_lower_the_limit_and_are_named():
     system = TwoLayerQG(32)
     state = system.initial_state(key=jax.random.key(0))
     states = jax.tree.map(lambda q: jnp.stack([q, 1000 * q]), state)
-    wanted = float(system.max_stable_dt(jax.tree.map(lambda q: 1000 * q, state)))
+    wanted = float(system.largest_dt(jax.tree.map(lambda q: 1000 * q, state)))
     assert failing_dt(system, states).seconds == pytest.approx(wanted, rel=1e-6)
     with pytest.raises(ConfigError, match=r"evaluation\.dt: got 20000 s, .* speeds in its initial"):
         check_time_step("evaluation.dt", 2e4, system, states)

@@ -32,16 +32,16 @@ def print_plan(
     print(f"\n{'stage':<10} {'GFLOP':>10} {'memory':>10} {'disk':>10} {'time':>12}  work")
     for plan in plans:
         print(
-            f"{plan.stage:<10} {_gflop(plan.operations):>10} {_bytes(plan.memory):>10} "
-            f"{_bytes(plan.disk):>10} {duration(plan.seconds):>12}  {plan.work}"
+            f"{plan.stage:<10} {_gflop(plan.total.operations):>10} {_bytes(plan.total.memory):>10} "
+            f"{_bytes(plan.total.disk):>10} {duration(plan.total.seconds):>12}  {plan.work}"
         )
-    total = sum(plan.seconds for plan in plans)
-    disk = sum(plan.disk for plan in plans)
+    total = sum(plan.total.seconds for plan in plans)
+    disk = sum(plan.total.disk for plan in plans)
     print(
         f"\nabout {duration(total)} and {_bytes(disk)} of disk, besides compiling (some ten "
         "seconds) and the figures"
     )
-    needed, available = max(plan.memory for plan in plans), free_memory()
+    needed, available = max((plan.total.memory for plan in plans), default=0), free_memory()
     if needed > available:
         print(
             f"the memory has only {_bytes(available)} free, limits of a job or container included: "

@@ -37,6 +37,6 @@ from subgrid.config.output import output_in_words as output_in_words
 from subgrid.config.recipes import RECIPES as RECIPES
 from subgrid.config.section import Parts as Parts
 from subgrid.config.section import Section as Section
+from subgrid.config.section import check as check
 from subgrid.config.sections import VariantConfig as VariantConfig
-from subgrid.config.separated import SeparatedConfig as SeparatedConfig
 from subgrid.config.settings import Config as Config

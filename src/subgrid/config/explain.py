@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from subgrid.config.recipes import RECIPES
 from subgrid.numbers import shown
 from subgrid.registry import known_names
 
@@ -42,6 +43,12 @@ def _lines(problem: Any, root: type[BaseModel], tables: Mapping[str, Any]) -> li
     key = _key(location, tables)
     kind = problem["type"]
     if kind == "extra_forbidden":
+        recipe = tables.get("recipe", root.model_fields["recipe"].default)
+        if len(location) == 1 and (bringing := _recipes_with(key)):
+            return [
+                f"{key}: this section is for recipe = {bringing[0]!r}, and the config says "
+                f"recipe = {recipe!r}. Change that, or leave the section out."
+            ]
         return [f"{key}: unknown key. {_known_keys(location, root)}"]
     if kind == "missing":
         return [f"{key}: missing; it has no default and must be given"]
@@ -62,6 +69,11 @@ def lines_of(key: str, problem: Any) -> list[str]:
         joints = ["" if line.startswith(".") or not key else ": " for line in text.split("\n")]
         return [f"{key}{j}{line}" for j, line in zip(joints, text.split("\n"), strict=True)]
     return [f"{key}: got {shown(problem['input'])}; {_allowed(problem)}"]
+
+
+def _recipes_with(section: str) -> list[str]:
+    """Return the recipes, of those by name, that bring a section."""
+    return [name for name in RECIPES.names() if section in RECIPES.get(name).sections]
 
 
 def _allowed(problem: Any) -> str:

@@ -12,11 +12,12 @@ from pydantic import ValidationError
 
 from subgrid.config.explain import explain
 from subgrid.config.names import require_trusted_names
-from subgrid.config.settings import Config
+from subgrid.config.settings import Config, config_class
 from subgrid.errors import ConfigError, UnknownNameError
 from subgrid.files import hidden_characters, read_text
 from subgrid.numbers import shown
 from subgrid.registry import unknown_name_message
+from subgrid.trust import Trust
 
 DEEPEST = 20  # a config has five levels of tables; Python's own limit is met by some hundred
 
@@ -147,7 +148,8 @@ def load_config(
     A profile's tables are merged over the base ones, key by key; `overrides` such as
     "training.updates=100" or "models.cascade.width=0.25" come last. Entries of `[[models]]` are
     matched by name. `trust`: whether the config of a run folder, which may be a stranger's, may
-    name code as "module:Class"; a file that you name yourself may. Nothing is imported here.
+    name code as "module:Class"; a file that you name yourself may. Of that code only a recipe is
+    imported here, for the sections that it brings.
     Raises ConfigError, listing every problem with its key, the value got and what is allowed,
     UnknownNameError for an unknown preset or profile, and UntrustedCodeError.
     """
@@ -164,24 +166,31 @@ def load_config(
         label = f"{label}, profile {profile!r}"
     for override in overrides:
         tables = merge(tables, _override_table(override))
-    config = config_from_dict(tables, label)
-    if Path(source).is_dir():
+    stored = Path(source).is_dir()
+    config = config_from_dict(tables, label, trust or not stored)
+    if stored:
         require_trusted_names(config, label, trust)
     return config
 
 
-def config_from_dict(tables: Mapping[str, Any], label: str = "config") -> Config:
-    """Return the checked config of plain tables; `label` says in errors where they came from."""
+def config_from_dict(
+    tables: Mapping[str, Any], label: str = "config", trust: Trust = False
+) -> Config:
+    """Return the checked config of plain tables; `label` says in errors where they came from.
+
+    `trust`: in a recipe "module:Class", which says what its sections are.
+    """
     if hidden := list(_hidden_in(tables)):
         raise ConfigError(
             f"{label}: {', '.join(hidden)} holds characters that steer a terminal or turn text "
             "around. Remove them."
         )
+    kind = config_class(tables.get("recipe", "closure"), trust)
     try:
-        return Config(**tables)
+        return kind(**tables)
     except ValidationError as error:
-        further = Config.problems_between(tables)
-        raise ConfigError(explain(error, Config, tables, label, further)) from None
+        further = kind.problems_between(tables)
+        raise ConfigError(explain(error, kind, tables, label, further)) from None
 
 
 def _hidden_in(value: Any, key: str = "") -> Iterator[str]:

@@ -1,6 +1,6 @@
 """What every section of a config is: settings that know what fits them and what they build."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from subgrid.errors import ConfigError, CorruptFileError, SubgridError
 
 if TYPE_CHECKING:
+    from subgrid.config.learned import LearnedConfig
     from subgrid.config.settings import Config
     from subgrid.systems import AbstractSystem
 
@@ -62,9 +63,17 @@ class Section(BaseModel):
             for name in _each(getattr(self, field))
         ]
 
-    def trainings(self, key: str) -> Iterable[tuple[str, Any]]:
-        """Return what is trained for this section, each a `Trained`, with its key."""
+    def trainings(self, key: str) -> Sequence[tuple[str, Any]]:
+        """Return the sections, this or inner ones, for which networks are trained, with keys."""
         return ()
+
+    def more_models(self, config: "Config") -> tuple["LearnedConfig", ...]:
+        """Return models that are trained and tested for this section, besides those of the run."""
+        return ()
+
+    def trained(self, config: "Config") -> Iterable[tuple[str, int]]:
+        """Return the name in the run folder and the number of seeds of all that it trains."""
+        return [(model.name, model.seeds) for model in self.more_models(config)]
 
     def build(self, parts: "Parts", key: str) -> None:
         """Build what the section names; raises ConfigError for a setting that does not fit."""

@@ -1,22 +1,31 @@
 """The complete config of an experiment."""
 
 import contextlib
+import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, PrivateAttr, Strict, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
-from subgrid.config.calibration import CalibrationConfig
 from subgrid.config.fitted import FittedConfig
 from subgrid.config.kinds import ClosureConfig, GridConfig, NoClosureConfig, PretrainedConfig
 from subgrid.config.learned import AdaptedConfig, LearnedConfig
-from subgrid.config.search import SearchConfig
+from subgrid.config.recipes import RECIPES
 from subgrid.config.section import Name, Section
 from subgrid.config.sections import CoarseConfig, DataConfig, EvaluationConfig, TruthConfig
-from subgrid.config.separated import SeparatedConfig
 from subgrid.config.training import Trained, TrainingConfig
 from subgrid.config.values import Seed
+from subgrid.errors import ConfigError
+from subgrid.trust import Trust, package_of
 
 ModelConfig = Annotated[
     NoClosureConfig
@@ -31,7 +40,10 @@ ModelConfig = Annotated[
 
 
 class Config(Section):
-    """A complete experiment: what is simulated, learned, tested and reported."""
+    """A complete experiment: what is simulated, learned, tested and reported.
+
+    A recipe may bring sections of its own: see `config_class`.
+    """
 
     name: Name
     profile: Name | None = None
@@ -42,9 +54,6 @@ class Config(Section):
     coarse: CoarseConfig
     data: DataConfig
     models: Annotated[tuple[ModelConfig, ...], Strict(False), Field(min_length=1)]
-    separated: Annotated[tuple[SeparatedConfig, ...], Strict(False)] = ()
-    search: SearchConfig | None = None
-    calibration: CalibrationConfig | None = None
     noise_chosen_by: str | None = None  # the run whose calibration set the noise of the models
     training: TrainingConfig
     evaluation: EvaluationConfig
@@ -182,13 +191,13 @@ class Config(Section):
         """Return the learned models that are changed after their training."""
         return self._of_kind("adapted")
 
-    def searched(self) -> tuple[LearnedConfig, ...]:
-        """Return the models of the search, which are trained too."""
-        return () if self.search is None else self.search.models(len(self.coarse.sizes))
+    def more_models(self) -> tuple[LearnedConfig, ...]:
+        """Return the models that sections of the recipe add, which are trained too."""
+        return tuple(m for _, section in self.sections() for m in section.more_models(self))
 
-    def calibrated(self) -> tuple[LearnedConfig, ...]:
-        """Return the models of the calibration, one per model and level, which are trained too."""
-        return () if self.calibration is None else tuple(c for _, _, c in self.calibration.tried())
+    def every_training(self) -> list[tuple[str, int]]:
+        """Return the name and the number of seeds of all that is trained on the data."""
+        return [trained for _, section in self.sections() for trained in section.trained(self)]
 
     @property
     def baseline(self) -> NoClosureConfig:
@@ -212,3 +221,37 @@ class Config(Section):
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain lists, tables and numbers, without the unset ones."""
         return self.model_dump(mode="json", exclude_none=True)
+
+    def __reduce__(self) -> tuple[Callable[..., "Config"], tuple[str, dict[str, Any]]]:
+        """Return how another process makes it again, whose class may be its recipe's own."""
+        return _remade, (self.recipe, self.to_dict())
+
+
+def _remade(recipe: str, tables: dict[str, Any]) -> Config:
+    return config_class(recipe, trust=True)(**tables)
+
+
+def config_class(recipe: Any, trust: Trust = False) -> type[Config]:
+    """Return the class of the configs of a recipe, with the sections that this brings.
+
+    A recipe "module:Class" runs only with `trust` in its package; without, its sections are kept as
+    they stand. An unknown recipe brings none, and is refused where it is asked for (`check_names`).
+    """
+    if not isinstance(recipe, str) or recipe == Config.model_fields["recipe"].default:
+        return Config  # that one brings none, and its module imports JAX
+    if ":" in recipe and not (trust is True or (trust and package_of(recipe) in trust)):
+        return _OpenConfig
+    try:
+        sections = RECIPES.get(recipe).sections
+    except ConfigError:
+        return Config
+    return _with_sections(tuple(sections.items()))
+
+
+@functools.cache  # configs are equal only if they are of one class
+def _with_sections(sections: tuple[tuple[str, tuple[Any, Any]], ...]) -> type[Config]:
+    return create_model("Config", __base__=Config, **dict(sections)) if sections else Config  # type: ignore[call-overload]
+
+
+class _OpenConfig(Config, extra="allow"):
+    """A config whose recipe is not to be run: what it says more is not read."""

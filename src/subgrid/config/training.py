@@ -190,6 +190,10 @@ class Trained(Section):
         """Return what each of its trainings, one after another, changes of [training], keyed."""
         return (("training", self.training),)
 
+    def trained(self, config: "Config") -> list[tuple[str, int]]:
+        """Return its name and the number of its seeds."""
+        return [(self.name, self.seeds)]
+
     def trainings(self, key: str) -> list[tuple[str, "Trained"]]:
         """Return itself."""
         return [(key, self)]

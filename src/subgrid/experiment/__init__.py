@@ -9,13 +9,14 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from subgrid.experiment.progress import Lines, Progress, Work
     from subgrid.experiment.recipe import AbstractRecipe
     from subgrid.experiment.run import run_experiment
-    from subgrid.experiment.task import STAGES, Context, Task
+    from subgrid.experiment.task import STAGES, Context, Estimate, Task
     from subgrid.experiment.workers import open_workers
 
 # imported on first use: the command line shows its help and its progress without JAX
 _NAMES = {
     "AbstractRecipe": "recipe",
     "Context": "task",
+    "Estimate": "task",
     "STAGES": "task",
     "Task": "task",
     "Lines": "progress",
@@ -31,6 +32,7 @@ __all__ = [
     "STAGES",
     "AbstractRecipe",
     "Context",
+    "Estimate",
     "Lines",
     "Progress",
     "RunFolder",

@@ -23,6 +23,7 @@ from subgrid.experiment.refusals import refuse_odd_files, refuse_other_config, r
 from subgrid.experiment.task import STAGES, Graph, Task, downstream, graph
 from subgrid.files import inside, read_json
 from subgrid.provenance import config_hash, environment, file_hash, write_atomic
+from subgrid.trust import Trust
 
 FORMAT = 2
 
@@ -38,7 +39,7 @@ class RunFolder:
     has is the caller's: trained models may be of the packages that it names.
     """
 
-    def __init__(self, path: Path, config: Config, trust: bool = False):
+    def __init__(self, path: Path, config: Config, trust: Trust = False):
         self.path = path
         self.config = config
         self.trust = trust
@@ -74,7 +75,7 @@ class RunFolder:
 
     def _take_config(self) -> None:
         """Write the config in place of the one that is there, if that is another."""
-        old = self.read(self.path).config
+        old = self.read(self.path, own_packages(self.config)).config
         if old.to_dict() == self.config.to_dict():
             return
         manifest = {**self.manifest(), **self._of_config()}
@@ -96,7 +97,7 @@ class RunFolder:
         if not (path / "config.toml").exists():
             refuse_other_files(path)
             return None
-        there, folder = cls.read(path, trust), cls(path, config, trust)
+        there, folder = cls.read(path, trust or own_packages(config)), cls(path, config, trust)
         if there.config.to_dict() != config.to_dict() and not folder._follows(there):
             refuse_other_config(path, there.config, config)
         return folder
@@ -128,8 +129,11 @@ class RunFolder:
         return folder
 
     @classmethod
-    def read(cls, path: Path, trust: bool = False) -> "RunFolder":
-        """Return an existing run folder for its files only: what it names is not to be built."""
+    def read(cls, path: Path, trust: Trust = False) -> "RunFolder":
+        """Return an existing run folder for its files only: what it names is not to be built.
+
+        `trust`: in the code of a recipe of its own, to read the sections that this brings.
+        """
         file = path / "config.toml"
         if not file.is_file():
             raise RunFolderError(f"{path} is no run folder: it has no config.toml")
@@ -145,7 +149,7 @@ class RunFolder:
             tables = read_toml(file, from_folder=True)
         except ValueError as error:
             raise CorruptFileError(f"{file} is not valid TOML: {error}") from error
-        config = config_from_dict(tables, str(file))
+        config = config_from_dict(tables, str(file), trust)
         # of the tables as they stand: a newer subgrid may have more keys, with defaults. The latter
         # where a process was killed while the config changed
         known = manifest["config_hash"], manifest.get("replaces")

@@ -1,8 +1,8 @@
 """A recipe: a kind of experiment, which says what tasks a config means."""
 
 import abc
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from subgrid.config import RECIPES, Config
 from subgrid.experiment.task import Task
@@ -15,7 +15,12 @@ class AbstractRecipe(abc.ABC):
     """Makes the tasks of an experiment from its config, which names it as `recipe`.
 
     Your own is registered by the entry point `subgrid.recipes` or given as "module:Class".
+    `sections`: those of the config that it brings, by name, each its type and its default, such as
+    `{"search": (SearchConfig | None, None)}` for a `subgrid.config.Section`; only a config with
+    this recipe has them.
     """
+
+    sections: ClassVar[Mapping[str, tuple[Any, Any]]] = {}
 
     @abc.abstractmethod
     def tasks(self, config: Config) -> Iterable[Task]:

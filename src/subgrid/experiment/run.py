@@ -8,7 +8,7 @@ from typing import Any
 
 from subgrid import __version__
 from subgrid.computing import lenient
-from subgrid.config import Config, check_names
+from subgrid.config import Config, check_names, own_packages
 from subgrid.errors import RunFolderError
 from subgrid.experiment.environments import code_changes, participants, refuse_other_settings
 from subgrid.experiment.folder import RunFolder
@@ -219,7 +219,7 @@ def _look_at(folder: RunFolder, wanted: Sequence[str], force: bool, progress: Pr
 def _tell_change(out: Path, config: Config, progress: Progress) -> None:
     """Tell in what the config of a run changes."""
     if (out / "config.toml").exists():
-        old = RunFolder.read(out).config
+        old = RunFolder.read(out, own_packages(config)).config
         if old.to_dict() != config.to_dict():
             progress.note(f"{out}: takes the new config\n{differences(old, config)}")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from subgrid import __version__
 from subgrid.checksums import signed, unsigned
-from subgrid.config import Config
+from subgrid.config import Config, own_packages
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.environments import COPIED, participants, refuse_other_settings
 from subgrid.experiment.folder import RunFolder
@@ -49,7 +49,7 @@ def source_of_data(
     ours = RunFolder(out, config)
     if (out / "config.toml").exists() and not force and ours.is_done(STAGES[0]):
         return None  # as when the same command is given again
-    other = RunFolder.read(Path(data_from))
+    other = RunFolder.read(Path(data_from), own_packages(config))
     if differing := differing_settings(config, other.config):
         raise ConfigError(
             f"--data-from {other.path}: its data were made with other settings in "

@@ -25,6 +25,22 @@ class Context:
     map: Callable[..., Any] = map
 
 
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a task takes, as far as its settings say it.
+
+    `amounts`: how much of what it does, in words ("steps" → 12000); `operations`: floating-point,
+    NaN where a network of the user's does not say its own; `memory`: bytes while it runs; `disk`:
+    bytes that it leaves; `seconds`: while as many run side by side as the run lets.
+    """
+
+    amounts: Mapping[str, int]
+    operations: float | int = 0.0
+    memory: float | int = 0.0
+    disk: float | int = 0.0
+    seconds: float | int = 0.0
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Task:
     """One unit of work, done once for each key.
@@ -39,7 +55,9 @@ class Task:
     use once it is done; any other file is the user's. `recorded`: hashes of results from when each
     was written. `lasting`: whether unfinished output is worth keeping when the config changes.
     `where`: "worker" for any process; "here" for this one, which may give parts of the work to the
-    workers by `Context.map`; "alone" while nothing else runs, as time is measured.
+    workers by `Context.map`, as many as it has `parts`; "alone" while nothing else runs, as time
+    is measured. `estimate`: of what it takes, by what the recipe times on this machine; None for
+    next to nothing.
     """
 
     name: str
@@ -54,6 +72,8 @@ class Task:
     recorded: Callable[[Path], Mapping[Path, str]] | None = None
     lasting: Callable[[Path], bool] | None = None
     where: Literal["worker", "here", "alone"] = "worker"
+    parts: int = 1
+    estimate: Callable[[Any], Estimate] | None = None
 
     @cached_property
     def key(self) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 from subgrid.config import AdaptedConfig, LearnedConfig
 from subgrid.errors import CorruptFileError
 from subgrid.experiment.folder import RunFolder
-from subgrid.recipes.cases import cases
 from subgrid.training import read_records, training_remarks
 
 _FEW_UPDATES = 50
@@ -48,9 +47,18 @@ def remarks_of(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> list[
     for number in range(len(model.labels(config))):
         for file in _metrics_files(folder, model.name, number):
             stage = _stage(folder, model.name, number, file)
-            if records := read_records(file):
-                said += [f"seed {number}{stage}: {r}" for r in training_remarks(records[-1])]
+            said += [f"seed {number}{stage}: {remark}" for remark in _remarks(file)]
     return said
+
+
+def remarks_of_network(folder: RunFolder, name: str, number: int) -> list[str]:
+    """Return what is to be said of the trainings of one initialisation."""
+    return [r for file in _metrics_files(folder, name, number) for r in _remarks(file)]
+
+
+def _remarks(file: Path) -> tuple[str, ...]:
+    records = read_records(file)
+    return training_remarks(records[-1]) if records else ()
 
 
 def remarks(folder: RunFolder) -> dict[str, str]:
@@ -59,19 +67,8 @@ def remarks(folder: RunFolder) -> dict[str, str]:
     The names are those of the config, of a search and of a calibration included.
     """
     config = folder.config
-    models = (*config.learned(), *config.searched(), *config.calibrated(), *config.adapted())
+    models = (*config.learned(), *config.more_models(), *config.adapted())
     return {m.name: "; ".join(said) for m in models if (said := remarks_of(folder, m))}
-
-
-def separated_remarks(folder: RunFolder) -> list[str]:
-    """Return a sentence per training of the separated experiments of which something is to say."""
-    return [
-        f"{case.label}, seed {case.number}: {remark}."
-        for case in cases(folder.config)
-        for file in _metrics_files(folder, case.label, case.number)
-        if (records := read_records(file))
-        for remark in training_remarks(records[-1])
-    ]
 
 
 def unchanged(folder: RunFolder) -> list[str]:
@@ -123,11 +120,8 @@ def unlearned(folder: RunFolder) -> list[str]:
     where nothing else in it is trained, no bias of the output. Losses that were not finite are left
     out, and trainings of a few updates not asked (`tiny`).
     """
-    config = folder.config
-    every = (*config.learned(), *config.searched(), *config.calibrated())
-    models = [(model.name, model.seeds) for model in every]
-    trainings = [(name, number) for name, seeds in models for number in range(seeds)]
-    trainings += [(case.label, case.number) for case in cases(config)]
+    every = folder.config.every_training()
+    trainings = [(name, number) for name, seeds in every for number in range(seeds)]
     found = []
     for name, number in trainings:
         for file in _metrics_files(folder, name, number):

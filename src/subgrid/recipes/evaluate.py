@@ -3,13 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, cast
 
 from subgrid.config import BASELINE
 from subgrid.evaluation import (
-    Part,
+    StepCost,
     blow_ups,
     compare,
     followed,
@@ -21,27 +19,17 @@ from subgrid.evaluation import (
     with_costs,
 )
 from subgrid.experiment.folder import RunFolder
+from subgrid.experiment.recipe import recipe_of
 from subgrid.experiment.task import Context
 from subgrid.provenance import write_atomic
-from subgrid.recipes.calibration import Level, calibration_part, calibration_record
 from subgrid.recipes.candidates import multiscale_pairs, paired_models
-from subgrid.recipes.cases import separated_scores
 from subgrid.recipes.curves import remarks
-from subgrid.recipes.results import (
-    CALIBRATION,
-    Results,
-    load_results,
-    offline_path,
-    online_path,
-    read_dataset,
-    write_dataset,
-)
-from subgrid.recipes.search import ranked_record, ranking, search_part
-from subgrid.recipes.separated_scores import separated_part
-from subgrid.systems import AbstractSystem
+from subgrid.recipes.results import Results, load_results, read_dataset, write_dataset
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from subgrid.recipes.comparison import AbstractComparison
 
 Runs = Mapping[str, Sequence["xr.Dataset"]]
 
@@ -67,8 +55,10 @@ def _table_path(folder: RunFolder) -> Path:
     return folder.path / "scores.zarr"
 
 
-def table_of(folder: RunFolder, results: Results, runs: Runs) -> "xr.Dataset":
-    """Return the table of scores of models; `runs`: those of `results` that are to be scored."""
+def table_of(
+    folder: RunFolder, results: Results, runs: Runs, costs: Mapping[str, StepCost] | None = None
+) -> "xr.Dataset":
+    """Return the table of scores of models; `costs`: theirs, unless they are those of `results`."""
     config, settings = folder.config, folder.config.evaluation
     pairs = [pair for pair in paired_models(config) if set(pair) <= set(runs)]
     table = compare(
@@ -84,7 +74,7 @@ def table_of(folder: RunFolder, results: Results, runs: Runs) -> "xr.Dataset":
         seed=config.seed,
     )
     said = {name: remark for name, remark in remarks(folder).items() if name in runs}
-    return with_costs(table, results.costs).assign_attrs(remarks=said)
+    return with_costs(table, results.costs if costs is None else costs).assign_attrs(remarks=said)
 
 
 def scores_record(folder: RunFolder, results: Results, table: "xr.Dataset") -> dict[str, Any]:
@@ -112,78 +102,15 @@ def scores_record(folder: RunFolder, results: Results, table: "xr.Dataset") -> d
     if followed(table):
         record["predictability"] = {name: followed_record(table, name) for name in models}
         record["gains"] = [gain_record(table, *pair) for pair in paired_models(folder.config)]
-    if calibrated := calibration_found(folder, results.system):
-        record["calibration"] = calibration_record(*calibrated)
-    if results.searched:
-        searched, names = search_found(folder, results)
-        record["search"] = [ranked_record(searched, one) for one in ranking(searched, names)]
-    if folder.config.separated:
-        record["separated"] = {
-            f"{scores.network} {scores.task} {scores.high} {scores.low}": [
-                offline_record(data) for data in scores.sets
-            ]
-            for scores in separated_scores(folder)
-        }
-    return record
+    return record | comparison_of(folder).record(folder, results)
 
 
-def report_parts(folder: RunFolder, results: Results) -> list[Part]:
-    """Return what the calibration, the separated experiments and the search add to the report."""
-    parts = []
-    if calibrated := calibration_found(folder, results.system):
-        parts.append(calibration_part(*calibrated))
-    if found := separated_scores(folder):
-        parts.append(separated_part(found))
-    if results.searched:
-        parts.append(search_part(*search_found(folder, results)))
-    return parts
+def comparison_of(folder: RunFolder) -> "AbstractComparison":
+    """Return the recipe of a run that compares closures."""
+    return cast("AbstractComparison", recipe_of(folder.config))
 
 
 def budgets(folder: RunFolder) -> dict[str, tuple[int, ...]]:
     """Return the updates of each network of every learned model."""
     config = folder.config
     return {model.name: config.updates_of(model) for model in config.learned()}
-
-
-def search_found(
-    folder: RunFolder, results: Results
-) -> tuple["xr.Dataset", list[tuple[str, tuple[str, ...]]]]:
-    """Return the table of the models of a search, and their names and networks."""
-    runs = {BASELINE: results.online[BASELINE], **results.searched}
-    table = table_of(folder, results, runs)
-    return table, [(model.name, model.networks) for model in folder.config.searched()]
-
-
-def calibration_found(
-    folder: RunFolder, system: AbstractSystem
-) -> tuple[list[Level], "xr.Dataset"] | None:
-    """Return the levels of the calibration of the noise and their table; None without one."""
-    config, settings = folder.config, folder.config.evaluation
-    if config.calibration is None:
-        return None
-    place = folder.evaluation / CALIBRATION
-    reference = read_dataset(place / "reference.zarr")
-
-    def runs(labels: Sequence[str]) -> list["xr.Dataset"]:
-        return [read_dataset(place / online_path(label)) for label in labels]
-
-    tried = config.calibration.tried()
-    every = {variant.name: runs(variant.trained_names()) for _, _, variant in tried}
-    table = compare(
-        {BASELINE: runs([BASELINE]), **every},
-        reference,
-        ["decorrelation_time", "lasting", "series_error"],
-        BASELINE,
-        system=system,
-        level=settings.level,
-        samples=settings.bootstrap,
-        seed=config.seed,
-    )
-    said = {name: remark for name, remark in remarks(folder).items() if name in every}
-    levels = []
-    for model, noise, variant in tried:
-        stores = [place / offline_path(label) for label in variant.trained_names()]
-        losses = np.array([float(read_dataset(store)["mse"]) for store in stores])
-        group = ", ".join(model.networks)
-        levels.append(Level(model.name, variant.name, group, noise, losses))
-    return levels, table.assign_attrs(remarks=said)

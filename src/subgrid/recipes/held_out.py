@@ -1,10 +1,9 @@
 """Trajectories that nothing is trained on, and what the evaluation measures against them."""
 
-import dataclasses
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -58,20 +57,42 @@ from subgrid.training import channels
 _BATCH = 32  # samples per call of a closure in the offline test
 
 
-class HeldOut:
-    """Trajectories that nothing is trained on and the coarse model that is run against them.
+@dataclass(frozen=True)
+class Members:
+    """Where free runs start: in `count` states of the trajectories of a `split`.
 
-    Of the test split, or of the validation split for what is chosen by it; scores go to `place`.
+    `starts`: the first state of each trajectory, or random ones. `place`: where, in its folder, the
+    evaluation keeps what is measured against them.
     """
 
-    def __init__(self, folder: RunFolder, split: str, place: Path):
+    split: str
+    count: int
+    starts: Literal["first", "random"]
+    place: str = ""
+
+    @property
+    def folder(self) -> str:
+        """That place in a run folder."""
+        return f"evaluation/{self.place}".rstrip("/")
+
+
+def test_members(config: Config) -> Members:
+    """Return the members that a run is scored by."""
+    return Members("test", config.evaluation.members, config.evaluation.starts)
+
+
+class HeldOut:
+    """Trajectories that nothing is trained on and the coarse model that is run against them."""
+
+    def __init__(self, folder: RunFolder, members: Members):
         self.folder, self.config = folder, folder.config
         config = folder.config
-        self.split, self.place = split, place
+        self.members, self.split = members, members.split
+        self.place = folder.path / members.folder
         self.size = config.coarse.sizes[0]
         self.system = build_coarse_systems(config, build_system(config))[0]
         self.names = [variable.name for variable in self.system.variables]
-        self.store = folder.split(split)
+        self.store = folder.split(self.split)
         settings = config.evaluation
         self.plan = RunPlan(
             settings.steps,
@@ -143,7 +164,7 @@ class HeldOut:
         setup = self._setup(candidate, variant)
         task = progress.task(f"online {label}", setup.plan.steps, first=COMPILING)
         truth, evaluation = self._following(self.names), self.folder.evaluation
-        kept = partial_path(place, self.place.relative_to(evaluation).as_posix())
+        kept = partial_path(place, self.members.place)
         runs = free_runs(
             setup.model,
             setup.states,
@@ -191,9 +212,7 @@ class HeldOut:
         if stepped.coarsener is None:
             return _Setup(model, states, plan)
         lengths = ("steps", "save_every", "average_from")
-        plan = dataclasses.replace(
-            plan, **{name: stepped.substeps * getattr(plan, name) for name in lengths}
-        )
+        plan = replace(plan, **{name: stepped.substeps * getattr(plan, name) for name in lengths})
         coarse = build_online_system(self.config, self.system, variant)
         forcing = build_target(self.config, stepped.substeps)
         observer = CoarsenedObserver(coarse, system, stepped.coarsener, forcing)
@@ -202,9 +221,9 @@ class HeldOut:
     @cached_property
     def starts(self) -> Starts:
         """Where the members start."""
-        members, how = members_and_starts(self.config, self.split)
         length = self.config.reference_stride * self.plan.frames
-        return choose_starts(self.store, self.size, members, length, how, self.config.seed)
+        count, how = self.members.count, self.members.starts
+        return choose_starts(self.store, self.size, count, length, how, self.config.seed)
 
     def _following(self, names: Sequence[str]) -> Following:
         """Return variables of the truth at the frames of the free runs."""
@@ -222,14 +241,6 @@ class HeldOut:
         first = Following(self.store, self.size, self.names, self.starts, 1, first=0)[:, :]
         arrays = {name: jnp.asarray(values[:, 0]) for name, values in first.items()}
         return state_of(arrays, state_shapes(self.system))
-
-
-def members_and_starts(config: Config, split: str) -> tuple[int, Literal["first", "random"]]:
-    """Return how many states of a split free runs start from, and how these are chosen."""
-    settings, calibration = config.evaluation, config.calibration
-    if split == "validation" and calibration is not None:
-        return calibration.members, "random"
-    return settings.members, settings.starts
 
 
 class _Setup(NamedTuple):

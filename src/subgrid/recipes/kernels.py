@@ -1,5 +1,6 @@
 """The kernels of a run, a step and the passes of a network: counted, and timed on this machine."""
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from subgrid.config import LearnedConfig, Parts
 from subgrid.nn import flops
 from subgrid.randomness import random_key
 from subgrid.stepping import advance_segment, see_nothing
@@ -41,26 +43,48 @@ class Kernels:
     """Counts kernels and times one of each make, as many `at_once` as a stage runs.
 
     Others of the make take as much per operation. Operations are NaN where a part of a network does
-    not say its own.
+    not say its own. `parts`: the systems of the config.
     """
 
-    def __init__(self, at_once: int):
-        self.at_once = at_once
+    def __init__(self, parts: Parts, at_once: int):
+        self.parts, self.at_once = parts, at_once
         self._timed: dict[Any, Cost] = {}
+        self._networks: dict[str, tuple[Any, int]] = {}
 
-    def step(self, system: Any, dt: float, closure: Any = None, key: Any = None) -> Cost:
-        """Return what a step takes; `key`: of a step that is timed once and asked for again."""
-        if key is None or ("step", key) not in self._timed:
+    @functools.cached_property
+    def alone(self) -> "Kernels":
+        """The same, timed while nothing runs beside."""
+        return Kernels(self.parts, 1)
+
+    def network(self, model: LearnedConfig) -> tuple[Any, int]:
+        """Return the untrained network of a model, and how many channels it sees."""
+        if model.name not in self._networks:
+            config, coarse = self.parts.config, self.parts.coarse[0]
+            seen = model.channels(config, coarse)[0]
+            self._networks[model.name] = model.network(config, coarse, random_key(0)), seen
+        return self._networks[model.name]
+
+    def make(self, model: LearnedConfig) -> Any:
+        """Return what networks that take equally long per operation have in common.
+
+        Of the many that a section of a recipe adds, one stands for all.
+        """
+        if model in self.parts.config.more_models():
+            return model.arrangement
+        same = {"networks", "arrangement", "width", "sizes", "features"}
+        return tuple((name, str(value)) for name, value in model.model_dump(include=same).items())
+
+    def step(self, system: Any, dt: float, closure: Any = None, name: str | None = None) -> Cost:
+        """Return what a step takes; `name`: of its closure, by which it is timed once."""
+        key = "step", type(system), system.domain.shape, name
+        if key not in self._timed:
             model = system.model(dt, closure)
             carry = model.init(system.initial_state(key=random_key(0)), key=random_key(0))
             seconds = timed(
                 lambda: advance_segment(model, carry, 1, _TIMED_STEPS, see_nothing), self.at_once
             )
-            cost = Cost(system.step_operations, seconds / _TIMED_STEPS)
-            if key is None:
-                return cost
-            self._timed["step", key] = cost
-        return self._timed["step", key]
+            self._timed[key] = Cost(system.step_operations, seconds / _TIMED_STEPS)
+        return self._timed[key]
 
     def forward(self, network: Any, sample: tuple[int, ...], make: Any) -> Cost:
         """Return what a network takes for a sample of this shape."""

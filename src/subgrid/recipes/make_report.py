@@ -44,15 +44,8 @@ from subgrid.experiment.task import STAGES, Context
 from subgrid.nn import parameter_count
 from subgrid.randomness import random_key
 from subgrid.recipes.candidates import candidates, labels, multiscale_pairs, paired_models
-from subgrid.recipes.curves import (
-    learning_curves,
-    remarks,
-    separated_remarks,
-    tuning_curves,
-    unchanged,
-    unlearned,
-)
-from subgrid.recipes.evaluate import budgets, read_scores, report_parts, table_of
+from subgrid.recipes.curves import learning_curves, remarks, tuning_curves, unchanged, unlearned
+from subgrid.recipes.evaluate import budgets, comparison_of, read_scores, table_of
 from subgrid.recipes.pretrained import bundle_facts, transfer_warnings
 from subgrid.recipes.results import Results, load_results
 from subgrid.systems import AbstractSystem
@@ -91,7 +84,8 @@ def report_data(folder: RunFolder) -> ReportData:
         timing=_timing(folder, results, found),
         configuration=_published_setting(folder.config),
     )
-    return assemble_report(_info(folder), findings, report_parts(folder, results))
+    parts = list(comparison_of(folder).parts(folder, results))
+    return assemble_report(_info(folder), findings, parts)
 
 
 def _published_setting(config: Config) -> str:
@@ -175,7 +169,7 @@ def _info(folder: RunFolder) -> RunInfo:
             *code_warnings(participants(folder.manifest(), _MEASURED)),
             *transfer_warnings(folder),
             *(f"{REMARKED} {name}: {remark}." for name, remark in said.items()),
-            *separated_remarks(folder),
+            *comparison_of(folder).warnings(folder),
             *unlearned(folder),
             *unchanged(folder),
             *(

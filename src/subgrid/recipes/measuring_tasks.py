@@ -6,19 +6,21 @@ from functools import partial
 from typing import Any
 
 from subgrid.config import AbstractModelConfig, VariantConfig
-from subgrid.experiment import Context, RunFolder, Task
-from subgrid.recipes.held_out import HeldOut, members_and_starts
+from subgrid.experiment import Context, Task
+from subgrid.recipes import plan
+from subgrid.recipes.held_out import HeldOut, Members, test_members
 from subgrid.recipes.model_tasks import STORE, TaskSet
-from subgrid.recipes.results import CALIBRATION, cost_path, offline_path, online_path, partial_path
+from subgrid.recipes.results import cost_path, offline_path, online_path, partial_path
 
 
 def tests_of(tasks: TaskSet, model: AbstractModelConfig) -> Iterator[Task]:
     """Yield all tests of a model on the test trajectories."""
+    members = test_members(tasks.config)
     for number in range(len(model.labels(tasks.config))):
         if model.closes:
-            yield offline(tasks, "test", model, number)
+            yield offline(tasks, members, model, number)
         for variant in (None, *tasks.config.evaluation.variants):
-            yield online(tasks, "test", model, number, variant)
+            yield online(tasks, members, model, number, variant)
     yield cost(tasks, model)
 
 
@@ -37,32 +39,32 @@ def result_task(name: str, settings: Mapping[str, Any], run: Any, **others: Any)
     )
 
 
-def reference(tasks: TaskSet, split: str) -> Task:
+def reference(tasks: TaskSet, members: Members) -> Task:
     """Return the statistics of the truth over the steps of the free runs."""
     return result_task(
-        f"{_place(split)}/reference.zarr",
-        _free_runs(tasks, split),
-        partial(_reference, split=split),
-        inputs=(tasks.data[split],),
+        f"{members.folder}/reference.zarr",
+        _free_runs(tasks, members),
+        partial(_reference, members=members),
+        inputs=(tasks.data[members.split],),
     )
 
 
-def offline(tasks: TaskSet, split: str, model: AbstractModelConfig, number: int) -> Task:
+def offline(tasks: TaskSet, members: Members, model: AbstractModelConfig, number: int) -> Task:
     """Return the test of a closure's output against the true forcing."""
     settings, inputs = _closure(tasks, model, number)
     scale = tasks.data.get("train", tasks.data["test"])  # whose forcing is the unit of errors
     samples = tasks.config.evaluation.samples
     return result_task(
-        f"{_place(split)}/{offline_path(_label(tasks, model, number))}",
+        f"{members.folder}/{offline_path(_label(tasks, model, number))}",
         {"seed": tasks.config.seed, "samples": samples, **settings},
-        partial(_offline, split=split, model=model, number=number),
-        inputs=tuple(dict.fromkeys((tasks.data[split], scale, *inputs))),
+        partial(_offline, members=members, model=model, number=number),
+        inputs=tuple(dict.fromkeys((tasks.data[members.split], scale, *inputs))),
     )
 
 
 def online(
     tasks: TaskSet,
-    split: str,
+    members: Members,
     model: AbstractModelConfig,
     number: int,
     variant: VariantConfig | None = None,
@@ -70,13 +72,14 @@ def online(
     """Return the free runs of a closure from held-out states."""
     settings, inputs = _closure(tasks, model, number)
     path = online_path(_label(tasks, model, number), variant and variant.name)
-    kept = partial_path(path, CALIBRATION if split == "validation" else "")
+    kept = partial_path(path, members.place)
     return result_task(
-        f"{_place(split)}/{path}",
-        {**_stepping(tasks, split, model, variant), **settings},
-        partial(_online, split=split, model=model, number=number, variant=variant),
-        inputs=(tasks.data[split], *inputs),
+        f"{members.folder}/{path}",
+        {**_stepping(tasks, members, model, variant), **settings},
+        partial(_online, members=members, model=model, number=number, variant=variant),
+        inputs=(tasks.data[members.split], *inputs),
         passing=tuple(f"evaluation/{kept}{end}" for end in (".safetensors", ".frames")),
+        estimate=partial(plan.of_free_runs, members=members, model=model, variant=variant),
     )
 
 
@@ -85,15 +88,11 @@ def cost(tasks: TaskSet, model: AbstractModelConfig) -> Task:
     settings, inputs = _closure(tasks, model, 0)
     return result_task(
         f"evaluation/{cost_path(model.shown)}",
-        {**_stepping(tasks, "test", model), **settings},
+        {**_stepping(tasks, test_members(tasks.config), model), **settings},
         partial(_cost, model=model),
         inputs=(tasks.data["test"], *inputs),
         where="alone",
     )
-
-
-def _place(split: str) -> str:
-    return "evaluation" if split == "test" else f"evaluation/{CALIBRATION}"
 
 
 def _label(tasks: TaskSet, model: AbstractModelConfig, number: int) -> str:
@@ -112,52 +111,51 @@ def _closure(
     return {"closure": model.model_dump(mode="json", exclude={"name", "coupling"})}, ()
 
 
-def _free_runs(tasks: TaskSet, split: str) -> dict[str, Any]:
-    """Return the settings that all free runs against a split share."""
+def _free_runs(tasks: TaskSet, members: Members) -> dict[str, Any]:
+    """Return the settings that all free runs of these members share."""
     config = tasks.config
-    members, starts = members_and_starts(config, split)
     names = ("draws", "steps", "save_every", "average_from", "snapshots")
     plan = {name: getattr(config.evaluation, name) for name in names}
-    chosen = {"seed": config.seed, "dt": config.coarse_dt, "members": members, "starts": starts}
+    chosen = {"seed": config.seed, "dt": config.coarse_dt}
+    chosen |= {"members": members.count, "starts": members.starts}
     return chosen | plan
 
 
 def _stepping(
-    tasks: TaskSet, split: str, model: AbstractModelConfig, variant: VariantConfig | None = None
+    tasks: TaskSet,
+    members: Members,
+    model: AbstractModelConfig,
+    variant: VariantConfig | None = None,
 ) -> dict[str, Any]:
     """Return the settings of the free runs of a model, besides what its closure is."""
     changed = {} if variant is None else variant.constants
     return {
-        **_free_runs(tasks, split),
+        **_free_runs(tasks, members),
         "constants": tasks.config.evaluation.constants | changed,
         "coupling": model.coupling_in(tasks.config),
     }
 
 
-def _held_out(folder: RunFolder, split: str) -> HeldOut:
-    return HeldOut(folder, split, folder.path / _place(split))
+def _reference(context: Context, members: Members) -> None:
+    HeldOut(context.folder, members).write_reference(context.progress)
 
 
-def _reference(context: Context, split: str) -> None:
-    _held_out(context.folder, split).write_reference(context.progress)
-
-
-def _offline(context: Context, split: str, model: AbstractModelConfig, number: int) -> None:
-    against = _held_out(context.folder, split)
+def _offline(context: Context, members: Members, model: AbstractModelConfig, number: int) -> None:
+    against = HeldOut(context.folder, members)
     against.write_offline(against.candidate(model, number), context.progress)
 
 
 def _online(
     context: Context,
-    split: str,
+    members: Members,
     model: AbstractModelConfig,
     number: int,
     variant: VariantConfig | None,
 ) -> None:
-    against = _held_out(context.folder, split)
+    against = HeldOut(context.folder, members)
     against.write_online(against.candidate(model, number), context.progress, variant)
 
 
 def _cost(context: Context, model: AbstractModelConfig) -> None:
-    against = _held_out(context.folder, "test")
+    against = HeldOut(context.folder, test_members(context.folder.config))
     against.write_cost(against.candidate(model), context.progress)

@@ -1,19 +1,28 @@
 """The tasks that make what closures are compared with: the data, and the models."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from subgrid.checksums import read_list
-from subgrid.config import AdaptedConfig, Config, FittedConfig, LearnedConfig, PretrainedConfig
+from subgrid.config import (
+    AbstractModelConfig,
+    AdaptedConfig,
+    Config,
+    FittedConfig,
+    LearnedConfig,
+    PretrainedConfig,
+)
 from subgrid.data import recorded_files
 from subgrid.data.records import PASSING_FILES
 from subgrid.experiment import Context, Task
 from subgrid.experiment.takeover import ORIGIN
+from subgrid.experiment.task import Estimate
 from subgrid.files import read_json
+from subgrid.recipes import plan
 from subgrid.recipes.fitted import fit_one
 from subgrid.recipes.pretrained import take_over
 from subgrid.recipes.simulate import SPLITS, check_online_step, simulate
@@ -87,6 +96,8 @@ def _data(config: Config, split: str) -> Task:
         recorded=partial(_recorded_data, split=split),
         lasting=partial(_lasting_data, split=split),
         where="here",
+        parts=settings["trajectories"],
+        estimate=partial(plan.of_simulation, split=split),
     )
 
 
@@ -110,7 +121,7 @@ def _check_step(context: Context) -> None:
     check_online_step(context.folder.config, context.folder.split("test"))
 
 
-def train_tasks(tasks: TaskSet, model: LearnedConfig) -> Iterator[tuple[str, Task]]:
+def _train(tasks: TaskSet, model: LearnedConfig) -> Iterator[tuple[str, Task]]:
     """Yield the trainings of a model, one for each initialisation."""
     settings = {
         "model": model.model_dump(mode="json", exclude=_NO_TRAINING),
@@ -121,10 +132,20 @@ def train_tasks(tasks: TaskSet, model: LearnedConfig) -> Iterator[tuple[str, Tas
     }
     for number in range(model.seeds):
         run = partial(train_one, model=model, number=number)
-        yield f"{model.name}/{number}", training_task(tasks, model.name, number, settings, run)
+        yield (
+            f"{model.name}/{number}",
+            training_task(
+                tasks,
+                model.name,
+                number,
+                settings,
+                run,
+                estimate=partial(plan.of_training, model=model),
+            ),
+        )
 
 
-def adapt_tasks(tasks: TaskSet, model: AdaptedConfig) -> Iterator[tuple[str, Task]]:
+def _adapt(tasks: TaskSet, model: AdaptedConfig) -> Iterator[tuple[str, Task]]:
     """Yield the adaptations of the networks of a learned model."""
     settings = {
         "model": model.model_dump(mode="json"),
@@ -135,12 +156,26 @@ def adapt_tasks(tasks: TaskSet, model: AdaptedConfig) -> Iterator[tuple[str, Tas
     for number in range(len(model.labels(tasks.config))):
         run = partial(adapt_one, model=model, number=number)
         base = tasks.models[f"{model.of}/{number}"]
-        task = training_task(tasks, model.name, number, settings, run, base)
+        task = training_task(
+            tasks,
+            model.name,
+            number,
+            settings,
+            run,
+            base,
+            estimate=partial(plan.of_fine_tuning, model=model),
+        )
         yield f"{model.name}/{number}", task
 
 
 def training_task(
-    tasks: TaskSet, name: str, number: int, settings: Mapping[str, Any], run: Any, *inputs: Task
+    tasks: TaskSet,
+    name: str,
+    number: int,
+    settings: Mapping[str, Any],
+    run: Any,
+    *inputs: Task,
+    estimate: Callable[[Any], Estimate],
 ) -> Task:
     """Return a task that writes models/NAME/seed_NUMBER from the training data and `inputs`."""
     return _model(
@@ -149,23 +184,33 @@ def training_task(
         run,
         inputs=(*tasks.training_data, *inputs),
         after=(tasks.check,),
+        estimate=estimate,
     )
 
 
-def fit_task(tasks: TaskSet, model: FittedConfig) -> tuple[str, Task]:
-    """Return the fit of a closure to the training data."""
+def _fit(tasks: TaskSet, model: FittedConfig) -> Iterator[tuple[str, Task]]:
+    """Yield the fit of a closure to the training data."""
     settings = {"model": model.model_dump(mode="json"), "dt": tasks.config.coarse_dt}
     run = partial(fit_one, model=model)
     task = _model(f"models/{model.name}", settings, run, inputs=tasks.training_data)
-    return model.name, task
+    yield model.name, task
 
 
-def copy_task(model: PretrainedConfig) -> tuple[str, Task]:
-    """Return the copy of a bundle."""
+def _copy(tasks: TaskSet, model: PretrainedConfig) -> Iterator[tuple[str, Task]]:
+    """Yield the copy of a bundle."""
     settings = {"name": model.name, "bundle": model.bundle}
     run = partial(take_over, model=model)
     # here, for its path is one from where the command was given
-    return model.name, _model(f"models/{model.name}", settings, run, where="here")
+    yield model.name, _model(f"models/{model.name}", settings, run, where="here")
+
+
+_MAKERS = {"learned": _train, "fitted": _fit, "pretrained": _copy, "adapted": _adapt}
+
+
+def model_tasks(tasks: TaskSet, model: AbstractModelConfig) -> Iterator[tuple[str, Task]]:
+    """Yield what makes a model, by "NAME" or "NAME/NUMBER"; nothing for most kinds."""
+    if model.stored:
+        yield from _MAKERS[model.kind](tasks, model)
 
 
 def _model(place: str, settings: Mapping[str, Any], run: Any, **others: Any) -> Task:

@@ -1,19 +1,31 @@
-"""What a run will take: counted from its config, and timed by a few steps and updates here."""
+"""What a run will take: each task estimates it, by a few steps and updates that are timed here."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from subgrid.closures import TENDENCY
 from subgrid.computing import lenient
-from subgrid.config import Config, Parts, build_coarse_systems, build_system, cells_of, value_count
+from subgrid.config import (
+    AbstractModelConfig,
+    AdaptedConfig,
+    Config,
+    LearnedConfig,
+    Parts,
+    VariantConfig,
+    build_coarse_systems,
+    build_system,
+    value_count,
+)
+from subgrid.config.training import Trained
 from subgrid.data import fits_in_memory
-from subgrid.experiment.progress import duration
+from subgrid.experiment.recipe import recipe_of
+from subgrid.experiment.task import Estimate, graph
 from subgrid.machine import usable_cpus
 from subgrid.nn import parameter_count
-from subgrid.randomness import random_key
-from subgrid.recipes.cases import cases
+from subgrid.recipes.held_out import Members
 from subgrid.recipes.kernels import Cost, Kernels
 
 _FLOATS = 4  # bytes
@@ -21,19 +33,16 @@ _FLOATS = 4  # bytes
 
 @dataclass(frozen=True)
 class StagePlan:
-    """What a stage takes.
-
-    `work`: in words; `operations`: floating-point, counted, NaN where a network of the user's does
-    not say its own; `memory`, `disk`: bytes; `seconds`: operations of each kind times what one was
-    measured to take on this machine.
-    """
+    """What a stage takes: the sum over its tasks, of which `at_once` run side by side."""
 
     stage: str
-    work: str
-    operations: float | int
-    memory: float | int
-    disk: float | int
-    seconds: float
+    total: Estimate
+    at_once: int
+
+    @property
+    def work(self) -> str:
+        """What it does, in words."""
+        return ", ".join(f"{what} {count:,}" for what, count in self.total.amounts.items())
 
 
 @lenient()
@@ -43,168 +52,152 @@ def plan_run(
     """Return what each stage of a run takes; compiles and times its kernels, some seconds.
 
     `copies`: the bundles that the run took over already, by the name of the model; `trust`: see
-    `run_experiment`.
+    `run_experiment`. A stage of which no task says what it takes is left out.
     """
     system = build_system(config)
-    coarse = build_coarse_systems(config, system)
-    parts = Parts(config, coarse, system, copies or {}, trust)
-    return [plan(parts, workers) for plan in (_simulation, _training, _evaluation)]
+    parts = Parts(config, build_coarse_systems(config, system), system, copies or {}, trust)
+    stages: dict[str, list[Any]] = {}
+    for task in graph(recipe_of(config).tasks(config)).values():
+        if task.estimate is not None:
+            stages.setdefault(task.stage, []).append(task)
+    plans = []
+    for stage, tasks in stages.items():
+        works = sum(task.parts for task in tasks)
+        kernels = Kernels(parts, max(1, min(workers, works, usable_cpus())))
+        found = [task.estimate(kernels) for task in tasks]
+        plans.append(StagePlan(stage, _sum(found, kernels.at_once), kernels.at_once))
+    return plans
 
 
-def _simulation(parts: Parts, workers: int) -> StagePlan:
-    config, system = parts.config, parts.system
-    counts, truth = config.data.trajectories, config.truth
-    frames = (counts.train + counts.validation) * truth.frames + counts.test * config.test_frames
-    spinups = counts.train + counts.validation + counts.test
-    steps = spinups * truth.spinup_steps + frames * truth.save_every
+def _sum(estimates: list[Estimate], at_once: int) -> Estimate:
+    amounts: Counter[str] = Counter()
+    for one in estimates:
+        amounts.update(one.amounts)
+    return Estimate(
+        amounts=amounts,
+        operations=sum(one.operations for one in estimates),
+        memory=at_once * max(one.memory for one in estimates),
+        disk=sum(one.disk for one in estimates),
+        seconds=sum(one.seconds for one in estimates),
+    )
+
+
+def of_simulation(kernels: Kernels, split: str) -> Estimate:
+    """Return what the trajectories of a split take, and their coarse frames with their targets."""
+    config, parts = kernels.parts.config, kernels.parts
+    truth, trajectories = config.truth, getattr(config.data.trajectories, split)
+    frames = trajectories * (config.test_frames if split == "test" else truth.frames)
+    steps = trajectories * truth.spinup_steps + frames * truth.save_every
     arrays = 4 if config.data.store_flux else 2  # state and target, perhaps two fluxes
-    frame_bytes = arrays * sum(map(value_count, parts.coarse)) * _FLOATS
+    frame = arrays * sum(map(value_count, parts.coarse)) * _FLOATS
     # the defect of a coarse step takes as many of the truth's again, for every frame
     made = steps + (frames * config.substeps if config.coarse.target == "step" else 0)
-    cost = Kernels(1).step(system, truth.dt) * made
-    return StagePlan(
-        "simulate",
-        f"{spinups} trajectories of about {duration(cost.seconds / spinups)} each, {steps:,} steps "
-        f"of {cells_of(system)} cells, {frames:,} frames",
-        cost.operations,
+    # a worker of one thread is as fast as this process with all (docs/performance.md)
+    cost = kernels.alone.step(parts.system, truth.dt) * made
+    return Estimate(
+        amounts={"trajectories": trajectories, "steps": steps, "frames": frames},
+        operations=cost.operations,
         # two segments of frames, and the arrays of a step
-        workers * (2 * config.data.segment_frames * frame_bytes + 30 * _state_bytes(system)),
-        frames * frame_bytes,
-        # a worker of one thread is as fast as this process with all (docs/performance.md)
-        cost.seconds / _at_once(workers, spinups),
+        memory=2 * config.data.segment_frames * frame + 30 * _state_bytes(parts.system),
+        disk=frames * frame,
+        seconds=cost.seconds / kernels.at_once,
     )
 
 
-def _training(parts: Parts, workers: int) -> StagePlan:
-    config, coarse = parts.config, parts.coarse
-    models = (*config.learned(), *config.searched(), *config.calibrated())
-    alone = list(cases(config))
-    kernels = Kernels(_at_once(workers, _count(models) + len(alone)))
-    searched = {model.name for model in config.searched()}
-    cost, updates, memory, disk = Cost(), 0, 0.0, 0.0
-    for entry, network, seen, system in _networks(config, coarse):
-        stages = [config.training_of(entry, stage) for stage in range(len(entry.changes()))]
-        make = "search" if entry.name in searched else (_make(entry), stages[0].chunk)
-        sample = (seen, *system.domain.shape)
-        one = kernels.gradient(network, sample, stages[0].chunk, make)
-        if TENDENCY in (getattr(entry, "features", None) or ()):
-            # it is formed for each sample, which takes as much as a step
-            one += kernels.step(system, config.coarse_dt, key=make) * len(stages)
-        # a cascade trains one network after another: the whole is an upper bound for each
-        samples = sum(stage.updates * stage.batch_size for stage in stages) // len(stages)
-        cost += one * samples
-        updates += sum(stage.updates for stage in stages)
-        memory = max(memory, one.memory)
+def of_training(kernels: Kernels, model: LearnedConfig) -> Estimate:
+    """Return what the training of an initialisation of a learned model takes."""
+    config, coarse = kernels.parts.config, kernels.parts.coarse[0]
+    network, seen = kernels.network(model)
+    make = (kernels.make(model), config.training_of(model).chunk)
+    further = Cost()
+    if TENDENCY in (model.features or ()):
+        # it is formed for each sample, which takes as much as a step
+        further = kernels.step(coarse, config.coarse_dt) * len(model.changes())
+    return of_network(kernels, model, network, (seen, *coarse.domain.shape), make, further)
+
+
+def of_network(
+    kernels: Kernels,
+    entry: Trained,
+    network: Any,
+    sample: tuple[int, ...],
+    make: Any,
+    further: Cost | None = None,
+) -> Estimate:
+    """Return what the training of a network takes; `further`: besides its gradient, for a sample.
+
+    `make`: see `Kernels.gradient`. A cascade trains one network after another: the whole is an
+    upper bound for each.
+    """
+    config = kernels.parts.config
+    stages = [config.training_of(entry, stage) for stage in range(len(entry.changes()))]
+    one = kernels.gradient(network, sample, stages[0].chunk, make) + (further or Cost())
+    cost = one * (sum(stage.updates * stage.batch_size for stage in stages) // len(stages))
+    return Estimate(
+        amounts={"trainings": 1, "updates": sum(stage.updates for stage in stages)},
+        operations=cost.operations,
+        memory=one.memory + _held(kernels.parts),
         # the closure, the best weights, and a checkpoint with two moments
-        disk += 5 * parameter_count(network) * _FLOATS
-    for adapted in config.adapted():
-        more, further = _fine_tuning(config, adapted, coarse[0], kernels)
-        cost, updates = cost + more, updates + further
-    counts, frame = config.data.trajectories, 2 * _state_bytes(coarse[0])
-    splits = [n * config.truth.frames * frame for n in (counts.train, counts.validation)]
-    hold = config.training.in_memory  # splits that are not held are streamed
-    held = sum(split for split in splits if (fits_in_memory(split) if hold == "auto" else hold))
-    also = f" and {len(alone)} separated networks" if alone else ""
-    return StagePlan(
-        "train",
-        f"{updates:,} updates of {len(models)} learned closures{also}",
-        cost.operations,
-        memory * kernels.at_once + held,
-        disk,
-        cost.seconds,
+        disk=5 * parameter_count(network) * _FLOATS,
+        seconds=cost.seconds,
     )
 
 
-def _networks(config: Config, coarse: Sequence[Any]) -> Iterator[tuple[Any, Any, int, Any]]:
-    """Yield each network to be trained: its entry, itself, its channels, its system."""
-    key = random_key(0)
-    for model in (*config.learned(), *config.searched(), *config.calibrated()):
-        network, seen = model.network(config, coarse[0], key), model.channels(config, coarse[0])[0]
-        yield from [(model, network, seen, coarse[0])] * model.seeds
-    for case in cases(config):
-        system = coarse[config.coarse.sizes.index(case.high)]
-        network = case.entry.build_network(case.task, system, key)
-        yield case.entry, network, case.entry.channels(case.task, system)[0], system
+def _held(parts: Parts) -> int:
+    """Return the bytes of the splits that a training holds; those that it does not are streamed."""
+    counts, frame = parts.config.data.trajectories, 2 * _state_bytes(parts.coarse[0])
+    splits = [n * parts.config.truth.frames * frame for n in (counts.train, counts.validation)]
+    hold = parts.config.training.in_memory
+    return sum(split for split in splits if (fits_in_memory(split) if hold == "auto" else hold))
 
 
-def _fine_tuning(config: Config, adapted: Any, system: Any, kernels: Kernels) -> tuple[Cost, int]:
-    """Return cost and updates of training on through the solver.
+def of_fine_tuning(kernels: Kernels, model: AdaptedConfig) -> Estimate:
+    """Return what training an initialisation on through the solver takes.
 
     A gradient through a step is taken as four forward steps: one more for the states that are
     formed again. Seconds are those of a step with its network, alone, times that.
     """
-    tune, base = adapted.fine_tune, adapted.base(config)
+    config, tune = kernels.parts.config, model.fine_tune
     if tune is None:
-        return Cost(), 0
-    updates = base.seeds * tune.updates
-    steps = 4 * updates * tune.batch_size * tune.frames * config.steps_per_frame
-    one = kernels.step(system, config.coarse_dt) + _forward(config, base, system, kernels)
-    return one * steps, updates
-
-
-def _evaluation(parts: Parts, workers: int) -> StagePlan:
-    config, system, settings = parts.config, parts.coarse[0], parts.config.evaluation
-    searched, tried = config.searched(), config.calibrated()
-    closures = sum(len(model.labels(config)) for model in config.models)
-    kernels = Kernels(_at_once(workers, closures + _count((*searched, *tried))))
-    cost, runs = Cost(), 0
-    for model in (*config.models, *tried, *_extremes(config, searched, system)):
-        count = len(model.labels(config)) * settings.members
-        if model in tried and config.calibration is not None:
-            count = len(model.labels(config)) * config.calibration.members
-        elif model in searched:  # two stand for all
-            count = settings.members * _count(searched) // min(len(searched), 2)
-        else:
-            count *= 1 + len(settings.variants)
-        stepped, base = model.stepped(config, system), model.base(config)
-        one = kernels.step(stepped.system, stepped.dt, model.make(parts))
-        if base is not None:
-            one += _forward(config, base, system, kernels)
-        count *= settings.draws
-        cost += one * (settings.steps * count * stepped.substeps)
-        runs += count
-    frame = _state_bytes(system)
-    return StagePlan(
-        "evaluate",
-        f"{runs} free runs of {settings.steps:,} steps, {settings.samples} samples offline",
-        cost.operations,
-        kernels.at_once * settings.members * settings.draws * 80 * frame,
-        runs * (settings.snapshots * frame + settings.steps // settings.save_every * 48),
-        cost.seconds,
+        return Estimate(amounts={})
+    steps = 4 * tune.updates * tune.batch_size * tune.frames * config.steps_per_frame
+    step = kernels.step(kernels.parts.coarse[0], config.coarse_dt)
+    cost = (step + _forward(kernels, model)) * steps
+    return Estimate(
+        amounts={"trainings": 1, "updates": tune.updates},
+        operations=cost.operations,
+        seconds=cost.seconds,
     )
 
 
-def _forward(config: Config, model: Any, system: Any, kernels: Kernels) -> Cost:
-    """Return what the networks of a learned model take in a step."""
-    network, seen = model.network(config, system, random_key(0)), model.channels(config, system)[0]
-    return kernels.forward(network, (seen, *system.domain.shape), _make(model))
+def of_free_runs(
+    kernels: Kernels, members: Members, model: AbstractModelConfig, variant: VariantConfig | None
+) -> Estimate:
+    """Return what the free runs of a closure take."""
+    parts, settings = kernels.parts, kernels.parts.config.evaluation
+    stepped = model.stepped(parts.config, parts.coarse[0], variant)
+    closure = model.make(parts)
+    named = None if closure is None else model.shown
+    one = kernels.step(stepped.system, stepped.dt, closure, named) + _forward(kernels, model)
+    runs, frame = members.count * settings.draws, _state_bytes(parts.coarse[0])
+    cost = one * (settings.steps * runs * stepped.substeps)
+    return Estimate(
+        amounts={"free runs": runs, "steps": settings.steps * runs * stepped.substeps},
+        operations=cost.operations,
+        memory=runs * 80 * frame,
+        disk=runs * (settings.snapshots * frame + settings.steps // settings.save_every * 48),
+        seconds=cost.seconds,
+    )
 
 
-def _extremes(config: Config, searched: Sequence[Any], system: Any) -> list[Any]:
-    """Return the smallest and the largest model of a search, between which the others lie."""
-    sizes = {
-        model.name: parameter_count(model.network(config, system, random_key(0)))
-        for model in searched
-    }
-    ranked = sorted(searched, key=lambda model: sizes[model.name])
-    return [*ranked[:1], *ranked[1:][-1:]]
-
-
-def _make(entry: Any) -> Any:
-    """Return what networks that take equally long have in common."""
-    same = {"network", "networks", "arrangement", "width", "sizes", "features"}
-    return tuple((name, str(value)) for name, value in entry.model_dump(include=same).items())
+def _forward(kernels: Kernels, model: AbstractModelConfig) -> Cost:
+    """Return what the networks of a model take in a step; nothing if it has none of this run."""
+    if (base := model.base(kernels.parts.config)) is None:
+        return Cost()
+    network, seen = kernels.network(base)
+    sample = (seen, *kernels.parts.coarse[0].domain.shape)
+    return kernels.forward(network, sample, kernels.make(base))
 
 
 def _state_bytes(system: Any) -> int:
     return value_count(system) * _FLOATS
-
-
-def _count(models: Sequence[Any]) -> int:
-    """Return how many closures learned models are: as many as they have seeds."""
-    return sum(model.seeds for model in models)
-
-
-def _at_once(workers: int, works: int) -> int:
-    """Return how many of a stage's works run side by side."""
-    return max(1, min(workers, works, usable_cpus()))

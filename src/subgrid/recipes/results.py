@@ -1,5 +1,6 @@
 """What the evaluation stage wrote, read back for the scores and the report."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,24 +17,19 @@ if TYPE_CHECKING:
     import xarray
 
 
-CALIBRATION = "calibration"  # where, in its folder, the evaluation keeps that of the noise
-
-
 @dataclass(frozen=True)
 class Results:
     """Everything the evaluation measured.
 
     `online`, `offline`: model → one dataset per network; `variants`: the same as `online` for each
-    variant of the coarse model; `searched`: the same for the models of the search; `costs`: ratios
-    as they were measured, seconds as these times those of the coarse model alone; `cut`: largest
-    wavenumber of the spectral errors, rad/m; `system`: the coarse one.
+    variant of the coarse model; `costs`: see `step_costs`; `cut`: largest wavenumber of the
+    spectral errors, rad/m; `system`: the coarse one.
     """
 
     system: Any
     reference: "xarray.Dataset"
     online: dict[str, list["xarray.Dataset"]]
     variants: dict[str, dict[str, list["xarray.Dataset"]]]
-    searched: dict[str, list["xarray.Dataset"]]
     offline: dict[str, list["xarray.Dataset"]]
     costs: dict[str, StepCost]
     cut: float | None
@@ -63,29 +59,26 @@ def load_results(folder: RunFolder) -> Results:
         for name, labels_of in stores.items()
         if name in tested
     }
-    timed = {
-        name: read_json(folder.evaluation / cost_path(name))
-        for name in (*stores, *(model.name for model in config.searched()))
-    }
-    alone = timed[BASELINE]["seconds"]
-    # ratios were measured side by side, seconds of different models at different loads
-    costs = {name: StepCost(alone * cost["ratio"], cost["ratio"]) for name, cost in timed.items()}
     return Results(
         system=system,
         reference=read_dataset(folder.evaluation / "reference.zarr"),
         online=online(),
         variants={variant.name: online(variant.name) for variant in config.evaluation.variants},
-        searched={
-            model.name: [
-                read_dataset(folder.evaluation / online_path(label))
-                for label in model.trained_names()
-            ]
-            for model in config.searched()
-        },
         offline=offline,
-        costs=costs,
+        costs=step_costs(folder, stores),
         cut=config.evaluation.cut * system.domain.nyquist if system.domain.has_spectrum else None,
     )
+
+
+def step_costs(folder: RunFolder, models: Iterable[str]) -> dict[str, StepCost]:
+    """Return the time per step of models, that without a closure among them.
+
+    Ratios are those measured side by side; seconds of different models are of different loads, so
+    they are the ratio times those of the coarse model alone.
+    """
+    timed = {name: read_json(folder.evaluation / cost_path(name)) for name in models}
+    alone = timed[BASELINE]["seconds"]
+    return {name: StepCost(alone * cost["ratio"], cost["ratio"]) for name, cost in timed.items()}
 
 
 def online_path(label: str, variant: str | None = None) -> str:

@@ -44,7 +44,7 @@ def check_time_step(
 
     `key`: the config's name of dt; `states`: stacked states [member, ...] whose fastest flow sets
     the limit; `initially`: the run begins with the system's initial state; see
-    `subgrid.systems.failing_dt`. A system without `max_stable_dt` is not checked.
+    `subgrid.systems.failing_dt`. A system without `largest_dt` is not checked.
     """
     limit = failing_dt(system, states, initially)
     if limit is not None and dt > limit.seconds:

@@ -217,7 +217,7 @@ class BarotropicVorticity(AbstractPlaneSystem):
         u, v = inverse_of_each([-i_l * psi, i_k * psi], self.grid.shape)
         return u, v
 
-    def max_stable_dt(self, state: BarotropicState, courant: float = 0.9) -> Float[Array, ""]:
+    def largest_dt(self, state: BarotropicState, courant: float = 0.9) -> Float[Array, ""]:
         """Return the largest safe step: of advection, 2.83 courant/(π speed/Δ), and viscosity."""
         u, v = self.velocity(state)
         speed = jnp.max(jnp.abs(u)) / self.grid.dx + jnp.max(jnp.abs(v)) / self.grid.dy

@@ -245,7 +245,7 @@ class KolmogorovFlow(AbstractPlaneSystem):
         """Return ∂v/∂x - ∂u/∂y at north-east corners, 1/time."""
         return staggered_vorticity(state.u, state.v, self.grid)
 
-    def max_stable_dt(self, state: KolmogorovState, courant: float = 0.5) -> Float[Array, ""]:
+    def largest_dt(self, state: KolmogorovState, courant: float = 0.5) -> Float[Array, ""]:
         """Return the largest safe step: courant · Δx/max(|u|, |v|); viscosity is implicit."""
         speed_x = jnp.max(jnp.abs(state.u)) / self.grid.dx
         speed_y = jnp.max(jnp.abs(state.v)) / self.grid.dy

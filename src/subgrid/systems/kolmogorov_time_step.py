@@ -55,5 +55,5 @@ def _over_cells(
     if states is None:
         limit = courant * min(system.grid.dx, system.grid.dy) / speed
         return StepLimit(limit, f"for velocities up to {speed:g}", "1")
-    found = eqx.filter_vmap(lambda state: system.max_stable_dt(state, courant))(states)
+    found = eqx.filter_vmap(lambda state: system.largest_dt(state, courant))(states)
     return StepLimit(float(jnp.min(found)), "for the speeds in its initial states", "1")

@@ -97,9 +97,9 @@ def steps(system: AbstractSystem, closure: Any, state: Any) -> Law:
 
 def small_dt(system: Any) -> float:
     """Return a step that is far below the limit of an initial state."""
-    if not hasattr(system, "max_stable_dt"):
+    if not hasattr(system, "largest_dt"):
         return 1.0e-3
-    return 0.1 * float(system.max_stable_dt(system.initial_state(key=random_key(0))))
+    return 0.1 * float(system.largest_dt(system.initial_state(key=random_key(0))))
 
 
 def periodic_dims(system: AbstractSystem) -> list[str]:

@@ -162,5 +162,5 @@ def _shift(system: AbstractSystem, dim: str, state: Any) -> Law:
 
 def _time_step(system: AbstractSystem) -> Law:
     limit = largest_safe_dt(system)
-    words = "not known: the system has no max_stable_dt(state)" if limit is None else str(limit)
+    words = "not known: the system has no largest_dt(state)" if limit is None else str(limit)
     return Law("largest safe dt", None, words)

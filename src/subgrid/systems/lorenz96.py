@@ -149,7 +149,7 @@ class Lorenz96(AbstractSystem):
             rate = Lorenz96State(rate.x - coupling * jnp.sum(state.y, axis=-1), fast)
         return rate if forcing is None else jax.tree.map(jnp.add, rate, forcing)
 
-    def max_stable_dt(self, state: Lorenz96State, courant: float = 0.9) -> Float[Array, ""]:
+    def largest_dt(self, state: Lorenz96State, courant: float = 0.9) -> Float[Array, ""]:
         """Return the largest safe step of RK4, from the growth rates of waves on a uniform state.
 
         These are up to 1 + 2|X| for the slow variables and c (1 + 2b|Y|) for the fast ones.

@@ -283,7 +283,7 @@ class TwoLayerQG(AbstractPlaneSystem):
         east, north = self.velocity(state)
         return (east + self.background_velocity) * state.q, north * state.q
 
-    def max_stable_dt(self, state: QGState, courant: float = 0.7) -> Float[Array, ""]:
+    def largest_dt(self, state: QGState, courant: float = 0.7) -> Float[Array, ""]:
         """Return the largest safe step (s): courant · Δx / max(|u + U|, |v|).
 
         AB3 on the spectral advection of one wave is stable up to ω dt = 0.72 (Durran 1991); the

@@ -29,7 +29,7 @@ _SMALLEST_DOMAIN = 9e5  # m: smaller ones leave the eddies no room
 class QGStepLimits(StepLimits["TwoLayerQG"]):
     """The smallest of several limits; `shipped`: the constants of each configuration.
 
-    That of `max_stable_dt` of states, or of rest; that of AB3 for the longest Rossby wave, ω = β
+    That of `largest_dt` of states, or of rest; that of AB3 for the longest Rossby wave, ω = β
     L_x/2π; and, with the constants of a configuration, that of the speed which its developed flow
     was seen to reach (safe), or with which runs were seen to blow up (failing). With other
     constants the flow may become faster than that of the states.

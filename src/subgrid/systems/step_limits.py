@@ -32,7 +32,7 @@ class StepLimit(NamedTuple):
 
 
 class StepLimits(Generic[System]):
-    """What is known of the steps that a system takes: by default `max_stable_dt` alone.
+    """What is known of the steps that a system takes: by default `largest_dt` alone.
 
     A system whose free runs have shown more keeps a subclass as its `step_limits`.
     """
@@ -59,15 +59,15 @@ class StepLimits(Generic[System]):
 
 
 def of_states(system: "AbstractSystem", states: PyTree = None) -> StepLimit | None:
-    """Return the smallest `max_stable_dt` of stacked states, or that of rest; None without it."""
-    if (max_stable_dt := getattr(system, "max_stable_dt", None)) is None:
+    """Return the smallest `largest_dt` of stacked states, or that of rest; None without it."""
+    if (largest_dt := getattr(system, "largest_dt", None)) is None:
         return None
     reason = "for the speeds in its initial states"
     if states is None:
-        reason = "for the background flow alone; eddies will need a smaller one"
+        reason = "for a state of zeros; a developed one may need a smaller step"
         shapes = state_shapes(system)
         states = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), shapes)
-    found = eqx.filter_jit(eqx.filter_vmap(max_stable_dt))(states)
+    found = eqx.filter_jit(eqx.filter_vmap(largest_dt))(states)
     return StepLimit(float(jnp.min(found)), reason, system.time_units)
 
 

@@ -28,7 +28,7 @@ def failing_dt(
 def dt_after_blow_up(system: AbstractSystem, state: PyTree, dt: float) -> float | None:
     """Return the largest step that is safe where one of `dt` blew up, or None if unknown.
 
-    It is that of the developed flow where that is known, else `max_stable_dt` of `state`, and half
+    It is that of the developed flow where that is known, else `largest_dt` of `state`, and half
     of `dt` at most, since the flow may not have been at its fastest yet. `state`: one some time
     before the blow-up, when speeds were those of the flow; the last healthy one is itself already
     30 to 5000 times as fast as the background.
