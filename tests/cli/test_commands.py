@@ -59,6 +59,7 @@ def test_version(cli):
         ("closures", "smagorinsky"),
         ("networks", "psm4"),
         ("coarseners", "operator1"),
+        ("targets", "step"),
         ("metrics", "spectral_error"),
         ("recipes", "architectures"),
     ],

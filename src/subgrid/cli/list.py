@@ -4,12 +4,20 @@ import tomllib
 from typing import Literal
 
 Kind = Literal[
-    "presets", "bundles", "systems", "closures", "networks", "coarseners", "metrics", "recipes"
+    "presets",
+    "bundles",
+    "systems",
+    "closures",
+    "networks",
+    "coarseners",
+    "targets",
+    "metrics",
+    "recipes",
 ]
 
 
 def command(kind: Kind | None = None, /) -> None:
-    """List presets, bundles, systems, closures, networks, coarseners, metrics, recipes; or all.
+    """List presets, bundles, systems, closures, networks, coarseners, targets, metrics, recipes.
 
     Parameters
     ----------

@@ -30,3 +30,6 @@ COARSENERS = Registry(
         "kept-variables": KeptVariables,
     },
 )
+
+TARGETS = Registry("target", {"tendency": TendencyDefect, "step": StepDefect})
+"""What closures learn, by name; see `AbstractTarget`."""

@@ -7,6 +7,7 @@ step.
 """
 
 import abc
+import math
 from typing import Any
 
 import equinox as eqx
@@ -22,12 +23,37 @@ from subgrid.systems import AbstractSystem
 
 
 class AbstractTarget(eqx.Module):
-    """What is to be learned of a fine state: the subgrid forcing S, to be added, per time."""
+    """What is to be learned of a fine state: the subgrid forcing S, to be added, per time.
+
+    Your own is one class: a name in `TARGETS`, the entry point `subgrid.targets`, or "module:Class"
+    in a config.
+    """
+
+    @classmethod
+    def of_steps(cls, dt: float, fine_dt: float) -> "AbstractTarget":
+        """Return the target for a coarse model of step `dt` and a truth of step `fine_dt`.
+
+        Raises ValueError where there is none for these.
+        """
+        return cls()
 
     @property
     def use(self) -> str:
-        """What to do with S, for the files that hold it."""
-        return "to be added"
+        """What to do with S, for the files that hold it and for model cards."""
+        return "to be added to the tendency"
+
+    @property
+    def in_words(self) -> str:
+        """What S is, for the report and for bundles, which hold for no other target."""
+        return f"{type(self).__module__}:{type(self).__qualname__}"
+
+    @property
+    def fine_steps(self) -> int:
+        """Number of steps of the fine system that S of a state takes."""
+        return 0
+
+    def check(self, fine: AbstractSystem, fine_dt: float) -> None:
+        """Raise TypeError, or ValueError, for a truth for which S is not defined."""
 
     @abc.abstractmethod
     def __call__(
@@ -43,6 +69,11 @@ class AbstractTarget(eqx.Module):
 
 class TendencyDefect(AbstractTarget):
     """S = C[f(x)] - f_c(C x), the difference of two tendencies: `coarse_state_and_forcing`."""
+
+    @property
+    def in_words(self) -> str:
+        """What S is."""
+        return "the difference of two tendencies"
 
     def __call__(
         self,
@@ -69,6 +100,41 @@ class StepDefect(AbstractTarget):
 
     dt: float = eqx.field(converter=time_step, static=True)
     substeps: int = eqx.field(converter=_substeps, static=True, default=1)
+
+    @classmethod
+    def of_steps(cls, dt: float, fine_dt: float) -> "AbstractTarget":
+        """Return the defect of a step of `dt`, which must be whole steps of the truth."""
+        substeps = round(dt / fine_dt)
+        if substeps < 1 or not math.isclose(substeps * fine_dt, dt, rel_tol=1e-9):
+            raise ValueError(
+                f"what a step of the coarse model misses: its dt = {dt:g} must be a whole multiple "
+                f"of the truth's {fine_dt:g}"
+            )
+        return cls(dt, substeps)
+
+    @property
+    def in_words(self) -> str:
+        """What S is."""
+        return f"what a step of {self.dt:g} misses"
+
+    @property
+    def fine_steps(self) -> int:
+        """Number of steps of the fine system that S of a state takes."""
+        return self.substeps
+
+    def check(self, fine: AbstractSystem, fine_dt: float) -> None:
+        """Raise TypeError for a system without steps of its own, ValueError for another step."""
+        if not hasattr(fine, "advance"):
+            raise TypeError(
+                "what a step misses is for systems that take steps of their own (`advance`), and "
+                f"{type(fine).__name__} does not"
+            )
+        if not math.isclose(self.dt, self.substeps * fine_dt, rel_tol=1e-9):
+            raise ValueError(
+                f"the target is the defect of a coarse step of {self.dt:g} in {self.substeps} fine "
+                f"steps, but dt of the truth is {fine_dt:g}: make it StepDefect(substeps * dt, "
+                "substeps)"
+            )
 
     @property
     def use(self) -> str:

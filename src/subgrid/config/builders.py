@@ -9,6 +9,7 @@ from subgrid.errors import ConfigError, UnknownNameError
 from subgrid.registry import unknown_name_message
 
 if TYPE_CHECKING:
+    from subgrid.coarsening import AbstractTarget
     from subgrid.config.sections import VariantConfig
     from subgrid.config.settings import Config
     from subgrid.systems import AbstractSystem
@@ -65,16 +66,17 @@ def build_coarseners(
         return made
 
 
-def build_target(config: "Config", substeps: int | None = None) -> Any:
+def build_target(config: "Config", fine_dt: float | None = None) -> "AbstractTarget":
     """Return what counts as the subgrid forcing: see `subgrid.coarsening.AbstractTarget`.
 
-    `substeps`: of the finer model in a step of the coarse one, those of the truth unless given.
+    `fine_dt`: step of the finer model, that of the truth unless given. Raises ConfigError where the
+    target does not exist for these steps.
     """
-    from subgrid.coarsening import StepDefect, TendencyDefect
+    from subgrid.coarsening import TARGETS
 
-    if config.coarse.target == "tendency":
-        return TendencyDefect()
-    return StepDefect(config.coarse_dt, config.substeps if substeps is None else substeps)
+    with naming(f"coarse.target = {config.coarse.target!r}"):
+        target = TARGETS.get(config.coarse.target)
+        return target.of_steps(config.coarse_dt, config.truth.dt if fine_dt is None else fine_dt)
 
 
 def build_online_system(
@@ -125,9 +127,8 @@ def validity_of(config: "Config") -> dict[str, Any]:
 
     coarse = build_coarse_systems(config, build_system(config))[0]
     online = build_online_system(config, coarse)
-    target = None
-    if config.coarse.target == "step":  # it is right for that step alone
-        target = f"what a step of {config.coarse_dt:g} misses"
+    # that of a tendency holds for any step, and older bundles do not name it
+    target = None if config.coarse.target == "tendency" else build_target(config).in_words
     return validity(config.truth.system, coarse, online, config.coarse.operator, target)
 
 

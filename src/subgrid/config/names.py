@@ -16,6 +16,7 @@ _REGISTRIES = {  # imported when asked for, as they import JAX
     "network": "subgrid.nn:NETWORKS",
     "system": "subgrid.systems:SYSTEMS",
     "coarsener": "subgrid.coarsening:COARSENERS",
+    "target": "subgrid.coarsening:TARGETS",
     "closure": "subgrid.closures:CLOSURES",
     "constraint": "subgrid.closures:CONSTRAINTS",
     "metric": "subgrid.evaluation:METRICS",

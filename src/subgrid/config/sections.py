@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, Strict, StrictBool, model_validator
 
-from subgrid.config.builders import build_coarseners, build_online_system, cells_of, value_count
+from subgrid.config.builders import (
+    build_coarseners,
+    build_online_system,
+    build_target,
+    cells_of,
+    value_count,
+)
 from subgrid.config.names import shipped
 from subgrid.config.section import Name, Parts, Section, check, keyed, naming
 from subgrid.config.training import is_whole
@@ -70,29 +76,21 @@ class CoarseConfig(Section):
     """The coarse grids, finest first, and how a fine state becomes a coarse one.
 
     Each size is the number of cells along x. The closure acts on the first size. `target`: what
-    the closures learn, the difference of two tendencies or, with "step", what one step of the
-    coarse model, of evaluation.dt, misses of the truth's steps in that time, per time.
+    the closures learn: the difference of two tendencies; with "step" what one step of the coarse
+    model, of evaluation.dt, misses of the truth's steps in that time, per time; or your own.
     """
 
-    named: ClassVar[Mapping[str, str]] = {"operator": "coarsener"}
+    named: ClassVar[Mapping[str, str]] = {"operator": "coarsener", "target": "target"}
     renamed: ClassVar[Mapping[str, str]] = {"forcing": "target"}
 
     sizes: Sizes
     operator: str = "operator1"
-    target: Literal["tendency", "step"] = "tendency"
+    target: str = "tendency"
 
     @check
     def _sizes_decrease(self, config: "Config", key: str) -> Iterator[str]:
         if any(fine <= small for fine, small in itertools.pairwise(self.sizes)):
             yield f"{key}.sizes: got {list(self.sizes)}; must decrease, finest first"
-
-    @check
-    def _steps_are_whole(self, config: "Config", key: str) -> Iterator[str]:
-        if self.target == "step" and not is_whole(config.coarse_dt / config.truth.dt):
-            yield (
-                f"evaluation.dt: got {config.coarse_dt:g}; must be a whole multiple of truth.dt = "
-                f'{config.truth.dt:g}, since coarse.target = "step" is what one such step misses'
-            )
 
     def build(self, parts: Parts, key: str) -> None:
         """Build the coarsening; raises ConfigError for sizes and targets that do not exist."""
@@ -104,11 +102,9 @@ class CoarseConfig(Section):
                     f"{count} values, one of the truth {whole}"
                 )
         build_coarseners(parts.config, parts.system, parts.coarse)
-        if self.target == "step" and not hasattr(parts.system, "advance"):
-            raise ConfigError(
-                f'{key}.target: got "step"; that is for systems that take steps of their own, and '
-                f"{parts.config.truth.system!r} does not"
-            )
+        target = build_target(parts.config)
+        with naming(f"{key}.target = {self.target!r}"):
+            target.check(parts.system, parts.config.truth.dt)
 
 
 class TrajectoryCounts(Section):

@@ -148,11 +148,6 @@ class Config(Section):
         return self.truth.dt if self.evaluation.dt is None else self.evaluation.dt
 
     @property
-    def substeps(self) -> int:
-        """Number of steps of the truth in one of the coarse model, if that is whole."""
-        return round(self.coarse_dt / self.truth.dt)
-
-    @property
     def test_frames(self) -> int:
         """Number of frames of a test trajectory."""
         return self.truth.frames if self.data.test_frames is None else self.data.test_frames

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from subgrid.checksums import hashes
-from subgrid.coarsening import StepDefect, check_positions
+from subgrid.coarsening import check_positions
 from subgrid.computing import lenient, settings, unusual
 from subgrid.data.attributes import attributes_of_new, note_other_makers, note_versions, outcome
 from subgrid.data.description import describe
@@ -217,15 +216,10 @@ def _check_that_one_lasted(summary: GenerationSummary, dt: float, units: str) ->
 
 
 def _check(job: TrajectoryJob) -> None:
-    target = job.target
-    if isinstance(target, StepDefect) and not math.isclose(
-        target.dt, target.substeps * job.dt, rel_tol=1e-9
-    ):
-        raise ConfigError(
-            f"the target is the defect of a coarse step of {target.dt:g} in {target.substeps} "
-            f"fine steps, but dt of the truth is {job.dt:g}: make it StepDefect(substeps * dt, "
-            "substeps)"
-        )
+    try:
+        job.target.check(job.system, job.dt)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(str(error)) from error
     for coarsener in job.coarseners.values():
         check_positions(job.system, coarsener)
     if not job.coarse_systems or set(job.coarse_systems) != set(job.coarseners):

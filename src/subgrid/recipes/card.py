@@ -71,10 +71,8 @@ def _coarse(config: Config) -> Any:
 
 def _use(folder: RunFolder, model: LearnedConfig | AdaptedConfig) -> str:
     """Return what is done with the output."""
-    if folder.config.coarse.target == "tendency":
-        return "added to the tendency"
-    how = model.coupling_in(folder.config) or "add-after"
-    return f"{build_target(folder.config).use} ({how})"
+    how = model.coupling_in(folder.config)
+    return build_target(folder.config).use + (f" ({how})" if how else "")
 
 
 def _data(folder: RunFolder) -> str:

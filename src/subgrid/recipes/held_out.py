@@ -214,7 +214,7 @@ class HeldOut:
         lengths = ("steps", "save_every", "average_from")
         plan = replace(plan, **{name: stepped.substeps * getattr(plan, name) for name in lengths})
         coarse = build_online_system(self.config, self.system, variant)
-        forcing = build_target(self.config, stepped.substeps)
+        forcing = build_target(self.config, stepped.dt)
         observer = CoarsenedObserver(coarse, system, stepped.coarsener, forcing)
         return _Setup(model, stepped.coarsener.refine(states), plan, observer)
 

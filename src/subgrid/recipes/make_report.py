@@ -16,6 +16,7 @@ from subgrid.config import (
     Config,
     build_coarse_systems,
     build_system,
+    build_target,
     cells_of,
     load_config,
     preset_names,
@@ -215,14 +216,13 @@ def _truth_facts(config: Config, system: AbstractSystem) -> dict[str, str]:
     if unit.name == "days":
         length = f"{settings.steps * config.coarse_dt / unit.length:.0f}"
     starts = " from random held-out states" if settings.starts == "random" else ""
-    forcing = {"forcing": "what a step of the coarse model misses, per time"}
     return {
         "system": title_of(config, system),
         "constants changed": constants or "none",
         "fine grid": f"{cells_of(system)} cells, time step {truth.dt:g}{second}",
         "coarse grids": ", ".join(map(cells_of, build_coarse_systems(config, system))),
         "coarsening": config.coarse.operator,
-        **(forcing if config.coarse.target == "step" else {}),
+        "forcing": build_target(config).in_words,
         **({"constants changed in the free runs": online} if online else {}),
         "spin-up": spinup,
         "free runs": f"{length} {unit.name}, time step {config.coarse_dt:g}{second}, "

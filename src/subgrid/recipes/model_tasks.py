@@ -86,7 +86,7 @@ def _data(config: Config, split: str) -> Task:
             "truth": tables["truth"],
             "coarse": tables["coarse"],
             "data": settings,
-            **({"coarse_dt": config.coarse_dt} if config.coarse.target == "step" else {}),
+            **({"coarse_dt": config.coarse_dt} if config.coarse.target != "tendency" else {}),
         },
         run=partial(simulate, split=split),
         outputs=tuple(f"{place}{end}" for end in (".zarr", ".records", ".statistics.json", ORIGIN)),

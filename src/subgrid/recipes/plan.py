@@ -17,6 +17,7 @@ from subgrid.config import (
     VariantConfig,
     build_coarse_systems,
     build_system,
+    build_target,
     value_count,
 )
 from subgrid.config.training import Trained
@@ -90,8 +91,7 @@ def of_simulation(kernels: Kernels, split: str) -> Estimate:
     steps = trajectories * truth.spinup_steps + frames * truth.save_every
     arrays = 4 if config.data.store_flux else 2  # state and target, perhaps two fluxes
     frame = arrays * sum(map(value_count, parts.coarse)) * _FLOATS
-    # the defect of a coarse step takes as many of the truth's again, for every frame
-    made = steps + (frames * config.substeps if config.coarse.target == "step" else 0)
+    made = steps + frames * build_target(config).fine_steps
     # a worker of one thread is as fast as this process with all (docs/performance.md)
     cost = kernels.alone.step(parts.system, truth.dt) * made
     return Estimate(
