@@ -130,12 +130,12 @@ def test_calibrations_that_cannot_be_are_named(override, message):
 
 def test_a_calibration_trains_every_model_with_every_level_but_those_skipped():
     config = load_config(*NOISE, overrides=["calibration.skip=['single', 'multiscale-32']"])
-    assert [model.name for model in config.more_models()] == [
+    assert [model.name for model in config.added_models()] == [
         f"{name}-noise-{level}"
         for name in ("multiscale-48", "multiscale-48-large", "single-large")
         for level in ("0", "0.1")
     ]
-    assert [config.training_of(model).noise for model in config.more_models()[:2]] == [0.0, 0.1]
+    assert [config.training_of(model).noise for model in config.added_models()[:2]] == [0.0, 0.1]
     assert config.trains
     tables = config.to_dict()
     tables["models"].append({"name": "single-large-noise-0.1", "kind": "closure", "closure": "x"})

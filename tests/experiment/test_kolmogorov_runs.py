@@ -350,7 +350,7 @@ def test_a_run_that_was_stopped_twice_ends_with_the_same_bits(combined, tmp_path
 @pytest.mark.slow
 def test_a_calibration_that_was_stopped_ends_with_the_same_bits(noise, tmp_path):
     copy = RunFolder.open(shutil.copytree(noise.path, tmp_path / "copy"))
-    label = copy.config.more_models()[1].trained_names()[0]
+    label = copy.config.added_models()[1].trained_names()[0]
     wanted = digests(copy.path)
     copy.forget(f"evaluation/calibration/online/{label}.zarr")
     with pytest.raises(Stopped):

@@ -60,8 +60,8 @@ def test_a_run_trains_tests_and_ranks_every_pair(tmp_path):
 
 def test_the_paper_searches_64_pairs():
     config = load_config("otness2025-architectures", "paper")
-    assert len({model.name for model in config.more_models()}) == 64
-    assert all(model.seeds == 4 for model in config.more_models())
+    assert len({model.name for model in config.added_models()}) == 64
+    assert all(model.seeds == 4 for model in config.added_models())
 
 
 @pytest.mark.parametrize(

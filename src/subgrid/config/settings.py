@@ -186,7 +186,7 @@ class Config(Section):
         """Return the learned models that are changed after their training."""
         return self._of_kind("adapted")
 
-    def more_models(self) -> tuple[LearnedConfig, ...]:
+    def added_models(self) -> tuple[LearnedConfig, ...]:
         """Return the models that sections of the recipe add, which are trained too."""
         return tuple(m for _, section in self.sections() for m in section.more_models(self))
 

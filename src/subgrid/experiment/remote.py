@@ -23,6 +23,7 @@ from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress, Work
 from subgrid.experiment.task import Context, Task
 from subgrid.provenance import environment
+from subgrid.trust import Trust
 
 PLACE = ".tasks"  # in a run folder
 _EVERY = 0.3  # seconds from line to line of a task, and from look to look
@@ -39,7 +40,7 @@ class Job:
     task: Task
     path: Path
     config: Config
-    trust: bool
+    trust: Trust
     call: str
     settings: Mapping[str, Any]
 

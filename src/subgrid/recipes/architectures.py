@@ -258,27 +258,27 @@ class ArchitecturesRecipe(AbstractComparison):
     def more_measured(self, tasks: TaskSet) -> Iterator[Task]:
         """Yield the free runs and the cost of every choice."""
         members = test_members(tasks.config)
-        for model in tasks.config.more_models():
+        for model in tasks.config.added_models():
             for number in range(model.seeds):
                 yield online(tasks, members, model, number)
             yield cost(tasks, model)
 
     def record(self, folder: RunFolder, results: Results) -> dict[str, Any]:
         """Return the ranking."""
-        if not folder.config.more_models():
+        if not folder.config.added_models():
             return {}
         table, models = _searched(folder, results)
         return {"search": [ranked_record(table, one) for one in ranking(table, models)]}
 
     def parts(self, folder: RunFolder, results: Results) -> Iterator[Part]:
         """Yield the map of all pairs and the ranking."""
-        if folder.config.more_models():
+        if folder.config.added_models():
             yield search_part(*_searched(folder, results))
 
 
 def _searched(folder: RunFolder, results: Results) -> tuple["xr.Dataset", list[Searched]]:
     """Return the table of the models of the search, and their names and networks."""
-    models = folder.config.more_models()
+    models = folder.config.added_models()
     runs = {
         model.name: [
             read_dataset(folder.evaluation / online_path(label)) for label in model.trained_names()

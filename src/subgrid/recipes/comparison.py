@@ -29,7 +29,7 @@ class AbstractComparison(AbstractRecipe):
 
     def more_models(self, tasks: TaskSet) -> Iterator[tuple[str, Task]]:
         """Yield further trainings, by "NAME/NUMBER": those of the models that its sections add."""
-        for model in tasks.config.more_models():
+        for model in tasks.config.added_models():
             yield from model_tasks(tasks, model)
 
     def more_measured(self, tasks: TaskSet) -> Iterator[Task]:

@@ -67,7 +67,7 @@ def remarks(folder: RunFolder) -> dict[str, str]:
     The names are those of the config, of a search and of a calibration included.
     """
     config = folder.config
-    models = (*config.learned(), *config.more_models(), *config.adapted())
+    models = (*config.learned(), *config.added_models(), *config.adapted())
     return {m.name: "; ".join(said) for m in models if (said := remarks_of(folder, m))}
 
 

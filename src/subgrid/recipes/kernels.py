@@ -69,7 +69,7 @@ class Kernels:
 
         Of the many that a section of a recipe adds, one stands for all.
         """
-        if model in self.parts.config.more_models():
+        if model in self.parts.config.added_models():
             return model.arrangement
         same = {"networks", "arrangement", "width", "sizes", "features"}
         return tuple((name, str(value)) for name, value in model.model_dump(include=same).items())

@@ -204,13 +204,18 @@ def _copy(tasks: TaskSet, model: PretrainedConfig) -> Iterator[tuple[str, Task]]
     yield model.name, _model(f"models/{model.name}", settings, run, where="here")
 
 
-_MAKERS = {"learned": _train, "fitted": _fit, "pretrained": _copy, "adapted": _adapt}
+_MAKERS: dict[type, Callable[..., Iterator[tuple[str, Task]]]] = {
+    LearnedConfig: _train,
+    FittedConfig: _fit,
+    PretrainedConfig: _copy,
+    AdaptedConfig: _adapt,
+}
 
 
 def model_tasks(tasks: TaskSet, model: AbstractModelConfig) -> Iterator[tuple[str, Task]]:
     """Yield what makes a model, by "NAME" or "NAME/NUMBER"; nothing for most kinds."""
     if model.stored:
-        yield from _MAKERS[model.kind](tasks, model)
+        yield from _MAKERS[type(model)](tasks, model)
 
 
 def _model(place: str, settings: Mapping[str, Any], run: Any, **others: Any) -> Task:

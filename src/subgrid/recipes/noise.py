@@ -170,12 +170,12 @@ class NoiseRecipe(AbstractComparison):
 
     def more_measured(self, tasks: TaskSet) -> Iterator[Task]:
         """Yield what chooses: tests on the validation trajectories."""
-        if (calibration := tasks.config.calibration) is None:
+        if (calibration := _section(tasks.config)) is None:
             return
         tests = Members("validation", calibration.members, "random", CALIBRATION)
         yield reference(tasks, tests)
         yield online(tasks, tests, tasks.config.baseline, 0)
-        for model in tasks.config.more_models():
+        for model in tasks.config.added_models():
             for number in range(model.seeds):
                 yield offline(tasks, tests, model, number)
                 yield online(tasks, tests, model, number)
@@ -191,17 +191,22 @@ class NoiseRecipe(AbstractComparison):
             yield calibration_part(*found)
 
 
+def _section(config: Config) -> CalibrationConfig | None:
+    """Return [calibration]; configs of other recipes have none."""
+    return getattr(config, "calibration", None)
+
+
 def _calibrated(folder: RunFolder, results: Results) -> tuple[list[Level], "xr.Dataset"] | None:
     """Return the levels that were tried and the table of their scores; None without a section."""
     config, settings = folder.config, folder.config.evaluation
-    if config.calibration is None:
+    if (calibration := _section(config)) is None:
         return None
     place = folder.evaluation / CALIBRATION
 
     def runs(labels: Sequence[str]) -> list["xr.Dataset"]:
         return [read_dataset(place / online_path(label)) for label in labels]
 
-    tried = config.calibration.tried()
+    tried = calibration.tried()
     every = {variant.name: runs(variant.trained_names()) for _, _, variant in tried}
     table = compare(
         {BASELINE: runs([BASELINE]), **every},
@@ -231,8 +236,7 @@ def with_chosen_noise(config: Config, run: str | Path) -> Config:
     without a calibration, of another truth, coarsening or time step, or without these models.
     """
     folder = RunFolder.read(Path(run), own_packages(config))
-    chosen_by = getattr(folder.config, "calibration", None)  # only its recipe brings that section
-    if chosen_by is None or not may_build(folder.config, config):
+    if _section(folder.config) is None or not may_build(folder.config, config):
         raise ConfigError(
             f"--noise-from {run}: this run has no [calibration]; `subgrid run otness2025-kf-noise` "
             "makes one"

@@ -102,7 +102,7 @@ class SeparatedConfig(Trained):
 
     @check
     def _fits(self, config: Config, key: str) -> Iterator[str]:
-        times = [one.name for one in (*config.models, *config.separated)].count(self.name)
+        times = [one.name for one in (*config.models, *_entries(config))].count(self.name)
         if times > 1:
             yield (
                 f"separated: the name {self.name!r} is used {times} times; every model and every "
@@ -288,7 +288,12 @@ def _takes(kernels: Kernels, case: Case) -> Estimate:
 
 def cases(config: Config) -> list[Case]:
     """Return the cases of all entries."""
-    return [case for entry in config.separated for case in entry.cases(config)]
+    return [case for entry in _entries(config) for case in entry.cases(config)]
+
+
+def _entries(config: Config) -> tuple[SeparatedConfig, ...]:
+    """Return [[separated]]; configs of other recipes have none."""
+    return getattr(config, "separated", ())
 
 
 def _measured(folder: RunFolder) -> list[SeparatedScores]:
