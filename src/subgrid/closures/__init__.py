@@ -4,7 +4,6 @@ from subgrid.closures._channels import channels_to_state as channels_to_state
 from subgrid.closures._channels import state_to_channels as state_to_channels
 from subgrid.closures._structure import code_named_by as code_named_by
 from subgrid.closures._structure import system_of as system_of
-from subgrid.closures.backscatter import BackscatterBiharmonic as BackscatterBiharmonic
 from subgrid.closures.base import CLAIMS as CLAIMS
 from subgrid.closures.base import AbstractClosure as AbstractClosure
 from subgrid.closures.base import check_closure as check_closure
@@ -18,25 +17,26 @@ from subgrid.closures.features import Features as Features
 from subgrid.closures.features import channel_count as channel_count
 from subgrid.closures.features import spatial_dims as spatial_dims
 from subgrid.closures.flux_form import FluxForm as FluxForm
-from subgrid.closures.hybrid_symbolic import HybridSymbolic as HybridSymbolic
 from subgrid.closures.learned import LearnedClosure as LearnedClosure
 from subgrid.closures.learned import with_energy_limit as with_energy_limit
 from subgrid.closures.output import AbstractConstraint as AbstractConstraint
 from subgrid.closures.output import Output as Output
+from subgrid.closures.polynomial import AutoregressivePolynomial as AutoregressivePolynomial
 from subgrid.closures.polynomial import LocalPolynomial as LocalPolynomial
 from subgrid.closures.polynomial import Wilks2005 as Wilks2005
+from subgrid.closures.quasigeostrophic import BackscatterBiharmonic as BackscatterBiharmonic
+from subgrid.closures.quasigeostrophic import HybridSymbolic as HybridSymbolic
+from subgrid.closures.quasigeostrophic import Smagorinsky as Smagorinsky
+from subgrid.closures.quasigeostrophic import ZannaBolton2020 as ZannaBolton2020
 from subgrid.closures.scale_cut import ScaleCut as ScaleCut
-from subgrid.closures.smagorinsky import Smagorinsky as Smagorinsky
 from subgrid.closures.staggered_viscosity import StaggeredLeith as StaggeredLeith
 from subgrid.closures.staggered_viscosity import StaggeredSmagorinsky as StaggeredSmagorinsky
-from subgrid.closures.stochastic import AutoregressivePolynomial as AutoregressivePolynomial
 from subgrid.closures.storage import MODEL_FILE as MODEL_FILE
 from subgrid.closures.storage import WEIGHTS_FILE as WEIGHTS_FILE
 from subgrid.closures.storage import holds_closure as holds_closure
 from subgrid.closures.storage import load_closure as load_closure
 from subgrid.closures.storage import load_metadata as load_metadata
 from subgrid.closures.storage import save_closure as save_closure
-from subgrid.closures.zanna_bolton import ZannaBolton2020 as ZannaBolton2020
 from subgrid.closures.zero_mean import ZeroMean as ZeroMean
 from subgrid.registry import Registry
 

@@ -59,6 +59,7 @@ class AbstractClosure(eqx.Module):
     """
 
     citations: ClassVar[tuple[str, ...]] = ()  # keys of recipes/references.bib, or BibTeX entries
+    claims: ClassVar[tuple[str, ...]] = ()  # what holds of every increment, in words of `CLAIMS`
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
@@ -117,11 +118,6 @@ class AbstractClosure(eqx.Module):
     def cite(cls, **arguments: Any) -> tuple[str, ...]:
         """Return what to cite for a closure with these arguments: `citations` of the class."""
         return cls.citations
-
-    @property
-    def claims(self) -> tuple[str, ...]:
-        """Return what holds of every increment, in the words of `CLAIMS`; nothing by default."""
-        return ()
 
     @property
     def takes_tendency(self) -> bool:

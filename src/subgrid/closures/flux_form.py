@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from subgrid.closures._spectral import divergence
+from subgrid.closures.operators import divergence
 from subgrid.closures.output import AbstractConstraint, coarsened, plane_of, zeros_with
 from subgrid.errors import ShapeError
 from subgrid.grids import PeriodicGrid

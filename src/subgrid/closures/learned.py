@@ -82,7 +82,7 @@ class LearnedClosure(AbstractClosure):
         return self.changed(system=system)
 
     @property
-    def claims(self) -> tuple[str, ...]:
+    def claims(self) -> tuple[str, ...]:  # type: ignore[override]
         """Return what the constraints of the output guarantee."""
         return self.output.claims
 

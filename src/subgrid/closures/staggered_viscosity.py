@@ -22,17 +22,16 @@ Menemenlis 2008, doi:10.1029/177GM19, for Λ = 1.
 """
 
 import abc
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
-from subgrid.closures._of_system import AbstractClosureOfSystem, checked_system
-from subgrid.closures._parameters import as_parameter
-from subgrid.closures.smagorinsky import root
+from subgrid.closures.formula import AbstractFormula, as_parameter, held
+from subgrid.closures.operators import root
 from subgrid.grids import PeriodicGrid
 from subgrid.grids.staggered import X, Y, ahead, behind, staggered_vorticity
 from subgrid.nn import Fixed, fixed_as
@@ -42,16 +41,18 @@ from subgrid.systems import KolmogorovFlow, KolmogorovState
 _TEST_WIDTH = 6.0**0.5  # of the test filter, in cells
 
 
-class _Strain(eqx.Module):
-    """S_xx and S_yy at centres, S_xy at north-east corners, 1/time."""
+class _Tensor(NamedTuple):
+    """A symmetric tensor: its diagonal at centres, its other component at north-east corners."""
 
     xx: Float[Array, "y x"]
     yy: Float[Array, "y x"]
     xy: Float[Array, "y x"]
 
 
-class _AbstractViscosity(AbstractClosureOfSystem[KolmogorovFlow]):
+class _AbstractViscosity(AbstractFormula[KolmogorovFlow]):
     """What the closures share: ν = c N, and how the increment follows from it."""
+
+    claims = ("conserves mean", "dissipates energy", "translation invariant", "mirror symmetric")
 
     constant: eqx.AbstractVar[Float[Array, ""]]
     dynamic: eqx.AbstractVar[bool]
@@ -61,14 +62,9 @@ class _AbstractViscosity(AbstractClosureOfSystem[KolmogorovFlow]):
         """Return what to cite: also the dynamic procedure where it is used."""
         return (*cls.citations, *(("germano1991", "lilly1992") if arguments.get("dynamic") else ()))
 
-    @property
-    def claims(self) -> tuple[str, ...]:
-        """Return what holds of every increment."""
-        return ("conserves mean", "dissipates energy", "translation invariant", "mirror symmetric")
-
     @abc.abstractmethod
     def _norm(
-        self, u: Array, v: Array, strain: _Strain, width: float
+        self, u: Array, v: Array, strain: _Tensor, width: float
     ) -> tuple[Float[Array, "y x"], Float[Array, "y x"]]:
         """Return N at centres and at corners for a filter `width` times the cell."""
 
@@ -76,46 +72,34 @@ class _AbstractViscosity(AbstractClosureOfSystem[KolmogorovFlow]):
     def _constant_factor(self) -> Float[Array, ""]:
         """Return c where it is not dynamic."""
 
-    def __call__(
-        self, state: KolmogorovState, memory: PyTree = None, forcing: PyTree = None
-    ) -> tuple[KolmogorovState, PyTree]:
-        """Return the increment, velocity per time, and the memory it got."""
+    def increment(self, state: KolmogorovState) -> KolmogorovState:
+        """Return the increment, velocity per time."""
         grid = self.system.grid
         strain = _strain(state.u, state.v, grid)
         centre, corner = self._norm(state.u, state.v, strain, 1.0)
         twice = 2 * self.factor(state)
-        xx, yy, xy = (
-            twice * centre * strain.xx,
-            twice * centre * strain.yy,
-            twice * corner * strain.xy,
-        )
+        xx, yy = twice * centre * strain.xx, twice * centre * strain.yy
+        xy = twice * corner * strain.xy
         u = (ahead(xx, X) - xx) / grid.dx + (xy - behind(xy, Y)) / grid.dy
         v = (xy - behind(xy, X)) / grid.dx + (ahead(yy, Y) - yy) / grid.dy
-        return KolmogorovState(u, v), memory
+        return KolmogorovState(u, v)
 
     def factor(self, state: KolmogorovState) -> Float[Array, ""]:
         """Return c of ν = c N, from the constant or from the resolved stresses."""
-        return self._dynamic_factor(state) if self.dynamic else self._constant_factor()
-
-    def _dynamic_factor(self, state: KolmogorovState) -> Float[Array, ""]:
-        grid = self.system.grid
-        fine = _strain(state.u, state.v, grid)
-        wide_u, wide_v = _filtered(state.u), _filtered(state.v)
-        wide = _strain(wide_u, wide_v, grid)
-        fine_norm = self._norm(state.u, state.v, fine, 1.0)
-        wide_norm = self._norm(wide_u, wide_v, wide, _TEST_WIDTH)
-        model = [
-            2 * (_filtered(n * s) - m * t)
-            for n, s, m, t in (
-                (fine_norm[0], fine.xx, wide_norm[0], wide.xx),
-                (fine_norm[0], fine.yy, wide_norm[0], wide.yy),
-                (fine_norm[1], fine.xy, wide_norm[1], wide.xy),
-            )
-        ]
-        xx, yy, xy = _resolved_stress(state.u, state.v, wide_u, wide_v)
-        # off-diagonal stresses count twice
-        over = jnp.mean(xx * model[0] + yy * model[1]) + 2 * jnp.mean(xy * model[2])
-        under = jnp.mean(model[0] ** 2 + model[1] ** 2) + 2 * jnp.mean(model[2] ** 2)
+        if not self.dynamic:
+            return self._constant_factor()
+        u, v, grid = state.u, state.v, self.system.grid
+        wide_u, wide_v = _filtered(u), _filtered(v)
+        fine, wide = _strain(u, v, grid), _strain(wide_u, wide_v, grid)
+        centre, corner = self._norm(u, v, fine, 1.0)
+        wide_centre, wide_corner = self._norm(wide_u, wide_v, wide, _TEST_WIDTH)
+        model = _Tensor(
+            2 * (_filtered(centre * fine.xx) - wide_centre * wide.xx),
+            2 * (_filtered(centre * fine.yy) - wide_centre * wide.yy),
+            2 * (_filtered(corner * fine.xy) - wide_corner * wide.xy),
+        )
+        resolved = _resolved_stress(u, v, wide_u, wide_v)
+        over, under = _mean_product(resolved, model), _mean_product(model, model)
         return jnp.maximum(over, 0) / jnp.where(under > 0, under, 1)
 
 
@@ -132,12 +116,20 @@ class StaggeredSmagorinsky(_AbstractViscosity):
     dynamic: bool = eqx.field(static=True)
 
     def __init__(self, system: Any, constant: ArrayLike = 0.15, dynamic: bool = False):
-        self._system = Fixed(checked_system(system, KolmogorovFlow, "StaggeredSmagorinsky"))
-        self.constant = as_parameter("constant", constant, self.system)
+        self._system = held(system, KolmogorovFlow, "StaggeredSmagorinsky")
+        self.constant = as_parameter("constant", constant, system)
         self.dynamic = true_or_false("dynamic", dynamic)
 
     def _norm(self, u, v, strain, width):
-        return _smagorinsky_norm(strain, self.system.grid, width)
+        """Return Δ² |S|."""
+        diagonal, shear = strain.xx**2 + strain.yy**2, strain.xy**2
+        south_west = 0.5 * (shear + behind(shear, X))
+        to_centre = 0.5 * (south_west + behind(south_west, Y))
+        north_east = 0.5 * (diagonal + ahead(diagonal, X))
+        to_corner = 0.5 * (north_east + ahead(north_east, Y))
+        area = width**2 * self.system.grid.dx * self.system.grid.dy
+        centre, corner = 2 * (diagonal + 2 * to_centre), 2 * (to_corner + 2 * shear)
+        return area * root(centre), area * root(corner)
 
     def _constant_factor(self):
         return self.constant**2
@@ -156,43 +148,34 @@ class StaggeredLeith(_AbstractViscosity):
     dynamic: bool = eqx.field(static=True)
 
     def __init__(self, system: Any, constant: ArrayLike = 1.0, dynamic: bool = False):
-        self._system = Fixed(checked_system(system, KolmogorovFlow, "StaggeredLeith"))
-        self.constant = as_parameter("constant", constant, self.system)
+        self._system = held(system, KolmogorovFlow, "StaggeredLeith")
+        self.constant = as_parameter("constant", constant, system)
         self.dynamic = true_or_false("dynamic", dynamic)
 
     def _norm(self, u, v, strain, width):
-        return _leith_norm(u, v, self.system.grid, width)
+        """Return Δ³ |∇ω|."""
+        grid = self.system.grid
+        vorticity = staggered_vorticity(u, v, grid)
+        east = ((vorticity - behind(vorticity, X)) / grid.dx) ** 2  # on north faces
+        north = ((vorticity - behind(vorticity, Y)) / grid.dy) ** 2  # on east faces
+        centre = 0.5 * (east + behind(east, Y)) + 0.5 * (north + behind(north, X))
+        corner = 0.5 * (east + ahead(east, X)) + 0.5 * (north + ahead(north, Y))
+        volume = (width**2 * grid.dx * grid.dy) ** 1.5
+        return volume * root(centre), volume * root(corner)
 
     def _constant_factor(self):
         return (self.constant / np.pi) ** 3
 
 
-def _strain(u: Array, v: Array, grid: PeriodicGrid) -> _Strain:
+def _strain(u: Array, v: Array, grid: PeriodicGrid) -> _Tensor:
+    """Return S_ij, 1/time."""
     shear = (ahead(u, Y) - u) / grid.dy + (ahead(v, X) - v) / grid.dx
-    return _Strain((u - behind(u, X)) / grid.dx, (v - behind(v, Y)) / grid.dy, 0.5 * shear)
+    return _Tensor((u - behind(u, X)) / grid.dx, (v - behind(v, Y)) / grid.dy, 0.5 * shear)
 
 
-def _smagorinsky_norm(strain: _Strain, grid: PeriodicGrid, width: float) -> tuple[Array, Array]:
-    """Return Δ² |S| at centres and at corners."""
-    diagonal, shear = strain.xx**2 + strain.yy**2, strain.xy**2
-    south_west = 0.5 * (shear + behind(shear, X))
-    to_centre = 0.5 * (south_west + behind(south_west, Y))
-    north_east = 0.5 * (diagonal + ahead(diagonal, X))
-    to_corner = 0.5 * (north_east + ahead(north_east, Y))
-    area = width**2 * grid.dx * grid.dy
-    squares = (2 * (diagonal + 2 * to_centre), 2 * (to_corner + 2 * shear))
-    return area * root(squares[0]), area * root(squares[1])
-
-
-def _leith_norm(u: Array, v: Array, grid: PeriodicGrid, width: float) -> tuple[Array, Array]:
-    """Return Δ³ |∇ω| at centres and at corners."""
-    vorticity = staggered_vorticity(u, v, grid)
-    east = ((vorticity - behind(vorticity, X)) / grid.dx) ** 2  # on north faces
-    north = ((vorticity - behind(vorticity, Y)) / grid.dy) ** 2  # on east faces
-    centre = 0.5 * (east + behind(east, Y)) + 0.5 * (north + behind(north, X))
-    corner = 0.5 * (east + ahead(east, X)) + 0.5 * (north + ahead(north, Y))
-    volume = (width**2 * grid.dx * grid.dy) ** 1.5
-    return volume * root(centre), volume * root(corner)
+def _mean_product(a: _Tensor, b: _Tensor) -> Float[Array, ""]:
+    """Return <a_ij b_ij>; the component off the diagonal counts twice."""
+    return jnp.mean(a.xx * b.xx + a.yy * b.yy) + 2 * jnp.mean(a.xy * b.xy)
 
 
 def _filtered(field: Array) -> Array:
@@ -201,17 +184,14 @@ def _filtered(field: Array) -> Array:
     return 0.5 * along + 0.25 * (ahead(along, Y) + behind(along, Y))
 
 
-def _resolved_stress(u: Array, v: Array, wide_u: Array, wide_v: Array) -> tuple[Array, ...]:
-    """Return L_xx, L_yy without their mean at centres, and L_xy at corners."""
+def _resolved_stress(u: Array, v: Array, wide_u: Array, wide_v: Array) -> _Tensor:
+    """Return L_ij, its diagonal without the trace."""
 
-    def centred(u: Array, v: Array) -> tuple[Array, Array]:
-        return 0.5 * (u + behind(u, X)), 0.5 * (v + behind(v, Y))
+    def products(u: Array, v: Array) -> tuple[Array, Array, Array]:
+        east, north = 0.5 * (u + behind(u, X)), 0.5 * (v + behind(v, Y))
+        return east * east, north * north, 0.25 * (u + ahead(u, Y)) * (v + ahead(v, X))
 
-    def at_corner(u: Array, v: Array) -> Array:
-        return 0.25 * (u + ahead(u, Y)) * (v + ahead(v, X))
-
-    (a, b), (wide_a, wide_b) = centred(u, v), centred(wide_u, wide_v)
-    xx, yy = _filtered(a * a) - wide_a**2, _filtered(b * b) - wide_b**2
+    pairs = zip(products(u, v), products(wide_u, wide_v), strict=True)
+    xx, yy, xy = (_filtered(fine) - wide for fine, wide in pairs)
     half_trace = 0.5 * (xx + yy)
-    xy = _filtered(at_corner(u, v)) - at_corner(wide_u, wide_v)
-    return xx - half_trace, yy - half_trace, xy
+    return _Tensor(xx - half_trace, yy - half_trace, xy)

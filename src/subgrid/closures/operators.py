@@ -1,4 +1,4 @@
-"""Spectral products and derivatives that the closures share.
+"""Products and derivatives that the closures share.
 
 Hats are unnormalised rfft2 [..., l, k], as in `subgrid.grids.PeriodicGrid`. Real and imaginary
 factors act on the two parts of a hat, which XLA computes several times faster on a CPU than
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from subgrid.grids import PeriodicGrid, derivative_wavenumbers
+from subgrid.grids import PeriodicGrid
 
 
 def to_real(hat: Complex[Array, "*batch l k"], grid: PeriodicGrid) -> Float[Array, "*batch y x"]:
@@ -36,19 +36,6 @@ def wavenumbers(grid: PeriodicGrid) -> tuple[np.ndarray, np.ndarray]:
     return k, l
 
 
-def curl_of_stress(
-    diagonal: Float[Array, "level y x"], cross: Float[Array, "level y x"], grid: PeriodicGrid
-) -> Float[Array, "level y x"]:
-    """Return ∂x F_y - ∂y F_x of the force F = (∂x a + ∂y b, ∂x b - ∂y a), a traceless stress.
-
-    a = `diagonal`, b = `cross`; in spectra the curl is 2 k l â + (l² - k²) b̂: one transform of
-    each.
-    """
-    k, l = derivative_wavenumbers(grid)
-    hat = jnp.fft.rfft2(jnp.stack([diagonal, cross]))
-    return to_real(times(2 * k * l, hat[0]) + times(l**2 - k**2, hat[1]), grid)
-
-
 def mean_product(
     a: Complex[Array, "*batch l k"], b: Complex[Array, "*batch l k"], grid: PeriodicGrid
 ) -> Float[Array, "*batch"]:
@@ -67,3 +54,9 @@ def divergence(
     k, l = wavenumbers(grid)
     hat = jnp.fft.rfft2(jnp.stack([flux_x, flux_y]))
     return to_real(times_i(k, hat[0]) + times_i(l, hat[1]), grid)
+
+
+def root(square: Float[Array, "*batch y x"]) -> Float[Array, "*batch y x"]:
+    """Return √; its gradient at 0 is 0, not NaN."""
+    moving = square > 0
+    return jnp.where(moving, jnp.sqrt(jnp.where(moving, square, 1.0)), 0.0)
