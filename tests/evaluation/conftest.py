@@ -10,6 +10,7 @@ import pytest
 from subgrid.closures import AbstractClosure, Smagorinsky
 from subgrid.coarsening import Operator1
 from subgrid.evaluation import (
+    CoarsenedObserver,
     Findings,
     RunInfo,
     RunPlan,
@@ -18,7 +19,6 @@ from subgrid.evaluation import (
     Timing,
     assemble_report,
     compare,
-    fine_runs,
     free_runs,
     offline_scores,
     sample_sums,
@@ -94,7 +94,8 @@ def coarse_states(fine_states, coarsener):
 @pytest.fixture(scope="package")
 def truth(fine, coarse, coarsener, fine_states, dt, plan):
     """Return the statistics of the truth."""
-    return fine_runs(fine.model(dt), fine_states, plan, system=coarse, coarsener=coarsener)
+    observer = CoarsenedObserver(coarse, fine, coarsener)
+    return free_runs(fine.model(dt), fine_states, plan, observer=observer)
 
 
 @pytest.fixture(scope="package")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from small_systems import SMALL, Advection, Nine
 
+import subgrid
 from subgrid.closures import AbstractClosure
 from subgrid.evaluation import RunPlan, free_runs, reference_statistics
 from subgrid.stepping import AbstractModel, rollout, started
@@ -54,6 +55,25 @@ def test_a_system_of_any_domain_runs_and_is_followed(name):
     np.testing.assert_allclose(data["truth_correlation"], 1, rtol=1e-5)
     np.testing.assert_allclose(data["truth_rmse"], 0, atol=1e-4)
     assert ("wavenumber" in data.coords) == any(q.is_spectrum for q in system.quantities)
+
+
+@pytest.mark.parametrize("name", ["ring", "basin"])
+def test_metrics_of_spectra_are_not_defined_where_there_is_no_spectrum(name):
+    system, dt = SMALL[name], 0.01
+    states = states_of(system)
+    data = free_runs(system.model(dt), states, PLAN)
+    reference = reference_statistics(
+        system, truth_of(system, states, dt), None, save_every=2, dt=dt, snapshots=2
+    )
+    metrics = ["spectral_error", "spectral_distance", "mean_error", "wasserstein"]
+    runs = {"none": data, "same": data}
+    table = subgrid.compare(runs, reference, metrics, baseline="none", system=system)
+    undefined = table.attrs["undefined"]
+    assert undefined["spectral_error"] == {"spectral_error": "no quantity is a spectrum"}
+    assert "spectral_distance" in undefined
+    assert not {"spectral_error", "spectral_error_mean", "spectral_distance"} & set(table)
+    assert "mean_error_mean" in table
+    assert "spectral_error" in subgrid.compare(runs, reference, system=system).attrs["undefined"]
 
 
 def test_a_field_is_kept_at_every_frame():

@@ -9,7 +9,7 @@ from subgrid.evaluation import METRICS
 from subgrid.evaluation.metric_distances import SpectralError
 from subgrid.evaluation.metric_ensembles import CRPS, RankHistogram, fair_crps
 from subgrid.evaluation.metric_runs import LeadError
-from subgrid.evaluation.starts import truth_beside
+from subgrid.evaluation.survival import paired_truth
 from subgrid.evaluation.table import interval, ran, scored, similarities
 
 SITES, TIMES = 12, 20
@@ -145,14 +145,14 @@ def test_leads_of_states_times_draws_are_against_the_truth_of_their_state():
         [[1.0, 2.0], [11.0, 12.0], [3.0, 6.0], [9.0, 6.0]], dims=run["x"].dims[:2]
     )
     run["x"] = xr.zeros_like(run["x"]) + offsets
-    beside = truth_beside(run, truth)
-    errors = LeadError().curve("x", run, beside, ("k",))[:, 0]
+    paired = paired_truth(run, truth)
+    errors = LeadError().curve("x", run, paired, ("k",))[:, 0]
     np.testing.assert_allclose(errors, [[1, 2], [1, 2], [3, 6], [1, 4]])
     # fair CRPS of a pair: the mean error less half the distance of the two
-    scores = CRPS().curve("x", run, beside, ("k",))[:, 0]
+    scores = CRPS().curve("x", run, paired, ("k",))[:, 0]
     first, second = [2 - 2 / 2, 4 - 4 / 2], [1 - 2 / 2, 3 - 6 / 2]
     np.testing.assert_allclose(scores, [first, second, first, second], atol=1e-12)
-    means = CRPS().of_runs("x", run, beside, ("k",))[:, 0]
+    means = CRPS().of_runs("x", run, paired, ("k",))[:, 0]
     np.testing.assert_allclose(means, [1.5, 0.0, 1.5, 0.0], atol=1e-12)
 
 

@@ -34,7 +34,6 @@ from subgrid.evaluation.offline import forcing_sums as forcing_sums
 from subgrid.evaluation.offline import join_sums as join_sums
 from subgrid.evaluation.offline import offline_scores as offline_scores
 from subgrid.evaluation.offline import sample_sums as sample_sums
-from subgrid.evaluation.online import fine_runs as fine_runs
 from subgrid.evaluation.online import free_runs as free_runs
 from subgrid.evaluation.plan import RunPlan as RunPlan
 from subgrid.evaluation.published import scorecard as scorecard
@@ -54,10 +53,10 @@ from subgrid.evaluation.report import render_markdown as render_markdown
 from subgrid.evaluation.report import section as section
 from subgrid.evaluation.report import write_markdown as write_markdown
 from subgrid.evaluation.report import write_report as write_report
-from subgrid.evaluation.starts import START as START
-from subgrid.evaluation.starts import START_FRAME as START_FRAME
-from subgrid.evaluation.starts import START_TRAJECTORY as START_TRAJECTORY
 from subgrid.evaluation.statistics import reference_statistics as reference_statistics
+from subgrid.evaluation.survival import START as START
+from subgrid.evaluation.survival import START_FRAME as START_FRAME
+from subgrid.evaluation.survival import START_TRAJECTORY as START_TRAJECTORY
 from subgrid.evaluation.survival import BlowUp as BlowUp
 from subgrid.evaluation.survival import TimeUnit as TimeUnit
 from subgrid.evaluation.survival import blow_ups as blow_ups

@@ -13,7 +13,8 @@
     blow_up_step, blow_up_time, scored   [model, network, member]   step or -1; whether compared
 
 `end` is estimate, low, high. Intervals draw networks and members (`bootstrap_interval`). Where a
-metric is not defined there is no number, and the attribute `undefined` of M says why.
+metric is not defined there is no number, and the attribute `undefined` of the table says why:
+metric → quantity → why, or under the metric's own name where it is for no quantity at all.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,27 +25,21 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from subgrid.evaluation.components import component_names, component_words, in_system_order
-from subgrid.evaluation.drawn_scores import OfMeans, OfRuns
-from subgrid.evaluation.intervals import (
-    Interval,
-    Statistic,
-    bootstrap_interval,
-    quotient,
-    reduction,
+from subgrid.evaluation.drawn_scores import DrawnScores
+from subgrid.evaluation.intervals import Statistic, bootstrap_interval, quotient, reduction
+from subgrid.evaluation.metrics import AbstractDistance, AbstractMetric, Names, chosen_metrics
+from subgrid.evaluation.survival import (
+    blow_up_steps,
+    groups_of,
+    paired_truth,
+    scored_runs,
+    starts_of,
+    unit_of,
 )
-from subgrid.evaluation.metrics import (
-    AbstractDistance,
-    AbstractMeanMetric,
-    AbstractMetric,
-    Names,
-    chosen_metrics,
-)
-from subgrid.evaluation.starts import groups_of, starts_of, truth_beside
-from subgrid.evaluation.survival import blow_up_steps, scored_runs, unit_of
 from subgrid.evaluation.table import Cells
 
 Runs = Mapping[str, xr.Dataset | Sequence[xr.Dataset]]
-_RUNS = ("network", "member")
+_RUNS, _ENDS = ("network", "member"), ("end",)
 
 
 def compare(
@@ -91,7 +86,7 @@ def compare(
     options = {"level": level, "samples": samples, "seed": seed}
     (truth,) = _datasets(in_system_order(truth, system))
     sides = Sides(sets, truth, baseline, place, options)
-    sides.put_runs()
+    _put_runs(sides)
     chosen = chosen_metrics(metrics, truth, system, cut)
     for metric in [*chosen, *chosen_metrics(more, truth, system, cut)]:
         if isinstance(metric, AbstractDistance):
@@ -99,7 +94,17 @@ def compare(
         else:
             _put_scores(metric, list(pairs), sides)
     stated = headline or getattr(system, "headline", None)
-    return sides.table().assign_attrs(headline=list(stated or ()))
+    return sides.cells.dataset(
+        {
+            "baseline": baseline or "",
+            "level": level,
+            "time_units": unit_of(truth).name,
+            "components": sides.words,
+            "trajectories": sides.trajectories,
+            "truth_known": {name: known.tolist() for name, known in sides.known.items()},
+            "headline": list(stated or ()),
+        }
+    )
 
 
 def _datasets(one: Any) -> list[xr.Dataset]:
@@ -122,31 +127,31 @@ class Sides:
         self.domain, self.options = domain, options
         self.alone = None if baseline is None else sets[baseline][0]
         self.scored = {name: scored_runs(one, self.alone, truth) for name, one in sets.items()}
-        self.cells, self.words, self.similar = Cells(), {}, []
-        self._truths: dict[bytes, xr.Dataset] = {}
-        self.apart = ""
+        self.cells, self.words, self._truths = Cells(), {}, {}
+        self.apart = ""  # why runs have no counterpart in the truth
         try:
-            self.beside = self._beside()
+            self.paired = self._paired()
+            groups = {name: groups_of(one) for name, one in self.paired.items()}
         except ValueError as error:
-            self.beside, self.apart = dict.fromkeys(sets, truth), str(error)
-        self.known = {name: blow_up_steps(one) < 0 for name, one in self.beside.items()}
+            self.paired, self.apart = dict.fromkeys(sets, truth), str(error)
+            groups = {}
+        self.known = {name: blow_up_steps(one) < 0 for name, one in self.paired.items()}
         # models may have other members than each other; trajectories are what they have in common
-        started = {
-            name: np.array([]) if self.apart else groups_of(one)[self.known[name]]
-            for name, one in self.beside.items()
-        }
-        every = np.unique(np.concatenate(list(started.values())))
+        started = {name: one[self.known[name]] for name, one in groups.items()}
+        every = np.unique(np.concatenate([*started.values(), np.array([])]))
         self.groups = {name: np.searchsorted(every, one) for name, one in started.items()}
         self.trajectories = len(every)  # independent starts of members whose truth is finite
 
-    def _beside(self) -> dict[str, xr.Dataset]:
+    def _paired(self) -> dict[str, xr.Dataset]:
         """Return the truth with a member for each run of a model; one object for equal starts."""
-        starts = {name: starts_of(one[0], self.truth).tobytes() for name, one in self.sets.items()}
         shared: dict[bytes, xr.Dataset] = {}
-        for name, mark in starts.items():
+        found = {}
+        for name, sets in self.sets.items():
+            mark = starts_of(sets[0], self.truth).tobytes()
             if mark not in shared:
-                shared[mark] = truth_beside(self.sets[name][0], self.truth)
-        return {name: shared[mark] for name, mark in starts.items()}
+                shared[mark] = paired_truth(sets[0], self.truth)
+            found[name] = shared[mark]
+        return found
 
     def truth_of(self, members: NDArray[np.bool_]) -> xr.Dataset:
         """Return the truth of these members, if it has them; always the same object of the same."""
@@ -157,20 +162,6 @@ class Sides:
             self._truths[mark] = _only(self.truth, members)
         return self._truths[mark]
 
-    def truth_for(self, metric: AbstractMetric, model: str) -> xr.Dataset:
-        """Return the truth that a metric sees: run by run where each is compared with its start."""
-        return self.beside[model] if metric.against_start else self.truth
-
-    def put_runs(self) -> None:
-        """Put down which runs there are, when they blew up, and which are compared."""
-        for name, sets in self.sets.items():
-            steps = np.stack([blow_up_steps(data) for data in sets])
-            per = [[data.attrs.get("dt", 1.0) / unit_of(data).length] for data in sets]
-            times = np.where(steps >= 0, steps * np.array(per), np.nan)
-            self.cells.put("blow_up_step", steps, _RUNS, model=name)
-            self.cells.put("blow_up_time", times, _RUNS, model=name)
-            self.cells.put("scored", self.scored[name], _RUNS, model=name)
-
     def why_not(self, metric: AbstractMetric, quantity: str) -> dict[str, str]:
         """Return why a metric is not defined for a quantity, of each model that it is not for.
 
@@ -180,39 +171,41 @@ class Sides:
             return dict.fromkeys(self.sets, self.apart)
         found: dict[str, str] = {}
         for name, sets in self.sets.items():
-            truth = self.truth_for(metric, name)
+            truth = self.paired[name] if metric.against_start else self.truth
             said = (metric.undefined(quantity, data, truth, self.domain) for data in sets)
             if why := next(filter(None, said), ""):
                 found[name] = why
         lacking = any(quantity not in data for sets in self.sets.values() for data in sets)
         return dict.fromkeys(self.sets, next(iter(found.values()))) if found and lacking else found
 
-    def interval(self, statistic: Statistic, *sizes: int) -> Interval:
-        """Return the interval over so many networks and members; NaN without any."""
+    def interval(self, statistic: Statistic, *sizes: int) -> tuple[float, float, float]:
+        """Return an estimate and its ends over so many networks and members; NaN without any."""
         if not min(sizes):
-            return Interval(np.nan, np.nan, np.nan, self.options["level"])
-        return bootstrap_interval(statistic, *sizes, **self.options)
+            return np.nan, np.nan, np.nan
+        return bootstrap_interval(statistic, *sizes, **self.options)[:3]
 
-    def table(self) -> xr.Dataset:
-        """Return the table."""
-        return self.cells.dataset(
-            {
-                "baseline": self.baseline or "",
-                "level": self.options["level"],
-                "time_units": unit_of(self.truth).name,
-                "components": self.words,
-                "trajectories": self.trajectories,
-                "truth_known": {name: known.tolist() for name, known in self.known.items()},
-            }
-        )
+
+def _put_runs(sides: Sides) -> None:
+    """Put down which runs there are, when they blew up, and which are compared."""
+    for name, sets in sides.sets.items():
+        steps = np.stack([blow_up_steps(data) for data in sets])
+        per = [[data.attrs.get("dt", 1.0) / unit_of(data).length] for data in sets]
+        times = np.where(steps >= 0, steps * np.array(per), np.nan)
+        sides.cells.put("blow_up_step", steps, _RUNS, model=name)
+        sides.cells.put("blow_up_time", times, _RUNS, model=name)
+        sides.cells.put("scored", sides.scored[name], _RUNS, model=name)
 
 
 def _put_scores(metric: AbstractMetric, pairs: Sequence[tuple[str, str]], sides: Sides) -> None:
     """Put the scores of a metric: of each run, of each model with intervals, and of pairs."""
-    units, missing = {}, {}
-    for quantity in metric.quantities(sides.truth, sides.domain):
+    units, quantities = {}, metric.quantities(sides.truth, sides.domain)
+    if not quantities:
+        why = f"no quantity is a {' or a '.join(metric.kinds)}"
+        sides.cells.undefined[metric.name] = {metric.name: why}
+    for quantity in quantities:
         if why := sides.why_not(metric, quantity):
-            missing[quantity] = next(iter(why.values()))
+            reasons = sides.cells.undefined.setdefault(metric.name, {})
+            reasons[quantity] = next(iter(why.values()))
         fitting = [name for name in sides.sets if name not in why]
         if not fitting:
             continue
@@ -220,90 +213,79 @@ def _put_scores(metric: AbstractMetric, pairs: Sequence[tuple[str, str]], sides:
         values = some[quantity]
         sides.words[quantity] = component_words(values, sides.domain)
         units[quantity] = metric.units(values.attrs.get("units", "1"), some)
-        kind: Any = OfMeans if isinstance(metric, AbstractMeanMetric) else OfRuns
-        scores = kind(metric, sides, quantity, fitting)
+        scores = DrawnScores(metric, sides, quantity, fitting)
         for index, component in enumerate(component_names(values, sides.domain)):
             _put_component(scores, index, pairs, quantity=quantity, component=component)
-    words = {"long_name": metric.long_name, "best": metric.best or ""}
-    for variable in ("", "_mean") if units else ():
-        about = words | {"units_of": units}
-        sides.cells.describe(f"{metric.name}{variable}", **about)
-    if missing:
-        sides.cells.undefined[metric.name] = missing
+    about = {"long_name": metric.long_name, "best": metric.best or "", "units_of": units}
+    for variable in (metric.name, f"{metric.name}_mean") if units else ():
+        sides.cells.describe(variable, **about)
 
 
 def _put_component(
-    scores: "OfRuns", index: int, pairs: Sequence[tuple[str, str]], **place: str
+    scores: DrawnScores, index: int, pairs: Sequence[tuple[str, str]], **place: str
 ) -> None:
     """Put the scores of one component of a quantity."""
     sides, metric = scores.sides, scores.metric
+    put = sides.cells.put
     for model in scores.models:
-        sides.cells.put(metric.name, scores.of_runs(model, index), _RUNS, model=model, **place)
+        here = {"model": model, **place}
+        put(metric.name, scores.of_runs(model, index), _RUNS, **here)
         statistic, *sizes = scores.statistic(model, index)
-        mean = sides.interval(statistic, *sizes)
-        sides.cells.put(f"{metric.name}_mean", mean[:3], ("end",), model=model, **place)
+        put(f"{metric.name}_mean", sides.interval(statistic, *sizes), _ENDS, **here)
         if (floor := scores.floor(model, index)) is not None:
-            sides.cells.put(f"{metric.name}_floor", floor, model=model, **place)
+            put(f"{metric.name}_floor", floor, **here)
         if sides.baseline in scores.models and sides.baseline != model and metric.best is not None:
             against = reduction if metric.best == "low" else quotient
-            gain = sides.interval(against(statistic, scores.alone(model, index)), *sizes)
-            sides.cells.put(f"{metric.name}_gain", gain[:3], ("end",), model=model, **place)
+            gain = against(statistic, scores.alone(model, index))
+            put(f"{metric.name}_gain", sides.interval(gain, *sizes), _ENDS, **here)
     for one, other in pairs if metric.best is not None else ():
         if not {one, other} <= set(scores.models):
             continue
         ratio, *sizes = scores.ratio(one, other, index)
-        pair = {"pair": f"{one} / {other}", **place}
-        sides.cells.put(f"{metric.name}_ratio", sides.interval(ratio, *sizes)[:3], ("end",), **pair)
+        here = {"pair": f"{one} / {other}", **place}
+        put(f"{metric.name}_ratio", sides.interval(ratio, *sizes), _ENDS, **here)
         if not metric.against_start:
-            sides.cells.put("compared_members", sizes[-1], pair=pair["pair"])
+            put("compared_members", sizes[-1], pair=here["pair"])
 
 
 def _put_distances(metric: AbstractDistance, sides: Sides) -> None:
     """Put the distances of a metric, of all compared runs of each network, and similarities."""
-    known: dict[bytes, dict[Names, float]] = {}  # members → distances of the baseline
-    cells: dict[Names, None] = {}
+    alone: dict[bytes, dict[Names, float]] = {}  # members → distances of the baseline
+    places: dict[Names, None] = {}
+    compares = metric.compares and sides.alone is not None
     for model, sets in sides.sets.items():
-        scored = sides.scored[model]
         # the mean is over networks with runs that are compared; without any the first says so
+        scored = sides.scored[model]
         chosen = [int(n) for n in np.flatnonzero(scored.any(axis=1))] or [0]
-        found: dict[int, dict[Names, float]] = {}
-        similar: list[dict[Names, float]] = []
+        found, similar = [], []
         for network in chosen:
             members = scored[network]
-            found[network] = _distances(metric, sides, sets[network], members)
-            if metric.compares and sides.alone is not None:
-                if (mark := members.tobytes()) not in known:
+            truth = sides.truth_of(members)
+            found.append(metric.of_all(_only(sets[network], members), truth, sides.domain))
+            if compares:
+                if members.tobytes() not in alone:
                     alive = blow_up_steps(sides.alone) < 0
-                    alive &= members if len(members) == len(alive) else True
-                    known[mark] = _distances(metric, sides, sides.alone, alive, truth_of=members)
-                similar.append(_similarity(found[network], known[mark]))
-        for quantity, component in found[chosen[0]]:
+                    kept = alive & members if len(members) == len(alive) else alive
+                    data = _only(sides.alone, kept)
+                    alone[members.tobytes()] = metric.of_all(data, truth, sides.domain)
+                similar.append(_similarity(found[-1], alone[members.tobytes()]))
+        for quantity, component in found[0]:
             place = {"model": model, "quantity": quantity, "component": component}
             column = np.full(len(sets), np.nan)
-            for network, table in found.items():
-                column[network] = table[quantity, component]
+            column[chosen] = [table[quantity, component] for table in found]
             sides.cells.put(metric.name, column, ("network",), **place)
-            if similar:
+            if compares:
                 mean = np.mean([table[quantity, component] for table in similar])
                 sides.cells.put("similarity", mean, **place)
-        cells |= dict.fromkeys(found[chosen[0]])
-    places = [list(place) for place in cells]
-    sides.cells.describe(metric.name, long_name=metric.long_name, cells=places)
-    if metric.compares and sides.alone is not None:
-        sides.similar += places
-        sides.cells.describe("similarity", cells=sides.similar)
-
-
-def _distances(
-    metric: AbstractDistance,
-    sides: Sides,
-    data: xr.Dataset,
-    members: NDArray[np.bool_],
-    truth_of: NDArray[np.bool_] | None = None,
-) -> dict[Names, float]:
-    """Return the distances of these members of a run from the truth of the same, if it has them."""
-    truth = sides.truth_of(members if truth_of is None else truth_of)
-    return metric.of_all(_only(data, members), truth, sides.domain)
+        places |= dict.fromkeys(found[0])
+    cells = [list(place) for place in places]
+    sides.cells.describe(metric.name, long_name=metric.long_name, cells=cells)
+    if not cells:
+        why = "no quantity of the runs and of the truth is one that it is for"
+        sides.cells.undefined[metric.name] = {metric.name: why}
+    if compares:
+        before = sides.cells.attributes.get("similarity", {}).get("cells", [])
+        sides.cells.describe("similarity", cells=before + cells)
 
 
 def _similarity(model: Mapping[Names, float], alone: Mapping[Names, float]) -> dict[Names, float]:

@@ -71,9 +71,9 @@ def in_system_order(data: xr.Dataset, system: Any) -> xr.Dataset:
 
 
 def main_spectra(data: xr.Dataset) -> list[str]:
-    """Return the spectra given by component, else all: the others are terms of a budget."""
+    """Return the spectra that do not say they are terms of a budget, else all."""
     spectra = quantities_of(data, None, ["spectrum"])
-    return [name for name in spectra if component_dims(data[name])] or spectra
+    return [name for name in spectra if data[name].attrs.get("role") != "budget"] or spectra
 
 
 def component_dims(values: xr.DataArray, domain: Any = None) -> list[str]:

@@ -104,8 +104,8 @@ class SpectralDistance(_BelowCut, AbstractDistance):
         spectra = quantities_of(truth, domain, ["spectrum"])
         for name in dict.fromkeys([*main_spectra(truth), *spectra]):
             if name in run:
-                means = (member_mean(by_component(d[name], domain)) for d in (run, truth))
-                errors = self.error(*means, run)
+                ours, theirs = (member_mean(by_component(d[name], domain)) for d in (run, truth))
+                errors = self.error(ours, theirs, run)
                 names = component_names(run[name], domain)
                 found |= {(name, c): float(e) for c, e in zip(names, errors, strict=True)}
         return found

@@ -1,6 +1,6 @@
 """Scores of ensembles: fair CRPS, spread over error, rank histogram.
 
-An ensemble is the runs from one state of the truth (`starts.ensembles`); what it scores stands at
+An ensemble is the runs from one state of the truth (`survival.ensembles`); what it scores stands at
 each of its runs.
 """
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from subgrid.evaluation.components import by_component
 from subgrid.evaluation.intervals import Scores, known_mean, ratio
 from subgrid.evaluation.metrics import AbstractMeanMetric, AbstractMetric, both, domain_mean
-from subgrid.evaluation.starts import ensembles
+from subgrid.evaluation.survival import ensembles
 
 
 class CRPS(AbstractMetric):
@@ -89,13 +89,13 @@ class SpreadSkill(AbstractMeanMetric):
         """
         if data is truth:
             return np.ones((*by_component(data[name], domain).shape[:2], 2))
-        ours, beside = both(name, data, truth, domain)
+        ours, theirs = both(name, data, truth, domain)
         found = np.full((*ours.shape[:2], 2), np.nan)
         for members in ensembles(truth):
             if len(members) < 2:
                 continue
             spread = (len(members) + 1) / len(members) * ours[members].var(axis=0, ddof=1)
-            error = (ours[members].mean(axis=0) - beside[members[0]]) ** 2
+            error = (ours[members].mean(axis=0) - theirs[members[0]]) ** 2
             means = [domain_mean(x, 2, domain) if x.ndim > 2 else x for x in (spread, error)]
             found[members] = np.stack([np.nanmean(x, axis=-1) for x in means], axis=-1)
         return found
@@ -125,9 +125,9 @@ class RankHistogram(AbstractMeanMetric):
         size = min(map(len, groups))
         found = np.full((*ours.shape[:2], size + 1), np.nan)
         for members in groups:
-            chosen, beside = ours[members[:size]], theirs[members[0]]
-            known = np.isfinite(chosen).all(axis=0) & np.isfinite(beside)
-            below, level = (chosen < beside).sum(axis=0), (chosen == beside).sum(axis=0)
+            chosen, true = ours[members[:size]], theirs[members[0]]
+            known = np.isfinite(chosen).all(axis=0) & np.isfinite(true)
+            below, level = (chosen < true).sum(axis=0), (chosen == true).sum(axis=0)
             for component in range(ours.shape[1]):
                 here = known[component]
                 if here.any():

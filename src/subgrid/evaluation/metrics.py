@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from subgrid.evaluation.components import by_component, component_names, kind_of, quantities_of
 from subgrid.evaluation.intervals import Scores
-from subgrid.evaluation.starts import truth_beside
+from subgrid.evaluation.survival import paired_truth
 from subgrid.registry import Registry
 
 Names = tuple[str, str]  # a quantity and one of its components
@@ -66,7 +66,7 @@ class AbstractMetric(abc.ABC):
         Empty where the metric is for none of the quantities.
         """
         if self.against_start:
-            truth = truth_beside(run, truth)
+            truth = paired_truth(run, truth)
         found = {
             name: xr.DataArray(
                 self.of_runs(name, run, truth, domain),

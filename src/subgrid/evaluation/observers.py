@@ -13,13 +13,12 @@ from jaxtyping import Array, PyTree
 from subgrid.closures import channels_to_state
 from subgrid.coarsening import AbstractCoarsener, AbstractTarget, TendencyDefect
 from subgrid.errors import ConfigError
-from subgrid.grids import AbstractDomain
 from subgrid.randomness import random_key
 from subgrid.stepping import AbstractModel
-from subgrid.systems import AbstractSystem, DrawnField, Quantity, state_shapes
+from subgrid.systems import AbstractSystem, DrawnField, Quantity
 
 
-def require_quantities(system: AbstractSystem) -> tuple[Quantity, ...]:
+def require_quantities(system: Any) -> tuple[Quantity, ...]:
     """Return the quantities of a system.
 
     Raises ConfigError for one that does not say by what its free runs are scored.
@@ -36,79 +35,38 @@ def require_quantities(system: AbstractSystem) -> tuple[Quantity, ...]:
 class AbstractObserver(eqx.Module):
     """What is recorded of a state at a time, and all that a dataset says of it.
 
-    A call returns the value of every one of `quantities`; `field` the field that is kept as a
-    snapshot and compared with the truth's, described by `drawn`, or None without one.
+    A call returns the value of every one of `quantities`, of spectra the density. `system` says the
+    domain, the coordinates, the time unit and what field stands for a state, if any; of a model
+    without a system it is the model itself.
     """
 
-    @property
-    @abc.abstractmethod
-    def quantities(self) -> tuple[Quantity, ...]:
-        """The quantities that are recorded."""
+    system: eqx.AbstractVar[AbstractSystem | AbstractModel]
 
     @property
-    @abc.abstractmethod
-    def of(self) -> AbstractSystem | AbstractModel:
-        """What says the domain, coordinates and time units of the recorded values."""
+    def quantities(self) -> tuple[Quantity, ...]:
+        """The quantities that are recorded."""
+        return require_quantities(self.system)
 
     @property
     def drawn(self) -> DrawnField | None:
-        """The field that stands for a state."""
-        return None
-
-    @property
-    def domain(self) -> AbstractDomain:
-        """Where recorded fields live."""
-        return self.of.domain
+        """What describes the field that stands for a state."""
+        return getattr(self.system, "drawn", None)
 
     @abc.abstractmethod
     def __call__(self, state: PyTree, time: ArrayLike = 0.0) -> dict[str, Array]:
         """Return the value of every quantity, of spectra the density."""
 
     def field(self, state: PyTree) -> Array | None:
-        """Return the field of a state of the model."""
-        return None
+        """Return the field that is kept as a snapshot of a state, if there is one."""
+        return self.field_of_truth(state)
 
     def field_of_truth(self, state: PyTree) -> Array | None:
         """Return the field of a state of the truth, which is as coarse as what is recorded."""
-        return self.field(state)
-
-    @property
-    def like(self) -> PyTree:
-        """The shapes of a state of the truth."""
-        return None
+        system: Any = self.system
+        return None if self.drawn is None else system.field(state)
 
 
-class _OfSystem(AbstractObserver):
-    """Records the quantities of a system."""
-
-    system: eqx.AbstractVar[AbstractSystem]
-
-    @property
-    def quantities(self) -> tuple[Quantity, ...]:
-        """Those of the system."""
-        return require_quantities(self.system)
-
-    @property
-    def of(self) -> AbstractSystem:
-        """The system."""
-        return self.system
-
-    @property
-    def drawn(self) -> DrawnField | None:
-        """The field that stands for a state of the system."""
-        return self.system.drawn
-
-    @property
-    def like(self) -> PyTree:
-        """The shapes of a state of the system."""
-        return state_shapes(self.system)
-
-    def field(self, state: PyTree) -> Array | None:
-        """Return the field of a state, as the system draws it."""
-        return None if self.system.drawn is None else self.system.field(state)
-
-
-class ModelObserver(_OfSystem):
+class ModelObserver(AbstractObserver):
     """Observes the states of a coarse model; its closure's increment enters what depends on it.
 
     A closure that carries memory is left out: its increment is not a function of the state alone.
@@ -138,10 +96,12 @@ class ModelObserver(_OfSystem):
         return {name: jnp.zeros(shapes[name].shape, shapes[name].dtype) for name in names}
 
 
-class CoarsenedObserver(_OfSystem):
+class CoarsenedObserver(AbstractObserver):
     """Observes a fine model as the coarse one should be: coarsened, with its true forcing.
 
-    `system`: the coarse one; `fine`: the model's own.
+    `system`: the coarse one; `fine`: the model's own. The true forcing, by default the difference
+    of two tendencies, takes the place of the closure in what depends on it. With it `free_runs` of
+    a fine model are the truth.
     """
 
     system: AbstractSystem
@@ -159,15 +119,16 @@ class CoarsenedObserver(_OfSystem):
         """Return the field of the coarsened state."""
         return self.field_of_truth(self.coarsener(state))
 
-    def field_of_truth(self, state: PyTree) -> Array | None:
-        """Return the field of a state that is coarse already."""
-        return super().field(state)
-
 
 class StateObserver(AbstractObserver):
     """Observes a model without a system, such as an emulator: each variable as a field."""
 
     model: AbstractModel
+
+    @property
+    def system(self) -> AbstractModel:
+        """The model."""
+        return self.model
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
@@ -176,11 +137,6 @@ class StateObserver(AbstractObserver):
             Quantity(v.name, ("time", *v.dims), v.units, v.long_name, kind="field")
             for v in self.model.variables
         )
-
-    @property
-    def of(self) -> AbstractModel:
-        """The model."""
-        return self.model
 
     def __call__(self, state: PyTree, time: ArrayLike = 0.0) -> dict[str, Array]:
         """Return the arrays of the state by variable."""

@@ -193,12 +193,12 @@ def offline_scores(sums: xr.Dataset) -> xr.Dataset:
     pooled = some.mean("sample", skipna=False)
 
     def relative_l2(of: xr.Dataset) -> xr.DataArray:
-        return np.sqrt(_ratio(of.error, of.truth_squared)).mean("channel", skipna=False)
+        return _mean_root(_ratio(of.error, of.truth_squared))
 
     def spectral_l2(of: xr.Dataset) -> xr.DataArray:
         ours, theirs = of.prediction_spectrum, of.truth_spectrum
         squares = (x.sum("bin", skipna=False) for x in ((ours - theirs) ** 2, theirs**2))
-        return np.sqrt(_ratio(*squares)).mean("channel", skipna=False)
+        return _mean_root(_ratio(*squares))
 
     def correlation(of: xr.Dataset) -> xr.DataArray:
         squares = of.prediction_squared, of.truth_squared
@@ -372,6 +372,12 @@ def _scaled(fields: NDArray, scale: Any, space: int) -> NDArray[np.float64]:
 def _ratio(numerator: xr.DataArray, denominator: xr.DataArray) -> xr.DataArray:
     """Return the quotient, NaN where the denominator is not above zero: it has no meaning there."""
     return numerator / denominator.where(denominator > 0)
+
+
+def _mean_root(squares: xr.DataArray) -> xr.DataArray:
+    """Return the mean over channels of the roots."""
+    roots: Any = np.sqrt(squares)
+    return roots.mean("channel", skipna=False)
 
 
 def _skill(error: Any, truth: Any, truth_squared: Any) -> xr.DataArray:

@@ -19,20 +19,12 @@ import xarray as xr
 from jax.typing import ArrayLike
 from jaxtyping import PRNGKeyArray, PyTree
 
-from subgrid.coarsening import AbstractCoarsener, AbstractTarget, TendencyDefect
 from subgrid.evaluation.components import CORRELATION, RMSE
-from subgrid.evaluation.observers import (
-    AbstractObserver,
-    CoarsenedObserver,
-    in_order,
-    observer_of,
-    state_of,
-)
+from subgrid.evaluation.observers import AbstractObserver, in_order, observer_of, state_of
 from subgrid.evaluation.plan import RunPlan
-from subgrid.evaluation.run_sums import RunSums
-from subgrid.evaluation.statistics import run_dataset
+from subgrid.evaluation.statistics import RunSums, run_dataset
 from subgrid.stepping import AbstractModel, Carry, Done, KeptRun, drive, run_mark, segments_of
-from subgrid.systems import AbstractSystem
+from subgrid.systems import AbstractSystem, state_shapes
 
 Progress = Callable[[int, int], None]
 
@@ -85,8 +77,8 @@ def free_runs(
     if kept is not None and kept.exists():
         segments, totals, carry = kept.restored(carry)
         record.sums = RunSums.of(segments, totals)
-    done = record.sums.steps_done
-    ahead = [s for s in segments_of(plan.segments(), plan.save_every) if s.end > done]
+    every = segments_of(plan.segments(), plan.save_every)
+    ahead = [segment for segment in every if segment.end > record.sums.steps_done]
     carry = drive(model, carry, ahead, record, _Look(observer, truth is not None))
     blown = np.asarray(carry.blew_up_at)
     data = run_dataset(record.sums, observer, model.dt, blown, plan.average_from)
@@ -111,9 +103,9 @@ class _Record:
         segment, (seen, fields), plan = done.segment, done.seen, self.plan
         if self.truth is not None:
             first = segment.start // plan.save_every
-            beside = in_order(self.truth[:, first : first + segment.frames])
-            beside = jax.tree.map(jnp.asarray, beside)
-            seen = seen | _against(self.observer, fields, beside, self.draws)
+            truth = in_order(self.truth[:, first : first + segment.frames])
+            truth = jax.tree.map(jnp.asarray, truth)
+            seen = seen | _against(self.observer, fields, truth, self.draws)
         drawn = {}
         if segment.end in self._snapshots and self.observer.drawn is not None:
             drawn = {segment.end: _fields(self.model, self.observer, done.after)}
@@ -130,28 +122,6 @@ class _Record:
     def _snapshots(self) -> set[int]:
         """The steps after which a snapshot is kept."""
         return {self.plan.save_every * (frame + 1) for frame in self.plan.snapshot_frames()}
-
-
-def fine_runs(
-    model: AbstractModel,
-    initial_states: PyTree,
-    plan: RunPlan,
-    *,
-    system: AbstractSystem,
-    coarsener: AbstractCoarsener,
-    target: AbstractTarget | None = None,
-    file: str | Path | None = None,
-    progress: Progress | None = None,
-) -> xr.Dataset:
-    """Return the same statistics of a fine model's runs, coarsened on device: the truth.
-
-    `system`: the coarse system; `coarsener`: fine → coarse. The true subgrid forcing, by default
-    the difference of two tendencies, takes the place of the closure in the spectral budget. See
-    `free_runs` for the rest.
-    """
-    meant = TendencyDefect() if target is None else target
-    observer = CoarsenedObserver(system, model.system, coarsener, meant)  # type: ignore[attr-defined]
-    return free_runs(model, initial_states, plan, observer=observer, file=file, progress=progress)
 
 
 class _Look(eqx.Module):
@@ -208,12 +178,14 @@ def _against(
     nothing.
     """
 
+    like = state_shapes(observer.system)
+
     def true_field(values: PyTree) -> Any:
-        return observer.field_of_truth(state_of(values, observer.like))
+        return observer.field_of_truth(state_of(values, like))
 
     theirs = jnp.swapaxes(jax.vmap(jax.vmap(true_field))(truth), 0, 1)
     theirs = jnp.repeat(theirs, draws, axis=1)
-    axes, mask = tuple(range(2, fields.ndim)), observer.domain.mask
+    axes, mask = tuple(range(2, fields.ndim)), observer.system.domain.mask
     if mask is not None:
         fields, theirs = jnp.where(mask, fields, 0), jnp.where(mask, theirs, 0)
     share = 1.0 if mask is None else float(np.mean(mask))

@@ -27,23 +27,32 @@ def score_record(table: xr.Dataset, model: str) -> dict[str, Any]:
     """Return what scores.json keeps of the statistics of a model's runs."""
     networks, members = scores.ran(table, model).shape
     compared = model != table.attrs["baseline"]
-    said = scores.remark(table, model)
-    similar = scores.similarities(table, model)
-    timed = np.isfinite(scores.cost(table, model))
+    spectra = {
+        score_name(quantity, part): {"model": model, "quantity": quantity, "component": part}
+        for quantity, part in scores.places(table, "spectral_error")
+    }
+
+    def intervals(variable: str) -> dict[str, Any]:
+        return {
+            name: interval_record(scores.interval(table, variable, **place))
+            for name, place in spectra.items()
+        }
+
     return {
         "networks": networks,
         "members": members,
         "blow_ups": [blow_up._asdict() for blow_up in scores.blow_ups(table, model)],
         "scored_runs": int(scores.scored(table, model).sum()),
-        "spectral_rmse": _intervals(table, "spectral_error_mean", model),
+        "spectral_rmse": intervals("spectral_error_mean"),
         "sampling_floor": {
-            score_name(*place): json_number(
-                scores.value(table, "spectral_error_floor", model=model, **_named(place))
-            )
-            for place in scores.places(table, "spectral_error")
+            name: json_number(scores.value(table, "spectral_error_floor", **place))
+            for name, place in spectra.items()
         },
-        "reduction": _intervals(table, "spectral_error_gain", model) if compared else {},
-        "similarity": {score_name(*place): json_number(value) for place, value in similar.items()},
+        "reduction": intervals("spectral_error_gain") if compared else {},
+        "similarity": {
+            score_name(*place): json_number(value)
+            for place, value in scores.similarities(table, model).items()
+        },
         "relative_errors": {
             name: json_number(value) for name, value in scores.relative_errors(table, model).items()
         },
@@ -51,25 +60,26 @@ def score_record(table: xr.Dataset, model: str) -> dict[str, Any]:
             "seconds": scores.value(table, "seconds", model=model),
             "ratio": scores.cost(table, model),
         }
-        if timed
+        if np.isfinite(scores.cost(table, model))
         else None,
         "verdict": error_verdict(table, model),
-        **({"training": said} if said else {}),
+        **({"training": said} if (said := scores.remark(table, model)) else {}),
     }
 
 
 def followed_record(table: xr.Dataset, model: str) -> dict[str, Any]:
     """Return what scores.json keeps of how long a model's runs follow the truth."""
-    place = {"model": model, "quantity": scores.followed(table), "component": ""}
-    gain = scores.interval(table, "decorrelation_time_gain", **place)
-    lasting = scores.of_runs(table, "lasting", model, **_named((place["quantity"], "")))
-    time = scores.interval(table, "decorrelation_time_mean", **place)
+    place = {"quantity": scores.followed(table), "component": ""}
+    time, gain = (
+        interval_record(scores.interval(table, f"decorrelation_time_{of}", model=model, **place))
+        for of in ("mean", "gain")
+    )
     return {
         "units": table.attrs["time_units"],
         "trajectories": table.attrs["trajectories"],
-        "decorrelation_time": interval_record(time),
-        "not_decorrelated": int(np.nansum(lasting)),
-        "gain": None if model == table.attrs["baseline"] else interval_record(gain),
+        "decorrelation_time": time,
+        "not_decorrelated": int(np.nansum(scores.of_runs(table, "lasting", model, **place))),
+        "gain": None if model == table.attrs["baseline"] else gain,
         "energy_error": interval_record(scores.kept_error(table, model)),
         "blow_ups": [blow_up._asdict() for blow_up in scores.counted_blow_ups(table, model)],
         "verdict": verdict(table, model),
@@ -105,28 +115,13 @@ def pair_record(
 def offline_record(data: xr.Dataset) -> dict[str, Any]:
     """Return offline scores as numbers: means and standard deviations of those per sample."""
     plain: dict[str, Any] = {}
-    for name in sorted(
-        map(str, data.data_vars)
-    ):  # a store lists them in the order of its directory
+    for name in sorted(map(str, data.data_vars)):  # a store has the order of its directory
         values = data[name]
         if values.dims == ("sample",):
             plain[name] = {"mean": json_number(values.mean()), "std": json_number(values.std())}
         else:
-            plain[name] = [json_number(value) for value in np.ravel(values.values)]
-            plain[name] = plain[name] if values.ndim else plain[name][0]
+            numbers = [json_number(value) for value in np.ravel(values.values)]
+            plain[name] = numbers if values.ndim else numbers[0]
     if "channels" in data.attrs:
         plain["channels"] = list(channel_names(data))
     return plain
-
-
-def _intervals(table: xr.Dataset, variable: str, model: str) -> dict[str, Any]:
-    return {
-        score_name(*place): interval_record(
-            scores.interval(table, variable, model=model, **_named(place))
-        )
-        for place in scores.places(table, "spectral_error")
-    }
-
-
-def _named(place: tuple[str, str]) -> dict[str, str]:
-    return dict(zip(("quantity", "component"), place, strict=True))

@@ -20,9 +20,8 @@ from subgrid.evaluation.intervals import percent
 from subgrid.evaluation.metric_ensembles import RankHistogram
 from subgrid.evaluation.metrics import METRICS
 from subgrid.evaluation.report import Section, Table, section
-from subgrid.evaluation.starts import ensembles, truth_beside
 from subgrid.evaluation.style import Panel, Styles
-from subgrid.evaluation.survival import unit_of
+from subgrid.evaluation.survival import ensembles, paired_truth, unit_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -97,7 +96,7 @@ def _curves(name: str, found: Findings, styles: Styles) -> list[Panel]:
         index = component_names(values, domain).index(part)
         curves = []
         for model, sets in found.runs.items():
-            beside = truth_beside(sets[0], found.truth)
+            beside = paired_truth(sets[0], found.truth)
             every = [metric.curve(quantity, data, beside, domain)[:, index] for data in sets]
             score = np.concatenate(every)
             alive = np.isfinite(score).any(axis=0)
@@ -121,7 +120,7 @@ def _ranks(found: Findings, styles: Styles) -> list[Panel]:
     for quantity, part in scores.places(found.table, metric.name):
         shares = {}
         for model, sets in found.runs.items():
-            beside = truth_beside(sets[0], found.truth)
+            beside = paired_truth(sets[0], found.truth)
             if max(map(len, ensembles(beside))) > 1:
                 index = component_names(sets[0][quantity], found.system.domain).index(part)
                 every = [

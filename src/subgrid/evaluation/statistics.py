@@ -1,22 +1,99 @@
-"""The dataset made of the sums over a run, and the same of the truth's data."""
+"""What a run has shown so far, and the dataset made of it; the same of the truth's data."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import equinox as eqx
+import jax
 import numpy as np
 import xarray as xr
+from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from subgrid.evaluation.components import followed_quantities
-from subgrid.evaluation.observers import (
-    AbstractObserver,
-    ModelObserver,
-    in_order,
-    require_quantities,
-    state_of,
-)
+from subgrid.evaluation.observers import AbstractObserver, ModelObserver, in_order, state_of
 from subgrid.evaluation.plan import RunPlan
-from subgrid.evaluation.run_sums import RunSums, alive_frames
 from subgrid.systems import AbstractSystem, Quantity, state_shapes
+
+_SERIES = "series/"
+_WAVENUMBER = "isotropic wavenumber, centre of the ring"
+
+
+@dataclass(frozen=True)
+class RunSums:
+    """Holds what a run has shown so far: series and fields by frame, spectra as float64 sums.
+
+    Units as in the `quantities`, of a density those of its spectrum over a length. `segments`: what
+    each added: `steps` [frame], "series/NAME" [frame, member, ...] of series (float64) and fields
+    (as they are), and `snapshots` [snapshot, member, ...] with `snapshot_steps`. `power`: name →
+    sum over averaged frames [member, ...]; `averaged_frames` [member]: frames in those sums, none
+    from a blow-up on.
+    """
+
+    segments: tuple[Mapping[str, NDArray], ...] = ()
+    power: dict[str, NDArray] = field(default_factory=dict)
+    averaged_frames: NDArray | int = 0
+
+    @property
+    def steps_done(self) -> int:
+        """Steps of the last frame seen."""
+        return int(self.segments[-1]["steps"][-1]) if self.segments else 0
+
+    def joined(self, name: str) -> NDArray:
+        """Return what all segments that have it added under a name."""
+        parts = [part[name] for part in self.segments if name in part]
+        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+    def with_frames(
+        self,
+        quantities: Sequence[Quantity],
+        seen: Mapping[str, Any],
+        steps: NDArray,
+        blew_up_at: NDArray,
+        average_from: int,
+        snapshots: Mapping[int, ArrayLike] | None = None,
+    ) -> "RunSums":
+        """Return the sums with the observations of a segment, [frame, member, ...], added.
+
+        `seen`: values of series and fields and densities of spectra, by quantity; `steps`: of its
+        frames; `blew_up_at` [member]: -1 or the step from which a member is masked; frames after
+        step `average_from` enter the power; `snapshots`: step → fields [member, ...].
+        """
+        kinds = {quantity.name: quantity.kind for quantity in quantities}
+        alive = _alive(steps, blew_up_at)
+        averaged = alive & (steps > average_from)[:, None]
+        segment, power = {"steps": np.asarray(steps, np.int64)}, dict(self.power)
+        for name, value in seen.items():
+            if kinds.get(name) != "spectrum":
+                own = np.asarray(value).dtype if kinds.get(name) == "field" else np.float64
+                new = np.array(value, own)
+                new[~alive] = np.nan
+                segment[_SERIES + name] = new
+                continue
+            density = np.asarray(value, np.float64)
+            # where, not times zero: a masked frame may hold values that are not finite
+            mask = averaged.reshape(*averaged.shape, *[1] * (density.ndim - 2))
+            total = np.where(mask, density, 0.0).sum(axis=0)
+            power[name] = power[name] + total if name in power else total
+        if snapshots:
+            segment["snapshots"] = np.stack([np.asarray(each) for each in snapshots.values()])
+            segment["snapshot_steps"] = np.array(list(snapshots), np.int64)
+        counts = self.averaged_frames + averaged.sum(axis=0)
+        return RunSums((*self.segments, segment), power, counts)
+
+    def totals(self) -> dict[str, NDArray]:
+        """Return what does not grow as a run goes on, as named arrays for a file."""
+        power = {f"power/{name}": value for name, value in self.power.items()}
+        return {**power, "averaged_frames": np.asarray(self.averaged_frames)}
+
+    @classmethod
+    def of(
+        cls, segments: Sequence[Mapping[str, NDArray]], totals: Mapping[str, NDArray]
+    ) -> "RunSums":
+        """Return the sums that had these `segments` and `totals`."""
+        power = {n.removeprefix("power/"): v for n, v in totals.items() if n != "averaged_frames"}
+        return cls(tuple(segments), power, totals["averaged_frames"])
 
 
 def run_dataset(
@@ -27,7 +104,7 @@ def run_dataset(
     average_from: int,
     definition: str = "pyqg",
 ) -> xr.Dataset:
-    """Return the statistics of a run as an xarray.Dataset with CF attributes.
+    """Return the statistics of a run with CF attributes.
 
     Variables: the `quantities` of the observer ([member, time, ...] series and fields; [member,
     ..., wavenumber] isotropic spectra averaged over the frames of `averaged_frames`), `snapshots`
@@ -35,46 +112,50 @@ def run_dataset(
     are NaN from its blow-up on, and its spectra if no frame of it was averaged. Wavenumbers in
     rad/m, times in s since the initial state, or both without a unit.
     """
-    counts = np.asarray(sums.averaged_frames)
-    table = {quantity.name: quantity for quantity in observer.quantities}
-    if observer.drawn is not None:
-        table |= followed_quantities(observer.drawn)
+    system, drawn = observer.system, observer.drawn
+    known = {quantity.name: quantity for quantity in observer.quantities}
     variables: dict[str, Any] = {}
-    for name, value in sums.series().items():
-        variables[name] = _described(table[name], np.moveaxis(value, 0, 1))
-    wavenumber = None
+    coordinates: dict[str, Any] = {n: (n, *values) for n, values in system.coordinates().items()}
+    since = {"units": system.time_units, "long_name": "time since the initial state"}
+    coordinates["time"] = ("time", sums.joined("steps") * dt, since)
+    steps, fields = sums.joined("snapshot_steps"), sums.joined("snapshots")
+    if drawn is not None:
+        known |= followed_quantities(drawn)
+        coordinates["snapshot_time"] = ("snapshot", steps * dt, since)
+    for name in sums.segments[0]:
+        if name.startswith(_SERIES):
+            quantity = known[name.removeprefix(_SERIES)]
+            variables[quantity.name] = _described(quantity, np.moveaxis(sums.joined(name), 0, 1))
+    counts = np.asarray(sums.averaged_frames)
     for name, value in sums.power.items():
         divisor = np.where(counts > 0, counts, np.nan).reshape(-1, *[1] * (value.ndim - 1))
-        wavenumber, spectrum = observer.domain.isotropic_spectrum(
+        wavenumber, spectrum = system.domain.isotropic_spectrum(
             value / divisor, definition=definition
         )
-        variables[name] = _described(table[name], spectrum)
-    variables |= _snapshots(sums, observer, blew_up_at)
-    variables["blew_up_at"] = (
-        "member",
-        np.asarray(blew_up_at, np.int64),
-        {"units": "1", "long_name": "step at which the member blew up, -1 if it did not"},
-    )
-    variables["averaged_frames"] = (
-        "member",
-        counts,
-        {"units": "1", "long_name": "frames in the mean spectra"},
-    )
-    return xr.Dataset(variables, coords=_coordinates(sums, observer, dt, wavenumber)).assign_attrs(
+        variables[name] = _described(known[name], spectrum)
+        units = "rad m-1" if system.time_units == "s" else "1"
+        about = {"units": units, "long_name": _WAVENUMBER}
+        coordinates["wavenumber"] = ("wavenumber", wavenumber, about)
+    if drawn is not None and len(fields):
+        fields = np.moveaxis(fields, 0, 1).copy()
+        fields[~_alive(steps, blew_up_at).T] = np.nan
+        about = {"units": drawn.units, "long_name": f"{drawn.long_name} at the last snapshots"}
+        dims = ("member", "snapshot", *drawn.components, *system.domain.dims)
+        variables["snapshots"] = (dims, fields, about)
+    for name, values, words in (
+        ("blew_up_at", blew_up_at, "step at which the member blew up, -1 if it did not"),
+        ("averaged_frames", counts, "frames in the mean spectra"),
+    ):
+        about = {"units": "1", "long_name": words}
+        variables[name] = ("member", np.asarray(values, np.int64), about)
+    return xr.Dataset(variables, coordinates).assign_attrs(
         dt=dt, steps=sums.steps_done, average_from=average_from, spectrum_definition=definition
     )
 
 
-def _snapshots(sums: RunSums, observer: AbstractObserver, blew_up_at: NDArray) -> dict[str, Any]:
-    """Return the snapshots [member, snapshot, ...] with their dims, if there are any."""
-    (steps, fields), drawn = sums.snapshots(), observer.drawn
-    if drawn is None or not fields:
-        return {}
-    kept = np.stack(fields, axis=1)
-    kept[~alive_frames(steps, blew_up_at).T] = np.nan
-    dims = ("member", "snapshot", *drawn.components, *observer.domain.dims)
-    notes = {"units": drawn.units, "long_name": f"{drawn.long_name} at the last snapshots"}
-    return {"snapshots": (dims, kept, notes)}
+def _described(quantity: Quantity, values: NDArray) -> tuple[tuple[str, ...], NDArray, dict]:
+    kind = {"kind": quantity.kind} if quantity.kind == "field" else {}
+    return ("member", *quantity.dims), values, {**quantity.attributes, **kind}
 
 
 def reference_statistics(
@@ -98,12 +179,7 @@ def reference_statistics(
     `average_from` and `snapshots`: see `RunPlan`. A member is masked from the first frame that is
     not finite.
     """
-    import equinox as eqx
-    import jax
-
-    observer = ModelObserver(system)
-    require_quantities(system)
-    like = state_shapes(system)
+    observer, like = ModelObserver(system), state_shapes(system)
 
     @eqx.filter_jit
     def observe(observer, x, s):
@@ -119,12 +195,13 @@ def reference_statistics(
     plan = RunPlan(frames * save_every, save_every, average_from, snapshots)
     kept = plan.snapshot_frames()
     blew_up_at = np.full(members, -1, np.int64)
-    sums = RunSums()
+    sums, quantities = RunSums(), observer.quantities
     for begin in range(0, frames, chunk):
         part = slice(begin, min(begin + chunk, frames))
-        x = jax.tree.map(np.asarray, in_order(states[:, part]))
-        s = None if forcings is None else forcings[:, part]
-        s = jax.tree.map(np.asarray, in_order(s))
+        x, s = (
+            None if values is None else jax.tree.map(np.asarray, in_order(values[:, part]))
+            for values in (states, forcings)
+        )
         steps = save_every * np.arange(part.start + 1, part.stop + 1)
         blew_up_at = _first_bad((x, s), steps, blew_up_at)
         seen, fields = observe(observer, x, s)
@@ -133,50 +210,18 @@ def reference_statistics(
             for i in kept
             if fields is not None and part.start <= i < part.stop
         }
-        sums = sums.with_frames(
-            system.quantities, seen, steps, blew_up_at, plan.average_from, drawn
-        )
+        sums = sums.with_frames(quantities, seen, steps, blew_up_at, plan.average_from, drawn)
     return run_dataset(sums, observer, dt, blew_up_at, plan.average_from)
 
 
 def _first_bad(values: Any, steps: NDArray, blew_up_at: NDArray) -> NDArray[np.int64]:
     """Return `blew_up_at` with members dated whose frames [member, time, ...] are not finite."""
-    import jax
-
     leaves = jax.tree.leaves(values)
-    bad = np.zeros(leaves[0].shape[:2], bool)
-    for leaf in leaves:
-        bad |= ~np.isfinite(leaf).all(axis=tuple(range(2, leaf.ndim)))
+    bad = ~np.all([np.isfinite(x).all(axis=tuple(range(2, x.ndim))) for x in leaves], axis=0)
     found = np.where(np.any(bad, axis=1), steps[np.argmax(bad, axis=1)], -1)
     return np.where(blew_up_at >= 0, blew_up_at, found)
 
 
-def _described(
-    quantity: Quantity, values: NDArray
-) -> tuple[tuple[str, ...], NDArray, dict[str, str]]:
-    kind = {"kind": quantity.kind} if quantity.kind == "field" else {}
-    return ("member", *quantity.dims), values, {**quantity.attributes, **kind}
-
-
-def _coordinates(
-    sums: RunSums, observer: AbstractObserver, dt: float, wavenumber: NDArray | None
-) -> dict[str, Any]:
-    of = observer.of
-    named = {
-        name: (name, values, attributes) for name, (values, attributes) in of.coordinates().items()
-    }
-    since = {"units": of.time_units, "long_name": "time since the initial state"}
-    named["time"] = ("time", sums.steps * dt, since)
-    if observer.drawn is not None:
-        named["snapshot_time"] = ("snapshot", sums.snapshots()[0] * dt, since)
-    if wavenumber is None:
-        return named
-    named["wavenumber"] = (
-        "wavenumber",
-        wavenumber,
-        {
-            "units": "rad m-1" if of.time_units == "s" else "1",
-            "long_name": "isotropic wavenumber, centre of the ring",
-        },
-    )
-    return named
+def _alive(steps: NDArray, blew_up_at: NDArray) -> NDArray[np.bool_]:
+    """Return whether each member is alive at each frame, [frame, member]."""
+    return (blew_up_at < 0) | (np.asarray(steps)[:, None] < blew_up_at)

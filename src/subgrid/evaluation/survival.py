@@ -1,4 +1,4 @@
-"""Which members of free runs blew up, when, and which runs enter the scores of a model."""
+"""Which members of free runs blew up and when, which runs are scored, and against which truth."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from subgrid.evaluation.components import CORRELATION, RMSE
 
 DAY = 86400.0
+START = "start"  # coordinate of `member` in runs: the member of the truth that each begins in
+# coordinates of `member` in the truth's statistics: where in the data set each one starts
+START_TRAJECTORY, START_FRAME = "start_trajectory", "start_frame"
 
 
 class TimeUnit(NamedTuple):
@@ -124,3 +127,47 @@ def scored_runs(
     if without is not None and (alone := blow_up_steps(without) < 0).any():
         alive &= alone if len(alone) == alive.shape[1] else True
     return alive & truth if len(truth) == alive.shape[1] else alive
+
+
+def starts_of(run: xr.Dataset, truth: xr.Dataset) -> NDArray[np.int64]:
+    """Return the member of the truth that each run begins in [member].
+
+    By the coordinate `start` of the run; without it member by member, or all from the one state of
+    a truth of one member. Raises ValueError where neither fits.
+    """
+    runs, states = run.sizes.get("member", 1), truth.sizes.get("member", 1)
+    if START in run.coords:
+        return np.atleast_1d(run[START].values).astype(np.int64)
+    if states in (1, runs):
+        return np.zeros(runs, np.int64) if states == 1 else np.arange(runs)
+    raise ValueError(
+        f"{runs} runs have no counterpart in a truth of {states} members: give the run a "
+        f"coordinate {START!r} along member, the truth's member that each begins in"
+    )
+
+
+def paired_truth(run: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
+    """Return the truth with a member for each run, that from its initial state; `start` says which.
+
+    Raises ValueError as `starts_of` does.
+    """
+    states = starts_of(run, truth)
+    if "member" not in truth.dims:
+        truth = truth.expand_dims("member")
+    same = len(states) == truth.sizes["member"] and np.array_equal(states, np.arange(len(states)))
+    chosen = truth if same else truth.isel(member=states)
+    return chosen.assign_coords({START: ("member", states)})
+
+
+def groups_of(paired: xr.Dataset) -> NDArray[np.int64]:
+    """Return which trajectory of the truth each run starts in [member]: these are independent.
+
+    `paired`: see `paired_truth`; without trajectories each state counts as one.
+    """
+    return paired[START_TRAJECTORY if START_TRAJECTORY in paired.coords else START].values
+
+
+def ensembles(paired: xr.Dataset) -> list[NDArray[np.int64]]:
+    """Return the runs from each state, as numbers of members; `paired`: see `paired_truth`."""
+    states = paired[START].values
+    return [np.flatnonzero(states == state) for state in np.unique(states)]

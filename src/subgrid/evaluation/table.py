@@ -1,6 +1,6 @@
 """The table of scores as a dataset: how it is put together, and what is read from it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,52 +19,40 @@ class Cells:
 
     def __init__(self) -> None:
         self._cells: dict[str, list[tuple[dict[str, str], tuple[str, ...], NDArray]]] = {}
-        self._attributes: dict[str, dict[str, Any]] = {}
+        self.attributes: dict[str, dict[str, Any]] = {}  # of each variable
         self.undefined: dict[str, dict[str, str]] = {}  # metric → quantity → why
 
     def describe(self, variable: str, **attributes: Any) -> None:
         """Set attributes of a variable."""
-        self._attributes.setdefault(variable, {}).update(attributes)
+        self.attributes.setdefault(variable, {}).update(attributes)
 
-    def put(self, variable: str, values: Any, dims: Any = (), **place: str) -> None:
+    def put(self, variable: str, values: Any, dims: tuple[str, ...] = (), **place: str) -> None:
         """Put values of a variable [*dims] in their place: the model, quantity, ..."""
         cell = place, dims, np.asarray(values, np.float64)
         self._cells.setdefault(variable, []).append(cell)
 
     def dataset(self, attributes: Mapping[str, Any]) -> xr.Dataset:
         """Return the table; NaN where nothing was put."""
+        every = [cell for cells in self._cells.values() for cell in cells]
         labels = {
-            dim: list(dict.fromkeys(place[dim] for place in self._places() if dim in place))
-            for dim in _DIMS
+            dim: list(dict.fromkeys(p[dim] for p, _, _ in every if dim in p)) for dim in _DIMS
         }
-        sizes = {dim: len(found) for dim, found in labels.items() if found} | {"end": len(END)}
-        for _, dims, values in self._every():
-            for dim, size in zip(dims, values.shape, strict=True):
-                sizes[dim] = max(sizes.get(dim, 0), size)
+        labels = {dim: found for dim, found in labels.items() if found} | {"end": list(END)}
+        sizes = {dim: len(found) for dim, found in labels.items()}
+        for _, dims, values in every:
+            sizes |= {d: max(sizes.get(d, 0), n) for d, n in zip(dims, values.shape, strict=True)}
         variables = {}
         for name, cells in self._cells.items():
             used = {dim for place, dims, _ in cells for dim in (*place, *dims)}
             order = [dim for dim in _DIMS if dim in used]
             array = np.full([sizes[dim] for dim in order], np.nan)
             for place, dims, values in cells:
-                index = [
-                    labels[dim].index(place[dim]) if dim in place else slice(sizes[dim])
-                    for dim in order
-                ]
-                for axis, dim in enumerate(order):
-                    if dim in dims:
-                        index[axis] = slice(values.shape[dims.index(dim)])
-                array[tuple(index)] = values
-            variables[name] = (order, array, self._attributes.get(name, {}))
-        coordinates = {dim: found for dim, found in labels.items() if found} | {"end": list(END)}
-        return xr.Dataset(variables, coordinates, {**attributes, "undefined": self.undefined})
-
-    def _every(self) -> Iterator[tuple[dict[str, str], tuple[str, ...], NDArray]]:
-        for cells in self._cells.values():
-            yield from cells
-
-    def _places(self) -> Iterator[dict[str, str]]:
-        return (place for place, _, _ in self._every())
+                # of fewer networks or members than others have it fills the first
+                where: dict[str, Any] = dict(zip(dims, map(slice, values.shape), strict=True))
+                where |= {dim: labels[dim].index(label) for dim, label in place.items()}
+                array[tuple(where[dim] for dim in order)] = values
+            variables[name] = (order, array, self.attributes.get(name, {}))
+        return xr.Dataset(variables, labels, {**attributes, "undefined": self.undefined})
 
 
 def models(table: xr.Dataset) -> list[str]:
@@ -74,21 +62,18 @@ def models(table: xr.Dataset) -> list[str]:
 
 def interval(table: xr.Dataset, variable: str, **place: str) -> Interval:
     """Return an estimate with its interval, say of "rmse_mean"; NaN where the table has none."""
-    level = float(table.attrs["level"])
-    if not has(table, variable, **place):
-        return Interval(float("nan"), float("nan"), float("nan"), level)
-    estimate, low, high = (float(x) for x in table[variable].sel(place).values)
-    return Interval(estimate, low, high, level)
+    ends = np.broadcast_to(_numbers(table, variable, place), len(END))
+    return Interval(*map(float, ends), float(table.attrs["level"]))
 
 
 def value(table: xr.Dataset, variable: str, **place: str) -> float:
     """Return one number of the table, NaN where it has none."""
-    return float(table[variable].sel(place)) if has(table, variable, **place) else float("nan")
+    return float(_numbers(table, variable, place))
 
 
-def has(table: xr.Dataset, variable: str, **place: str) -> bool:
-    """Return whether the table has such a variable with such a place."""
-    return variable in table and all(label in table[dim].values for dim, label in place.items())
+def _numbers(table: xr.Dataset, variable: str, place: Mapping[str, str]) -> NDArray[np.float64]:
+    known = variable in table and all(one in table[dim].values for dim, one in place.items())
+    return table[variable].sel(place).values if known else np.array(np.nan)
 
 
 def words(table: xr.Dataset, quantity: str) -> dict[str, str]:
@@ -104,8 +89,7 @@ def ran(table: xr.Dataset, model: str) -> NDArray[np.bool_]:
 
 def scored(table: xr.Dataset, model: str) -> NDArray[np.bool_]:
     """Return which runs [network, member] of a model are compared."""
-    shape = ran(table, model).shape
-    return table["scored"].sel(model=model).values[: shape[0], : shape[1]] == 1
+    return of_runs(table, "scored", model) == 1
 
 
 def of_runs(table: xr.Dataset, variable: str, model: str, **place: str) -> NDArray[np.float64]:
@@ -132,9 +116,8 @@ def remark(table: xr.Dataset, model: str) -> str:
 def remaining(table: xr.Dataset, metric: str, model: str, quantity: str, part: str) -> Interval:
     """Return an error relative to the baseline's; 1 of the baseline itself."""
     if model == table.attrs["baseline"]:
-        nan = float("nan")
-        itself = 1.0 if scored(table, model).any() else nan
-        return Interval(itself, nan, nan, float(table.attrs["level"]))
+        itself = 1.0 if scored(table, model).any() else np.nan
+        return Interval(itself, np.nan, np.nan, float(table.attrs["level"]))
     place = {"model": model, "quantity": quantity, "component": part}
     gain, low, high, level = interval(table, f"{metric}_gain", **place)
     return Interval(1 - gain, 1 - high, 1 - low, level)
@@ -142,10 +125,9 @@ def remaining(table: xr.Dataset, metric: str, model: str, quantity: str, part: s
 
 def common_floor(table: xr.Dataset, metric: str, quantity: str, component: str) -> float:
     """Return the sampling floor of the models of which most members are scored; NaN without one."""
-    if not has(table, f"{metric}_floor", quantity=quantity, component=component):
-        return float("nan")
-    floors = table[f"{metric}_floor"].sel(quantity=quantity, component=component).values
-    return float(floors[np.isfinite(floors)].min()) if np.isfinite(floors).any() else float("nan")
+    place = {"quantity": quantity, "component": component}
+    floors = [value(table, f"{metric}_floor", model=model, **place) for model in models(table)]
+    return min((floor for floor in floors if np.isfinite(floor)), default=np.nan)
 
 
 def similarities(table: xr.Dataset, model: str) -> dict[tuple[str, str], float]:
@@ -172,9 +154,8 @@ def _cells(table: xr.Dataset, variable: str, model: str) -> dict[tuple[str, str]
 
 def rank_key(table: xr.Dataset, metric: str, model: str, quantity: str, part: str) -> tuple:
     """Return what ranks a model: how many runs blew up, then its score of a component."""
-    score = value(
-        table, f"{metric}_mean", model=model, quantity=quantity, component=part, end="estimate"
-    )
+    place = {"model": model, "quantity": quantity, "component": part}
+    score = interval(table, f"{metric}_mean", **place).estimate
     return len(blow_ups(table, model)), np.inf if np.isnan(score) else score
 
 
@@ -183,13 +164,12 @@ def with_costs(table: xr.Dataset, costs: Mapping[str, Any]) -> xr.Dataset:
 
     `costs`: model → `StepCost`; models without one were not timed.
     """
-    timed = [costs.get(name) for name in models(table)]
-
-    def column(field: str, units: str) -> tuple[str, list[float], dict[str, str]]:
-        cells = [float("nan") if cost is None else getattr(cost, field) for cost in timed]
-        return "model", cells, {"units": units}
-
-    return table.assign(seconds=column("seconds", "s"), cost=column("ratio", "1"))
+    timed = [costs.get(name, (np.nan, np.nan)) for name in models(table)]
+    seconds, ratios = zip(*timed, strict=True)
+    return table.assign(
+        seconds=("model", list(seconds), {"units": "s"}),
+        cost=("model", list(ratios), {"units": "1"}),
+    )
 
 
 def cost(table: xr.Dataset, model: str) -> float:

@@ -23,6 +23,7 @@ QUANTITIES = (
         "1",
         "kinetic energy gained from the closure",
         of_closure=True,
+        of_budget=True,
     ),
 )
 

@@ -35,20 +35,29 @@ BUDGET_SPECTRA = (
         ("wavenumber",),
         "m3 s-3",
         "kinetic energy gained by advection and closure",
+        of_budget=True,
     ),
     Quantity(
         "potential_energy_flux",
         ("wavenumber",),
         "m3 s-3",
         "available potential energy gained by advection and closure",
+        of_budget=True,
     ),
     Quantity(
         "potential_energy_generation",
         ("wavenumber",),
         "m3 s-3",
         "available potential energy taken from the mean shear",
+        of_budget=True,
     ),
-    Quantity("bottom_drag", ("wavenumber",), "m3 s-3", "kinetic energy lost to bottom drag"),
+    Quantity(
+        "bottom_drag",
+        ("wavenumber",),
+        "m3 s-3",
+        "kinetic energy lost to bottom drag",
+        of_budget=True,
+    ),
 )
 QUANTITIES = (
     Quantity("kinetic_energy", ("time", "level"), "m2 s-2", "mean eddy kinetic energy of a layer"),

@@ -30,7 +30,8 @@ class Quantity:
     `units` over a length: runs average densities, and then take the spectrum. A kind that is not
     given follows from `dims`: a spectrum where they name the wavenumber, else a series. `units`,
     `long_name`: as CF has them. `of_closure`: what the closure does; zero in a model without one.
-    Raises ValueError for another kind.
+    `of_budget`: a spectrum that is a term of a budget, not one of the main ones that models
+    are judged by. Raises ValueError for another kind.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Quantity:
     long_name: str
     of_closure: bool = False
     kind: str = ""
+    of_budget: bool = False
 
     def __post_init__(self):
         implied = "spectrum" if "wavenumber" in self.dims else "series"
@@ -56,8 +58,9 @@ class Quantity:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """Return the CF attributes."""
-        return {"units": self.units, "long_name": self.long_name}
+        """Return the CF attributes, and `role` of a term of a budget."""
+        role = {"role": "budget"} if self.of_budget else {}
+        return {"units": self.units, "long_name": self.long_name, **role}
 
 
 @dataclass(frozen=True)
