@@ -36,7 +36,7 @@ def test_power_and_cross_spectra_of_waves_by_hand(coarse, wave):
     np.testing.assert_allclose(power.sum(-1) * width, [[0.5, 9 / 8], [2.0, 4.5]], rtol=1e-12)
     ring = np.argmax(power[1, 0])
     assert abs(wavenumber[ring] - 8 * np.pi / coarse.grid.length_x) <= width / 2
-    cross = data["cross_channel_spectrum"].values
+    cross = data["cross_layer_spectrum"].values
     np.testing.assert_allclose(cross.sum(-1) * width, [-0.75, -3.0], rtol=1e-12)
     np.testing.assert_allclose(cross[1, ring] * width, -3.0, rtol=1e-12)
 
@@ -208,7 +208,7 @@ def test_three_layers_have_statistics_of_three_channels():
     width = wavenumber[1] - wavenumber[0]
     pairs = ((0, 1), (0, 2), (1, 2))
     expected = sum((truth[:, i] * truth[:, j]).mean() for i, j in pairs)
-    found = float(data["cross_channel_spectrum"].sel(source=1).sum()) * width
+    found = float(data["cross_layer_spectrum"].sel(source=1).sum()) * width
     assert found == pytest.approx(expected, rel=1e-6)
     work = float(data["work_spectrum"].sel(source=1).sum()) * width
     assert work == pytest.approx((state * truth).mean(axis=(0, 2, 3)).sum(), rel=1e-5)

@@ -10,7 +10,7 @@ import pytest
 from subgrid.errors import ConfigError
 from subgrid.evaluation import RunPlan, compare, free_runs, reference_statistics
 from subgrid.evaluation import table as read
-from subgrid.evaluation.components import all_components, component_names, components_of_system
+from subgrid.evaluation.components import all_components, component_words, components_of_system
 from subgrid.systems import SYSTEMS, BarotropicVorticity, Quantity, TwoLayerQG, level_names
 from subgrid.systems.base import AbstractSystem
 from subgrid.systems.quantities import LEVEL_NAMES
@@ -133,7 +133,7 @@ def test_three_layers_are_run_and_scored_each_by_its_name(named, layers):
     )
     run = free_runs(system.model(0.01), start, plan)
     slow = free_runs(system.model(0.005), start, plan)
-    assert component_names(run[LAYERED[0]]) == tuple(components_of_system(system)) == names
+    assert tuple(component_words(run[LAYERED[0]])) == tuple(components_of_system(system)) == names
     runs = {"none": slow, "fast": run}
     table = compare(runs, slow, ["spectral_error"], "none", system=system, cut=2e-5)
     assert read.places(table, "spectral_error") == [(q, n) for q in LAYERED for n in names]

@@ -27,7 +27,6 @@ from subgrid.evaluation.observers import ModelObserver as ModelObserver
 from subgrid.evaluation.observers import StateObserver as StateObserver
 from subgrid.evaluation.observers import require_quantities as require_quantities
 from subgrid.evaluation.observers import state_of as state_of
-from subgrid.evaluation.offline import channel_names as channel_names
 from subgrid.evaluation.offline import evaluate_offline as evaluate_offline
 from subgrid.evaluation.offline import forcing_dataset as forcing_dataset
 from subgrid.evaluation.offline import forcing_sums as forcing_sums
@@ -35,7 +34,6 @@ from subgrid.evaluation.offline import join_sums as join_sums
 from subgrid.evaluation.offline import offline_scores as offline_scores
 from subgrid.evaluation.offline import sample_sums as sample_sums
 from subgrid.evaluation.online import free_runs as free_runs
-from subgrid.evaluation.plan import RunPlan as RunPlan
 from subgrid.evaluation.published import scorecard as scorecard
 from subgrid.evaluation.published import scorecard_setting as scorecard_setting
 from subgrid.evaluation.record import followed_record as followed_record
@@ -53,12 +51,11 @@ from subgrid.evaluation.report import render_markdown as render_markdown
 from subgrid.evaluation.report import section as section
 from subgrid.evaluation.report import write_markdown as write_markdown
 from subgrid.evaluation.report import write_report as write_report
+from subgrid.evaluation.statistics import RunPlan as RunPlan
 from subgrid.evaluation.statistics import reference_statistics as reference_statistics
-from subgrid.evaluation.survival import START as START
 from subgrid.evaluation.survival import START_FRAME as START_FRAME
 from subgrid.evaluation.survival import START_TRAJECTORY as START_TRAJECTORY
 from subgrid.evaluation.survival import BlowUp as BlowUp
-from subgrid.evaluation.survival import TimeUnit as TimeUnit
 from subgrid.evaluation.survival import blow_ups as blow_ups
 from subgrid.evaluation.survival import date as date
 from subgrid.evaluation.survival import first_date as first_date

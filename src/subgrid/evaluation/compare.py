@@ -24,9 +24,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from subgrid.evaluation.components import component_names, component_words, in_system_order
+from subgrid.evaluation.components import component_words, in_system_order
 from subgrid.evaluation.drawn_scores import DrawnScores
-from subgrid.evaluation.intervals import Statistic, bootstrap_interval, quotient, reduction
+from subgrid.evaluation.intervals import Statistic, bootstrap_interval
 from subgrid.evaluation.metrics import AbstractDistance, AbstractMetric, Names, chosen_metrics
 from subgrid.evaluation.survival import (
     blow_up_steps,
@@ -214,7 +214,7 @@ def _put_scores(metric: AbstractMetric, pairs: Sequence[tuple[str, str]], sides:
         sides.words[quantity] = component_words(values, sides.domain)
         units[quantity] = metric.units(values.attrs.get("units", "1"), some)
         scores = DrawnScores(metric, sides, quantity, fitting)
-        for index, component in enumerate(component_names(values, sides.domain)):
+        for index, component in enumerate(sides.words[quantity]):
             _put_component(scores, index, pairs, quantity=quantity, component=component)
     about = {"long_name": metric.long_name, "best": metric.best or "", "units_of": units}
     for variable in (metric.name, f"{metric.name}_mean") if units else ():
@@ -235,8 +235,7 @@ def _put_component(
         if (floor := scores.floor(model, index)) is not None:
             put(f"{metric.name}_floor", floor, **here)
         if sides.baseline in scores.models and sides.baseline != model and metric.best is not None:
-            against = reduction if metric.best == "low" else quotient
-            gain = against(statistic, scores.alone(model, index))
+            gain = scores.gain(model, index, statistic)
             put(f"{metric.name}_gain", sides.interval(gain, *sizes), _ENDS, **here)
     for one, other in pairs if metric.best is not None else ():
         if not {one, other} <= set(scores.models):

@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -82,21 +81,20 @@ def component_dims(values: xr.DataArray, domain: Any = None) -> list[str]:
     return [str(dim) for dim in values.dims if dim not in other]
 
 
-def component_names(values: xr.DataArray, domain: Any = None) -> tuple[str, ...]:
-    """Return what results call the components: their coordinates' names; ("",) for a single one."""
+def component_words(values: xr.DataArray, domain: Any = None) -> dict[str, str]:
+    """Return what results call each component, with its name in words: "upper": "upper layer".
+
+    Names are those of the coordinates, else numbers; a single component has none.
+    """
     dims = component_dims(values, domain)
     if all(values.sizes[dim] == 1 for dim in dims):
-        return ("",)
-    named = [_names_along(values, dim) for dim in dims]
-    return tuple("_".join(names) for names in itertools.product(*named))
-
-
-def component_words(values: xr.DataArray, domain: Any = None) -> dict[str, str]:
-    """Return each component in words, "upper layer", "layer 3": its name and its coordinate's."""
-    names, dims = component_names(values, domain), component_dims(values, domain)
-    if names == ("",) or len(dims) != 1:
+        return {"": ""}
+    # a dimension without a coordinate has its numbers, and no attributes
+    along = [level_names(values[dim].values, values[dim].attrs) for dim in dims]
+    names = ["_".join(parts) for parts in itertools.product(*along)]
+    if len(dims) > 1:
         return {name: name for name in names}
-    return words_of(names, values[dims[0]].attrs if dims[0] in values.coords else {}, dims[0])
+    return words_of(names, values[dims[0]].attrs, dims[0])
 
 
 def words_of(names: Sequence[str], attributes: Mapping[str, Any], dim: str) -> dict[str, str]:
@@ -178,9 +176,3 @@ def with_units(text: str, units: str, power: str = "") -> str:
             for part in units.split()
         ]
     return f"{text} [{' '.join(words)}]" if words else text
-
-
-def _names_along(values: xr.DataArray, dim: str) -> tuple[str, ...]:
-    if dim not in values.coords:
-        return tuple(str(index) for index in range(values.sizes[dim]))
-    return level_names(np.asarray(values[dim].values), values[dim].attrs)

@@ -1,5 +1,6 @@
 """Scores as statistics of how often each network and member is drawn, for `compare`."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,12 +9,10 @@ from numpy.typing import NDArray
 from subgrid.evaluation.intervals import (
     Scores,
     Statistic,
-    by_group,
-    mean_of_runs,
     member_mean,
-    of_mean,
-    quotient_of_two,
+    ratio,
     sampling_floor,
+    weighted_mean,
 )
 from subgrid.evaluation.metrics import AbstractMeanMetric, AbstractMetric
 from subgrid.evaluation.survival import blow_up_steps
@@ -76,8 +75,36 @@ class DrawnScores:
         found = self._mean(model, self.values[model][:, :, index], index, scored)
         return found, networks, self.sides.trajectories if self.by_start else drawn
 
-    def alone(self, model: str, index: int) -> Statistic:
-        """Return the same statistic of the baseline's runs, for the draws of a model's networks.
+    def gain(self, model: str, index: int, statistic: Statistic) -> Statistic:
+        """Return the gain over the baseline of a model with that `statistic`, of the same draws.
+
+        The share of the baseline's score that is gone, or how many times as high it is.
+        """
+        alone, low = self._alone(model, index), self.metric.best == "low"
+
+        def gain(*counts: NDArray) -> Scores:
+            found = ratio(statistic(*counts), alone(*counts))
+            return 1 - found if low else found
+
+        return gain
+
+    def ratio(self, one: str, other: str, index: int) -> tuple[Statistic, int, int, int]:
+        """Return the ratio of two models' scores as a statistic, and the numbers it draws from.
+
+        Networks of each are drawn on their own. It is over the members that all networks survived;
+        with other numbers of members there are none that both share, and no draws of them.
+        """
+        shared: NDArray[np.bool_] | bool = True
+        if not self.by_start:
+            ours, theirs = (_survived(self.scored(model)) for model in (one, other))
+            shared = ours & theirs if len(ours) == len(theirs) else False
+        (above, many, drawn), (below, more, _) = (
+            self.statistic(model, index, shared) for model in (one, other)
+        )
+        return lambda n, m, members: ratio(above(n, members), below(m, members)), many, more, drawn
+
+    def _alone(self, model: str, index: int) -> Statistic:
+        """Return the score of the baseline's runs, for the draws of a model's networks.
 
         It is over the members that the model is scored by; where each run is compared with its
         start over all of the baseline's, by trajectory.
@@ -86,27 +113,12 @@ class DrawnScores:
         values, known = self.values[alone][0, :, index], self.sides.known[alone]
         if not self.of_means:
             every = np.broadcast_to(values[known], (len(scored), known.sum()))
-            return by_group(mean_of_runs(every), self.sides.groups[alone])
+            return self._by_start(alone, _mean_of_runs(every))
         values = _kept(values, blow_up_steps(self.sides.sets[alone][0]) < 0)
         if not self.by_start:
             return self._mean(model, _of_each(values, scored.shape), index, scored)
         known = np.broadcast_to(known, (len(scored), len(values)))
         return self._mean(alone, _of_each(values, known.shape), index, known)
-
-    def ratio(self, one: str, other: str, index: int) -> tuple[Statistic, int, int, int]:
-        """Return the ratio of two models' scores as a statistic, and the numbers it draws from.
-
-        It is over the members that all networks survived; with other numbers of members there are
-        none that both share, and no draws of them.
-        """
-        shared: NDArray[np.bool_] | bool = True
-        if not self.by_start:
-            ours, theirs = (_survived(self.scored(model)) for model in (one, other))
-            shared = ours & theirs if len(ours) == len(theirs) else False
-        (ours, many, drawn), (theirs, more, _) = (
-            self.statistic(model, index, shared) for model in (one, other)
-        )
-        return quotient_of_two(ours, theirs), many, more, drawn
 
     def _mean(
         self, model: str, values: NDArray, index: int, scored: NDArray[np.bool_]
@@ -114,14 +126,61 @@ class DrawnScores:
         """Return the score of values [network, member, ...] as a statistic of what is drawn."""
         if self.of_means:
             truth = _of_each(self.truths[model][:, index], values.shape[:2])
-            found = of_mean(values, truth, scored, self._distance)
+            found = _of_mean(values, truth, scored, self._distance)
         else:
-            found = mean_of_runs(values[:, scored.any(axis=0)])
-        return by_group(found, self.sides.groups[model]) if self.by_start else found
+            found = _mean_of_runs(values[:, scored.any(axis=0)])
+        return self._by_start(model, found) if self.by_start else found
+
+    def _by_start(self, model: str, statistic: Statistic) -> Statistic:
+        """Return a statistic of how often each trajectory was drawn, instead of each member."""
+        groups = self.sides.groups[model]
+        return lambda networks, trajectories: statistic(networks, trajectories[:, groups])
 
     def _distance(self, ours: NDArray, theirs: NDArray) -> Scores:
         metric: Any = self.metric
         return metric.distance(ours, theirs, self.sides.truth)
+
+
+def _mean_of_runs(values: Scores) -> Statistic:
+    """Return the statistic: the mean of values [network, member] that are known."""
+    known = np.isfinite(values)
+
+    def statistic(networks: NDArray, members: NDArray) -> Scores:
+        def total(of: NDArray) -> Scores:
+            return np.einsum("dn,nm,dm->d", networks, of, members, dtype=np.float64)
+
+        return ratio(total(np.where(known, values, 0.0)), total(known.astype(np.float64)))
+
+    return statistic
+
+
+def _of_mean(
+    values: NDArray, truth: NDArray, scored: NDArray, distance: Callable[..., Scores]
+) -> Statistic:
+    """Return the statistic: the error of each network's mean over members, averaged over networks.
+
+    `distance(ours, theirs)`: of means [draw, ...]; `values`, `truth` [network, member, ...]; of
+    both the same runs `scored` [network, member] are drawn. A draw of members of which a network
+    has none leaves that network out.
+    """
+    rows, columns = scored.any(axis=1), scored.any(axis=0)
+    kept = scored[rows][:, columns].reshape(rows.sum(), columns.sum(), *[1] * (values.ndim - 2))
+    ours, theirs = (
+        np.where(kept, side[rows][:, columns].astype(np.float64), np.nan)
+        for side in (values, truth)
+    )
+
+    def statistic(networks: NDArray, members: NDArray) -> Scores:
+        errors = np.stack(
+            [
+                distance(weighted_mean(model, members), weighted_mean(reference, members))
+                for model, reference in zip(ours, theirs, strict=True)
+            ]
+        )
+        weights = np.where(np.isfinite(errors), networks.T, 0)
+        return ratio((weights * np.nan_to_num(errors)).sum(axis=0), weights.sum(axis=0))
+
+    return statistic
 
 
 def _kept(values: NDArray, chosen: NDArray[np.bool_]) -> NDArray:

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from subgrid.evaluation.components import SUPERSCRIPTS, of_component, with_units
 from subgrid.evaluation.intervals import Interval
+from subgrid.evaluation.offline import work_error
 
 FLOOR = "sampling floor"
 
@@ -35,6 +37,12 @@ def fixed_all(values: Iterable[Any]) -> str:
 def with_spread(values: Any) -> str:
     """Return the mean of values with their standard deviation in brackets."""
     return f"{number(np.mean(values))} ({number(np.std(values))})" if len(values) else "-"
+
+
+def mean_work_error(sets: Sequence[xr.Dataset]) -> str:
+    """Return the mean over networks of the error of the energy added; a dash where not known."""
+    known = [work_error(data["work_spectrum"]) for data in sets if "work_spectrum" in data]
+    return fixed(np.mean(known)) if known else "-"
 
 
 def interval_text(value: Interval | None, form: str = "{:.2f}", unit: float = 1.0, after="") -> str:

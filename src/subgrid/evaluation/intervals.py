@@ -116,68 +116,6 @@ def member_mean(values: ArrayLike) -> Scores:
     return array[alive].mean(axis=0) if alive.any() else np.full(array.shape[1:], np.nan)
 
 
-def mean_of_runs(values: Scores) -> Statistic:
-    """Return the statistic: the mean of values [network, member] that are known."""
-    known = np.isfinite(values)
-
-    def statistic(networks: NDArray, members: NDArray) -> Scores:
-        def total(of: NDArray) -> Scores:
-            return np.einsum("dn,nm,dm->d", networks, of, members, dtype=np.float64)
-
-        return ratio(total(np.where(known, values, 0.0)), total(known.astype(np.float64)))
-
-    return statistic
-
-
-def of_mean(
-    values: NDArray, truth: NDArray, scored: NDArray, distance: Callable[..., Scores]
-) -> Statistic:
-    """Return the statistic: the error of each network's mean over members, averaged over networks.
-
-    `distance(ours, theirs)`: of means [draw, ...]; `values`, `truth` [network, member, ...]; of
-    both the same runs `scored` [network, member] are drawn. A draw of members of which a network
-    has none leaves that network out.
-    """
-    rows, columns = scored.any(axis=1), scored.any(axis=0)
-    kept = scored[rows][:, columns].reshape(rows.sum(), columns.sum(), *[1] * (values.ndim - 2))
-    ours, theirs = (
-        np.where(kept, side[rows][:, columns].astype(np.float64), np.nan)
-        for side in (values, truth)
-    )
-
-    def statistic(networks: NDArray, members: NDArray) -> Scores:
-        errors = np.stack(
-            [
-                distance(weighted_mean(model, members), weighted_mean(reference, members))
-                for model, reference in zip(ours, theirs, strict=True)
-            ]
-        )
-        weights = np.where(np.isfinite(errors), networks.T, 0)
-        return ratio((weights * np.nan_to_num(errors)).sum(axis=0), weights.sum(axis=0))
-
-    return statistic
-
-
-def reduction(model: Statistic, alone: Statistic) -> Statistic:
-    """Return the statistic: 1 - error / error without a closure of the same runs."""
-    return lambda networks, members: 1 - ratio(model(networks, members), alone(networks, members))
-
-
-def quotient(model: Statistic, other: Statistic) -> Statistic:
-    """Return the statistic: one over another, of the same draws of networks and members."""
-    return lambda networks, members: ratio(model(networks, members), other(networks, members))
-
-
-def quotient_of_two(model: Statistic, other: Statistic) -> Statistic:
-    """Return the statistic: one over another, the networks of each drawn on their own."""
-    return lambda ours, theirs, members: ratio(model(ours, members), other(theirs, members))
-
-
-def by_group(statistic: Statistic, groups: NDArray[np.int64]) -> Statistic:
-    """Return a statistic of how often each group of members was drawn, instead of each member."""
-    return lambda *counts: statistic(*counts[:-1], counts[-1][:, groups])
-
-
 def sampling_floor(
     values: Scores, members: int, truth_members: int, distance: Callable[..., Scores]
 ) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from subgrid.evaluation.components import by_component, component_names, main_spectra, quantities_of
+from subgrid.evaluation.components import by_component, component_words, main_spectra, quantities_of
 from subgrid.evaluation.intervals import Scores, member_mean
 from subgrid.evaluation.metrics import AbstractDistance, AbstractMeanMetric, Names
 from subgrid.grids import PeriodicGrid, exponential_filter
@@ -106,7 +106,7 @@ class SpectralDistance(_BelowCut, AbstractDistance):
             if name in run:
                 ours, theirs = (member_mean(by_component(d[name], domain)) for d in (run, truth))
                 errors = self.error(ours, theirs, run)
-                names = component_names(run[name], domain)
+                names = component_words(run[name], domain)
                 found |= {(name, c): float(e) for c, e in zip(names, errors, strict=True)}
         return found
 
@@ -162,7 +162,7 @@ class Wasserstein(AbstractDistance):
             (name, component): part
             for name, values in parts.items()
             for component, part in zip(
-                component_names(described[name], domain), values, strict=True
+                component_words(described[name], domain), values, strict=True
             )
         }
 

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from subgrid.evaluation.components import by_component, component_names, kind_of, quantities_of
+from subgrid.evaluation.components import by_component, component_words, kind_of, quantities_of
 from subgrid.evaluation.intervals import Scores
 from subgrid.evaluation.survival import paired_truth
 from subgrid.registry import Registry
@@ -71,7 +71,7 @@ class AbstractMetric(abc.ABC):
             name: xr.DataArray(
                 self.of_runs(name, run, truth, domain),
                 dims=("member", "component"),
-                coords={"component": list(component_names(truth[name], domain))},
+                coords={"component": list(component_words(truth[name], domain))},
             )
             for name in self.quantities(truth, domain)
             if not self.undefined(name, run, truth, domain)

@@ -28,7 +28,6 @@ from numpy.typing import ArrayLike, NDArray
 from subgrid.closures import channels_to_state, state_to_channels
 from subgrid.errors import ShapeError
 from subgrid.evaluation.components import all_components, channels_of_system, components_of_system
-from subgrid.evaluation.formats import fixed
 from subgrid.grids import FILTER_BEGINS, AbstractDomain
 from subgrid.systems import state_shapes
 
@@ -49,15 +48,15 @@ _LONG_NAMES = {
     "masked_samples": "samples left out: not finite",
     "first_masked": "number of the first sample left out, or -1",
     "forcing_spectrum": "power spectrum of the forcing",
-    "cross_channel_spectrum": "cospectrum of the forcing",
+    "cross_layer_spectrum": "cospectrum of the forcing",
     "work_spectrum": "energy added by the forcing",
     "work_error": "relative error of the energy added",
     "forcing_density": "probability density of the forcing",
     "r_squared_map": "skill of a pixel over samples",
     "correlation_map": "correlation of a pixel",
 }
-_SPECTRA = {"forcing_spectrum": "power", "cross_channel_spectrum": "cross", "work_spectrum": "work"}
-_UNITS = {"forcing_spectrum": "m", "cross_channel_spectrum": "m", "work_spectrum": "m3 s-3"}
+_SPECTRA = {"forcing_spectrum": "power", "cross_layer_spectrum": "cross", "work_spectrum": "work"}
+_UNITS = {"forcing_spectrum": "m", "cross_layer_spectrum": "m", "work_spectrum": "m3 s-3"}
 
 
 def evaluate_offline(
@@ -274,7 +273,7 @@ def forcing_dataset(sums: xr.Dataset, system: Any) -> xr.Dataset:
     """Return what `forcing_sums` show, with units and names; NaN without any sample.
 
     Isotropic spectra, whose rings are summed, so that Σ E dκ is a mean square: `forcing_spectrum`
-    [source, channel, wavenumber] of each channel, `cross_channel_spectrum` [source, wavenumber] of
+    [source, channel, wavenumber] of each channel, `cross_layer_spectrum` [source, wavenumber] of
     all pairs, ⟨sᵢ sⱼ⟩ over i < j, and `work_spectrum` m³/s³: the energy -Σ δᵢ Re(ψ̂ᵢ* Ŝᵢ)/M² that
     the forcing adds, kinetic and potential, positive where it feeds the flow, with its
     `work_error`. `forcing_density` [source, channel, value]: probability density in units of the
@@ -300,7 +299,7 @@ def forcing_dataset(sums: xr.Dataset, system: Any) -> xr.Dataset:
             ),
         }
     )
-    found["cross_channel_spectrum"].attrs["long_name"] += where
+    found["cross_layer_spectrum"].attrs["long_name"] += where
     flags = {"flag_values": [0, 1], "flag_meanings": " ".join(SOURCES)}
     ring = {"units": "rad m-1", "long_name": "isotropic wavenumber, centre of the ring"}
     scaled = {"units": "1", "long_name": "forcing in standard deviations of the truth"}
@@ -323,12 +322,6 @@ def work_error(spectra: ArrayLike) -> float:
     adds = true > 0
     total = true[adds].sum()
     return float(np.abs(predicted - true)[adds].sum() / total) if total else float("nan")
-
-
-def mean_work_error(sets: Sequence[xr.Dataset]) -> str:
-    """Return the mean over networks of the error of the energy added; a dash where not known."""
-    known = [work_error(data["work_spectrum"]) for data in sets if "work_spectrum" in data]
-    return fixed(np.mean(known)) if known else "-"
 
 
 def channel_names(scores: xr.Dataset) -> tuple[str, ...]:

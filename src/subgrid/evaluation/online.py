@@ -21,8 +21,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from subgrid.evaluation.components import CORRELATION, RMSE
 from subgrid.evaluation.observers import AbstractObserver, in_order, observer_of, state_of
-from subgrid.evaluation.plan import RunPlan
-from subgrid.evaluation.statistics import RunSums, run_dataset
+from subgrid.evaluation.statistics import RunPlan, RunSums, run_dataset
 from subgrid.stepping import AbstractModel, Carry, Done, KeptRun, drive, run_mark, segments_of
 from subgrid.systems import AbstractSystem, state_shapes
 

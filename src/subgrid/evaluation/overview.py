@@ -8,9 +8,16 @@ import numpy as np
 from subgrid.evaluation import table as scores
 from subgrid.evaluation.components import correlated_field, in_words, of_component, with_article
 from subgrid.evaluation.findings import Findings
-from subgrid.evaluation.formats import FLOOR, fixed, fixed_all, interval_text, number
+from subgrid.evaluation.formats import (
+    FLOOR,
+    fixed,
+    fixed_all,
+    interval_text,
+    mean_work_error,
+    number,
+)
 from subgrid.evaluation.intervals import percent
-from subgrid.evaluation.offline import channel_names, mean_work_error
+from subgrid.evaluation.offline import channel_names
 from subgrid.evaluation.report import Table
 from subgrid.evaluation.style import Styles
 

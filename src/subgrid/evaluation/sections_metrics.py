@@ -6,7 +6,7 @@ import numpy as np
 
 from subgrid.evaluation import table as scores
 from subgrid.evaluation.components import (
-    component_names,
+    component_words,
     domain_dims,
     in_words,
     of_component,
@@ -93,7 +93,7 @@ def _curves(name: str, found: Findings, styles: Styles) -> list[Panel]:
         values, domain = found.truth.get(quantity), found.system.domain
         if values is None or not set(domain_dims(domain)) & set(values.dims):
             continue
-        index = component_names(values, domain).index(part)
+        index = list(component_words(values, domain)).index(part)
         curves = []
         for model, sets in found.runs.items():
             beside = paired_truth(sets[0], found.truth)
@@ -122,7 +122,7 @@ def _ranks(found: Findings, styles: Styles) -> list[Panel]:
         for model, sets in found.runs.items():
             beside = paired_truth(sets[0], found.truth)
             if max(map(len, ensembles(beside))) > 1:
-                index = component_names(sets[0][quantity], found.system.domain).index(part)
+                index = list(component_words(sets[0][quantity], found.system.domain)).index(part)
                 every = [
                     metric.features(quantity, data, beside, found.system.domain)[:, index]
                     for data in sets

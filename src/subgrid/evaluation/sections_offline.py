@@ -17,8 +17,8 @@ from subgrid.evaluation.components import (
 )
 from subgrid.evaluation.draw import Curve, lines
 from subgrid.evaluation.findings import Findings, Records, Runs
-from subgrid.evaluation.formats import fixed, fixed_all, number, with_spread
-from subgrid.evaluation.offline import SOURCES, channel_names, mean_work_error, work_error
+from subgrid.evaluation.formats import fixed, fixed_all, mean_work_error, number, with_spread
+from subgrid.evaluation.offline import SOURCES, channel_names, work_error
 from subgrid.evaluation.report import Section, Table, section
 from subgrid.evaluation.style import TRUTH, Panel, Styles, add_legend, log_axis, new_panel, styled
 
