@@ -65,7 +65,7 @@ def test_frames_targets_and_windows_of_any_domain(name, tmp_path):
     windows = Windows(path, 8, (variable.name, f"{variable.name}_forcing"), 2)
     batch = windows.batch([0, 1])
     assert batch[variable.name].shape == (2, 3, *coarse.domain.shape)
-    np.testing.assert_allclose(windows.start_times([0, 1]), [0.5, 0.7])
+    np.testing.assert_allclose(windows.batch([0, 1])["start_time"], [0.5, 0.7])
 
 
 def test_nine_variables_have_statistics_by_channel(tmp_path):

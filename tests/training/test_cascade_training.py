@@ -21,6 +21,7 @@ from subgrid.systems import TwoLayerQG
 from subgrid.training import Adam, Constant, Noise, Plan, load_best, read_records, train_cascade
 from subgrid.training.cascade import stage_task
 from subgrid.training.scaling import scaled, standardisation
+from subgrid.training.tasks import Sample
 
 SIZES = (SIZE, 8)
 
@@ -123,7 +124,7 @@ def test_task_is_the_residual_of_the_cascade(data):
     def errors(closure, stage):
         seen, truth = scales.inputs.normalise(fields), scales.targets.normalise(forcing)
         task = stage_task(scales, closure, stage, 1.0)
-        ours = task.predict(closure, fields, forcing, None, None) - task.target(forcing)
+        ours = task.predict(closure, Sample(fields, forcing), None) - task.target(forcing)
         output = closure.network.stage_output(seen, stage)
         return ours, output - closure.network.stage_target(truth, seen, stage)
 
@@ -153,7 +154,7 @@ def test_a_cascade_for_the_larger_scales_has_one_cut_at_all_its_sizes(data, tmp_
         low_pass(output, 0.8),
         downscale(low_pass(scales.targets.normalise(forcing), cut), 8, 8),
     )
-    found = task.predict(closure, q, forcing, None, None), task.target(forcing)
+    found = task.predict(closure, Sample(q, forcing), None), task.target(forcing)
     for ours, by_hand in zip(found, wanted, strict=True):
         np.testing.assert_allclose(ours, by_hand, atol=2e-6)  # float32, values of order one
     assert np.max(np.abs(np.asarray(wanted[0] - output))) > 1e-3

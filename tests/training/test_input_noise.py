@@ -13,7 +13,7 @@ from subgrid.training import Adam, Constant, Noise, Plan, train_offline
 from subgrid.training.cascade import stage_task
 from subgrid.training.offline import closure_task, seen_channels
 from subgrid.training.scaling import FORCING, channels, scaled, standardisation
-from subgrid.training.tasks import Sources, make_batches, make_loss, make_validation
+from subgrid.training.tasks import Sample, Sources, make_batches, make_loss, make_validation
 
 SYSTEM = TwoLayerQG(SIZE)
 NAMES = ("q", "tendency")  # four channels
@@ -63,7 +63,7 @@ def test_inputs_have_noise_of_their_own_and_the_fields_none(data):
 def test_without_inputs_the_noise_is_on_the_fields(data):
     _, sources, settings, scales = problem(data, Noise(0.3, clean_fraction=0.0), names=None)
     batch = make_batches(sources, settings, 1)(2)
-    assert set(batch) == {"fields", "forcing"}
+    assert set(batch) == {"fields", "forcing", "time"}
     fields, forcing = clean(data, 2)
     added = (batch["fields"] - fields) / np.asarray(scales.inputs.scale)[:, None, None]
     np.testing.assert_allclose(added.std(axis=(0, 2, 3)), 0.3, rtol=0.05)
@@ -72,7 +72,7 @@ def test_without_inputs_the_noise_is_on_the_fields(data):
 
 def test_no_noise_is_no_channel_and_before_its_update_it_is_zero(data):
     _, sources, settings, _ = problem(data, Noise())
-    assert set(make_batches(sources, settings, 1)(0)) == {"fields", "forcing"}
+    assert set(make_batches(sources, settings, 1)(0)) == {"fields", "forcing", "time"}
     _, sources, settings, _ = problem(data, Noise(0.3, clean_fraction=0.25, from_update=2))
     batches = make_batches(sources, settings, 1)
     # the same shapes before, so that nothing is compiled again
@@ -111,11 +111,11 @@ def test_every_stage_of_a_cascade_sees_the_noise_of_the_inputs(data):
     fields, forcing, noise = (jnp.asarray(batch[n][0]) for n in ("fields", "forcing", "noise"))
     for stage in (0, 1):
         task = stage_task(scales, closure, stage, 1.0)
-        quiet = task.predict(closure, fields, forcing, None, None)
-        noisy = task.predict(closure, fields, forcing, noise, None)
+        quiet = task.predict(closure, Sample(fields, forcing), None)
+        noisy = task.predict(closure, Sample(fields, forcing, noise=noise), None)
         assert quiet.shape == task.target(forcing).shape
         # one layer is linear: what the noise adds is what it gives alone, but for the bias
-        alone = task.predict(closure, fields, forcing, -noise, None)
+        alone = task.predict(closure, Sample(fields, forcing, noise=-noise), None)
         size = float(jnp.abs(noisy - quiet).max())
         assert size > 0.01
         np.testing.assert_allclose(noisy - quiet, quiet - alone, rtol=0, atol=1e-4 * size)

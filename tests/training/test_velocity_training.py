@@ -26,6 +26,7 @@ from subgrid.systems import KolmogorovFlow
 from subgrid.training import Adam, Constant, Plan, read_records, train_cascade, train_offline
 from subgrid.training.cascade import stage_task
 from subgrid.training.scaling import described, scaled, standardisation
+from subgrid.training.tasks import Sample
 
 SYSTEM = KolmogorovFlow(SIZE)
 GRID = SYSTEM.grid
@@ -201,7 +202,7 @@ def test_a_coarse_stage_can_reach_its_target(data):
     psi = np.fft.irfft2(psi / symbol) * GRID.dx**2 / float(closure.output.scaler.scale[0])
     closure = closure.changed(network=Exact(jnp.asarray(psi, jnp.float32)[None]))
     task = stage_task(scales, closure, 0, 1.0)
-    found = task.predict(closure, jnp.stack(fields[:2]), jnp.stack(fields[2:]), None, None)
+    found = task.predict(closure, Sample(jnp.stack(fields[:2]), jnp.stack(fields[2:])), None)
     target = task.target(jnp.stack(fields[2:]))
     np.testing.assert_allclose(found, target, rtol=0, atol=1e-5)  # float32, of order one
     assert float(jnp.abs(target).max()) > 0.1

@@ -6,6 +6,7 @@ from subgrid.data.generation import Split as Split
 from subgrid.data.generation import generate as generate
 from subgrid.data.generation import generate_all as generate_all
 from subgrid.data.generation import recorded_files as recorded_files
+from subgrid.data.loader import TIME as TIME
 from subgrid.data.loader import Samples as Samples
 from subgrid.data.loader import describe_left_out as describe_left_out
 from subgrid.data.loader import fits_in_memory as fits_in_memory
@@ -27,5 +28,4 @@ from subgrid.data.trajectory import TrajectoryJob as TrajectoryJob
 from subgrid.data.trajectory import Truth as Truth
 from subgrid.data.trajectory import run_trajectory as run_trajectory
 from subgrid.data.trajectory import trajectory_key as trajectory_key
-from subgrid.data.windows import START_TIME as START_TIME
 from subgrid.data.windows import Windows as Windows

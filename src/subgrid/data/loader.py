@@ -9,13 +9,20 @@ import numpy as np
 
 from subgrid.data.shards import ShardReader
 from subgrid.data.statistics import VariableStatistics, array_names, statistics
-from subgrid.data.store import complete_attributes, group_name, listed, present_trajectories
+from subgrid.data.store import (
+    complete_attributes,
+    frame_times,
+    group_name,
+    listed,
+    present_trajectories,
+)
 from subgrid.errors import ConfigError
 from subgrid.machine import free_memory
 from subgrid.numbers import whole_number
 from subgrid.randomness import Stream, generator, require_seed
 
 Batch = dict[str, np.ndarray]
+TIME = "start_time"  # in a batch: when each sample or window starts, since its trajectory did
 
 
 class Samples:
@@ -56,6 +63,7 @@ class Samples:
         self._frames = np.array(
             [(i, t) for i in present for t in range(times) if (i, t) not in excluded], np.int64
         ).reshape(-1, 2)
+        self._times = frame_times(path)
         fits = fits_in_memory(self.nbytes) if in_memory == "auto" else in_memory
         self._held = self._read(np.arange(len(self))) if fits else None
 
@@ -101,11 +109,15 @@ class Samples:
         return statistics(self.path, self.scale)
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
-        """Return the samples of these numbers: {variable: [sample, ...]}, float32."""
+        """Return the samples of these numbers: {variable: [sample, ...]}, float32.
+
+        `TIME` [sample] is when they are, which decides what drives a model.
+        """
         chosen = np.asarray(indices, np.int64)
+        times = self._times[self._frames[chosen, 1]].astype(np.float32)
         if self._held is not None:
-            return {name: values[chosen] for name, values in self._held.items()}
-        return self._read(chosen)
+            return {**{name: values[chosen] for name, values in self._held.items()}, TIME: times}
+        return {**self._read(chosen), TIME: times}
 
     def batches(self, seed: int, batch_size: int) -> Callable[[int], Batch]:
         """Return the function update number → batch, which depends on nothing but `seed`.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from subgrid.data.loader import Batch, sample_order
+from subgrid.data.loader import TIME, Batch, sample_order
 from subgrid.data.statistics import VariableStatistics
 from subgrid.errors import ConfigError
 
@@ -22,8 +22,9 @@ class MemorySamples:
 
     `data`: variables [..., channels, space], each beside its target, `x` and `x_forcing`. `space`
     names the dims of the domain. Samples run over `member`, `trajectory`, `sample` and `time`, in
-    that order; any other dims are channels. Values are used as float32. Raises ConfigError for a
-    variable without these dims, and for values that are not finite.
+    that order; any other dims are channels. Values are used as float32. A coordinate `time` of
+    numbers says when samples are, in the unit of the system that they drive; else they are at 0.
+    Raises ConfigError for a variable without these dims, and for values that are not finite.
     """
 
     def __init__(self, data: "xr.Dataset", space: Sequence[str], source: str = "this dataset"):
@@ -43,6 +44,10 @@ class MemorySamples:
             if not np.isfinite(frames).all():
                 raise ConfigError(f"{source}: {name!r} has values that are not finite; drop them")
             self._held[name] = frames
+        times = np.zeros([data.sizes[dim] for dim in sampled], np.float32)
+        if "time" in data.coords and "time" in sampled and data["time"].dtype.kind in "iuf":
+            times += data["time"].values  # the last of the dims that count samples
+        self._times = times.ravel()
         self.scale = int(data.sizes[space[-1]])
         digest = hashlib.sha256()
         for name, frames in self._held.items():
@@ -57,7 +62,8 @@ class MemorySamples:
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """Return the samples of these numbers: {variable: [sample, channels, space]}, float32."""
         chosen = np.asarray(indices, np.int64)
-        return {name: frames[chosen] for name, frames in self._held.items()}
+        found = {name: frames[chosen] for name, frames in self._held.items()}
+        return {**found, TIME: self._times[chosen]}
 
     def batches(self, seed: int, batch_size: int) -> Callable[[int], Batch]:
         """Return the function update number → batch; see `Samples.batches`."""

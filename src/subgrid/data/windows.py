@@ -6,12 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from subgrid.data.loader import Batch, Samples, describe_left_out, evenly_spread, sample_order
-from subgrid.data.store import complete_attributes, frame_times
+from subgrid.data.loader import TIME, Batch, Samples, describe_left_out, evenly_spread, sample_order
+from subgrid.data.store import complete_attributes
 from subgrid.errors import ConfigError
 from subgrid.numbers import whole_number
-
-START_TIME = "start_time"  # in a batch: when each window starts, since its trajectory did
 
 
 class Windows:
@@ -39,7 +37,6 @@ class Windows:
         self.path, self.scale, self.frames = self._samples.path, scale, frames
         self.variables, self.content_hash = self._samples.variables, self._samples.content_hash
         attributes = complete_attributes(path)
-        self._times = frame_times(path)
         self.interval: float = attributes["save_every"] * attributes["time_step"]
         origins = [self._samples.origin(sample) for sample in range(len(self._samples))]
         self._starts = self._found(np.array(origins, np.int64).reshape(-1, 2))
@@ -52,11 +49,6 @@ class Windows:
         """Return the trajectory and the first frame of a window."""
         return self._samples.origin(int(self._starts[window]))
 
-    def start_times(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return the times [sample] of the initial states since the start of their trajectories."""
-        frames = [self.origin(int(window))[1] for window in indices]
-        return self._times[frames]
-
     def spread(self, count: int) -> np.ndarray:
         """Return the numbers of at most `count` windows, evenly spread over all of them."""
         return evenly_spread(count, len(self))
@@ -64,13 +56,13 @@ class Windows:
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """Return the windows of these numbers: {variable: [sample, frame, ...]}, float32.
 
-        `START_TIME` [sample] is the time of their starts, which decides what drives a model.
+        `TIME` [sample] is the time of their starts, which decides what drives a model.
         """
         starts = self._starts[np.asarray(indices, np.int64)]
         frames = starts[:, None] + np.arange(self.frames + 1)
         found = self._samples.batch(frames.ravel())
         windows = {n: leaf.reshape(*frames.shape, *leaf.shape[1:]) for n, leaf in found.items()}
-        return {**windows, START_TIME: self.start_times(indices).astype(np.float32)}
+        return {**windows, TIME: windows[TIME][:, 0]}
 
     def batches(self, seed: int, batch_size: int) -> Callable[[int], Batch]:
         """Return the function update number → batch; what it promises is that of `Samples`."""

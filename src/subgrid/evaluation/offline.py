@@ -61,7 +61,7 @@ _UNITS = {"forcing_spectrum": "m", "cross_layer_spectrum": "m", "work_spectrum":
 
 def evaluate_offline(
     closure: Any,
-    batches: Iterable[tuple[ArrayLike, ArrayLike]],
+    batches: Iterable[tuple[ArrayLike, ...]],
     *,
     system: Any,
     scale: ArrayLike,
@@ -70,9 +70,10 @@ def evaluate_offline(
 ) -> xr.Dataset:
     """Return the offline scores of a closure.
 
-    `batches` yields pairs (state, forcing) of arrays [sample, channel, space] of the coarse
-    `system`, in its units and per time: of two-layer QG the levels of q, of Kolmogorov flow u and
-    v. The forcing is the one that is ADDED to the tendency. `scale`: standard deviation of the
+    `batches` yields (state, forcing) of arrays [sample, channel, space] of the coarse `system`, in
+    its units and per time: of two-layer QG the levels of q, of Kolmogorov flow u and v; for a
+    system that is driven from outside also the times [sample]. The forcing is the one that is ADDED
+    to the tendency. `scale`: standard deviation of the
     forcing per channel, from the training set. `key`: randomness of a stochastic closure.
     `progress(samples)` is called after each batch.
 
@@ -81,8 +82,8 @@ def evaluate_offline(
     `channels` names the channels (see `channels_of_system`).
     """
     predict, parts, looks, done = _predictor(closure, system, key), [], [], 0
-    for state, forcing in batches:
-        predicted = predict(state)
+    for state, forcing, *times in batches:
+        predicted = predict(state, *times)
         cut = system.filter_begins
         parts.append(sample_sums(predicted, forcing, system.domain, scale, cut=cut))
         if hasattr(system, "spectral_budget"):
@@ -330,17 +331,23 @@ def channel_names(scores: xr.Dataset) -> tuple[str, ...]:
     return names or tuple(str(index + 1) for index in range(scores.sizes["channel"]))
 
 
-def _predictor(closure: Any, system: Any, key: Any) -> Callable[[ArrayLike], NDArray]:
-    """Return the jitted closure as a function of stacked channels of states."""
+def _predictor(closure: Any, system: Any, key: Any) -> Callable[..., NDArray]:
+    """Return the jitted closure as a function of stacked channels of states, and their times."""
     like, dims = state_shapes(system), len(system.domain.dims)
 
-    def increment(closure: Any, fields: jax.Array) -> jax.Array:
+    def increment(closure: Any, fields: jax.Array, time: jax.Array) -> jax.Array:
         state = channels_to_state(fields, like)
         memory = closure.init(state, key=key)
-        return state_to_channels(closure(state, memory)[0], dims)
+        return state_to_channels(closure(state, memory, system.forcing_at(time))[0], dims)
 
-    batched = eqx.filter_jit(eqx.filter_vmap(increment, in_axes=(None, 0)))
-    return lambda stacked: np.asarray(batched(closure, jnp.asarray(stacked)))
+    batched = eqx.filter_jit(eqx.filter_vmap(increment, in_axes=(None, 0, 0)))
+
+    def predict(fields: ArrayLike, times: ArrayLike | None = None) -> NDArray:
+        stacked = jnp.asarray(fields)
+        when = jnp.zeros(len(stacked)) if times is None else jnp.asarray(times, jnp.float32)
+        return np.asarray(batched(closure, stacked, when))
+
+    return predict
 
 
 @eqx.filter_jit

@@ -23,7 +23,7 @@ from subgrid.config import (
     build_system,
     build_target,
 )
-from subgrid.data import Following, Samples, Starts, choose_starts, statistics
+from subgrid.data import TIME, Following, Samples, Starts, choose_starts, statistics
 from subgrid.evaluation import (
     START_FRAME,
     START_TRAJECTORY,
@@ -254,11 +254,11 @@ class _Setup(NamedTuple):
 
 def _batches(
     samples: Samples, chosen: np.ndarray, names: tuple[Sequence[str], Sequence[str]], dims: int
-) -> Iterator[tuple[Any, Any]]:
+) -> Iterator[tuple[Any, ...]]:
     for first in range(0, len(chosen), _BATCH):
         batch = samples.batch(chosen[first : first + _BATCH])
         states, forcings = (channels(batch, which, dims) for which in names)
-        yield states, forcings
+        yield states, forcings, batch[TIME]
 
 
 def _with_date(scores: Any, trajectory: int, time: float, units: str) -> Any:

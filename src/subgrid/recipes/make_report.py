@@ -22,7 +22,7 @@ from subgrid.config import (
     preset_names,
     title_of,
 )
-from subgrid.data import Samples
+from subgrid.data import TIME, Samples
 from subgrid.errors import SubgridError
 from subgrid.evaluation import (
     REMARKED,
@@ -133,14 +133,16 @@ def _snapshot(folder: RunFolder, results: Results, found: Sequence[Candidate]) -
     )
 
     @eqx.filter_jit
-    def increment(closure: Any, state: Any) -> Any:
+    def increment(closure: Any, state: Any, time: Any) -> Any:
         memory = closure.init(state, key=random_key(config.seed))
-        return system.field(closure(state, memory)[0])
+        return system.field(closure(state, memory, system.forcing_at(time))[0])
 
     predictions = {}
     for candidate in found:
         if candidate.closure is not None and candidate.model not in predictions:
-            predictions[candidate.model] = np.asarray(increment(candidate.closure, state))
+            predictions[candidate.model] = np.asarray(
+                increment(candidate.closure, state, batch[TIME][0])
+            )
     drawn, true = (np.asarray(system.field(one)) for one in (state, forcing))
     return Snapshot(drawn, true, predictions)
 

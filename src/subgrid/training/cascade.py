@@ -25,7 +25,7 @@ from subgrid.training.scaling import (
     standardisation,
     typical_size,
 )
-from subgrid.training.tasks import Sources, Task, forward_gflop, train_task
+from subgrid.training.tasks import Sample, Sources, Task, forward_gflop, train_task
 from subgrid.training.trackers import Callback
 
 
@@ -95,11 +95,9 @@ def stage_task(scales: Standardisation, closure: LearnedClosure, stage: int, uni
     """
     size, output = _cascade(closure).stage_size(stage), closure.output
 
-    def predict(
-        closure: LearnedClosure, fields: Array, forcing: Array, noise: Array | None, key: Any
-    ) -> Array:
-        said = _cascade(closure).predict(closure.seen(fields, noise=noise), stage)
-        return scales.targets.normalise(closure.output(said, fields))
+    def predict(closure: LearnedClosure, sample: Sample, key: Any) -> Array:
+        said = _cascade(closure).predict(closure.seen(sample.fields, noise=sample.noise), stage)
+        return scales.targets.normalise(closure.output(said, sample.fields))
 
     def target(forcing: Array) -> Array:
         return downscale(scales.reachable(forcing, output), _rows(forcing.shape, size), size)
@@ -118,7 +116,7 @@ def _residual_size(closure: LearnedClosure, stage: int, sources: Sources, seed: 
         residual = task.target(forcing)
         if stage > 0:
             earlier = stage_task(scales, closure, stage - 1, 1.0)
-            predicted = earlier.predict(closure, fields, forcing, None, None)
+            predicted = earlier.predict(closure, Sample(fields, forcing), None)
             ny, nx = residual.shape[-2:]
             residual = residual - upscale(predicted, ny, nx)
         return jnp.mean(jnp.square(residual))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex
 
+import jax.numpy as jnp
 from jaxtyping import Array
 
 from subgrid.closures import (
@@ -28,7 +29,7 @@ from subgrid.training.scaling import (
     standardisation,
     target_unit,
 )
-from subgrid.training.tasks import Sources, Task, forward_gflop, train_task
+from subgrid.training.tasks import Sample, Sources, Task, forward_gflop, train_task
 from subgrid.training.trackers import Callback
 
 
@@ -165,15 +166,10 @@ def closure_task(scales: Standardisation, closure: LearnedClosure, unit: float =
     def target(forcing: Array) -> Array:
         return scales.reachable(forcing, closure.output)
 
-    def predict(
-        closure: LearnedClosure,
-        fields: Array,
-        forcing: Array,
-        noise: Array | None,
-        key: Array | None,
-    ) -> Array:
-        memory = closure.first_memory(fields, key)
-        return scales.targets.normalise(closure.predict(fields, memory, noise=noise)[0])
+    def predict(closure: LearnedClosure, sample: Sample, key: Array | None) -> Array:
+        memory = closure.first_memory(sample.fields, key)
+        said, _ = closure.predict(sample.fields, memory, noise=sample.noise)
+        return scales.targets.normalise(said)
 
     return Task(predict, target, unit)
 
@@ -182,15 +178,10 @@ def state_task(scales: Standardisation, system: AbstractSystem) -> Task:
     """Return the task of any closure of a system: its increment, as it runs online, against S."""
     like = state_shapes(system)
 
-    def predict(
-        closure: AbstractClosure,
-        fields: Array,
-        forcing: Array,
-        noise: Array | None,
-        key: Array | None,
-    ) -> Array:
-        state = channels_to_state(fields, like)
-        increment, _ = closure(state, closure.init(state, key=key))
+    def predict(closure: AbstractClosure, sample: Sample, key: Array | None) -> Array:
+        state = channels_to_state(sample.fields, like)
+        outside = system.forcing_at(jnp.zeros(()) if sample.time is None else sample.time)
+        increment, _ = closure(state, closure.init(state, key=key), outside)
         return scales.targets.normalise(state_to_channels(increment, scales.dims))
 
     return Task(predict, scales.targets.normalise)

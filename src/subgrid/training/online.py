@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from subgrid.closures import spatial_dims, state_to_channels
-from subgrid.data import START_TIME, Windows, statistics
+from subgrid.data import TIME, Windows, statistics
 from subgrid.errors import ConfigError, ShapeError
 from subgrid.numbers import whole_number
 from subgrid.provenance import structure_text
@@ -113,7 +113,7 @@ class Unrolled:
 
     def of_state(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the part of a batch that is the state's, and the time of its start."""
-        return {name: batch[name] for name in (*self.variables, START_TIME)}
+        return {name: batch[name] for name in (*self.variables, TIME)}
 
     def errors(
         self, closure: Any, window: Mapping[str, Array], key: Key[Array, ""] | None = None
@@ -121,7 +121,7 @@ class Unrolled:
         """Return the mean over frames and pixels of ((x_model - x)/σ_x)², NaN if it blew up.
 
         `window`: variable → [frame, ..., y, x], the first frame being the start;
-        `START_TIME`: its time, 0 if it is not there; `key`: of the run.
+        `TIME`: its time, 0 if it is not there; `key`: of the run.
         """
         model, dims = self.model_with(closure), self.dims
         start, wanted = (self._states(window, part) for part in (0, slice(1, None)))
@@ -136,7 +136,7 @@ class Unrolled:
 
         # in a scan there is nothing with which recomputed operations could be merged
         remembered = jax.checkpoint(frame, prevent_cse=False)  # type: ignore[arg-type]
-        time = window.get(START_TIME, 0.0)
+        time = window.get(TIME, 0.0)
         _, errors = jax.lax.scan(remembered, model.init(start, key=key, start=time), wanted)
         return jnp.mean(errors, axis=0)
 

@@ -11,7 +11,7 @@ from subgrid.randomness import require_seed
 from subgrid.training.plan import Plan
 from subgrid.training.run import FitResult
 from subgrid.training.scaling import SampleSource, standardisation
-from subgrid.training.tasks import Sources, Task, train_task
+from subgrid.training.tasks import Sample, Sources, Task, train_task
 from subgrid.training.trackers import Callback
 
 
@@ -40,15 +40,9 @@ def train_separated(
     scales = standardisation(samples_train)
     whole = SeparatedNetwork(network, scales.inputs, scales.targets, task, low)
 
-    def predict(
-        separated: SeparatedNetwork,
-        fields: Array,
-        forcing: Array,
-        noise: Array | None,
-        key: Array | None,
-    ) -> Array:
-        del noise, key  # the noise is on the fields, and nothing draws
-        return separated.predict(fields, forcing)
+    def predict(separated: SeparatedNetwork, sample: Sample, key: Array | None) -> Array:
+        del key  # nothing draws; the noise is on the fields
+        return separated.predict(sample.fields, sample.forcing)
 
     return train_task(
         whole,

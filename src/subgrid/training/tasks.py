@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from subgrid.data import TIME
 from subgrid.nn import flops
 from subgrid.training.loop import fit
 from subgrid.training.plan import Plan
@@ -24,16 +25,27 @@ from subgrid.training.validation import mean_errors, validation_keys, validation
 class Task:
     """What is asked of one sample, standardised and on one grid.
 
-    `predict(trained, fields, forcing, noise, key)`: the prediction from a state's channels
-    [C, y, x]; the forcing's are for networks that are given a part of the truth; the noise, if not
-    None, is that of the standardised features; the key is for what draws. `target(forcing)`: the
-    truth. `unit`: the size of a typical target, by which errors are divided in the loss (not in the
-    validation), so that rates and clipping mean the same for a small residual as for the whole.
+    `predict(trained, sample, key)`: the prediction; the key is for what draws. `target(forcing)`:
+    the truth. `unit`: the size of a typical target, by which errors are divided in the loss (not in
+    the validation), so that rates and clipping mean the same for a small residual as for the whole.
     """
 
-    predict: Callable[[Any, Array, Array, Array | None, Array | None], Array]
+    predict: Callable[[Any, "Sample", Array | None], Array]
     target: Callable[[Array], Array]
     unit: float = 1.0
+
+
+class Sample(NamedTuple):
+    """What a task may see of a sample: the channels of its state and of its target [C, y, x].
+
+    The target's are for networks that are given a part of the truth. `noise`: of the standardised
+    features; `time`: when it is, which decides what drives its system; 0 unless given.
+    """
+
+    fields: Array
+    forcing: Array
+    time: Array | None = None
+    noise: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +97,7 @@ def train_task(
 
 
 def make_batches(sources: Sources, plan: Plan, seed: int) -> Callable[[int], dict[str, np.ndarray]]:
-    """Return update → batch: "fields" and "forcing", [sample, C, y, x] each.
+    """Return update → batch: "fields" and "forcing", [sample, C, y, x] each, and "time" [sample].
 
     The noise is on the fields, or, where the network sees other channels than theirs, for these, as
     "noise": each has its own, as Otness, Zanna & Bruna 2025 have it of velocities and vorticity.
@@ -95,7 +107,7 @@ def make_batches(sources: Sources, plan: Plan, seed: int) -> Callable[[int], dic
 
     def batches(update: int) -> dict[str, np.ndarray]:
         batch = load(update)
-        found = {"fields": scales.fields(batch), "forcing": scales.forcing(batch)}
+        found = _arrays(batch, scales)
         if plan.noise.level == 0:
             return found
         samples, count, *space = found["fields"].shape
@@ -118,12 +130,11 @@ def make_loss(task: Task) -> Loss:
     """
 
     def loss(trained: Any, batch: Mapping[str, Any], keys: Any) -> Any:
-        def one(fields: Array, forcing: Array, noise: Array | None, key: Array) -> Array:
-            predicted = task.predict(trained, fields, forcing, noise, key)
-            return jnp.mean(jnp.square((predicted - task.target(forcing)) / task.unit))
+        def one(sample: Sample, key: Array) -> Array:
+            predicted = task.predict(trained, sample, key)
+            return jnp.mean(jnp.square((predicted - task.target(sample.forcing)) / task.unit))
 
-        samples = batch["fields"], batch["forcing"], batch.get("noise"), keys
-        mean = jnp.mean(jax.vmap(one)(*samples))
+        mean = jnp.mean(jax.vmap(one)(Sample(**batch), keys))
         return mean if task.unit == 1 else (mean, {"mse": task.unit**2 * mean})
 
     return loss
@@ -138,14 +149,20 @@ def make_validation(
     what draws; in units of the standardised forcing.
     """
     chosen = validation_subset(sources.validation, plan, seed)
-    batch, scales = sources.validation.batch(chosen), sources.scales
+    samples = Sample(**_arrays(sources.validation.batch(chosen), sources.scales))
 
-    def errors(trained: Any, fields: Array, forcing: Array, key: Array) -> Array:
-        error = task.predict(trained, fields, forcing, None, key) - task.target(forcing)
+    def errors(trained: Any, sample: Sample, key: Array) -> Array:
+        error = task.predict(trained, sample, key) - task.target(sample.forcing)
         return jnp.mean(jnp.square(error), axis=tuple(range(1, error.ndim)))
 
-    keys = validation_keys(seed, len(chosen))
-    return mean_errors(errors, scales.fields(batch), scales.forcing(batch), keys)
+    return mean_errors(errors, samples, validation_keys(seed, len(chosen)))
+
+
+def _arrays(batch: Mapping[str, np.ndarray], scales: Standardisation) -> dict[str, np.ndarray]:
+    """Return what a `Sample` has of a batch; a source of the user's may know no times."""
+    fields = scales.fields(batch)
+    time = batch[TIME] if TIME in batch else np.zeros(len(fields), np.float32)
+    return {"fields": fields, "forcing": scales.forcing(batch), "time": time}
 
 
 def forward_gflop(network: Any, *shape: int) -> float:
