@@ -89,7 +89,8 @@ def check_online_step(config: Config, test: Path) -> None:
     names = [variable.name for variable in system.variables]
     samples = Samples(test, config.coarse.sizes[0], names, in_memory=False)
     first = [i for i in range(len(samples)) if samples.origin(i)[1] == 0]
-    states = system.State(**{n: jnp.asarray(v) for n, v in samples.batch(first).items()})
+    batch = samples.batch(first)
+    states = system.State(**{name: jnp.asarray(batch[name]) for name in names})
     check_time_step(online_key(config), config.coarse_dt, system, states)
 
 
