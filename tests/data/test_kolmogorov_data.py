@@ -53,7 +53,7 @@ def test_the_next_frame_follows_from_one_and_its_forcing(tmp_path):
     samples = Samples(tmp_path / "train.zarr", 8, ("u", "v", "u_forcing", "v_forcing"))
     coarse, dt = values["coarse_systems"][8], values["target"].dt
     first, second = (
-        {name: array[0] for name, array in samples.batch([number]).items()} for number in (0, 1)
+        {name: samples.batch([number])[name][0] for name in samples.variables} for number in (0, 1)
     )
     stepped = coarse.advance(coarse.State(jnp.asarray(first["u"]), jnp.asarray(first["v"])), dt)
     for name in ("u", "v"):
