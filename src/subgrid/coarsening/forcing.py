@@ -5,13 +5,15 @@ Signs, the trap of this field: S is the correction, to be ADDED to the coarse te
 C[u q] - ū q̄, and S is minus its divergence.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
-from subgrid.coarsening.operators import AbstractCoarsener, AbstractSpectralCoarsener
+from subgrid.coarsening.operators import AbstractCoarsener
 from subgrid.grids import PeriodicGrid
 from subgrid.systems import AbstractSystem, TwoLayerQG
 
@@ -63,13 +65,14 @@ def coarse_state_and_forcing(
     """
     coarsener.check_systems(fine, coarse)
     outside, inside = fine.forcing_at(jnp.asarray(time)), coarse.forcing_at(jnp.asarray(time))
-    if not (fine.evolves_spectra and isinstance(coarsener, AbstractSpectralCoarsener)):
+    if not (fine.evolves_spectra and coarsener.multiplies_spectra):
         seen = coarsener(state)
         exact, resolved = coarsener(fine.tendency(state, outside)), coarse.tendency(seen, inside)
         return seen, jax.tree.map(jnp.subtract, exact, resolved)
+    spectral: Any = coarsener
     evolved = fine.to_evolved(state)
-    seen = coarsener.coarsen_spectrum(evolved)
-    exact = coarsener.coarsen_spectrum(fine.evolved_tendency(evolved, outside))
+    seen = spectral.coarsen_spectrum(evolved)
+    exact = spectral.coarsen_spectrum(fine.evolved_tendency(evolved, outside))
     missing = jax.tree.map(jnp.subtract, exact, coarse.evolved_tendency(seen, inside))
     return coarse.to_state(seen), coarse.to_state(missing)
 

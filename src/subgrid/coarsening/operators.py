@@ -42,9 +42,11 @@ class AbstractCoarsener(eqx.Module):
     Calling it maps a state, or a tendency, to one of the coarse system, of the same dtype and
     units. A coarsener holds no arrays, so it is a constant under `jit` and unchanged by `vmap`. It
     knows nothing about any equation. `positions`: where in a cell the fields that it takes sit.
+    `multiplies_spectra`: whether it has a `coarsen_spectrum`, which saves transforms.
     """
 
     positions: ClassVar[tuple[str, ...]] = ("centre",)
+    multiplies_spectra: ClassVar[bool] = False
 
     @classmethod
     def between(cls, fine: AbstractSystem, coarse: AbstractSystem) -> "AbstractCoarsener":
@@ -163,6 +165,8 @@ class AbstractSpectralCoarsener(AbstractGridCoarsener):
 
     ρ² is the ratio of cell counts. The coarse Nyquist waves are zeroed.
     """
+
+    multiplies_spectra: ClassVar[bool] = True
 
     @property
     @abc.abstractmethod

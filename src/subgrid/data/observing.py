@@ -45,7 +45,8 @@ class Observer(eqx.Module):
         arrays |= {variable.name: leaf for variable, leaf in driving}
         if self.store_flux:
             flux = subgrid_flux(self.system, coarse, coarsener, state)  # type: ignore[arg-type]
-            arrays |= {"q_flux_x": flux.x, "q_flux_y": flux.y}
+            name = coarse.advected  # type: ignore[attr-defined]
+            arrays |= {f"{name}_flux_x": flux.x, f"{name}_flux_y": flux.y}
         return {name: array.astype(jnp.float32) for name, array in arrays.items()}
 
 
@@ -113,13 +114,14 @@ def _meaning(coarse: AbstractSystem, target: AbstractTarget) -> Meaning:
 
 def _meaning_of_flux(coarse: AbstractSystem) -> Meaning:
     """Return axes and CF attributes of the flux form of the target."""
-    pv = next(variable for variable in coarse.variables if variable.name == "q")
+    name = coarse.advected  # type: ignore[attr-defined]
+    carried = next(variable for variable in coarse.variables if variable.name == name)
     return {
-        f"q_flux_{axis}": (
-            pv.dims,
+        f"{name}_flux_{axis}": (
+            carried.dims,
             {
-                "units": _times(pv.units, "m s-1"),
-                "long_name": f"{direction} subgrid flux of {pv.long_name}",
+                "units": _times(carried.units, "m s-1"),
+                "long_name": f"{direction} subgrid flux of {carried.long_name}",
             },
         )
         for axis, direction in (("x", "eastward"), ("y", "northward"))

@@ -108,7 +108,7 @@ def _training(folder: RunFolder, model: LearnedConfig | AdaptedConfig, number: i
             f"{_remarks(records[-1])}"
         )
     order = " One training per scale, the coarsest first." if len(lines) > 1 else ""
-    if isinstance(model, AdaptedConfig) and (tune := model.fine_tune) is not None:
+    if (tune := getattr(model, "fine_tune", None)) is not None:
         (records,) = learning_records(folder, model, number)
         best = best_record(records)
         lines.append(

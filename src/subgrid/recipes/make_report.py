@@ -9,7 +9,6 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from subgrid.closures import LearnedClosure
 from subgrid.config import (
     BASELINE,
     Candidate,
@@ -107,7 +106,7 @@ def _timing(folder: RunFolder, results: Results, found: Sequence[Candidate]) -> 
             1e9 * forward_gflop(candidate.closure.network, *domain.shape) / domain.size,
         )
         for candidate in found
-        if isinstance(candidate.closure, LearnedClosure)
+        if getattr(candidate.closure, "network", None) is not None
     }
     grids = any(model.kind == "grid" for model in config.models)
     unit = time_unit(results.system.time_units)

@@ -256,7 +256,8 @@ def with_chosen_noise(config: Config, run: str | Path) -> Config:
         raise ConfigError(
             f"--noise-from {run}: it chose a noise for {', '.join(chosen)}. {'; '.join(unknown)}"
         )
-    named = {model.name: model.calibrated_as or model.name for model in config.learned()}
+    learned = {model.name: model for model in config.learned()}
+    named = {name: model.calibrated_as or name for name, model in learned.items()}
     noises = {name: chosen[as_] for name, as_ in named.items() if as_ in chosen}
     if not noises:
         known = ", ".join(chosen)
@@ -269,8 +270,10 @@ def with_chosen_noise(config: Config, run: str | Path) -> Config:
         f"{', '.join(noises)}"
     )
     taken = [
-        model.model_copy(update={"training": {**model.training, "noise": noises[model.name]}})
-        if isinstance(model, LearnedConfig) and model.name in noises
+        model.model_copy(
+            update={"training": {**learned[model.name].training, "noise": noises[model.name]}}
+        )
+        if model.name in noises
         else model
         for model in config.models
     ]

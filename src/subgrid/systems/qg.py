@@ -276,6 +276,8 @@ class TwoLayerQG(AbstractPlaneSystem):
         north = self._inverse(-k * psi.imag, k * psi.real)
         return east, north
 
+    advected = "q"  # the variable that `advective_flux` carries
+
     def advective_flux(
         self, state: QGState
     ) -> tuple[Float[Array, "level y x"], Float[Array, "level y x"]]:
