@@ -269,11 +269,10 @@ def with_chosen_noise(config: Config, run: str | Path) -> Config:
         f"{folder.config.label} (config {config_hash(folder.config.to_dict())[:12]}) for "
         f"{', '.join(noises)}"
     )
+    trainings = {name: {**learned[name].training, "noise": noise} for name, noise in noises.items()}
     taken = [
-        model.model_copy(
-            update={"training": {**learned[model.name].training, "noise": noises[model.name]}}
-        )
-        if model.name in noises
+        model.model_copy(update={"training": trainings[model.name]})
+        if model.name in trainings
         else model
         for model in config.models
     ]
