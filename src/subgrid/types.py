@@ -10,8 +10,9 @@ class Variable:
 
     `dims` names the axes in order, for example ("level", "y", "x"). `limits`: beyond them a run
     counts as blown up. `bounds`: what is physically possible, exactly (a concentration: 0 to 1).
-    `position` is the place on a staggered grid: "centre", "east" or "north" face. `standard_name`
-    is the CF standard name where one exists.
+    `position` is the place on a staggered grid: "centre", "east" or "north" face. `pseudoscalar`:
+    whether it changes sign in a mirror, as a vorticity does. `standard_name` is the CF standard
+    name where one exists.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Variable:
     long_name: str
     standard_name: str | None = field(default=None, kw_only=True)
     position: str = field(default="centre", kw_only=True)
+    pseudoscalar: bool = field(default=False, kw_only=True)
     bounds: tuple[float, float] = field(default=(-math.inf, math.inf), kw_only=True)
     limits: tuple[float, float] = field(default=(-math.inf, math.inf), kw_only=True)
 

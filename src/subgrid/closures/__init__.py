@@ -8,10 +8,12 @@ from subgrid.closures.base import CLAIMS as CLAIMS
 from subgrid.closures.base import AbstractClosure as AbstractClosure
 from subgrid.closures.base import check_closure as check_closure
 from subgrid.closures.base import in_system as in_system
+from subgrid.closures.bounds import Bounds as Bounds
 from subgrid.closures.constraints import CONSTRAINTS as CONSTRAINTS
 from subgrid.closures.divergence_free import DivergenceFree as DivergenceFree
 from subgrid.closures.energy_limit import EnergyLimit as EnergyLimit
 from subgrid.closures.energy_limit import energy_limit_of as energy_limit_of
+from subgrid.closures.features import FORCING as FORCING
 from subgrid.closures.features import TENDENCY as TENDENCY
 from subgrid.closures.features import Features as Features
 from subgrid.closures.features import channel_count as channel_count
@@ -37,6 +39,7 @@ from subgrid.closures.storage import holds_closure as holds_closure
 from subgrid.closures.storage import load_closure as load_closure
 from subgrid.closures.storage import load_metadata as load_metadata
 from subgrid.closures.storage import save_closure as save_closure
+from subgrid.closures.symmetry import Symmetry as Symmetry
 from subgrid.closures.zero_mean import ZeroMean as ZeroMean
 from subgrid.registry import Registry
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from subgrid.closures._channels import channel_counts, channels_to_state, state_to_channels
 from subgrid.errors import ShapeError, UnknownNameError
@@ -14,6 +14,7 @@ from subgrid.registry import unknown_name_message
 from subgrid.systems import AbstractSystem, state_shapes
 
 TENDENCY = "tendency"  # the name of the resolved tendency among the features
+FORCING = "forcing"  # the name of what drives the system from outside
 
 
 class Features(eqx.Module):
@@ -26,8 +27,10 @@ class Features(eqx.Module):
     forcing S = C[F(x)] - F(C x) takes away is that tendency, formed on the coarse grid, so that a
     few local weights applied to it go further than many that must form products and invert
     operators of the whole domain themselves. A model has it already and hands it on; elsewhere the
-    system forms it, at the cost of about one step of the coarse model. Without names a network sees
-    the state: its arrays in their order, of any system that has as many channels.
+    system forms it, at the cost of about one step of the coarse model; and "forcing", what drives
+    the system from outside (`forcing_variables`): fields are channels, as are numbers, the same all
+    over the domain. Without names a network sees the state: its arrays in their order, of any
+    system that has as many channels.
 
     `scaler`: μ and σ; without one nothing is scaled, until a training measures it. Raises
     ValueError for no name and for one given twice.
@@ -52,6 +55,8 @@ class Features(eqx.Module):
         if system is None:
             raise ValueError(f"the features {list(self.names)} are formed by a system: give it")
         known = [*(variable.name for variable in system.variables), *system.derived, TENDENCY]
+        if system.forcing_variables:
+            known.append(FORCING)
         for name in self.names:
             if name not in known:
                 raise UnknownNameError(unknown_name_message("feature", name, known))
@@ -63,24 +68,21 @@ class Features(eqx.Module):
 
     def count(self, system: AbstractSystem) -> int:
         """Return the number of channels of a system's features."""
-        shape, names = _shape(system), self.names or ()
-        others = tuple(name for name in names if name != TENDENCY)
-        count = shape.shape[0] if TENDENCY in names else 0  # as many as the state has
-        if not others:
-            return count
-        formed = jax.eval_shape(lambda x: Features(others).form(x, system), shape)
-        return count + formed.shape[0]
+        # the state stands for the tendency, which has as many and takes long to trace
+        return jax.eval_shape(lambda x: self.form(x, system, x), _shape(system)).shape[0]
 
     def form(
         self,
         fields: Float[Array, "channel *space"],
         system: AbstractSystem | None,
         tendency: Float[Array, "channel *space"] | None = None,
+        forcing: PyTree = None,
     ) -> Float[Array, "feature *space"]:
         """Return the channels from those of a state (see `state_to_channels`), in their units.
 
-        `tendency`: its resolved tendency, as channels, if it is known already. Raises ShapeError
-        for a state of other channels or on another grid than the system's.
+        `tendency`: its resolved tendency, as channels, if it is known already. `forcing`: what
+        drives the system then, by default at time 0. Raises ShapeError for a state of other
+        channels or on another grid than the system's.
         """
         if self.names is None or system is None:
             return fields
@@ -92,9 +94,12 @@ class Features(eqx.Module):
         state, dims = channels_to_state(fields, state_shapes(system)), fields.ndim - 1
         parts = []
         for name in self.names:
-            if name == TENDENCY:
-                known = tendency is not None
-                found = tendency if known else state_to_channels(system.tendency(state), dims)
+            if name == FORCING:
+                found = _drivers(system, forcing)
+            elif name == TENDENCY and tendency is not None:
+                found = tendency
+            elif name == TENDENCY:
+                found = state_to_channels(system.tendency(state), dims)
             elif hasattr(state, name):
                 found = state_to_channels(getattr(state, name), dims)
             else:
@@ -108,12 +113,13 @@ class Features(eqx.Module):
         system: AbstractSystem | None = None,
         tendency: Float[Array, "channel *space"] | None = None,
         noise: Float[Array, "feature *space"] | None = None,
+        forcing: PyTree = None,
     ) -> Float[Array, "feature *space"]:
         """Return what the network sees: the channels of `form`, standardised.
 
         `noise` is added to them in training. Raises ShapeError as `form` does.
         """
-        found = self.form(fields, system, tendency)
+        found = self.form(fields, system, tendency, forcing)
         if self.scaler is not None:
             if len(found) != (wanted := len(self.scaler.mean)):
                 raise ShapeError(
@@ -138,3 +144,15 @@ def _shape(system: AbstractSystem) -> jax.ShapeDtypeStruct:
     """Return the shape of a state's channels."""
     dims = spatial_dims(system)
     return jax.eval_shape(lambda state: state_to_channels(state, dims), state_shapes(system))
+
+
+def _drivers(system: AbstractSystem, forcing: PyTree) -> Float[Array, "channel *space"]:
+    """Return what drives a system as channels."""
+    shape, dims = system.domain.shape, system.domain.dims
+    outside = system.forcing_at(jnp.zeros(())) if forcing is None else forcing
+    parts = []
+    for leaf, variable in zip(jax.tree.leaves(outside), system.forcing_variables, strict=True):
+        if variable.dims[-len(dims) :] != dims:
+            leaf = jnp.broadcast_to(jnp.reshape(leaf, (-1, *[1] * len(dims))), (leaf.size, *shape))
+        parts.append(leaf.reshape(-1, *shape))
+    return jnp.concatenate(parts)

@@ -10,9 +10,9 @@ from jaxtyping import Array, Float, PyTree
 from subgrid.closures._channels import channels_to_state, state_to_channels
 from subgrid.closures.base import AbstractClosure
 from subgrid.closures.energy_limit import EnergyLimit
-from subgrid.closures.features import TENDENCY, Features
+from subgrid.closures.features import FORCING, TENDENCY, Features
 from subgrid.closures.output import Output
-from subgrid.errors import ShapeError
+from subgrid.errors import ConfigError, ShapeError
 from subgrid.grids import PeriodicGrid
 from subgrid.nn import Fixed, dims_of, fixed_as
 from subgrid.systems import AbstractSystem
@@ -52,6 +52,11 @@ class LearnedClosure(AbstractClosure):
         self, features: Features, network: Any, output: Output, system: AbstractSystem | None = None
     ):
         features.check(system)
+        if output.asks_again and (hasattr(network, "init") or FORCING in (features.names or ())):
+            raise ConfigError(
+                "symmetry takes the mean over images of a state: its network must have no memory "
+                "and no random numbers, and see nothing of the forcing, which has no image here"
+            )
         self.features, self.network, self.output = features, network, output
         self._system = Fixed(system)
 
@@ -115,7 +120,7 @@ class LearnedClosure(AbstractClosure):
         dims = dims_of(self.network)
         fields = state_to_channels(state, dims)
         known = None if tendency is None else state_to_channels(tendency, dims)
-        increment, memory = self.predict(fields, memory, tendency=known)
+        increment, memory = self.predict(fields, memory, forcing, tendency=known)
         increment = channels_to_state(increment.astype(fields.dtype), state)
         return self.output.in_run(increment, state), memory
 
@@ -123,38 +128,45 @@ class LearnedClosure(AbstractClosure):
         self,
         fields: Float[Array, "channel *space"],
         memory: PyTree = None,
+        forcing: PyTree = None,
         *,
         tendency: Float[Array, "channel *space"] | None = None,
         noise: Float[Array, "feature *space"] | None = None,
     ) -> tuple[Float[Array, "channel *space"], PyTree]:
         """Return the increment of a state's channels, as a training has it, and the memory.
 
-        `tendency`, `noise`: see `seen`.
+        `forcing`, `tendency`, `noise`: see `seen`.
         """
-        seen = self.seen(fields, tendency, noise)
         if hasattr(self.network, "init"):
+            seen = self.seen(fields, tendency, noise, forcing)
             said, memory = self.network(seen, memory)
-        else:
-            said = self.network(seen)
-        self._check_said(said, fields, seen.dtype)
-        return self.output(said.astype(fields.dtype), fields), memory
+            return self.output(self._checked(said, fields, seen.dtype), fields), memory
+
+        def say(x: Float[Array, "channel *space"]) -> Float[Array, "out *space"]:
+            # of another state than the given one, an image, the system forms the tendency itself
+            seen = self.seen(x, tendency if x is fields else None, noise, forcing)
+            return self._checked(self.network(seen), x, seen.dtype)
+
+        return self.output.around(say, fields), memory
 
     def seen(
         self,
         fields: Float[Array, "channel *space"],
         tendency: Float[Array, "channel *space"] | None = None,
         noise: Float[Array, "feature *space"] | None = None,
+        forcing: PyTree = None,
     ) -> Float[Array, "feature *space"]:
         """Return what the network sees of a state's channels, in the precision of its weights.
 
         `tendency`: the channels of the resolved tendency, if they are known; `noise`: what is added
-        to the standardised channels in training.
+        to the standardised channels in training; `forcing`: what drives the system then.
         """
-        named = self.features.names is not None
-        seen = self.features(fields, self.system if named else None, tendency, noise)
+        system = None if self.features.names is None else self.system
+        seen = self.features(fields, system, tendency, noise, forcing)
         return seen.astype(_precision(self.network, fields.dtype))
 
-    def _check_said(self, said: Array, fields: Array, precision: Any) -> None:
+    def _checked(self, said: Array, fields: Array, precision: Any) -> Array:
+        """Return what the network says in the precision of the fields; raises for another shape."""
         channels = self.output.channels(fields.shape[0])
         name, wanted = type(self.network).__name__, (channels, *fields.shape[1:])
         if said.shape != wanted:
@@ -169,6 +181,7 @@ class LearnedClosure(AbstractClosure):
                 f"the network {name} must return {precision}, the precision of its weights, which "
                 f"it was given, but returned {said.dtype}"
             )
+        return said.astype(fields.dtype)
 
 
 def with_energy_limit(closure: Any, limit: float | None) -> LearnedClosure:

@@ -1,6 +1,7 @@
 """How what a network says becomes an increment: scales, and constraints that hold of every one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -70,6 +71,18 @@ class AbstractConstraint(eqx.Module):
         on a coarser one.
         """
         return values
+
+    def around(
+        self,
+        made: Callable[[Float[Array, "channel *space"]], Float[Array, "given *space"]],
+        fields: Float[Array, "channel *space"],
+    ) -> Float[Array, "returned *space"]:
+        """Return what a call does, for a constraint that asks `made` for more than one state.
+
+        `made`: the function from a state's channels to what the constraint takes. A network with
+        memory or random numbers has none such.
+        """
+        return self(made(fields), fields)
 
     def in_run(self, increment: PyTree, state: PyTree) -> PyTree:
         """Return the increment of a run, both states."""
@@ -170,6 +183,26 @@ class Output(eqx.Module):
         for one in self.constraints:
             values = one(values, fields)
         return values
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether a constraint asks the network for more than one state (see `around`)."""
+        plain = AbstractConstraint.around
+        return any(type(one).around is not plain for one in self.constraints)
+
+    def around(
+        self,
+        say: Callable[[Float[Array, "channel *space"]], Float[Array, "out *space"]],
+        fields: Float[Array, "channel *space"],
+    ) -> Float[Array, "channel *space"]:
+        """Return the increment's channels; `say`: from a state's channels to the network's output.
+
+        As the call does, but constraints may ask for the output of other states.
+        """
+        made = say if self.scaler is None else lambda x: self.scaler.denormalise(say(x))
+        for one in self.constraints:
+            made = partial(one.around, made)
+        return made(fields)
 
     def in_run(self, increment: PyTree, state: PyTree) -> PyTree:
         """Return the increment of a run, with what is not in the loss of a training."""

@@ -4,6 +4,7 @@ from subgrid.registry import Registry
 from subgrid.systems.barotropic import BarotropicSpectrum as BarotropicSpectrum
 from subgrid.systems.barotropic import BarotropicState as BarotropicState
 from subgrid.systems.barotropic import BarotropicVorticity as BarotropicVorticity
+from subgrid.systems.base import DIAGONAL as DIAGONAL
 from subgrid.systems.base import AbstractSystem as AbstractSystem
 from subgrid.systems.base import check_table as check_table
 from subgrid.systems.base import forcing_shapes as forcing_shapes

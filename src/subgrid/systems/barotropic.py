@@ -16,6 +16,7 @@ from subgrid.stepping import RK4, AbstractScheme
 from subgrid.systems import barotropic_forcing, barotropic_quantities, flow_quantities
 from subgrid.systems.barotropic_forcing import CONFIGURATIONS, LENGTHS, BarotropicPhases
 from subgrid.systems.base import (
+    DIAGONAL,
     check_whole_waves,
     checked_dtype,
     checked_grid,
@@ -118,7 +119,19 @@ class BarotropicVorticity(AbstractPlaneSystem):
     def variables(self) -> tuple[Variable, ...]:
         """The table of state variables."""
         limits = (-self.vorticity_bound, self.vorticity_bound)
-        return (Variable("vorticity", ("y", "x"), "1", "relative vorticity", limits=limits),)
+        name = "relative vorticity"
+        return (Variable("vorticity", ("y", "x"), "1", name, limits=limits, pseudoscalar=True),)
+
+    @property
+    def symmetries(self) -> tuple[tuple[str, ...], ...]:
+        """All of the plane without force and β, a mirror with β, half a turn under otness2025."""
+        beta, amplitude = (float(self.constants[n]) for n in ("beta", "forcing_amplitude"))
+        if amplitude != 0:  # the curl of A sin(k_f y) along x is even in y
+            return (("x", "y"),) if beta == 0 and self.configuration == "otness2025" else ()
+        if beta != 0:
+            return (("y",),)
+        square = self.grid.nx == self.grid.ny and self.grid.length_x == self.grid.length_y
+        return (("y",), ("x",), (DIAGONAL,))[: 3 if square else 2]
 
     @property
     def forcing_variables(self) -> tuple[Variable, ...]:

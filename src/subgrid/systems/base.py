@@ -24,6 +24,8 @@ from subgrid.systems.sample import check_sample, guard_methods, one_sample, shap
 from subgrid.systems.step_limits import StepLimits
 from subgrid.types import Variable
 
+DIAGONAL = "diagonal"  # the mirror that swaps x and y
+
 
 class AbstractSystem(eqx.Module):
     """Equations on a domain.
@@ -40,7 +42,8 @@ class AbstractSystem(eqx.Module):
     `time_units`: of `dt` and of all rates; "1" in a dimensionless system.
     `citations`: what to cite, keys of `recipes/references.bib` or whole BibTeX entries.
     `step_limits`: what is known of the steps it takes.
-    `velocities`: the variables that are components of the velocity, if these are variables;
+    `velocities`: the variables that are components of the velocity, if these are variables, that
+    along x first;
     `derived`: methods that return a field of a state, which networks may see.
     `quantities`: what `observe` returns, for scores of free runs; `drawn`: what `field` returns;
     `follows_truth`: whether a free run is compared with the truth's own trajectory too, and not
@@ -106,6 +109,17 @@ class AbstractSystem(eqx.Module):
         """The table of what drives the system from outside; empty unless a system says otherwise.
 
         A system without it may still be given a `forcing` like its state, per unit of time.
+        """
+        return ()
+
+    @property
+    def symmetries(self) -> tuple[tuple[str, ...], ...]:
+        """What leaves the system as it is: some mirrors, one after another, for each symmetry.
+
+        A mirror is a dimension that changes its sign, or `DIAGONAL`. (("x",), ("diagonal",)) span
+        all symmetries of a square; (("x", "y"),) is half a turn alone. Velocities along a mirrored
+        dimension, and pseudoscalars among `variables`, change sign with it. None is stated by
+        default.
         """
         return ()
 

@@ -147,6 +147,11 @@ class KolmogorovFlow(AbstractPlaneSystem):
             for name, face in (("u", "east"), ("v", "north"))
         )
 
+    @property
+    def symmetries(self) -> tuple[tuple[str, ...], ...]:
+        """Half a turn about the origin: the force is odd in y, and along x."""
+        return (("x", "y"),)
+
     def settings(self) -> dict[str, Any]:
         """Return the arguments that build this system again, as plain numbers and strings."""
         return {

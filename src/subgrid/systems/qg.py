@@ -151,8 +151,14 @@ class TwoLayerQG(AbstractPlaneSystem):
                 "s-1",
                 "potential vorticity anomaly",
                 limits=(-self.pv_bound, self.pv_bound),
+                pseudoscalar=True,
             ),
         )
+
+    @property
+    def symmetries(self) -> tuple[tuple[str, ...], ...]:
+        """A mirror along y: β and the background flow point one way along x."""
+        return (("y",),)
 
     @property
     def layer_weights(self) -> Float[Array, " level"]:
