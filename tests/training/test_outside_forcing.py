@@ -8,10 +8,12 @@ import xarray as xr
 from jaxtyping import Array
 from small_systems import Tracer, TracerState
 
-from subgrid.closures import AbstractClosure
+from subgrid.closures import AbstractClosure, Features, LearnedClosure, Output
 from subgrid.data import MemorySamples
 from subgrid.evaluation import evaluate_offline
 from subgrid.grids import MaskedBasin
+from subgrid.nn import ConvNet
+from subgrid.randomness import random_key
 from subgrid.training import Adam, Constant, Plan, train_offline
 
 MASK = np.ones((4, 5), bool)
@@ -51,6 +53,20 @@ def test_a_closure_that_sees_it_learns_its_share(closure, tmp_path):
     trained = train_offline(closure, samples, samples, plan, **given).closure
     # Adam at a constant rate stays within a few of its steps
     assert float(trained.share) == pytest.approx(SHARE, abs=0.05)
+
+
+def test_a_network_that_sees_it_learns_its_share(tmp_path):
+    network = ConvNet(2, 1, (), (1,), key=random_key(0))  # one product and one bias
+    closure = LearnedClosure(Features(("c", "forcing")), network, Output(), SYSTEM)
+    settings = {"batch_size": 20, "validation_samples": 20, "validate_every": 50, "chunk": 20}
+    plan = Plan(Adam(Constant(2e-2)), 200, **settings)
+    samples = MemorySamples(dataset(), ("y", "x"))
+    trained = train_offline(closure, samples, samples, plan, folder=tmp_path, seed=1).closure
+    assert np.min(np.ravel(trained.features.scaler.scale)) > 0.1
+    state = TracerState(jnp.full(MASK.shape, 0.4))
+    for time in (0.5, 2.0, 4.0):
+        wind = SYSTEM.forcing_at(jnp.asarray(time))
+        np.testing.assert_allclose(trained(state, None, wind)[0].c, SHARE * wind.east, atol=0.05)
 
 
 def test_offline_scores_are_of_the_times_of_the_states(closure):

@@ -25,7 +25,7 @@ from subgrid.training.scaling import (
     standardisation,
     typical_size,
 )
-from subgrid.training.tasks import Sample, Sources, Task, forward_gflop, train_task
+from subgrid.training.tasks import Sample, Sources, Task, forward_gflop, sample_arrays, train_task
 from subgrid.training.trackers import Callback
 
 
@@ -96,7 +96,9 @@ def stage_task(scales: Standardisation, closure: LearnedClosure, stage: int, uni
     size, output = _cascade(closure).stage_size(stage), closure.output
 
     def predict(closure: LearnedClosure, sample: Sample, key: Any) -> Array:
-        said = _cascade(closure).predict(closure.seen(sample.fields, noise=sample.noise), stage)
+        outside = sample.outside(closure.system)
+        seen = closure.seen(sample.fields, noise=sample.noise, forcing=outside)
+        said = _cascade(closure).predict(seen, stage)
         return scales.targets.normalise(closure.output(said, sample.fields))
 
     def target(forcing: Array) -> Array:
@@ -112,17 +114,17 @@ def _residual_size(closure: LearnedClosure, stage: int, sources: Sources, seed: 
     task = stage_task(scales, closure, stage, 1.0)
 
     @eqx.filter_jit
-    def square(closure, fields, forcing):
-        residual = task.target(forcing)
+    def square(closure: LearnedClosure, sample: Sample) -> Array:
+        residual = task.target(sample.forcing)
         if stage > 0:
             earlier = stage_task(scales, closure, stage - 1, 1.0)
-            predicted = earlier.predict(closure, Sample(fields, forcing), None)
+            predicted = earlier.predict(closure, sample, None)
             ny, nx = residual.shape[-2:]
             residual = residual - upscale(predicted, ny, nx)
         return jnp.mean(jnp.square(residual))
 
-    samples = zip(scales.fields(batch), scales.forcing(batch), strict=True)
-    return typical_size([float(square(closure, one, s)) for one, s in samples])
+    samples = zip(*sample_arrays(batch, scales).values(), strict=True)
+    return typical_size([float(square(closure, Sample(*one))) for one in samples])
 
 
 def _gflop_per_sample(cascade: Cascade, samples: SampleSource) -> tuple[float, ...]:

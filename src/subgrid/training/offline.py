@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex
 
-import jax.numpy as jnp
 from jaxtyping import Array
 
 from subgrid.closures import (
@@ -168,8 +167,9 @@ def closure_task(scales: Standardisation, closure: LearnedClosure, unit: float =
 
     def predict(closure: LearnedClosure, sample: Sample, key: Array | None) -> Array:
         memory = closure.first_memory(sample.fields, key)
-        said, _ = closure.predict(sample.fields, memory, noise=sample.noise)
-        return scales.targets.normalise(said)
+        outside = sample.outside(closure.system)
+        increment, _ = closure.predict(sample.fields, memory, outside, noise=sample.noise)
+        return scales.targets.normalise(increment)
 
     return Task(predict, target, unit)
 
@@ -180,8 +180,7 @@ def state_task(scales: Standardisation, system: AbstractSystem) -> Task:
 
     def predict(closure: AbstractClosure, sample: Sample, key: Array | None) -> Array:
         state = channels_to_state(sample.fields, like)
-        outside = system.forcing_at(jnp.zeros(()) if sample.time is None else sample.time)
-        increment, _ = closure(state, closure.init(state, key=key), outside)
+        increment, _ = closure(state, closure.init(state, key=key), sample.outside(system))
         return scales.targets.normalise(state_to_channels(increment, scales.dims))
 
     return Task(predict, scales.targets.normalise)

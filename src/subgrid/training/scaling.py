@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from subgrid.closures import Features, LearnedClosure, Output
-from subgrid.data import VariableStatistics
+from subgrid.data import TIME, VariableStatistics
 from subgrid.errors import ConfigError
 from subgrid.nn import Scaler
 from subgrid.randomness import Stream, generator
@@ -174,6 +174,12 @@ def channels(batch: Mapping[str, np.ndarray], names: Sequence[str], dims: int = 
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
+def times_of(batch: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the time of each sample; 0 where a source of the user's knows none."""
+    count = len(next(iter(batch.values())))
+    return batch[TIME] if TIME in batch else np.zeros(count, np.float32)
+
+
 def frame_shape(samples: SampleSource, dims: int = 2) -> tuple[int, ...]:
     """Return the cells of the samples, (ny, nx)."""
     return next(iter(samples.batch([0]).values())).shape[-dims:]
@@ -198,9 +204,13 @@ def _scaler_of_features(
             f"{samples.path} gives {list(scales.variables)}, but the features are formed by a "
             f"system of {list(wanted)}; ask Samples for these, in this order."
         )
-    form = partial(closure.features.form, system=system)
-    fields = scales.fields(scaling_batch(samples, seed, Stream.INPUT_SCALE))
-    seen = np.asarray(jax.jit(partial(jax.lax.map, form))(fields), np.float64)
+    batch = scaling_batch(samples, seed, Stream.INPUT_SCALE)
+    fields, times = scales.fields(batch), times_of(batch)
+
+    def form(sample: tuple[Array, Array]) -> Array:
+        return closure.features.form(sample[0], system, forcing=system.forcing_at(sample[1]))
+
+    seen = np.asarray(jax.jit(partial(jax.lax.map, form))((fields, times)), np.float64)
     axes = (0, *range(2, seen.ndim))
     mean, scale = seen.mean(axis=axes), seen.std(axis=axes)
     if not np.all(np.isfinite(scale) & (scale > 0)):

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from subgrid.data import TIME
 from subgrid.nn import flops
+from subgrid.systems import AbstractSystem
 from subgrid.training.loop import fit
 from subgrid.training.plan import Plan
 from subgrid.training.run import FitResult
-from subgrid.training.scaling import SampleSource, Standardisation
+from subgrid.training.scaling import SampleSource, Standardisation, times_of
 from subgrid.training.trackers import Callback
 from subgrid.training.update import Loss
 from subgrid.training.validation import mean_errors, validation_keys, validation_subset
@@ -46,6 +46,12 @@ class Sample(NamedTuple):
     forcing: Array
     time: Array | None = None
     noise: Array | None = None
+
+    def outside(self, system: AbstractSystem | None) -> Any:
+        """Return what drives a system at the sample's time; None for no system."""
+        if system is None:
+            return None
+        return system.forcing_at(jnp.zeros(()) if self.time is None else self.time)
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ def make_batches(sources: Sources, plan: Plan, seed: int) -> Callable[[int], dic
 
     def batches(update: int) -> dict[str, np.ndarray]:
         batch = load(update)
-        found = _arrays(batch, scales)
+        found = sample_arrays(batch, scales)
         if plan.noise.level == 0:
             return found
         samples, count, *space = found["fields"].shape
@@ -149,7 +155,7 @@ def make_validation(
     what draws; in units of the standardised forcing.
     """
     chosen = validation_subset(sources.validation, plan, seed)
-    samples = Sample(**_arrays(sources.validation.batch(chosen), sources.scales))
+    samples = Sample(**sample_arrays(sources.validation.batch(chosen), sources.scales))
 
     def errors(trained: Any, sample: Sample, key: Array) -> Array:
         error = task.predict(trained, sample, key) - task.target(sample.forcing)
@@ -158,11 +164,12 @@ def make_validation(
     return mean_errors(errors, samples, validation_keys(seed, len(chosen)))
 
 
-def _arrays(batch: Mapping[str, np.ndarray], scales: Standardisation) -> dict[str, np.ndarray]:
-    """Return what a `Sample` has of a batch; a source of the user's may know no times."""
-    fields = scales.fields(batch)
-    time = batch[TIME] if TIME in batch else np.zeros(len(fields), np.float32)
-    return {"fields": fields, "forcing": scales.forcing(batch), "time": time}
+def sample_arrays(
+    batch: Mapping[str, np.ndarray], scales: Standardisation
+) -> dict[str, np.ndarray]:
+    """Return what a `Sample` has of a batch."""
+    fields, forcing = scales.fields(batch), scales.forcing(batch)
+    return {"fields": fields, "forcing": forcing, "time": times_of(batch)}
 
 
 def forward_gflop(network: Any, *shape: int) -> float:
