@@ -7,7 +7,7 @@ import pytest
 
 from subgrid import nn
 from subgrid.errors import ConfigError, ShapeError
-from subgrid.nn.separable import _by_convolution, correlate_each
+from subgrid.nn.convolution import _by_convolution, correlate_each
 
 
 def draw(shape, seed=0):

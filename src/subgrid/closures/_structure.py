@@ -11,7 +11,7 @@ tuple), or an object with one of the keys below.
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -32,7 +32,6 @@ _OBJECT = "object"  # a function or a class, used as a value
 _FIXED = "fixed"  # what a `Fixed` holds
 _SYSTEM, _SETTINGS = "system", "settings"  # a class and the arguments that build it
 _DEFAULT = "default_of"  # the function that is the default of an argument, "module:Class:argument"
-_PLAIN = (bool, int, float, str, type(None))
 _LARGEST_SIZE = 2**13  # cells along an axis: more than any coarse grid
 # what comes of a list or a number where the structure has an object, or the other way round
 _RAISED_BY_OTHER_TYPES = (
@@ -81,37 +80,47 @@ def code_named_by(module: Any) -> tuple[str, ...]:
     return tuple(_foreign(describe(module)[0]))
 
 
+def system_of(build: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
+    """Return the system that settings from a file build.
+
+    Raises ValueError for a grid that no coarse system has: it would fill the memory.
+    """
+    for name in ("nx", "ny"):
+        size = settings.get(name, 1)
+        if size is not None and (type(size) is not int or not 0 < size <= _LARGEST_SIZE):
+            raise ValueError(f"{name} = {size!r} must be a whole number from 1 to {_LARGEST_SIZE}")
+    return build(**settings)
+
+
 def _foreign(structure: Any) -> dict[str, str]:
     """Return the names in a structure that are not known, each under itself."""
-    return {name: name for kind, name in _named(structure) if not _is_known(kind, name)}
+    classes, functions = {}, {}
 
-
-def _named(structure: Any) -> Iterator[tuple[str, str]]:
-    """Yield every name of code in a structure: its kind and "module:Name"."""
-    if isinstance(structure, list):
-        for item in structure:
-            yield from _named(item)
-    elif isinstance(structure, dict):
-        if _CLASS in structure:
-            yield _CLASS, _text(structure[_CLASS])
-            for item in structure[_FIELDS].values():
-                yield from _named(item)
+    def look(part: Any) -> None:
+        for item in part if isinstance(part, list) else ():
+            look(item)
+        if not isinstance(part, dict):
             return
-        (kind, content), *_ = structure.items()
+        if _CLASS in part:
+            classes[_text(part[_CLASS])] = None
+            look(list(part[_FIELDS].values()))
+            return
+        (kind, content), *_ = part.items()
         if kind == _SYSTEM:
-            yield _CLASS, _text(content)
-        elif kind in (_LIST, _FIXED):
-            yield from _named(content)
-        elif kind == _DICT:
-            yield from _named(list(content.values()))
-        elif kind == _OBJECT:
-            yield _OBJECT, _text(content)
+            classes[_text(content)] = None
         elif kind == _DEFAULT:  # of an argument of a class
-            yield _CLASS, _text(content).rpartition(":")[0]
+            classes[_text(content).rpartition(":")[0]] = None
+        elif kind == _OBJECT:
+            functions[_text(content)] = None
+        elif kind in (_LIST, _FIXED):
+            look(content)
+        elif kind == _DICT:
+            look(list(content.values()))
 
-
-def _is_known(kind: str, reference: str) -> bool:
-    return names_known_class(reference) if kind == _CLASS else reference in KNOWN_FUNCTIONS
+    look(structure)
+    strange = [name for name in classes if not names_known_class(name)]
+    strange += [name for name in functions if name not in KNOWN_FUNCTIONS]
+    return {name: name for name in strange}
 
 
 def _text(value: Any) -> str:
@@ -136,20 +145,29 @@ class _Builder:
         if _CLASS in structure:
             return self._module(structure)
         (kind, content), *_ = structure.items()
-        if kind == _SYSTEM:
-            return system_of(self._class(content), self.build({_DICT: structure[_SETTINGS]}))
-        if kind == _LIST:
-            return [self.build(item) for item in content]
-        if kind == _DICT:
-            return {name: self.build(item) for name, item in content.items()}
-        if kind == _FIXED:
-            return Fixed(self.build(content))
-        if kind == _OBJECT:
-            return _import(content)
-        if kind == _DEFAULT:
-            reference, _, argument = content.rpartition(":")
-            return _default_functions(self._class(reference))[argument]
-        return _plain(kind, content, self.arrays)
+        match kind:
+            case "system":
+                return system_of(self._class(content), self.build({_DICT: structure[_SETTINGS]}))
+            case "list":
+                return [self.build(item) for item in content]
+            case "dict":
+                return {name: self.build(item) for name, item in content.items()}
+            case "fixed":
+                return Fixed(self.build(content))
+            case "object":
+                return _import(content)
+            case "default_of":
+                reference, _, argument = content.rpartition(":")
+                return _default_functions(self._class(reference))[argument]
+            case "array" | "numpy":
+                return self._array(content, on_device=kind == _ARRAY)
+            case "float":
+                return float(_text(content))
+            case "dtype":
+                return jnp.dtype(_text(content))
+            case "scalar_type" if hasattr(found := getattr(jnp, _text(content)), "dtype"):
+                return found  # as `jnp.float32`; other functions are no types
+        raise ConfigError(f"unknown entry {kind!r}: {content!r} in a closure's structure")
 
     def _class(self, reference: str) -> type:
         cls = _import(reference)
@@ -163,13 +181,13 @@ class _Builder:
         reference = structure[_CLASS]
         cls = self._class(reference)
         values = {name: self.build(item) for name, item in structure[_FIELDS].items()}
-        for field in dataclasses.fields(cls):
+        fields = dataclasses.fields(cls)
+        for field in fields:
             if (name := written_name(field)) is not None and name in values:
                 values[field.name] = Fixed(values.pop(name))
-            if field.name not in values and field.default is not dataclasses.MISSING:
-                values[field.name] = field.default
-        names = {field.name for field in dataclasses.fields(cls)}
-        if names != set(values):
+            if field.default is not dataclasses.MISSING:
+                values.setdefault(field.name, field.default)
+        if (names := {field.name for field in fields}) != set(values):
             raise ConfigError(
                 f"{reference} has the fields {sorted(names)}, but the file holds {sorted(values)}: "
                 "the class changed after this was written. Use the version that wrote it, or train "
@@ -180,70 +198,61 @@ class _Builder:
             object.__setattr__(module, name, value)
         return module
 
-
-def _plain(kind: str, content: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    """Return an array, a number or a type."""
-    if kind == _ARRAY:
-        return _device_array(content, arrays)
-    if kind == _HOST_ARRAY:
-        return _array(content, arrays)
-    if kind == _FLOAT:
-        return float(_text(content))
-    if kind == _DTYPE:
-        return jnp.dtype(_text(content))
-    if kind == _SCALAR_TYPE:
-        found = getattr(jnp, _text(content))
-        if hasattr(found, "dtype"):  # as `jnp.float32` has; other functions are no types
-            return found
-    raise ConfigError(f"unknown entry {kind!r}: {content!r} in a closure's structure")
+    def _array(self, name: str, on_device: bool) -> Any:
+        if name not in self.arrays:
+            raise CorruptFileError(f"the weights hold no array {name!r}, which the structure needs")
+        value = self.arrays[name]
+        if not on_device:
+            return value
+        if jax.dtypes.canonicalize_dtype(value.dtype) != value.dtype:
+            raise ConfigError(
+                f"array {name!r} is {value.dtype}; set jax.config.update('jax_enable_x64', True) "
+                "first"
+            )
+        return jnp.asarray(value)
 
 
 def _describe(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else {_FLOAT: repr(value)}
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-        raise ConfigError(f"{path or 'the closure'} is a random key; pass keys to `init` instead")
-    if isinstance(value, jax.Array | np.ndarray):
-        name = path.lstrip(".") or "value"
-        arrays[name] = np.asarray(value)
-        return {_ARRAY if isinstance(value, jax.Array) else _HOST_ARRAY: name}
-    if isinstance(value, Fixed):
-        return {_FIXED: _describe(value.value, path, arrays)}
-    if isinstance(value, AbstractSystem) and (settings := _settings_of(value)) is not None:
-        content = {name: _describe(item, "", {}) for name, item in settings.items()}
-        return {_SYSTEM: _reference(type(value), path), _SETTINGS: content}
+    """Return a value as JSON; `path`: where it is in the module, ".network.layers.0"."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else {_FLOAT: repr(value)}
+        case jax.Array() if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+            raise ConfigError(
+                f"{path or 'the closure'} is a random key; pass keys to `init` instead"
+            )
+        case jax.Array() | np.ndarray():
+            name = path.lstrip(".") or "value"
+            arrays[name] = np.asarray(value)
+            return {_ARRAY if isinstance(value, jax.Array) else _HOST_ARRAY: name}
+        case Fixed():
+            return {_FIXED: _describe(value.value, path, arrays)}
+        case AbstractSystem() if (settings := _settings_of(value)) is not None:
+            content = {name: _describe(item, "", {}) for name, item in settings.items()}
+            return {_SYSTEM: _reference(type(value), path), _SETTINGS: content}
+        case np.dtype():
+            return {_DTYPE: value.name}
+        case np.generic():
+            return _describe(value.item(), path, arrays)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _describe_module(value, path, arrays)
-    return _describe_plain(value, path, arrays)
-
-
-def system_of(build: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
-    """Return the system that settings from a file build.
-
-    Raises ValueError for a grid that no coarse system has: it would fill the memory.
-    """
-    for name in ("nx", "ny"):
-        size = settings.get(name, 1)
-        if size is not None and (type(size) is not int or not 0 < size <= _LARGEST_SIZE):
-            raise ValueError(f"{name} = {size!r} must be a whole number from 1 to {_LARGEST_SIZE}")
-    return build(**settings)
-
-
-def _settings_of(system: AbstractSystem) -> Mapping[str, Any] | None:
-    """Return the settings that build a system with the same bits, None if it has none such."""
-    try:
-        settings = system.settings()  # type: ignore[attr-defined]
-        again = type(system)(**settings)
-    except (AttributeError, TypeError, ValueError):
-        return None
-    plain = all(isinstance(value, _PLAIN) for value in settings.values())
-    ours, theirs = jax.tree.flatten(system), jax.tree.flatten(again)
-    if not plain or ours[1] != theirs[1]:
-        return None
-    same = all(np.array_equal(*both) for both in zip(ours[0], theirs[0], strict=True))
-    return settings if same else None
+    if type(value) in (list, tuple):
+        items = [_describe(item, f"{path}.{i}", arrays) for i, item in enumerate(value)]
+        return items if isinstance(value, tuple) else {_LIST: items}
+    if type(value) is dict and all(isinstance(name, str) for name in value):
+        return {_DICT: {n: _describe(item, f"{path}.{n}", arrays) for n, item in value.items()}}
+    name = getattr(value, "__name__", None)
+    if name is not None and getattr(jnp, name, None) is value and hasattr(value, "dtype"):
+        return {_SCALAR_TYPE: name}
+    if name is not None and callable(value):
+        return {_OBJECT: _reference(value, path)}
+    raise ConfigError(
+        f"{path.lstrip('.') or 'the closure'} is a {type(value).__name__}, which cannot be "
+        "written. Fields of a stored module are numbers, strings, arrays, lists, tuples, "
+        "dictionaries by name, other modules, and functions that can be imported."
+    )
 
 
 def _describe_module(module: Any, path: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -253,42 +262,34 @@ def _describe_module(module: Any, path: str, arrays: dict[str, np.ndarray]) -> d
     for field in dataclasses.fields(module):
         name = written_name(field) or field.name
         value = getattr(module, name)  # of a fixed field what it holds
-        if any(value is default for default in defaults.values()):
-            # a lambda that is the default of an argument has no name, but can be found there
-            (argument,) = [n for n, default in defaults.items() if value is default][:1]
+        # a lambda that is the default of an argument has no name, but can be found there
+        argument = next((n for n, default in defaults.items() if value is default), None)
+        if argument is not None:
             fields[name] = {_DEFAULT: f"{reference}:{argument}"}
         else:
             fields[name] = _describe(value, f"{path}.{name}", arrays)
     return {_CLASS: reference, _FIELDS: fields}
 
 
+def _settings_of(system: AbstractSystem) -> Mapping[str, Any] | None:
+    """Return the settings that build a system with the same bits, None if it has none such."""
+    try:
+        settings = system.settings()  # type: ignore[attr-defined]
+        again = type(system)(**settings)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    plain = all(isinstance(value, bool | int | float | str | None) for value in settings.values())
+    ours, theirs = jax.tree.flatten(system), jax.tree.flatten(again)
+    if not plain or ours[1] != theirs[1]:
+        return None
+    same = all(np.array_equal(*both) for both in zip(ours[0], theirs[0], strict=True))
+    return settings if same else None
+
+
 def _default_functions(cls: type) -> dict[str, Any]:
     """Return the functions that are defaults of a constructor's arguments, by argument."""
     parameters = inspect.signature(cls).parameters
     return {n: p.default for n, p in parameters.items() if inspect.isfunction(p.default)}
-
-
-def _describe_plain(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
-    """Describe containers, dtypes, functions and classes."""
-    if type(value) in (list, tuple):
-        items = [_describe(item, f"{path}.{i}", arrays) for i, item in enumerate(value)]
-        return items if isinstance(value, tuple) else {_LIST: items}
-    if type(value) is dict and all(isinstance(name, str) for name in value):
-        return {_DICT: {n: _describe(item, f"{path}.{n}", arrays) for n, item in value.items()}}
-    if isinstance(value, np.dtype):
-        return {_DTYPE: value.name}
-    name = getattr(value, "__name__", None)
-    if name is not None and getattr(jnp, name, None) is value and hasattr(value, "dtype"):
-        return {_SCALAR_TYPE: name}
-    if isinstance(value, np.generic):
-        return _describe(value.item(), path, arrays)
-    if callable(value) and name is not None:
-        return {_OBJECT: _reference(value, path)}
-    raise ConfigError(
-        f"{path.lstrip('.') or 'the closure'} is a {type(value).__name__}, which cannot be "
-        "written. Fields of a stored module are numbers, strings, arrays, lists, tuples, "
-        "dictionaries by name, other modules, and functions that can be imported."
-    )
 
 
 def _reference(value: Any, path: str) -> str:
@@ -312,18 +313,3 @@ def _reference(value: Any, path: str) -> str:
 
 def _import(reference: str) -> Any:
     return import_named(reference, "class or function")
-
-
-def _array(name: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    if name not in arrays:
-        raise CorruptFileError(f"the weights hold no array {name!r}, which the structure needs")
-    return arrays[name]
-
-
-def _device_array(name: str, arrays: Mapping[str, np.ndarray]) -> jax.Array:
-    value = _array(name, arrays)
-    if jax.dtypes.canonicalize_dtype(value.dtype) != value.dtype:
-        raise ConfigError(
-            f"array {name!r} is {value.dtype}; set jax.config.update('jax_enable_x64', True) first"
-        )
-    return jnp.asarray(value)

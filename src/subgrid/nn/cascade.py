@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from subgrid.errors import ConfigError, ShapeError
 from subgrid.grids.resampling import downscale, upscale
 from subgrid.nn.fixed import Fixed, fixed_as
+from subgrid.nn.networks import build
 from subgrid.numbers import whole_number
 
 Network = Callable[[Array], Array]
@@ -224,8 +225,6 @@ def build_cascade(
     `width` multiplies the hidden channels of each. Raises UnknownNameError for an unknown name and
     ConfigError where names and sizes differ in number.
     """
-    from subgrid.nn.registry import build  # a cascade of names needs names, a cascade does not
-
     keys = jax.random.split(key, len(names))
     networks = [
         build(

@@ -202,22 +202,6 @@ def _shape_of_sum(field: Any, towards: Any, *, taps: int) -> Any:
     return field.update(shape=(taps, taps, field.shape[0], towards.shape[0]))
 
 
-def _transpose_field(towards: Any, field: Any, weight: Any) -> Array:
-    return correlate(towards, _mirrored(weight))
-
-
-def _transpose_weight(towards: Any, field: Any, weight: Any) -> Array:
-    return sum_over_points(field, towards, weight.aval.shape[0])
-
-
-def _transpose_sum_field(weight: Any, field: Any, towards: Any, *, taps: int) -> Array:
-    return correlate(towards, _mirrored(weight))
-
-
-def _transpose_sum_towards(weight: Any, field: Any, towards: Any, *, taps: int) -> Array:
-    return correlate(field, weight)
-
-
 def _batch_correlation(arguments: Any, axes: Any) -> tuple[Array, int]:
     (field, weight), (of_field, of_weight) = arguments, axes
     if of_weight is None:  # more samples
@@ -257,7 +241,10 @@ def _compiled(function: Any, **options: Any) -> Any:
     return run
 
 
-def _register(primitive: Primitive, shape: Any, on_cpu: Any, elsewhere: Any, batch: Any) -> None:
+def _register(
+    primitive: Primitive, compiled: Any, shape: Any, on_cpu: Any, elsewhere: Any, batch: Any
+) -> None:
+    primitive.def_impl(compiled)
     primitive.def_abstract_eval(shape)
     batching.primitive_batchers[primitive] = batch
     lower = functools.partial(mlir.lower_fun, multiple_results=False)
@@ -267,14 +254,28 @@ def _register(primitive: Primitive, shape: Any, on_cpu: Any, elsewhere: Any, bat
 
 _register(
     _correlation,
+    _compiled(correlate),
     _shape_of_correlation,
     correlate_by_products,
     correlate_by_convolution,
     _batch_correlation,
 )
-_correlation.def_impl(_compiled(correlate))
-ad.defbilinear(_correlation, _transpose_field, _transpose_weight)
-
-_register(_weight_sum, _shape_of_sum, sum_by_products, sum_by_convolution, _batch_sum)
-_weight_sum.def_impl(_compiled(sum_over_points, static_argnames="taps"))
-ad.defbilinear(_weight_sum, _transpose_sum_field, _transpose_sum_towards)
+_register(
+    _weight_sum,
+    _compiled(sum_over_points, static_argnames="taps"),
+    _shape_of_sum,
+    sum_by_products,
+    sum_by_convolution,
+    _batch_sum,
+)
+# the transposes of each in its first and in its second argument: `towards` has the output's shape
+ad.defbilinear(
+    _correlation,
+    lambda towards, field, weight: correlate(towards, _mirrored(weight)),
+    lambda towards, field, weight: sum_over_points(field, towards, weight.aval.shape[0]),
+)
+ad.defbilinear(
+    _weight_sum,
+    lambda weight, field, towards, *, taps: correlate(towards, _mirrored(weight)),
+    lambda weight, field, towards, *, taps: correlate(field, weight),
+)

@@ -1,11 +1,13 @@
-"""Numbers that a module holds and that no training changes."""
+"""Which numbers of a module are weights, and which no training changes."""
 
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
+
+from subgrid.systems import AbstractSystem
 
 Held = TypeVar("Held")
 _WRITTEN_AS = "subgrid_fixed"  # metadata of a field: the name of the property that reads it
@@ -61,6 +63,28 @@ def fixed_as(name: str) -> dict[str, str]:
 def written_name(field: Any) -> str | None:
     """Return the name in files of a field with the metadata `fixed_as`, None of another field."""
     return field.metadata.get(_WRITTEN_AS)
+
+
+def trainable(network: PyTree) -> PyTree:
+    """Return a tree like `network`, True at its weights and False elsewhere.
+
+    Weights are the floating-point arrays, as `eqx.is_inexact_array` finds them (what is `Fixed` is
+    none), without those of a system that a closure of a user's holds as it is. Made for
+    `eqx.partition(network, trainable(network))`.
+    """
+
+    def mark(part: Any) -> PyTree:
+        if isinstance(part, AbstractSystem):
+            return jax.tree.map(lambda _: False, part)
+        return eqx.is_inexact_array(part)
+
+    return jax.tree.map(mark, network, is_leaf=lambda part: isinstance(part, AbstractSystem))
+
+
+def parameter_count(network: PyTree) -> int:
+    """Return the number of weights, biases included, constants not."""
+    weights = eqx.filter(network, trainable(network))
+    return sum(leaf.size for leaf in jax.tree.leaves(weights))
 
 
 def _to_words(array: Array) -> Array:
