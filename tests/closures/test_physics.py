@@ -15,7 +15,7 @@ from subgrid.closures import (
     Output,
     ZeroMean,
 )
-from subgrid.closures.physics import physics_laws
+from subgrid.closures.laws import physics_laws
 from subgrid.nn import Scaler
 from subgrid.systems import KolmogorovFlow, TwoLayerQG
 

@@ -8,19 +8,21 @@ from subgrid.closures.base import CLAIMS as CLAIMS
 from subgrid.closures.base import AbstractClosure as AbstractClosure
 from subgrid.closures.base import check_closure as check_closure
 from subgrid.closures.base import in_system as in_system
-from subgrid.closures.bounds import Bounds as Bounds
 from subgrid.closures.constraints import CONSTRAINTS as CONSTRAINTS
-from subgrid.closures.divergence_free import DivergenceFree as DivergenceFree
-from subgrid.closures.energy_limit import EnergyLimit as EnergyLimit
-from subgrid.closures.energy_limit import energy_limit_of as energy_limit_of
+from subgrid.closures.constraints import DivergenceFree as DivergenceFree
+from subgrid.closures.constraints import FluxForm as FluxForm
+from subgrid.closures.constraints import ScaleCut as ScaleCut
+from subgrid.closures.constraints import ZeroMean as ZeroMean
 from subgrid.closures.features import FORCING as FORCING
 from subgrid.closures.features import TENDENCY as TENDENCY
 from subgrid.closures.features import Features as Features
 from subgrid.closures.features import channel_count as channel_count
 from subgrid.closures.features import spatial_dims as spatial_dims
-from subgrid.closures.flux_form import FluxForm as FluxForm
 from subgrid.closures.learned import LearnedClosure as LearnedClosure
 from subgrid.closures.learned import with_energy_limit as with_energy_limit
+from subgrid.closures.limits import Bounds as Bounds
+from subgrid.closures.limits import EnergyLimit as EnergyLimit
+from subgrid.closures.limits import energy_limit_of as energy_limit_of
 from subgrid.closures.output import AbstractConstraint as AbstractConstraint
 from subgrid.closures.output import Output as Output
 from subgrid.closures.polynomial import AutoregressivePolynomial as AutoregressivePolynomial
@@ -30,7 +32,6 @@ from subgrid.closures.quasigeostrophic import BackscatterBiharmonic as Backscatt
 from subgrid.closures.quasigeostrophic import HybridSymbolic as HybridSymbolic
 from subgrid.closures.quasigeostrophic import Smagorinsky as Smagorinsky
 from subgrid.closures.quasigeostrophic import ZannaBolton2020 as ZannaBolton2020
-from subgrid.closures.scale_cut import ScaleCut as ScaleCut
 from subgrid.closures.staggered_viscosity import StaggeredLeith as StaggeredLeith
 from subgrid.closures.staggered_viscosity import StaggeredSmagorinsky as StaggeredSmagorinsky
 from subgrid.closures.storage import MODEL_FILE as MODEL_FILE
@@ -40,7 +41,6 @@ from subgrid.closures.storage import load_closure as load_closure
 from subgrid.closures.storage import load_metadata as load_metadata
 from subgrid.closures.storage import save_closure as save_closure
 from subgrid.closures.symmetry import Symmetry as Symmetry
-from subgrid.closures.zero_mean import ZeroMean as ZeroMean
 from subgrid.registry import Registry
 
 CLOSURES = Registry(

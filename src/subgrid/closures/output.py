@@ -5,10 +5,8 @@ from functools import partial
 from typing import Any, ClassVar
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from subgrid.errors import ConfigError
 from subgrid.grids import PeriodicGrid
 from subgrid.nn import Scaler
 
@@ -209,25 +207,3 @@ class Output(eqx.Module):
         for one in self.constraints:
             increment = one.in_run(increment, state)
         return increment
-
-
-def plane_of(system: Any, what: str) -> PeriodicGrid:
-    """Return the periodic plane of a system; raises ConfigError where it lives on none."""
-    grid = getattr(system, "grid", None)
-    if not isinstance(grid, PeriodicGrid):
-        raise ConfigError(
-            f"{what} takes derivatives on a doubly periodic plane, and {type(system).__name__} "
-            "lives on none"
-        )
-    return grid
-
-
-def coarsened(grid: PeriodicGrid, values: Float[Array, "channel y x"]) -> PeriodicGrid:
-    """Return the grid of the same plane on which values are, its own or a coarser one."""
-    ny, nx = values.shape[-2:]
-    return PeriodicGrid(nx, ny, grid.length_x, grid.length_y)
-
-
-def zeros_with(scale: Float[Array, " channel"]) -> Scaler:
-    """Return the scaler of these scales about zero."""
-    return Scaler(jnp.zeros_like(scale), scale)

@@ -1,5 +1,6 @@
-"""A limit on the energy that an increment gives to a flow."""
+"""Limits on increments in runs: on the energy that they give, and on where a step may lead."""
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -10,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from subgrid.closures.output import AbstractConstraint
 from subgrid.errors import ConfigError, ShapeError
-from subgrid.numbers import finite_number
+from subgrid.numbers import finite_number, positive_number
 
 _AT_ONCE = 256  # samples in memory
 
@@ -65,13 +66,14 @@ class EnergyLimit(AbstractConstraint):
             raise ConfigError(
                 "this EnergyLimit has no number yet: train the closure, or give `limit`"
             )
-        flow, given = (self._velocities(tree) for tree in (state, increment))
+        flow, given = self._velocities(state), self._velocities(increment)
         excess = _mean_product(flow, given) - self.limit
         square = _mean_product(flow, flow)
         share = excess / jnp.where(square > 0, square, 1)
         # chosen, not multiplied by 0: the same bits, -0 and all
         held = jnp.where(excess > 0, given - share * flow, given)
-        return self._with_velocities(increment, held)
+        found = {**_by_name(increment), **dict(zip(self.velocities, held, strict=True))}
+        return jax.tree.unflatten(jax.tree.structure(increment), list(found.values()))
 
     def _velocities(self, tree: PyTree) -> Float[Array, "component y x"]:
         found = _by_name(tree)
@@ -84,9 +86,46 @@ class EnergyLimit(AbstractConstraint):
             )
         return jnp.stack([found[name] for name in self.velocities])
 
-    def _with_velocities(self, tree: PyTree, velocities: Array) -> PyTree:
-        found = {**_by_name(tree), **dict(zip(self.velocities, velocities, strict=True))}
-        return jax.tree.unflatten(jax.tree.structure(tree), list(found.values()))
+
+class Bounds(AbstractConstraint):
+    """Keeps a state x within the bounds of its variables over a step of the increment, in runs.
+
+        low ≤ x + dt S ≤ high      by      S ← min(max(S, (low - x)/dt), (high - x)/dt)
+
+    `bounds`: low and high of each array of a state (`Variable.bounds`: a concentration has 0 and
+    1). `dt`: the step, in the system's unit of time. An increment within these limits keeps its
+    bits; one of a state outside brings it back to the nearest bound. The system's own tendency is
+    not looked at. The loss of a training has no limit. Raises ConfigError unless `dt` is positive.
+    """
+
+    bounds: tuple[tuple[float, float], ...] = eqx.field(static=True)
+    dt: float = eqx.field(converter=partial(positive_number, "dt"), static=True)
+
+    @classmethod
+    def for_system(cls, system: Any, **arguments: Any) -> "Bounds":
+        """Return the limit for a system; raises ConfigError if no variable of it has bounds."""
+        bounds = tuple(variable.bounds for variable in system.variables)
+        if not np.any(np.isfinite(bounds)):
+            raise ConfigError(
+                f"bounds keeps variables within Variable.bounds, and {type(system).__name__} has "
+                f"none for {[variable.name for variable in system.variables]}"
+            )
+        return cls(bounds, **arguments)
+
+    @property
+    def in_words(self) -> str:
+        """What it does."""
+        return f"no step of {self.dt:g} beyond the bounds of the variables"
+
+    def in_run(self, increment: PyTree, state: PyTree) -> PyTree:
+        """Return the limited increment."""
+        leaves, structure = jax.tree.flatten(increment)
+        triples = zip(leaves, jax.tree.leaves(state), self.bounds, strict=True)
+        return structure.unflatten([self._limited(*triple) for triple in triples])
+
+    def _limited(self, added: Any, value: Any, bounds: tuple[float, float]) -> Any:
+        low, high = ((bound - value) / self.dt for bound in bounds)
+        return jnp.clip(added, low, high)
 
 
 def energy_limit_of(
