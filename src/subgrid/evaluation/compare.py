@@ -251,7 +251,7 @@ def _put_distances(metric: AbstractDistance, sides: Sides) -> None:
     """Put the distances of a metric, of all compared runs of each network, and similarities."""
     alone: dict[bytes, dict[Names, float]] = {}  # members → distances of the baseline
     places: dict[Names, None] = {}
-    compares = metric.compares and sides.alone is not None
+    baseline = sides.alone if metric.compares else None
     for model, sets in sides.sets.items():
         # the mean is over networks with runs that are compared; without any the first says so
         scored = sides.scored[model]
@@ -261,11 +261,11 @@ def _put_distances(metric: AbstractDistance, sides: Sides) -> None:
             members = scored[network]
             truth = sides.truth_of(members)
             found.append(metric.of_all(_only(sets[network], members), truth, sides.domain))
-            if compares:
+            if baseline is not None:
                 if members.tobytes() not in alone:
-                    alive = blow_up_steps(sides.alone) < 0
+                    alive = blow_up_steps(baseline) < 0
                     kept = alive & members if len(members) == len(alive) else alive
-                    data = _only(sides.alone, kept)
+                    data = _only(baseline, kept)
                     alone[members.tobytes()] = metric.of_all(data, truth, sides.domain)
                 similar.append(_similarity(found[-1], alone[members.tobytes()]))
         for quantity, component in found[0]:
@@ -273,7 +273,7 @@ def _put_distances(metric: AbstractDistance, sides: Sides) -> None:
             column = np.full(len(sets), np.nan)
             column[chosen] = [table[quantity, component] for table in found]
             sides.cells.put(metric.name, column, ("network",), **place)
-            if compares:
+            if similar:
                 mean = np.mean([table[quantity, component] for table in similar])
                 sides.cells.put("similarity", mean, **place)
         places |= dict.fromkeys(found[0])
@@ -282,7 +282,7 @@ def _put_distances(metric: AbstractDistance, sides: Sides) -> None:
     if not cells:
         why = "no quantity of the runs and of the truth is one that it is for"
         sides.cells.undefined[metric.name] = {metric.name: why}
-    if compares:
+    if baseline is not None:
         before = sides.cells.attributes.get("similarity", {}).get("cells", [])
         sides.cells.describe("similarity", cells=before + cells)
 

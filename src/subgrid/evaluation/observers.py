@@ -40,7 +40,7 @@ class AbstractObserver(eqx.Module):
     without a system it is the model itself.
     """
 
-    system: eqx.AbstractVar[AbstractSystem | AbstractModel]
+    system: eqx.AbstractVar[Any]
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
@@ -62,8 +62,7 @@ class AbstractObserver(eqx.Module):
 
     def field_of_truth(self, state: PyTree) -> Array | None:
         """Return the field of a state of the truth, which is as coarse as what is recorded."""
-        system: Any = self.system
-        return None if self.drawn is None else system.field(state)
+        return None if self.drawn is None else self.system.field(state)
 
 
 class ModelObserver(AbstractObserver):
@@ -121,26 +120,24 @@ class CoarsenedObserver(AbstractObserver):
 
 
 class StateObserver(AbstractObserver):
-    """Observes a model without a system, such as an emulator: each variable as a field."""
+    """Observes a model without a system, such as an emulator: each variable as a field.
 
-    model: AbstractModel
+    `system`: the model.
+    """
 
-    @property
-    def system(self) -> AbstractModel:
-        """The model."""
-        return self.model
+    system: AbstractModel
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
         """One field for each variable."""
         return tuple(
             Quantity(v.name, ("time", *v.dims), v.units, v.long_name, kind="field")
-            for v in self.model.variables
+            for v in self.system.variables
         )
 
     def __call__(self, state: PyTree, time: ArrayLike = 0.0) -> dict[str, Array]:
         """Return the arrays of the state by variable."""
-        names = [variable.name for variable in self.model.variables]
+        names = [variable.name for variable in self.system.variables]
         return dict(zip(names, jax.tree.leaves(state), strict=True))
 
 

@@ -6,8 +6,6 @@ needs to go on. A run that was killed and started again ends with the same bits.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from subgrid.evaluation.components import CORRELATION, RMSE
 from subgrid.evaluation.observers import AbstractObserver, in_order, observer_of, state_of
-from subgrid.evaluation.statistics import RunPlan, RunSums, run_dataset
+from subgrid.evaluation.statistics import RunPlan, RunStatistics
 from subgrid.stepping import AbstractModel, Carry, Done, KeptRun, drive, run_mark, segments_of
 from subgrid.systems import AbstractSystem, state_shapes
 
@@ -62,7 +60,7 @@ def free_runs(
     finished run is read back from it. `progress(steps_done, steps)` is called after each segment.
     All members are in memory at once: give fewer initial states at a time to bound it.
 
-    The dataset (see `statistics.run_dataset`) has a member that blew up masked from `blew_up_at`
+    The dataset (see `RunStatistics.dataset`) has a member that blew up masked from `blew_up_at`
     on; of several draws it says which start and which draw a member is. Raises RunFolderError if
     `file` belongs to another run and CorruptFileError if it is damaged.
     """
@@ -72,55 +70,35 @@ def free_runs(
     first = None if truth is None else in_order(truth[:, :1])
     mark = run_mark((model, observer, carry, first), files=_FILES, dt=model.dt, plan=vars(plan))
     kept = None if file is None else KeptRun(file, mark)
-    record = _Record(model, observer, plan, truth, draws, kept, progress)
+    found = RunStatistics(observer, plan, model.dt)
     if kept is not None and kept.exists():
         segments, totals, carry = kept.restored(carry)
-        record.sums = RunSums.of(segments, totals)
+        found.restore(segments, totals)
     every = segments_of(plan.segments(), plan.save_every)
-    ahead = [segment for segment in every if segment.end > record.sums.steps_done]
-    carry = drive(model, carry, ahead, record, _Look(observer, truth is not None))
-    blown = np.asarray(carry.blew_up_at)
-    data = run_dataset(record.sums, observer, model.dt, blown, plan.average_from)
-    return data if draws == 1 else data.assign_coords(_members(data.sizes["member"], draws))
+    ahead = [segment for segment in every if segment.end > found.steps_done]
+    snapshots = {plan.save_every * (frame + 1) for frame in plan.snapshot_frames()}
 
-
-@dataclass
-class _Record:
-    """The sink of free runs: adds what each segment showed to `sums`, and keeps it if asked."""
-
-    model: AbstractModel
-    observer: AbstractObserver
-    plan: RunPlan
-    truth: Any
-    draws: int
-    kept: KeptRun | None
-    progress: Progress | None
-    sums: RunSums = field(default_factory=RunSums)
-
-    def __call__(self, done: Done) -> bool:
-        """Take a segment; the runs always go on, as members that blew up are frozen."""
-        segment, (seen, fields), plan = done.segment, done.seen, self.plan
-        if self.truth is not None:
+    def take(done: Done) -> bool:
+        """Take what a segment showed; runs always go on, as members that blew up are frozen."""
+        segment, (seen, fields) = done.segment, done.seen
+        if truth is not None:
             first = segment.start // plan.save_every
-            truth = in_order(self.truth[:, first : first + segment.frames])
-            truth = jax.tree.map(jnp.asarray, truth)
-            seen = seen | _against(self.observer, fields, truth, self.draws)
+            states = in_order(truth[:, first : first + segment.frames])
+            seen = seen | _against(observer, fields, jax.tree.map(jnp.asarray, states), draws)
         drawn = {}
-        if segment.end in self._snapshots and self.observer.drawn is not None:
-            drawn = {segment.end: _fields(self.model, self.observer, done.after)}
+        if segment.end in snapshots and observer.drawn is not None:
+            drawn = {segment.end: _fields(model, observer, done.after)}
         steps = segment.start + segment.every * np.arange(1, segment.frames + 1)
-        blown, quantities = np.asarray(done.after.blew_up_at), self.observer.quantities
-        self.sums = self.sums.with_frames(quantities, seen, steps, blown, plan.average_from, drawn)
-        if self.kept is not None:
-            self.kept.add(self.sums.segments[-1], self.sums.totals(), done.after)
-        if self.progress is not None:
-            self.progress(segment.end, plan.steps)
+        found.add(seen, steps, np.asarray(done.after.blew_up_at), drawn)
+        if kept is not None:
+            kept.add(found.segments[-1], found.totals(), done.after)
+        if progress is not None:
+            progress(segment.end, plan.steps)
         return True
 
-    @cached_property
-    def _snapshots(self) -> set[int]:
-        """The steps after which a snapshot is kept."""
-        return {self.plan.save_every * (frame + 1) for frame in self.plan.snapshot_frames()}
+    carry = drive(model, carry, ahead, take, _Look(observer, truth is not None))
+    data = found.dataset(np.asarray(carry.blew_up_at))
+    return data if draws == 1 else data.assign_coords(_members(data.sizes["member"], draws))
 
 
 class _Look(eqx.Module):

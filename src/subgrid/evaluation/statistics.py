@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
@@ -21,6 +21,7 @@ from subgrid.systems import AbstractSystem, Quantity, state_shapes
 _LEAST = {"average_from": -1, "snapshot_every": 0}  # of the others 1
 _MIDDLE = 0.5  # default share of a run that is left out of time means as spin-up
 _SERIES = "series/"
+_DEFINITION = "pyqg"  # of the rings of spectra
 _WAVENUMBER = "isotropic wavenumber, centre of the ring"
 
 
@@ -83,50 +84,44 @@ def _split(frames: int, most: int) -> list[int]:
     return [size + 1] * larger + [size] * (parts - larger)
 
 
-@dataclass(frozen=True)
-class RunSums:
-    """Holds what a run has shown so far: series and fields by frame, spectra as float64 sums.
+class RunStatistics:
+    """What a run has shown so far: series and fields by frame, spectra as float64 sums.
 
-    Units as in the `quantities`, of a density those of its spectrum over a length. `segments`: what
-    each added: `steps` [frame], "series/NAME" [frame, member, ...] of series (float64) and fields
-    (as they are), and `snapshots` [snapshot, member, ...] with `snapshot_steps`. `power`: name →
-    sum over averaged frames [member, ...]; `averaged_frames` [member]: frames in those sums, none
-    from a blow-up on.
+    Units as in the quantities of the `observer`, of a density those of its spectrum over a length.
+    `segments`: what each added: `steps` [frame], "series/NAME" [frame, member, ...] of series
+    (float64) and fields (as they are), and `snapshots` [snapshot, member, ...] with
+    `snapshot_steps`. `power`: name → sum over averaged frames [member, ...]; `averaged_frames`
+    [member]: frames in those sums, none from a blow-up on.
     """
 
-    segments: tuple[Mapping[str, NDArray], ...] = ()
-    power: dict[str, NDArray] = field(default_factory=dict)
-    averaged_frames: NDArray | int = 0
+    def __init__(self, observer: AbstractObserver, plan: RunPlan, dt: float):
+        self.observer, self.plan, self.dt = observer, plan, dt
+        self.segments: list[Mapping[str, NDArray]] = []
+        self.power: dict[str, NDArray] = {}
+        self.averaged_frames: NDArray | int = 0
 
     @property
     def steps_done(self) -> int:
         """Steps of the last frame seen."""
         return int(self.segments[-1]["steps"][-1]) if self.segments else 0
 
-    def joined(self, name: str) -> NDArray:
-        """Return what all segments that have it added under a name."""
-        parts = [part[name] for part in self.segments if name in part]
-        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
-
-    def with_frames(
+    def add(
         self,
-        quantities: Sequence[Quantity],
         seen: Mapping[str, Any],
         steps: NDArray,
         blew_up_at: NDArray,
-        average_from: int,
-        snapshots: Mapping[int, ArrayLike] | None = None,
-    ) -> "RunSums":
-        """Return the sums with the observations of a segment, [frame, member, ...], added.
+        snapshots: Mapping[int, ArrayLike],
+    ) -> None:
+        """Add the observations of a segment, [frame, member, ...].
 
         `seen`: values of series and fields and densities of spectra, by quantity; `steps`: of its
-        frames; `blew_up_at` [member]: -1 or the step from which a member is masked; frames after
-        step `average_from` enter the power; `snapshots`: step → fields [member, ...].
+        frames; `blew_up_at` [member]: -1 or the step from which a member is masked; `snapshots`:
+        step → fields [member, ...].
         """
-        kinds = {quantity.name: quantity.kind for quantity in quantities}
+        kinds = {quantity.name: quantity.kind for quantity in self.observer.quantities}
         alive = _alive(steps, blew_up_at)
-        averaged = alive & (steps > average_from)[:, None]
-        segment, power = {"steps": np.asarray(steps, np.int64)}, dict(self.power)
+        averaged = alive & (steps > self.plan.average_from)[:, None]
+        segment = {"steps": np.asarray(steps, np.int64)}
         for name, value in seen.items():
             if kinds.get(name) != "spectrum":
                 own = np.asarray(value).dtype if kinds.get(name) == "field" else np.float64
@@ -138,82 +133,88 @@ class RunSums:
             # where, not times zero: a masked frame may hold values that are not finite
             mask = averaged.reshape(*averaged.shape, *[1] * (density.ndim - 2))
             total = np.where(mask, density, 0.0).sum(axis=0)
-            power[name] = power[name] + total if name in power else total
+            self.power[name] = self.power[name] + total if name in self.power else total
         if snapshots:
             segment["snapshots"] = np.stack([np.asarray(each) for each in snapshots.values()])
             segment["snapshot_steps"] = np.array(list(snapshots), np.int64)
-        counts = self.averaged_frames + averaged.sum(axis=0)
-        return RunSums((*self.segments, segment), power, counts)
+        self.averaged_frames = self.averaged_frames + averaged.sum(axis=0)
+        self.segments.append(segment)
 
     def totals(self) -> dict[str, NDArray]:
         """Return what does not grow as a run goes on, as named arrays for a file."""
         power = {f"power/{name}": value for name, value in self.power.items()}
         return {**power, "averaged_frames": np.asarray(self.averaged_frames)}
 
-    @classmethod
-    def of(
-        cls, segments: Sequence[Mapping[str, NDArray]], totals: Mapping[str, NDArray]
-    ) -> "RunSums":
-        """Return the sums that had these `segments` and `totals`."""
-        power = {n.removeprefix("power/"): v for n, v in totals.items() if n != "averaged_frames"}
-        return cls(tuple(segments), power, totals["averaged_frames"])
+    def restore(
+        self, segments: Sequence[Mapping[str, NDArray]], totals: Mapping[str, NDArray]
+    ) -> None:
+        """Take over the segments and `totals` of a file."""
+        self.segments, self.averaged_frames = list(segments), totals["averaged_frames"]
+        self.power = {
+            name.removeprefix("power/"): value
+            for name, value in totals.items()
+            if name != "averaged_frames"
+        }
 
+    def dataset(self, blew_up_at: NDArray) -> xr.Dataset:
+        """Return the statistics of the run with CF attributes.
 
-def run_dataset(
-    sums: RunSums,
-    observer: AbstractObserver,
-    dt: float,
-    blew_up_at: NDArray,
-    average_from: int,
-    definition: str = "pyqg",
-) -> xr.Dataset:
-    """Return the statistics of a run with CF attributes.
-
-    Variables: the `quantities` of the observer ([member, time, ...] series and fields; [member,
-    ..., wavenumber] isotropic spectra averaged over the frames of `averaged_frames`), `snapshots`
-    [member, snapshot, ...] of its field, `blew_up_at` [member] (step, or -1). Values of a member
-    are NaN from its blow-up on, and its spectra if no frame of it was averaged. Wavenumbers in
-    rad/m, times in s since the initial state, or both without a unit.
-    """
-    system, drawn = observer.system, observer.drawn
-    known = {quantity.name: quantity for quantity in observer.quantities}
-    variables: dict[str, Any] = {}
-    coordinates: dict[str, Any] = {n: (n, *values) for n, values in system.coordinates().items()}
-    since = {"units": system.time_units, "long_name": "time since the initial state"}
-    coordinates["time"] = ("time", sums.joined("steps") * dt, since)
-    steps, fields = sums.joined("snapshot_steps"), sums.joined("snapshots")
-    if drawn is not None:
-        known |= followed_quantities(drawn)
-        coordinates["snapshot_time"] = ("snapshot", steps * dt, since)
-    for name in sums.segments[0]:
-        if name.startswith(_SERIES):
-            quantity = known[name.removeprefix(_SERIES)]
-            variables[quantity.name] = _described(quantity, np.moveaxis(sums.joined(name), 0, 1))
-    counts = np.asarray(sums.averaged_frames)
-    for name, value in sums.power.items():
-        divisor = np.where(counts > 0, counts, np.nan).reshape(-1, *[1] * (value.ndim - 1))
-        wavenumber, spectrum = system.domain.isotropic_spectrum(
-            value / divisor, definition=definition
+        Variables: the quantities of the observer ([member, time, ...] series and fields; [member,
+        ..., wavenumber] isotropic spectra averaged over the frames of `averaged_frames`),
+        `snapshots` [member, snapshot, ...] of its field, `blew_up_at` [member] (step, or -1).
+        Values of a member are NaN from its blow-up on, and its spectra if no frame of it was
+        averaged. Wavenumbers in rad/m, times in s since the initial state, or both without a unit.
+        """
+        system, drawn = self.observer.system, self.observer.drawn
+        known = {quantity.name: quantity for quantity in self.observer.quantities}
+        variables: dict[str, Any] = {}
+        coordinates: dict[str, Any] = {n: (n, *one) for n, one in system.coordinates().items()}
+        since = {"units": system.time_units, "long_name": "time since the initial state"}
+        coordinates["time"] = ("time", self._joined("steps") * self.dt, since)
+        steps, fields = self._joined("snapshot_steps"), self._joined("snapshots")
+        if drawn is not None:
+            known |= followed_quantities(drawn)
+            coordinates["snapshot_time"] = ("snapshot", steps * self.dt, since)
+        for name in self.segments[0]:
+            if name.startswith(_SERIES):
+                quantity = known[name.removeprefix(_SERIES)]
+                values = np.moveaxis(self._joined(name), 0, 1)
+                variables[quantity.name] = _described(quantity, values)
+        counts = np.asarray(self.averaged_frames)
+        for name, value in self.power.items():
+            divisor = np.where(counts > 0, counts, np.nan).reshape(-1, *[1] * (value.ndim - 1))
+            rings = system.domain.isotropic_spectrum(value / divisor, definition=_DEFINITION)
+            variables[name] = _described(known[name], rings[1])
+            units = "rad m-1" if system.time_units == "s" else "1"
+            about = {"units": units, "long_name": _WAVENUMBER}
+            coordinates["wavenumber"] = ("wavenumber", rings[0], about)
+        if drawn is not None and len(fields):
+            fields = np.moveaxis(fields, 0, 1).copy()
+            fields[~_alive(steps, blew_up_at).T] = np.nan
+            about = {"units": drawn.units, "long_name": f"{drawn.long_name} at the last snapshots"}
+            dims = ("member", "snapshot", *drawn.components, *system.domain.dims)
+            variables["snapshots"] = (dims, fields, about)
+        for name, values, words in (
+            ("blew_up_at", blew_up_at, "step at which the member blew up, -1 if it did not"),
+            ("averaged_frames", counts, "frames in the mean spectra"),
+        ):
+            about = {"units": "1", "long_name": words}
+            variables[name] = ("member", np.asarray(values, np.int64), about)
+        return xr.Dataset(
+            variables,
+            coordinates,
+            {
+                "dt": self.dt,
+                "steps": self.steps_done,
+                "average_from": self.plan.average_from,
+                "spectrum_definition": _DEFINITION,
+            },
         )
-        variables[name] = _described(known[name], spectrum)
-        units = "rad m-1" if system.time_units == "s" else "1"
-        about = {"units": units, "long_name": _WAVENUMBER}
-        coordinates["wavenumber"] = ("wavenumber", wavenumber, about)
-    if drawn is not None and len(fields):
-        fields = np.moveaxis(fields, 0, 1).copy()
-        fields[~_alive(steps, blew_up_at).T] = np.nan
-        about = {"units": drawn.units, "long_name": f"{drawn.long_name} at the last snapshots"}
-        dims = ("member", "snapshot", *drawn.components, *system.domain.dims)
-        variables["snapshots"] = (dims, fields, about)
-    for name, values, words in (
-        ("blew_up_at", blew_up_at, "step at which the member blew up, -1 if it did not"),
-        ("averaged_frames", counts, "frames in the mean spectra"),
-    ):
-        about = {"units": "1", "long_name": words}
-        variables[name] = ("member", np.asarray(values, np.int64), about)
-    return xr.Dataset(variables, coordinates).assign_attrs(
-        dt=dt, steps=sums.steps_done, average_from=average_from, spectrum_definition=definition
-    )
+
+    def _joined(self, name: str) -> NDArray:
+        """Return what all segments that have it added under a name."""
+        parts = [part[name] for part in self.segments if name in part]
+        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
 def _described(quantity: Quantity, values: NDArray) -> tuple[tuple[str, ...], NDArray, dict]:
@@ -258,7 +259,7 @@ def reference_statistics(
     plan = RunPlan(frames * save_every, save_every, average_from, snapshots)
     kept = plan.snapshot_frames()
     blew_up_at = np.full(members, -1, np.int64)
-    sums, quantities = RunSums(), observer.quantities
+    found = RunStatistics(observer, plan, dt)
     for begin in range(0, frames, chunk):
         part = slice(begin, min(begin + chunk, frames))
         x, s = (
@@ -273,8 +274,8 @@ def reference_statistics(
             for i in kept
             if fields is not None and part.start <= i < part.stop
         }
-        sums = sums.with_frames(quantities, seen, steps, blew_up_at, plan.average_from, drawn)
-    return run_dataset(sums, observer, dt, blew_up_at, plan.average_from)
+        found.add(seen, steps, blew_up_at, drawn)
+    return found.dataset(blew_up_at)
 
 
 def _first_bad(values: Any, steps: NDArray, blew_up_at: NDArray) -> NDArray[np.int64]:

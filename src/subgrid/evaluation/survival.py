@@ -74,7 +74,7 @@ def unit_of(data: xr.Dataset) -> TimeUnit:
 def blow_up_steps(data: xr.Dataset) -> NDArray[np.int64]:
     """Return the step at which each member of a run blew up, -1 for those that did not.
 
-    `data`: see `statistics.run_dataset`. A member that its `blew_up_at` calls healthy, but whose
+    `data`: see `RunStatistics.dataset`. A member that its `blew_up_at` calls healthy, but whose
     record is not finite somewhere, counts from the first frame that is not; by its mean spectra
     alone, which have no date, from the last frame.
     """

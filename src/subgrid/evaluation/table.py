@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from subgrid.evaluation.intervals import Interval, fewest_members, ratio
 from subgrid.evaluation.survival import BlowUp
 
-END = ("estimate", "low", "high")
+END: tuple[str, ...] = ("estimate", "low", "high")
 _DIMS = ("pair", "model", "network", "member", "quantity", "component", "end")
 
 
@@ -26,7 +26,7 @@ class Cells:
         """Set attributes of a variable."""
         self.attributes.setdefault(variable, {}).update(attributes)
 
-    def put(self, variable: str, values: Any, dims: tuple[str, ...] = (), **place: str) -> None:
+    def put(self, variable: str, values: Any, dims: tuple[str, ...] = (), /, **place: str) -> None:
         """Put values of a variable [*dims] in their place: the model, quantity, ..."""
         cell = place, dims, np.asarray(values, np.float64)
         self._cells.setdefault(variable, []).append(cell)
@@ -63,7 +63,8 @@ def models(table: xr.Dataset) -> list[str]:
 def interval(table: xr.Dataset, variable: str, **place: str) -> Interval:
     """Return an estimate with its interval, say of "rmse_mean"; NaN where the table has none."""
     ends = np.broadcast_to(_numbers(table, variable, place), len(END))
-    return Interval(*map(float, ends), float(table.attrs["level"]))
+    estimate, low, high = map(float, ends)
+    return Interval(estimate, low, high, float(table.attrs["level"]))
 
 
 def value(table: xr.Dataset, variable: str, **place: str) -> float:
