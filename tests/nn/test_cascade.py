@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cascade_stages import stage_output, stage_target
 
 from subgrid.errors import ConfigError, ShapeError, UnknownNameError
 from subgrid.grids import downscale, upscale
@@ -79,7 +80,7 @@ def test_stage_output_equal_to_its_target_gives_the_truth(level):
 
     @eqx.filter_jit
     def errors(cascade):
-        error = cascade.stage_output(STATE, level) - cascade.stage_target(TARGET, STATE, level)
+        error = stage_output(cascade, STATE, level) - stage_target(cascade, TARGET, STATE, level)
         wanted = cascade.predict(STATE, level) - downscale(TARGET, size, size)
         return cascade.scales[level] * error, wanted
 
@@ -96,8 +97,8 @@ def test_a_stage_trains_its_own_network_only():
     cascade = small_cascade()
 
     def loss(cascade):
-        target = cascade.stage_target(TARGET, STATE, 1)
-        return jnp.mean((cascade.stage_output(STATE, 1) - target) ** 2)
+        target = stage_target(cascade, TARGET, STATE, 1)
+        return jnp.mean((stage_output(cascade, STATE, 1) - target) ** 2)
 
     gradient = eqx.filter_jit(eqx.filter_grad(loss))(cascade)
     size = [sum(jnp.sum(jnp.abs(g)) for g in jax.tree.leaves(net)) for net in gradient.networks]

@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cascade_stages import stage_output, stage_target
 from made_up import SIZE, S
 
 from subgrid.closures import (
@@ -125,8 +126,8 @@ def test_task_is_the_residual_of_the_cascade(data):
         seen, truth = scales.inputs.normalise(fields), scales.targets.normalise(forcing)
         task = stage_task(scales, closure, stage, 1.0)
         ours = task.predict(closure, Sample(fields, forcing), None) - task.target(forcing)
-        output = closure.network.stage_output(seen, stage)
-        return ours, output - closure.network.stage_target(truth, seen, stage)
+        output = stage_output(closure.network, seen, stage)
+        return ours, output - stage_target(closure.network, truth, seen, stage)
 
     for stage in range(3):
         ours, theirs = errors(closure, stage)

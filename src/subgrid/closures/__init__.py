@@ -1,7 +1,5 @@
 """Closures: what the unresolved scales add to the tendency of a resolved state."""
 
-from subgrid.closures._channels import channels_to_state as channels_to_state
-from subgrid.closures._channels import state_to_channels as state_to_channels
 from subgrid.closures._structure import code_named_by as code_named_by
 from subgrid.closures._structure import system_of as system_of
 from subgrid.closures.base import CLAIMS as CLAIMS
@@ -17,7 +15,9 @@ from subgrid.closures.features import FORCING as FORCING
 from subgrid.closures.features import TENDENCY as TENDENCY
 from subgrid.closures.features import Features as Features
 from subgrid.closures.features import channel_count as channel_count
+from subgrid.closures.features import channels_to_state as channels_to_state
 from subgrid.closures.features import spatial_dims as spatial_dims
+from subgrid.closures.features import state_to_channels as state_to_channels
 from subgrid.closures.learned import LearnedClosure as LearnedClosure
 from subgrid.closures.learned import with_energy_limit as with_energy_limit
 from subgrid.closures.limits import Bounds as Bounds

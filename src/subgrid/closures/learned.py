@@ -7,9 +7,14 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PyTree
 
-from subgrid.closures._channels import channels_to_state, state_to_channels
 from subgrid.closures.base import AbstractClosure
-from subgrid.closures.features import FORCING, TENDENCY, Features
+from subgrid.closures.features import (
+    FORCING,
+    TENDENCY,
+    Features,
+    channels_to_state,
+    state_to_channels,
+)
 from subgrid.closures.limits import EnergyLimit
 from subgrid.closures.output import Output
 from subgrid.errors import ConfigError, ShapeError

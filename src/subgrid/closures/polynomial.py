@@ -209,17 +209,14 @@ class AutoregressivePolynomial(_AbstractPolynomialAndMore):
         leaves, structure = jax.tree.flatten(tree)
         rows = zip(leaves, self.persistence, self.spread, strict=True)
         found = [combine(x, phi.astype(x.dtype), sigma.astype(x.dtype)) for x, phi, sigma in rows]
-        return jax.tree.unflatten(structure, found)
+        return structure.unflatten(found)
 
 
 def _normal(key: PRNGKeyArray, like: PyTree) -> PyTree:
     """Return independent standard normal numbers, shaped like a state."""
     leaves, structure = jax.tree.flatten(like)
-    keys = jax.random.split(key, len(leaves))
-    drawn = [
-        jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)
-    ]
-    return jax.tree.unflatten(structure, drawn)
+    pairs = zip(jax.random.split(key, len(leaves)), leaves, strict=True)
+    return structure.unflatten([jax.random.normal(k, x.shape, x.dtype) for k, x in pairs])
 
 
 def _seconds(interval: np.generic) -> float:

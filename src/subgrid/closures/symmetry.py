@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from subgrid.closures._channels import channel_counts
+from subgrid.closures.features import channel_counts
 from subgrid.closures.output import AbstractConstraint
 from subgrid.errors import ConfigError
 from subgrid.systems import DIAGONAL, AbstractSystem, state_shapes

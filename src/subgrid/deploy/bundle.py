@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pydantic
+
 from subgrid.closures import (
     MODEL_FILE,
     WEIGHTS_FILE,
@@ -32,23 +34,31 @@ from subgrid.systems import SYSTEMS
 from subgrid.trust import Trust, require_trust
 
 CARD_FILE = "card.md"
+_FILES = (WEIGHTS_FILE, CARD_FILE, MODEL_FILE)  # the last one makes a folder a bundle
 _SHIPPED = Path(__file__).with_name("bundles")
 _NUMERICAL = ("dtype", "pv_bound", "velocity_bound")  # settings of a system that are no physics
-_REQUIRED = {  # of what is read of the metadata, see `validity`
-    "dt": int | float,
-    "valid_for.system": str,
-    "valid_for.operator": str,
-    "valid_for.settings": dict,
-    "valid_for.online": dict,
-}
-_OPTIONAL = {
-    "valid_for.target": str,
-    "truth": dict,
-    "experiment": str,
-    "arrangement": str,
-    "coupling": str,
-}
 _SAME = 1e-6  # relative: constants are given to six digits and kept in single precision
+
+
+class _ValidFor(pydantic.BaseModel, strict=True):
+    """What is read of `valid_for`, see `validity`."""
+
+    system: str
+    operator: str
+    settings: dict
+    online: dict
+    target: str | None = None
+
+
+class _Metadata(pydantic.BaseModel, strict=True):
+    """What is read of the metadata."""
+
+    dt: float = pydantic.Field(gt=0, allow_inf_nan=False)
+    valid_for: _ValidFor
+    truth: dict | None = None
+    experiment: str | None = None
+    arrangement: str | None = None
+    coupling: str | None = None
 
 
 @dataclass(frozen=True)
@@ -130,9 +140,6 @@ class Bundle:
         return {key: pair for key, pair in pairs.items() if not _same(*pair)}
 
 
-_FILES = (WEIGHTS_FILE, CARD_FILE, MODEL_FILE)  # the last one makes a folder a bundle
-
-
 def bundles() -> list[str]:
     """Return the names of the shipped bundles."""
     return sorted(folder.name for folder in _SHIPPED.glob("*") if holds_closure(folder))
@@ -169,7 +176,14 @@ def load_bundle(bundle: str | Path, trust: Trust = False) -> Bundle:
             f"{folder} holds a closure but is no bundle: it does not say what it is valid for. "
             "`subgrid export RUN MODEL --to bundle --out DIR` makes one of a trained model."
         )
-    _check_metadata(metadata, folder / MODEL_FILE)
+    try:
+        _Metadata.model_validate(metadata)
+    except pydantic.ValidationError as error:
+        wrong = dict.fromkeys(".".join(map(str, one["loc"])) for one in error.errors())
+        raise CorruptFileError(
+            f"{folder / MODEL_FILE} lacks, or has something else as, {', '.join(wrong)} in its "
+            "metadata: it is no bundle that subgrid wrote"
+        ) from error
     return Bundle(folder.resolve().name, folder, metadata, trust)
 
 
@@ -213,8 +227,8 @@ def validity(
 
     `system`: its name; `coarse`: the system that the data are coarse states of, with the truth's
     constants; `online`: the one of the free runs; `operator`: what made the data coarse; `target`:
-    what it predicts, unless that is the difference of two tendencies. Raises
-    ConfigError for a system that cannot tell its settings.
+    what it predicts, unless that is the difference of two tendencies. Raises ConfigError for a
+    system that cannot tell its settings.
     """
     if not hasattr(coarse, "settings"):
         raise ConfigError(
@@ -225,26 +239,6 @@ def validity(
     changes = {name: value for name, value in tested.items() if value != settings[name]}
     valid = {"system": system, "operator": operator, "settings": settings, "online": changes}
     return valid if target is None else {**valid, "target": target}
-
-
-def _check_metadata(metadata: Mapping[str, Any], file: Path) -> None:
-    """Raise CorruptFileError if what a bundle says of itself is of another kind than written."""
-    wrong = [k for k, kind in _REQUIRED.items() if not isinstance(_said(metadata, k), kind)]
-    wrong += [k for k, kind in _OPTIONAL.items() if not isinstance(_said(metadata, k), kind | None)]
-    dt = metadata["dt"]
-    if "dt" not in wrong and not (0 < dt < math.inf and not isinstance(dt, bool)):
-        wrong.append("dt")
-    if wrong:
-        raise CorruptFileError(
-            f"{file} lacks, or has something else as, {', '.join(wrong)} in its metadata: it is no "
-            "bundle that subgrid wrote"
-        )
-
-
-def _said(metadata: Any, key: str) -> Any:
-    for part in key.split("."):
-        metadata = metadata.get(part) if isinstance(metadata, Mapping) else None
-    return metadata
 
 
 def _flat(valid: Mapping[str, Any]) -> dict[str, Any]:

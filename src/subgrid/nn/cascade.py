@@ -46,7 +46,9 @@ class Cascade(eqx.Module):
     resolution, network j on the grid of level j; so an intermediate level costs less, by the ratio
     of the grid points, than the last one. Predictions of all levels are in the standardised units
     of the high-resolution target, where the large scales alone can be small (a hundredth of the
-    variance from 128² to 64²): the stage scales s_j let a network learn in units of its own.
+    variance from 128² to 64²): the stage scales s_j let a network learn in units of its own. What
+    network j has to learn of a truth S is (D S - D† S_{j-1})/s_j: S_{j-1} is what the earlier ones
+    predict and not the truth, so that it corrects their errors too.
 
     `networks` are in the order of evaluation, coarsest first, and carry `in_channels` and
     `out_channels`; network j takes the state's channels and then j · out_channels predictions,
@@ -99,42 +101,16 @@ class Cascade(eqx.Module):
 
         Differentiable through all stages up to `level`. Raises ShapeError as the call does.
         """
-        return self._predictions(state, level + 1)[level]
-
-    def stage_input(
-        self, state: Float[Array, "channel y x"], level: int
-    ) -> Float[Array, "inputs m n"]:
-        """Return what network `level` sees, with the earlier stages frozen.
-
-        At level 0 the state itself, at high resolution; else, on the grid of the level, the state
-        and then the predictions of the earlier stages, coarsest first.
-        """
-        return self._inputs(state, self._frozen(state, level), level)
-
-    def stage_output(
-        self, state: Float[Array, "channel y x"], level: int
-    ) -> Float[Array, "out m n"]:
-        """Return the output of network `level` on the grid of its level, earlier stages frozen.
-
-        In the units of the stage, without its scale: what is compared with `stage_target`.
-        """
-        output = _applied(self.networks[level], self.stage_input(state, level), self.out_channels)
-        return downscale(output, *self._shape(state, level))
-
-    def stage_target(
-        self, target: Float[Array, "out y x"], state: Float[Array, "channel y x"], level: int
-    ) -> Float[Array, "out m n"]:
-        """Return what network `level` has to learn: (D target - D† S_{level-1})/s_level.
-
-        `target` is the standardised truth at high resolution, `state` the standardised state it
-        belongs to. S_{level-1} is the frozen earlier stages' own prediction and not the truth, so
-        that the stage also learns to correct their errors.
-        """
-        shape = self._shape(state, level)
-        residual = downscale(target, *shape)
-        if level > 0:
-            residual = residual - upscale(self._frozen(state, level)[-1], *shape)
-        return residual / self.scales[level].astype(residual.dtype)
+        predictions: list[Array] = []
+        for stage in range(level + 1):
+            shape, seen = self._shape(state, stage), state  # of the first network at full size
+            earlier = [upscale(prediction, *shape) for prediction in predictions]
+            if earlier:
+                seen = jnp.concatenate([downscale(state, *shape), *earlier])
+            output = _applied(self.networks[stage], seen, self.out_channels)
+            prediction = downscale(output * self.scales[stage].astype(output.dtype), *shape)
+            predictions.append(prediction + earlier[-1] if earlier else prediction)
+        return predictions[level]
 
     def flops(self, ny: int, nx: int) -> int:
         """Return the floating-point operations of the networks for one sample of ny × nx points."""
@@ -143,30 +119,6 @@ class Cascade(eqx.Module):
             flops(network, ny * size // self.sizes[0], nx * size // self.sizes[0])
             for network, size in zip(self.networks, grids, strict=True)
         )
-
-    def _predictions(self, state: Array, count: int) -> list[Array]:
-        """Return the predictions S_0 … S_{count-1}, each on its own grid."""
-        predictions: list[Array] = []
-        for level in range(count):
-            shape = self._shape(state, level)
-            seen = self._inputs(state, predictions, level)
-            output = _applied(self.networks[level], seen, self.out_channels)
-            prediction = downscale(output * self.scales[level].astype(output.dtype), *shape)
-            if predictions:
-                prediction = prediction + upscale(predictions[-1], *shape)
-            predictions.append(prediction)
-        return predictions
-
-    def _frozen(self, state: Array, level: int) -> list[Array]:
-        return [jax.lax.stop_gradient(s) for s in self._predictions(state, level)]
-
-    def _inputs(self, state: Array, predictions: Sequence[Array], level: int) -> Array:
-        """Return the channels of network `level` from the state and the earlier predictions."""
-        shape = self._shape(state, level)
-        if level == 0:
-            return state
-        resampled = [upscale(prediction, *shape) for prediction in predictions]
-        return jnp.concatenate([downscale(state, *shape), *resampled])
 
     def _shape(self, state: Array, level: int) -> tuple[int, int]:
         """Return (ny, nx) of a level for this state; raises ShapeError where it does not fit."""
