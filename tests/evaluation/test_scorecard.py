@@ -6,7 +6,7 @@ import pytest
 from subgrid.evaluation import compare, scorecard, two_thirds_cut
 from subgrid.evaluation import table as read
 from subgrid.evaluation.components import score_name
-from subgrid.evaluation.scorecard import scorecard_table
+from subgrid.evaluation.published import scorecard_table
 from subgrid.evaluation.style import looks
 
 SUMS = {"eddy": [-15.41, 13.54, 12.86, 13.08], "jet": [-13.24, 1.77, 7.32, -88.6]}

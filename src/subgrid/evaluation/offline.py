@@ -73,9 +73,8 @@ def evaluate_offline(
     `batches` yields (state, forcing) of arrays [sample, channel, space] of the coarse `system`, in
     its units and per time: of two-layer QG the levels of q, of Kolmogorov flow u and v; for a
     system that is driven from outside also the times [sample]. The forcing is the one that is ADDED
-    to the tendency. `scale`: standard deviation of the
-    forcing per channel, from the training set. `key`: randomness of a stochastic closure.
-    `progress(samples)` is called after each batch.
+    to the tendency. `scale`: standard deviation of the forcing per channel, from the training set.
+    `key`: randomness of a stochastic closure. `progress(samples)` is called after each batch.
 
     The dataset holds the `offline_scores`, those below the filter only of a system that has one,
     and with a `spectral_budget` of the system what `forcing_dataset` returns. The attribute
@@ -83,8 +82,7 @@ def evaluate_offline(
     """
     predict, parts, looks, done = _predictor(closure, system, key), [], [], 0
     for state, forcing, *times in batches:
-        predicted = predict(state, *times)
-        cut = system.filter_begins
+        predicted, cut = predict(state, *times), system.filter_begins
         parts.append(sample_sums(predicted, forcing, system.domain, scale, cut=cut))
         if hasattr(system, "spectral_budget"):
             looks.append(forcing_sums(state, predicted, forcing, system, scale))
@@ -192,13 +190,14 @@ def offline_scores(sums: xr.Dataset) -> xr.Dataset:
     some = known if finite.any() else sums.drop_vars("finite")  # all NaN, so are its means
     pooled = some.mean("sample", skipna=False)
 
-    def relative_l2(of: xr.Dataset) -> xr.DataArray:
-        return _mean_root(_ratio(of.error, of.truth_squared))
+    def relative(above: xr.DataArray, below: xr.DataArray) -> xr.DataArray:
+        roots: Any = np.sqrt(_ratio(above, below))
+        return roots.mean("channel", skipna=False)
 
-    def spectral_l2(of: xr.Dataset) -> xr.DataArray:
+    def spectral(of: xr.Dataset) -> xr.DataArray:
         ours, theirs = of.prediction_spectrum, of.truth_spectrum
         squares = (x.sum("bin", skipna=False) for x in ((ours - theirs) ** 2, theirs**2))
-        return _mean_root(_ratio(*squares))
+        return relative(*squares)
 
     def correlation(of: xr.Dataset) -> xr.DataArray:
         squares = of.prediction_squared, of.truth_squared
@@ -207,10 +206,10 @@ def offline_scores(sums: xr.Dataset) -> xr.Dataset:
     return _described(
         {
             "mse": some.error.mean(skipna=False),
-            "relative_l2": relative_l2(known),
-            "pooled_relative_l2": relative_l2(pooled),
-            "relative_spectral_l2": spectral_l2(known),
-            "pooled_relative_spectral_l2": spectral_l2(pooled),
+            "relative_l2": relative(known.error, known.truth_squared),
+            "pooled_relative_l2": relative(pooled.error, pooled.truth_squared),
+            "relative_spectral_l2": spectral(known),
+            "pooled_relative_spectral_l2": spectral(pooled),
             "r_squared": _skill(pooled.error, pooled.truth, pooled.truth_squared),
             "r_squared_below_filter": 1 - _ratio(pooled.error_below, pooled.truth_below),
             "correlation": correlation(pooled),
@@ -372,12 +371,6 @@ def _scaled(fields: NDArray, scale: Any, space: int) -> NDArray[np.float64]:
 def _ratio(numerator: xr.DataArray, denominator: xr.DataArray) -> xr.DataArray:
     """Return the quotient, NaN where the denominator is not above zero: it has no meaning there."""
     return numerator / denominator.where(denominator > 0)
-
-
-def _mean_root(squares: xr.DataArray) -> xr.DataArray:
-    """Return the mean over channels of the roots."""
-    roots: Any = np.sqrt(squares)
-    return roots.mean("channel", skipna=False)
 
 
 def _skill(error: Any, truth: Any, truth_squared: Any) -> xr.DataArray:

@@ -5,6 +5,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import xarray as xr
+
+from subgrid.evaluation import table as scores
+from subgrid.evaluation.components import in_words, score_name
+from subgrid.evaluation.formats import fixed
+from subgrid.evaluation.report import Table
+from subgrid.evaluation.style import Styles
+
 _FOLDER = Path(__file__).with_name("published_numbers")
 
 
@@ -34,6 +43,46 @@ def scorecard(configuration: str) -> dict[str, dict[str, float]]:
         closure: dict(zip(similarities(), values, strict=True))
         for closure, values in published("ross2023")["scorecards"].get(configuration, {}).items()
     }
+
+
+def scorecard_table(table: xr.Dataset, styles: Styles, configuration: str) -> Table:
+    """Return a row per quantity: every model of the run, then every published closure.
+
+    `configuration`: of two-layer QG. The last row is the median over the quantities. Without rows
+    for a configuration that was not published, or a run without closures.
+    """
+    closures = [name for name in scores.models(table) if name != table.attrs["baseline"]]
+    ours = {
+        styles[name].label: {
+            score_name(*at): v for at, v in scores.similarities(table, name).items()
+        }
+        for name in closures
+    }
+    theirs = scorecard(configuration)
+    rows: list[tuple[str, ...]] = []
+    if ours and theirs:
+        columns = [
+            [known.get(key, np.nan) for key in similarities()]
+            for known in (*ours.values(), *theirs.values())
+        ]
+        for name, *values in zip(similarities(), *columns, strict=True):
+            rows.append((in_words(name), *map(fixed, values)))
+        rows.append(("median", *(fixed(np.median(column)) for column in columns)))
+    return Table(
+        f"Scorecard beside Ross et al. 2023, configuration {configuration}",
+        "Similarity: 1 is the truth, 0 as without a closure, negative worse. Wasserstein distances "
+        "of values, then root-mean-square errors of spectra; means over networks. Published (last "
+        f"{len(theirs)} columns): one run of ten years each, averaged from year five on; their "
+        "FCNN has a network per layer. Here: runs (networks × members), and those scored, of "
+        + ", ".join(
+            f"{styles[name].label} {' × '.join(map(str, scores.ran(table, name).shape))}, "
+            f"{int(scores.scored(table, name).sum())}"
+            for name in closures
+        )
+        + ", as long as the facts above say.",
+        ("quantity", *ours, *(f"{closure} (published)" for closure in theirs)),
+        tuple(rows),
+    )
 
 
 def separated_row(

@@ -17,8 +17,8 @@ from subgrid.evaluation.draw import bars, boxes
 from subgrid.evaluation.findings import Findings, lost_notes
 from subgrid.evaluation.formats import FLOOR, fixed, interval_text, number, scaled_column
 from subgrid.evaluation.intervals import percent
+from subgrid.evaluation.published import scorecard_table
 from subgrid.evaluation.report import Section, Table, section
-from subgrid.evaluation.scorecard import scorecard_table
 from subgrid.evaluation.style import Look, Styles
 from subgrid.evaluation.survival import BlowUp, blow_ups
 from subgrid.evaluation.verdicts import finding_of_pair

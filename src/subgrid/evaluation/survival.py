@@ -43,12 +43,12 @@ class BlowUp(NamedTuple):
         return date(self.time, self.units)
 
 
-def counted(dead: "Sequence[BlowUp]", runs: int) -> str:
+def counted(dead: Sequence[BlowUp], runs: int) -> str:
     """Return how many of so many runs blew up, and when the first did: "2 of 6, first on day 3"."""
     return f"{len(dead)} of {runs}" + (f", first {first_date(dead)}" if dead else "")
 
 
-def first_date(dead: "Sequence[BlowUp]") -> str:
+def first_date(dead: Sequence[BlowUp]) -> str:
     """Return when the first of several members blew up: "on day 12", "at time 12.5"."""
     first = min(dead, key=lambda blow_up: blow_up.time)
     if first.units == "days":
@@ -84,19 +84,15 @@ def blow_up_steps(data: xr.Dataset) -> NDArray[np.int64]:
         marked = np.asarray(data["blew_up_at"].values, np.int64)
     times = data["time"].values if "time" in data.coords else np.ones(1)
     frames = np.rint(times / data.attrs.get("dt", 1.0)).astype(np.int64)
-    bad = np.zeros((len(marked), len(frames)), bool)
-    for name in data.data_vars:
-        timed = "time" in data[name].dims
-        if name in (CORRELATION, RMSE) or not (timed or "wavenumber" in data[name].dims):
+    bad = np.zeros((members, len(frames)), bool)
+    for name, values in data.data_vars.items():
+        if name in (CORRELATION, RMSE) or not {"time", "wavenumber"} & set(values.dims):
             continue  # that with a truth which is not finite says nothing of the run
-        values = np.asarray(
-            data[name].transpose("member", "time", ...).values if timed else data[name].values
-        )
-        finite = np.isfinite(values).all(axis=tuple(range(2 if timed else 1, values.ndim)))
-        if timed:
-            bad |= ~finite
+        finite = np.isfinite(values).all([d for d in values.dims if d not in ("member", "time")])
+        if "time" in values.dims:
+            bad |= ~finite.transpose("member", "time").values
         else:
-            bad[:, -1] |= ~finite
+            bad[:, -1] |= ~finite.values
     found = np.where(bad.any(axis=1), frames[np.argmax(bad, axis=1)], -1)
     return np.where(marked >= 0, marked, found)
 
