@@ -14,6 +14,7 @@ from subgrid.closures import (
     LocalPolynomial,
     Wilks2005,
     check_closure,
+    in_system,
     load_closure,
     save_closure,
 )
@@ -144,3 +145,12 @@ def test_wrong_numbers_are_named():
     data = _frames(np.zeros((1, 8)), np.zeros((1, 8)))
     with pytest.raises(ConfigError, match="at least two times"):
         AutoregressivePolynomial.fit(_system(), data, 0, dt=1.0)
+
+
+def test_what_holds_its_system_in_a_part_moves_unless_its_numbers_stay_behind():
+    old, new = Lorenz96(8, 0, F=18.0), Lorenz96(8, 0, F=20.0)
+    moved = in_system(AutoregressivePolynomial(old, [1.0, 0.5], 0.9, 0.1), new)
+    new.model(0.01, moved)
+    assert float(moved.system.constants["F"]) == 20.0
+    with pytest.raises(ConfigError, match=r"F = 18\.0 .*Build it anew"):
+        in_system(Wilks2005(old), new)

@@ -11,8 +11,8 @@ from pyqg_jax import qg_model
 import subgrid
 from subgrid import nn
 from subgrid.closures import Features, LearnedClosure, Output, holds_closure, save_closure
-from subgrid.deploy import bundle as module
 from subgrid.deploy import (
+    Bundle,
     bundles,
     copy_bundle,
     in_pyqg_jax,
@@ -21,9 +21,10 @@ from subgrid.deploy import (
     validity,
     write_bundle,
 )
+from subgrid.deploy import bundle as module
 from subgrid.errors import ConfigError, CorruptFileError, UnknownNameError
 from subgrid.provenance import write_atomic
-from subgrid.systems import TwoLayerQG
+from subgrid.systems import BarotropicVorticity, TwoLayerQG
 
 SYSTEM = TwoLayerQG(16, beta=2e-11)
 CARD = "# tiny: closure of a test\n\nNothing to boast of.\n"
@@ -184,6 +185,10 @@ def test_what_differs_from_another_use_is_listed(tmp_path):
         "nx": (16, 24),
         "length_y": (1e6, 2e6 / 3),
     }
+    flows = [BarotropicVorticity(8, vorticity_bound=bound) for bound in (10.0, 20.0)]
+    mine, theirs = (validity("barotropic", flow, flow, "operator1") for flow in flows)
+    of_flow = Bundle("b", tmp_path / "b", {"valid_for": mine})
+    assert of_flow.differences(theirs) == {}  # whatever its limit of a healthy run is called
     jet = differences(TwoLayerQG(16, configuration="jet", beta=2e-11), operator="operator2")
     assert set(jet) == {"configuration", "thickness_ratio", "bottom_drag", "operator"}
     sharper = differences(SYSTEM, SYSTEM.at(16, filter_sharpness=4.0))

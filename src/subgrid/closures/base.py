@@ -1,7 +1,6 @@
 """What a closure is, and the check that finds a wrong one before a run compiles it."""
 
 import abc
-import dataclasses
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ from jaxtyping import PyTree
 
 from subgrid.errors import ConfigError, ShapeError
 from subgrid.grids import PeriodicGrid
+from subgrid.nn import Fixed
 from subgrid.randomness import random_key
 from subgrid.stepping import require_closure
 from subgrid.systems import AbstractSystem
@@ -81,17 +81,14 @@ class AbstractClosure(eqx.Module):
         """Return in what the closure's own system, or grid, differs: name → (own, other)."""
         if self.own_system is not None and (found := system_differences(self.own_system, system)):
             return found
-        grid = getattr(system, "grid", None)
-        if self.own_grid is None or grid is None:
-            return {}
-        return grid_differences(self.own_grid, grid)
+        own, grid = self.own_grid, getattr(system, "grid", None)
+        return {} if own is None or grid is None else grid_differences(own, grid)
 
     def check_system(self, system: Any) -> None:
         """Raise ConfigError, naming what differs, if the closure was built for another system."""
         if differing := self.differences(system):
-            way = "Build it anew with what the model has."
-            if self.moves(differing):
-                way = "Move it with subgrid.closures.in_system(closure, system)."
+            moved = "Move it with subgrid.closures.in_system(closure, system)."
+            way = moved if self.moves(differing) else "Build it anew with what the model has."
             raise ConfigError(
                 f"this {type(self).__name__} was built for another system than the "
                 f"{type(system).__name__} it is to run in: "
@@ -149,17 +146,18 @@ def in_system(closure: Any, system: AbstractSystem) -> Any:
 
 
 def _with_system(closure: AbstractClosure, system: AbstractSystem) -> AbstractClosure:
-    """Return a closure with `system` in the field that holds its own, bare or as a `value`."""
-    for field in dataclasses.fields(closure):
-        held = getattr(closure, field.name)
-        if isinstance(held, AbstractSystem):
-            new = system
-        elif isinstance(getattr(held, "value", None), AbstractSystem):
-            new = type(held)(system)  # a holder that keeps it from being trained
-        else:
-            continue
-        return eqx.tree_at(lambda c, name=field.name: getattr(c, name), closure, new)
-    return closure
+    """Return a closure with `system` in place of its own, which it, or a part of it, holds."""
+
+    def is_system(part: Any) -> bool:
+        part = part.value if isinstance(part, Fixed) else part
+        return isinstance(part, AbstractSystem)
+
+    def moved(part: Any) -> Any:
+        if not is_system(part):
+            return part
+        return Fixed(system) if isinstance(part, Fixed) else system
+
+    return jax.tree.map(moved, closure, is_leaf=is_system)
 
 
 def check_closure(closure: Any, system: Any, state: PyTree = None) -> None:
@@ -205,9 +203,9 @@ def _check_like(what: str, got: PyTree, like_what: str, wanted: PyTree) -> None:
             f"{what} must have the structure of {like_what}, {_describe(wanted)}; got "
             f"{_describe(got)}."
         )
-    leaves, _ = jax.tree_util.tree_flatten_with_path(wanted)
+    leaves = jax.tree_util.tree_leaves_with_path(wanted)
     for (path, expected), found in zip(leaves, jax.tree.leaves(got), strict=True):
-        field = jax.tree_util.keystr(path).lstrip(".") or "value"
+        field = _name(path)
         if not hasattr(expected, "shape"):
             continue
         if getattr(found, "shape", None) != expected.shape:
@@ -224,10 +222,13 @@ def _check_like(what: str, got: PyTree, like_what: str, wanted: PyTree) -> None:
 
 def _describe(tree: PyTree) -> str:
     """Return a PyTree's class and its arrays' names, dtypes and shapes in one line."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     arrays = ", ".join(
-        f"{jax.tree_util.keystr(path).lstrip('.') or 'value'}: "
-        f"{getattr(leaf, 'dtype', type(leaf).__name__)}{list(getattr(leaf, 'shape', ()))}"
-        for path, leaf in leaves
+        f"{_name(path)}: {getattr(leaf, 'dtype', type(leaf).__name__)}"
+        f"{list(getattr(leaf, 'shape', ()))}"
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     )
     return f"{type(tree).__name__}({arrays})"
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path).lstrip(".") or "value"

@@ -1,6 +1,6 @@
 """Polynomials in the local value, the classical closures of Lorenz 96: bare, and with noise."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -117,6 +117,10 @@ class Wilks2005(_AbstractPolynomialAndMore):
                 "polynomial to your own truth instead"
             )
         self.polynomial = LocalPolynomial(system, -np.asarray(WILKS_2005[got["F"]]))
+
+    def moves(self, differing: Iterable[str]) -> bool:
+        """Return False: its numbers are of the system's constants."""
+        return False
 
     def __call__(
         self, state: PyTree, memory: PyTree = None, forcing: PyTree = None

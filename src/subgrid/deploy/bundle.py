@@ -8,7 +8,7 @@ card.md               for people: what it is, how it was made, its scores, its l
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,7 +36,6 @@ from subgrid.trust import Trust, require_trust
 CARD_FILE = "card.md"
 _FILES = (WEIGHTS_FILE, CARD_FILE, MODEL_FILE)  # the last one makes a folder a bundle
 _SHIPPED = Path(__file__).with_name("bundles")
-_NUMERICAL = ("dtype", "pv_bound", "velocity_bound")  # settings of a system that are no physics
 _SAME = 1e-6  # relative: constants are given to six digits and kept in single precision
 
 
@@ -132,7 +131,9 @@ class Bundle:
 
     def differences(self, other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
         """Return what the `validity` of another use has otherwise: key → (bundle's, other's)."""
-        ours, theirs = _flat(self.metadata["valid_for"]), _flat(other)
+        # the dtype and the limits of a healthy run are no physics
+        left_out = {"dtype", *getattr(SYSTEMS.get(other["system"]), "limits", ())}
+        ours, theirs = _flat(self.metadata["valid_for"], left_out), _flat(other, left_out)
         pairs = {
             key: (ours.get(key, "unset"), theirs.get(key, "unset"))
             for key in dict.fromkeys([*ours, *theirs])
@@ -241,8 +242,8 @@ def validity(
     return valid if target is None else {**valid, "target": target}
 
 
-def _flat(valid: Mapping[str, Any]) -> dict[str, Any]:
-    settings = {name: v for name, v in valid["settings"].items() if name not in _NUMERICAL}
+def _flat(valid: Mapping[str, Any], left_out: Collection[str]) -> dict[str, Any]:
+    settings = {name: v for name, v in valid["settings"].items() if name not in left_out}
     online = {f"{name} of the free runs": value for name, value in valid["online"].items()}
     named = {"system": valid["system"], **settings, **online, "operator": valid["operator"]}
     return named | ({"target": valid["target"]} if "target" in valid else {})
