@@ -19,7 +19,7 @@ from subgrid.closures import load_closure
 from subgrid.config import build_coarse_systems, build_system
 from subgrid.experiment import RunFolder
 from subgrid.grids import exponential_filter, scaled_wavenumber
-from subgrid.recipes.training_runs import samples_of
+from subgrid.recipes.making import samples_of
 
 BANDS = ((0.0, 2.0), (0.0, 1 / 3), (1 / 3, 0.65), (0.65, 0.8), (0.8, 2.0))
 

@@ -20,7 +20,8 @@ from subgrid.experiment import Context, RunFolder, run_experiment
 from subgrid.experiment.progress import Progress
 from subgrid.recipes import export_model, plan_run
 from subgrid.recipes.citations import citations
-from subgrid.recipes.pretrained import take_over, transfer_warnings
+from subgrid.recipes.making import make_model
+from subgrid.recipes.pretrained import transfer_warnings
 from subgrid.recipes.results import read_dataset
 from subgrid.systems import TwoLayerQG
 
@@ -152,7 +153,7 @@ def test_a_truth_of_another_grid_is_no_obstacle_but_a_warning(bundle, tmp_path, 
     config = with_bundle(bundle, truth={"nx": nx})
     check_builds(config)  # the coarse model is the same
     folder = RunFolder.create(tmp_path / "run", config)
-    take_over(Context(folder), config.pretrained()[0])
+    make_model(Context(folder), config.pretrained()[0])
     warning = "ready was trained with a truth of 16 x 16 cells and is compared with one of 24 x 24."
     assert transfer_warnings(folder) == [warning] * (nx == 24)
 
@@ -163,7 +164,7 @@ def test_what_bundles_have_in_common_is_told_once(bundle, tmp_path):
     tables["models"].append({**tables["models"][-1], "name": "again"})
     folder = RunFolder.create(tmp_path / "run", config_from_dict(tables))
     for model in folder.config.pretrained():
-        take_over(Context(folder), model)
+        make_model(Context(folder), model)
     assert transfer_warnings(folder) == [
         "ready, again were trained for beta = 1.5e-11 and are used on beta = 2e-11.",
         "ready, again were trained with a truth of 16 x 16 cells and are compared with one of "
@@ -179,7 +180,7 @@ def test_a_bundle_that_does_not_say_its_truth_is_not_warned_of(tmp_path):
     write_bundle(own, tmp_path / "b", metadata=metadata, card="# b\n")
     config = with_bundle(tmp_path / "b")
     folder = RunFolder.create(tmp_path / "run", config)
-    take_over(Context(folder), config.pretrained()[0])
+    make_model(Context(folder), config.pretrained()[0])
     assert transfer_warnings(folder) == []
 
 

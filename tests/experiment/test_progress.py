@@ -5,7 +5,7 @@ import pytest
 from subgrid.experiment import Lines
 from subgrid.experiment import progress as module
 from subgrid.experiment.progress import duration
-from subgrid.recipes.training_runs import Watch
+from subgrid.recipes.making import Watch
 from subgrid.training import Event
 
 

@@ -8,7 +8,7 @@ from experiment_runs import SMALLEST
 from subgrid.config import config_from_dict, load_config
 from subgrid.errors import ConfigError
 from subgrid.experiment import Context, RunFolder, run_experiment
-from subgrid.recipes import train
+from subgrid.recipes import making
 
 
 def cascade_with(stages, **model):
@@ -61,12 +61,12 @@ def test_samples_are_held_in_memory_as_the_config_says(tmp_path, monkeypatch):
     def trainer(*_, **__):
         raise Asked
 
-    monkeypatch.setattr(train, "samples_of", lambda *given: asked.append(given[3:]))
-    monkeypatch.setattr(train, "train_cascade", trainer)
+    monkeypatch.setattr(making.Bench, "samples", lambda _, *given: asked.append(given[1:]))
+    monkeypatch.setattr("subgrid.training.train_cascade", trainer)
     for value, override in (("auto", ()), (False, ("training.in_memory=false",))):
         config = load_config(SMALLEST, overrides=override)
         folder = RunFolder(tmp_path, config)
         with pytest.raises(Asked):
-            train.train_one(Context(folder), config.learned()[0], 0)
+            making.make_model(Context(folder), config.learned()[0], 0)
         assert asked == [(value,), (value,)]
         asked.clear()

@@ -1,5 +1,6 @@
 """The config of an experiment: sections, presets, and the builders that turn names into objects."""
 
+from subgrid.config.adapted import AdaptedConfig as AdaptedConfig
 from subgrid.config.builders import build_coarse_systems as build_coarse_systems
 from subgrid.config.builders import build_coarseners as build_coarseners
 from subgrid.config.builders import build_model as build_model
@@ -15,9 +16,9 @@ from subgrid.config.fitted import FittedConfig as FittedConfig
 from subgrid.config.kinds import BASELINE as BASELINE
 from subgrid.config.kinds import AbstractModelConfig as AbstractModelConfig
 from subgrid.config.kinds import Candidate as Candidate
+from subgrid.config.kinds import Making as Making
 from subgrid.config.kinds import PretrainedConfig as PretrainedConfig
 from subgrid.config.kinds import Stepped as Stepped
-from subgrid.config.learned import AdaptedConfig as AdaptedConfig
 from subgrid.config.learned import LearnedConfig as LearnedConfig
 from subgrid.config.loading import config_from_dict as config_from_dict
 from subgrid.config.loading import config_to_toml as config_to_toml

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from subgrid.config.builders import require_arguments
-from subgrid.config.kinds import Candidate, ClosingConfig, closure_citations
+from subgrid.config.kinds import Candidate, ClosingConfig, Making, closure_citations
 from subgrid.config.section import Parts, check, naming
 from subgrid.config.values import FreeTable
 from subgrid.errors import ConfigError
@@ -62,16 +62,24 @@ class FittedConfig(ClosingConfig):
 
         return CLOSURES.get(self.closure)
 
-    def fit(self, config: "Config", coarse: "AbstractSystem", data: Any) -> Any:
+    def makings(self, config: "Config") -> list[Making]:
+        """Return its fit."""
+        return [Making({"model": self.model_dump(mode="json"), "dt": config.coarse_dt})]
+
+    def train(self, bench: Any) -> Any:
         """Return the closure fitted to the frames of the training split.
 
         Raises ConfigError if its arguments do not fit and whatever `check_closure` finds wrong.
         """
         from subgrid.closures import check_closure
+        from subgrid.data import open_dataset
 
+        config, coarse = bench.config, bench.coarse
+        data = open_dataset(bench.folder.split("train"), config.coarse.sizes[0])
         with naming(f"models.{self.name}"):
             closure = self._class().fit(coarse, data, dt=config.coarse_dt, **self.arguments)
         check_closure(closure, coarse)
+        bench.progress.note(f"train: fitted {self.name}")
         return closure
 
     def candidate(

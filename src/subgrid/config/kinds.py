@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from subgrid.config.learned import LearnedConfig
     from subgrid.config.sections import VariantConfig
     from subgrid.config.settings import Config
+    from subgrid.config.training import Optimisation
     from subgrid.systems import AbstractSystem
 
 MULTISCALE = ("otness2025",)  # to be cited
@@ -44,6 +45,22 @@ class Stepped(NamedTuple):
     dt: float
     substeps: int = 1
     coarsener: Any = None
+
+
+class Making(NamedTuple):
+    """How the run folder comes by one closure of a model; `settings`: what decides it.
+
+    `number`: of its initialisation, if there are several; `of`: the learned model whose network of
+    that number it is made of; `stages`: the optimisations, one after another; `learns`: whether it
+    sees the training data; `where`: see `subgrid.experiment.Task`.
+    """
+
+    settings: Mapping[str, Any]
+    number: int | None = None
+    of: str | None = None
+    stages: "tuple[Optimisation, ...]" = ()
+    learns: bool = True
+    where: Literal["worker", "here"] = "worker"
 
 
 @dataclass(frozen=True)
@@ -93,6 +110,26 @@ class AbstractModelConfig(Section):
     def make(self, parts: Parts) -> Any:
         """Return its closure if it needs no training, else None."""
         return None
+
+    def makings(self, config: "Config") -> list[Making]:
+        """Return how its closures come into the run folder; none unless it is `stored`."""
+        return []
+
+    def train(self, bench: Any) -> Any:
+        """Return a closure for the run folder, None if it was written there by this.
+
+        `bench`: where it is made, a `subgrid.recipes.making.Bench`. What else it writes comes
+        before the closure, for a folder that holds that is complete.
+        """
+        raise NotImplementedError
+
+    def stored_closure(self, stored: Any, number: int | None) -> Any:
+        """Return a closure from a `RunFolder`; raises CorruptFileError if it was damaged."""
+        return stored.load_model(self.name, number)
+
+    def record(self, place: Path) -> dict[str, Any]:
+        """Return what the manifest says of a closure of it in the folder `place`."""
+        return {}
 
     def candidate(
         self, config: "Config", coarse: "AbstractSystem", stored: Any, number: int
@@ -306,9 +343,34 @@ class PretrainedConfig(ClosingConfig):
         self, config: "Config", coarse: "AbstractSystem", stored: Any, number: int
     ) -> Candidate:
         """Return the closure that the run took over."""
-        from subgrid.closures import in_system, load_closure, load_metadata
+        from subgrid.closures import in_system, load_metadata
 
-        place = stored.model(self.name)
-        closure = in_system(load_closure(place, stored.trust), coarse)
-        coupling = self.coupling or load_metadata(place)["metadata"].get("coupling")
+        closure = in_system(self.stored_closure(stored, None), coarse)
+        metadata = load_metadata(stored.model(self.name))["metadata"]
+        coupling = self.coupling or metadata.get("coupling")
         return Candidate(self.name, self.name, closure, self, coupling)
+
+    def makings(self, config: "Config") -> list[Making]:
+        """Return its copy, made here, for its path is one from where the command was given."""
+        settings = {"name": self.name, "bundle": self.bundle}
+        return [Making(settings, learns=False, where="here")]
+
+    def train(self, bench: Any) -> None:
+        """Copy the bundle; raises CorruptFileError if it was damaged."""
+        from subgrid.deploy import copy_bundle, load_bundle
+
+        copy_bundle(load_bundle(self.bundle, bench.folder.trust), bench.place)
+        bench.progress.note(f"train: takes over bundle {self.bundle} as {self.name}")
+
+    def stored_closure(self, stored: Any, number: int | None) -> Any:
+        """Return the copy, which is of others: it names code of theirs only if that is trusted."""
+        from subgrid.closures import load_closure
+
+        return load_closure(stored.model(self.name), stored.trust)
+
+    def record(self, place: Path) -> dict[str, Any]:
+        """Return which bundle was taken over."""
+        from subgrid.deploy import load_bundle
+
+        taken = {"bundle": self.bundle, "sha256": load_bundle(place).checksum}
+        return {"pretrained": {self.name: taken}}

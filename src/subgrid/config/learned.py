@@ -1,18 +1,18 @@
-"""The learned models of a run, and those adapted from them."""
+"""The learned models of a run."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Strict, model_validator
 
-from subgrid.config.kinds import MULTISCALE, Candidate, ClosingConfig
+from subgrid.config.kinds import MULTISCALE, Candidate, ClosingConfig, Making
 from subgrid.config.networks import require_trainable, require_trusted, traced
 from subgrid.config.output import Constraints, build_constraints, constraint_names, output_in_words
 from subgrid.config.section import Name, Parts, check, keyed, naming
-from subgrid.config.training import FineTuneConfig, Trained
+from subgrid.config.training import Trained
 from subgrid.config.values import FreeTable, Names, Sizes
 from subgrid.errors import ConfigError
 
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from subgrid.systems import AbstractSystem
 
 
-class _TrainedHere(ClosingConfig):
+# settings that change no bit of a training
+_NO_NUMBERS = {"in_memory"}
+_NO_TRAINING = {"seeds", "calibrated_as", "training", "stage_training", "coupling"}
+
+
+class TrainedHere(ClosingConfig):
     """Base of the kinds whose closures this run trains, one per initialisation."""
 
     stored: ClassVar[bool] = True
@@ -32,11 +37,11 @@ class _TrainedHere(ClosingConfig):
         self, config: "Config", coarse: "AbstractSystem", stored: Any, number: int
     ) -> Candidate:
         """Return the trained closure of an initialisation."""
-        label, closure = self.labels(config)[number], stored.load_model(self.name, number)
+        label, closure = self.labels(config)[number], self.stored_closure(stored, number)
         return Candidate(self.name, label, closure, self, self.coupling_in(config))
 
 
-class LearnedConfig(Trained, _TrainedHere):
+class LearnedConfig(Trained, TrainedHere):
     """A closure learned from the data of this run.
 
     `networks` are in the order in which they work. `arrangement` is "single" (one network),
@@ -148,6 +153,40 @@ class LearnedConfig(Trained, _TrainedHere):
         seen = closure.features.count(coarse) if self.features else count
         return seen, closure.output.channels(count)
 
+    def makings(self, config: "Config") -> list[Making]:
+        """Return its trainings, one for each initialisation."""
+        stages = tuple(config.training_of(self, stage) for stage in range(len(self.changes())))
+        settings = {
+            "model": self.model_dump(mode="json", exclude=_NO_TRAINING),
+            "training": [stage.model_dump(mode="json", exclude=_NO_NUMBERS) for stage in stages],
+        }
+        return [Making(settings, number, stages=stages) for number in range(self.seeds)]
+
+    def train(self, bench: Any) -> Any:
+        """Return the closure with the weights that are best on the validation split.
+
+        Raises UnstableRunError for a loss that does not stay finite and CorruptFileError for a
+        damaged checkpoint.
+        """
+        from subgrid.randomness import random_key
+        from subgrid.training import train_cascade, train_offline
+
+        config = bench.config
+        plans = [config.training_of(self, stage).plan() for stage in range(len(self.changes()))]
+        trainer: Callable[..., Any] = train_cascade if self.multiscale else train_offline
+        in_memory = config.training_of(self).in_memory
+        result = trainer(
+            self.closure(config, bench.coarse, random_key(bench.seed)),
+            bench.samples("train", in_memory),
+            bench.samples("validation", in_memory),
+            plans if self.multiscale else plans[0],
+            folder=bench.place,
+            seed=bench.seed,
+            callbacks=(bench.watch,),
+        )
+        bench.write_card(self)
+        return result.closure
+
     def closure(self, config: "Config", coarse: "AbstractSystem", key: Any) -> "LearnedClosure":
         """Return the untrained closure, its network of random weights."""
         network = self.network(config, coarse, key)
@@ -243,92 +282,6 @@ class LearnedConfig(Trained, _TrainedHere):
             f"{', '.join(map(str, config.updates_of(self)))} updates, {self.seeds} "
             f"initialisation(s){said}{f', noise {noise:g}' if noise else ''}"
         }
-
-
-class AdaptedConfig(_TrainedHere):
-    """A learned model of this run, `of`, changed after its training: each of its networks in turn.
-
-    `fine_tune`: trained on through the solver. `output`: constraints that its increment gets
-    besides (see `LearnedConfig`): of "energy-limit" the power given to the flow is at most the
-    largest of the true forcing in the training split. `coupling`: see `ClosureConfig`; that of the
-    learned model unless given.
-    """
-
-    renamed: ClassVar[Mapping[str, str]] = {"energy_limit": 'output = ["energy-limit"]'}
-
-    kind: Literal["adapted"]
-    of: Name
-    fine_tune: FineTuneConfig | None = None
-    output: Constraints = ()
-
-    @model_validator(mode="after")
-    def _changes_something(self) -> "AdaptedConfig":
-        if self.fine_tune is None and not self.output and self.coupling is None:
-            raise ValueError(
-                f"model {self.name!r} changes nothing of {self.of!r}: give fine_tune, output or "
-                "coupling"
-            )
-        return self
-
-    def base(self, config: "Config") -> LearnedConfig:
-        """Return the learned model that it is made of."""
-        return next(learned for learned in config.learned() if learned.name == self.of)
-
-    def labels(self, config: "Config") -> tuple[str, ...]:
-        """Return what its networks are called in files."""
-        seeds = (model.seeds for model in config.learned() if model.name == self.of)
-        return tuple(f"{self.name}-seed{number}" for number in range(next(seeds, 0)))
-
-    def coupling_in(self, config: "Config") -> str | None:
-        """Return how its increment enters the step; None for the system's own way."""
-        return self.coupling or self.base(config).coupling
-
-    def code(self, key: str) -> list[tuple[str, str, str]]:
-        """Return the names of the constraints."""
-        return [(f"{key}.output", "constraint", name) for name in constraint_names(self.output)]
-
-    def metrics_files(self) -> tuple[str, ...]:
-        """Return where, in the folder of an initialisation, its training is recorded."""
-        return () if self.fine_tune is None else ("metrics.jsonl",)
-
-    @check
-    def _windows_fit(self, config: "Config", key: str) -> Iterator[str]:
-        if self.fine_tune is not None:
-            yield from self.fine_tune.windows_fit(config, f"{key}.fine_tune")
-
-    @check
-    def _base_is_here(self, config: "Config", key: str) -> Iterator[str]:
-        names = [model.name for model in config.every_model if isinstance(model, LearnedConfig)]
-        if self.of not in names:
-            yield (
-                f"{key}.of: got {self.of!r}; must be a learned model of this run: "
-                f"{', '.join(names) or 'there is none'}"
-            )
-
-    def build(self, parts: Parts, key: str) -> None:
-        """See that its constraints apply to the system."""
-        super().build(parts, key)
-        build_constraints(self.output, parts.coarse[0], key)
-
-    def trace(self, parts: Parts, key: str) -> None:
-        """Raise ConfigError unless every batch can be divided over the devices."""
-        super().trace(parts, key)
-        if self.fine_tune is not None:
-            self.fine_tune.check_devices(f"{key}.fine_tune")
-
-    def citations(self, config: "Config", copies: Mapping[str, Path]) -> tuple[str, ...]:
-        """Return the papers behind training through the solver."""
-        return () if self.fine_tune is None else ("kochkov2021", "frezat2022")
-
-    def facts(self, config: "Config") -> dict[str, str]:
-        """Return what it changes of its learned model."""
-        changes = []
-        if (tune := self.fine_tune) is not None:
-            changes.append(f"{tune.updates} updates through the solver over {tune.frames} frames")
-        changes += output_in_words(self.output, config)
-        if self.coupling is not None:
-            changes.append(self.coupling)
-        return {self.name: f"{self.of}, then {', '.join(changes)}"}
 
 
 def _increment(

@@ -39,6 +39,10 @@ class Optimisation(Section):
         """Return the training plan."""
         raise NotImplementedError
 
+    def steps(self, config: "Config") -> int:
+        """Return how many steps of the coarse model a sample is trained through; 0 for none."""
+        return 0
+
     def _plan(self, optimiser: Any, **further: Any) -> "Plan":
         from subgrid.training import Plan
 
@@ -158,6 +162,10 @@ class FineTuneConfig(Optimisation):
         rates = {"peak": self.learning_rate, "updates": self.updates}
         optimiser = OPTIMISERS.get("adam")(SCHEDULES.get("cosine")(**rates), clip="norm")
         return self._plan(optimiser)
+
+    def steps(self, config: "Config") -> int:
+        """Return the number of steps of a window."""
+        return self.frames * config.steps_per_frame
 
     def windows_fit(self, config: "Config", key: str) -> Iterator[str]:
         """Yield whether windows are longer than trajectories, or frames no whole steps apart."""

@@ -8,14 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from subgrid.checksums import read_list
-from subgrid.config import (
-    AbstractModelConfig,
-    AdaptedConfig,
-    Config,
-    FittedConfig,
-    LearnedConfig,
-    PretrainedConfig,
-)
+from subgrid.config import AbstractModelConfig, Config, Making
 from subgrid.data import recorded_files
 from subgrid.data.records import PASSING_FILES
 from subgrid.experiment import Context, Task
@@ -23,15 +16,10 @@ from subgrid.experiment.takeover import ORIGIN
 from subgrid.experiment.task import Estimate
 from subgrid.files import read_json
 from subgrid.recipes import plan
-from subgrid.recipes.fitted import fit_one
-from subgrid.recipes.pretrained import take_over
+from subgrid.recipes.making import HASHES, MODEL_FILES, make_model
 from subgrid.recipes.simulate import SPLITS, check_online_step, simulate
-from subgrid.recipes.train import adapt_one, train_one
-from subgrid.recipes.training_runs import HASHES, MODEL_FILES
 
 STORE = r"(\w+/)*(zarr\.json|c(/\d+)*)"  # the files of a Zarr store
-_NO_NUMBERS = {"in_memory"}  # settings of a training that change no bit of its result
-_NO_TRAINING = {"seeds", "calibrated_as", "training", "stage_training", "coupling"}
 
 
 @dataclass(frozen=True)
@@ -121,115 +109,37 @@ def _check_step(context: Context) -> None:
     check_online_step(context.folder.config, context.folder.split("test"))
 
 
-def _train(tasks: TaskSet, model: LearnedConfig) -> Iterator[tuple[str, Task]]:
-    """Yield the trainings of a model, one for each initialisation."""
-    settings = {
-        "model": model.model_dump(mode="json", exclude=_NO_TRAINING),
-        "training": [
-            tasks.config.training_of(model, stage).model_dump(mode="json", exclude=_NO_NUMBERS)
-            for stage in range(len(tasks.config.updates_of(model)))
-        ],
-    }
-    for number in range(model.seeds):
-        run = partial(train_one, model=model, number=number)
-        yield (
-            f"{model.name}/{number}",
-            training_task(
-                tasks,
-                model.name,
-                number,
-                settings,
-                run,
-                estimate=partial(plan.of_training, model=model),
-            ),
-        )
-
-
-def _adapt(tasks: TaskSet, model: AdaptedConfig) -> Iterator[tuple[str, Task]]:
-    """Yield the adaptations of the networks of a learned model."""
-    settings = {
-        "model": model.model_dump(mode="json"),
-        "coupling": model.coupling_in(tasks.config),
-        "dt": tasks.config.coarse_dt,
-        "constants": tasks.config.evaluation.constants,
-    }
-    for number in range(len(model.labels(tasks.config))):
-        run = partial(adapt_one, model=model, number=number)
-        base = tasks.models[f"{model.of}/{number}"]
-        task = training_task(
-            tasks,
-            model.name,
-            number,
-            settings,
-            run,
-            base,
-            estimate=partial(plan.of_fine_tuning, model=model),
-        )
-        yield f"{model.name}/{number}", task
-
-
-def training_task(
-    tasks: TaskSet,
-    name: str,
-    number: int,
-    settings: Mapping[str, Any],
-    run: Any,
-    *inputs: Task,
-    estimate: Callable[[Any], Estimate],
-) -> Task:
-    """Return a task that writes models/NAME/seed_NUMBER from the training data and `inputs`."""
-    return _model(
-        f"models/{name}/seed_{number}",
-        {"seed": tasks.config.seed, "name": name, "number": number, **settings},
-        run,
-        inputs=(*tasks.training_data, *inputs),
-        after=(tasks.check,),
-        estimate=estimate,
-    )
-
-
-def _fit(tasks: TaskSet, model: FittedConfig) -> Iterator[tuple[str, Task]]:
-    """Yield the fit of a closure to the training data."""
-    settings = {"model": model.model_dump(mode="json"), "dt": tasks.config.coarse_dt}
-    run = partial(fit_one, model=model)
-    task = _model(f"models/{model.name}", settings, run, inputs=tasks.training_data)
-    yield model.name, task
-
-
-def _copy(tasks: TaskSet, model: PretrainedConfig) -> Iterator[tuple[str, Task]]:
-    """Yield the copy of a bundle."""
-    settings = {"name": model.name, "bundle": model.bundle}
-    run = partial(take_over, model=model)
-    # here, for its path is one from where the command was given
-    yield model.name, _model(f"models/{model.name}", settings, run, where="here")
-
-
-_MAKERS: dict[type, Callable[..., Iterator[tuple[str, Task]]]] = {
-    LearnedConfig: _train,
-    FittedConfig: _fit,
-    PretrainedConfig: _copy,
-    AdaptedConfig: _adapt,
-}
-
-
 def model_tasks(tasks: TaskSet, model: AbstractModelConfig) -> Iterator[tuple[str, Task]]:
     """Yield what makes a model, by "NAME" or "NAME/NUMBER"; nothing for most kinds."""
-    if model.stored:
-        yield from _MAKERS[type(model)](tasks, model)
+    for making in model.makings(tasks.config):
+        name = model.name if making.number is None else f"{model.name}/{making.number}"
+        estimate = partial(plan.of_training, model=model, stages=making.stages)
+        yield name, model_task(tasks, model, making, estimate if making.stages else None)
 
 
-def _model(place: str, settings: Mapping[str, Any], run: Any, **others: Any) -> Task:
+def model_task(
+    tasks: TaskSet, model: Any, making: Making, estimate: Callable[[Any], Estimate] | None
+) -> Task:
+    """Return the task that writes a closure of a model; see `make_model`."""
+    number, place, own = making.number, f"models/{model.name}", {}
+    if number is not None:
+        place = f"{place}/seed_{number}"
+        own = {"seed": tasks.config.seed, "name": model.name, "number": number}
+    base = () if making.of is None else (tasks.models[f"{making.of}/{number}"],)
     here = re.escape(place)
     return Task(
         name=place,
         stage="train",
-        settings=settings,
-        run=run,
+        settings={**own, **making.settings},
+        run=partial(make_model, model=model, number=number),
+        inputs=(*(tasks.training_data if making.learns else ()), *base),
+        after=(tasks.check,) if making.learns else (),
         files=rf"{here}/({MODEL_FILES.pattern}|{re.escape(HASHES)})",
         passing=rf"{here}/(stage_\d+/)?checkpoints/\d+\.safetensors"
         rf"|{here}/\.(model\.json|weights\.safetensors)\.new",
         recorded=partial(_recorded_model, place=place),
-        **others,
+        where=making.where,
+        estimate=estimate,
     )
 
 

@@ -1,7 +1,7 @@
 """What a run will take: each task estimates it, by a few steps and updates that are timed here."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,7 @@ from subgrid.closures import TENDENCY
 from subgrid.computing import lenient
 from subgrid.config import (
     AbstractModelConfig,
-    AdaptedConfig,
     Config,
-    LearnedConfig,
     Parts,
     VariantConfig,
     build_coarse_systems,
@@ -20,7 +18,7 @@ from subgrid.config import (
     build_target,
     value_count,
 )
-from subgrid.config.training import Trained
+from subgrid.config.training import Optimisation
 from subgrid.data import fits_in_memory
 from subgrid.experiment.recipe import recipe_of
 from subgrid.experiment.task import Estimate, graph
@@ -104,21 +102,26 @@ def of_simulation(kernels: Kernels, split: str) -> Estimate:
     )
 
 
-def of_training(kernels: Kernels, model: LearnedConfig) -> Estimate:
-    """Return what the training of an initialisation of a learned model takes."""
+def of_training(
+    kernels: Kernels, model: AbstractModelConfig, stages: Sequence[Optimisation]
+) -> Estimate:
+    """Return what the training of an initialisation of a model takes."""
     config, coarse = kernels.parts.config, kernels.parts.coarse[0]
-    network, seen = kernels.network(model)
-    make = (kernels.make(model), config.training_of(model).chunk)
+    if stages[0].steps(config):
+        return _through_solver(kernels, model, stages)
+    base = model.base(config)
+    network, seen = kernels.network(base)
+    make = (kernels.make(base), stages[0].chunk)
+    # a tendency among the features is formed for each sample, which takes as much as a step
     further = Cost()
-    if TENDENCY in (model.features or ()):
-        # it is formed for each sample, which takes as much as a step
-        further = kernels.step(coarse, config.coarse_dt) * len(model.changes())
-    return of_network(kernels, model, network, (seen, *coarse.domain.shape), make, further)
+    if TENDENCY in (base.features or ()):
+        further = kernels.step(coarse, config.coarse_dt) * len(stages)
+    return of_network(kernels, stages, network, (seen, *coarse.domain.shape), make, further)
 
 
 def of_network(
     kernels: Kernels,
-    entry: Trained,
+    stages: Sequence[Optimisation],
     network: Any,
     sample: tuple[int, ...],
     make: Any,
@@ -129,8 +132,6 @@ def of_network(
     `make`: see `Kernels.gradient`. A cascade trains one network after another: the whole is an
     upper bound for each.
     """
-    config = kernels.parts.config
-    stages = [config.training_of(entry, stage) for stage in range(len(entry.changes()))]
     one = kernels.gradient(network, sample, stages[0].chunk, make) + (further or Cost())
     cost = one * (sum(stage.updates * stage.batch_size for stage in stages) // len(stages))
     return Estimate(
@@ -151,20 +152,20 @@ def _held(parts: Parts) -> int:
     return sum(split for split in splits if (fits_in_memory(split) if hold == "auto" else hold))
 
 
-def of_fine_tuning(kernels: Kernels, model: AdaptedConfig) -> Estimate:
-    """Return what training an initialisation on through the solver takes.
+def _through_solver(
+    kernels: Kernels, model: AbstractModelConfig, stages: Sequence[Optimisation]
+) -> Estimate:
+    """Return what training through the solver takes.
 
     A gradient through a step is taken as four forward steps: one more for the states that are
     formed again. Seconds are those of a step with its network, alone, times that.
     """
-    config, tune = kernels.parts.config, model.fine_tune
-    if tune is None:
-        return Estimate(amounts={})
-    steps = 4 * tune.updates * tune.batch_size * tune.frames * config.steps_per_frame
+    config = kernels.parts.config
+    steps = sum(one.updates * one.batch_size * one.steps(config) for one in stages)
     step = kernels.step(kernels.parts.coarse[0], config.coarse_dt)
-    cost = (step + _forward(kernels, model)) * steps
+    cost = (step + _forward(kernels, model)) * (4 * steps)
     return Estimate(
-        amounts={"trainings": 1, "updates": tune.updates},
+        amounts={"trainings": 1, "updates": sum(one.updates for one in stages)},
         operations=cost.operations,
         seconds=cost.seconds,
     )

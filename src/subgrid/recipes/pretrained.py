@@ -4,30 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from subgrid.closures import holds_closure, load_closure
-from subgrid.config import PretrainedConfig, build_system, cells_of, validity_of
-from subgrid.deploy import copy_bundle, load_bundle
+from subgrid.closures import holds_closure
+from subgrid.config import build_system, cells_of, validity_of
+from subgrid.deploy import load_bundle
 from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.folder import RunFolder
-from subgrid.experiment.task import Context
-from subgrid.recipes.training_runs import keep_hashes
-
-
-def take_over(context: Context, model: PretrainedConfig) -> dict[str, Any]:
-    """Copy a bundle to models/NAME unless it is there, and return what the manifest keeps of it.
-
-    Raises CorruptFileError if the bundle, or what is there, was damaged.
-    """
-    folder, target = context.folder, context.folder.model(model.name)
-    if holds_closure(target):
-        load_closure(target, folder.trust)  # raises if it was damaged
-    else:
-        copy_bundle(load_bundle(model.bundle, folder.trust), target)
-        context.progress.note(f"train: takes over bundle {model.bundle} as {model.name}")
-    keep_hashes(target)
-    return {
-        "pretrained": {model.name: {"bundle": model.bundle, "sha256": load_bundle(target).checksum}}
-    }
 
 
 def copies(folder: RunFolder) -> dict[str, Path]:

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Strict
 
 from subgrid.closures import channel_count
-from subgrid.config import Config, Parts, build_coarse_systems, build_system, check
+from subgrid.config import Config, Making, Parts, check
 from subgrid.config.kinds import MULTISCALE
 from subgrid.config.networks import require_trainable, require_trusted, traced
 from subgrid.config.section import keyed, naming
@@ -28,12 +28,12 @@ from subgrid.randomness import random_key
 from subgrid.recipes.comparison import AbstractComparison
 from subgrid.recipes.curves import remarks_of_network
 from subgrid.recipes.kernels import Kernels
+from subgrid.recipes.making import Bench
 from subgrid.recipes.measuring_tasks import result_task
-from subgrid.recipes.model_tasks import TaskSet, training_task
+from subgrid.recipes.model_tasks import TaskSet, model_task
 from subgrid.recipes.plan import of_network
 from subgrid.recipes.results import Results, read_dataset, write_dataset
 from subgrid.recipes.separated_scores import SeparatedScores, separated_part
-from subgrid.recipes.training_runs import Watch, samples_of, train_once
 from subgrid.systems import AbstractSystem
 from subgrid.training import channels, train_separated
 
@@ -52,10 +52,40 @@ class Case:
     number: int
 
     @property
-    def label(self) -> str:
+    def name(self) -> str:
         """The name in messages and files, without the number of the initialisation."""
         sizes = f"{self.high}" if self.task == "direct" else f"{self.high}-{self.low}"
         return f"{self.entry.name}-{self.task}-{sizes}"
+
+    def making(self, config: Config) -> Making:
+        """Return how it is trained."""
+        stage = config.training_of(self.entry)
+        settings = {
+            "entry": self.entry.model_dump(mode="json", exclude={"seeds", "training"}),
+            "training": stage.model_dump(mode="json", exclude={"in_memory"}),
+            "task": self.task,
+            "sizes": [self.high, self.low],
+        }
+        return Making(settings, self.number, stages=(stage,))
+
+    def train(self, bench: Bench) -> SeparatedNetwork:
+        """Return the network with the best validation loss."""
+        coarse, training = bench.systems[self.high], bench.config.training_of(self.entry)
+        return train_separated(
+            self.entry.build_network(self.task, coarse, random_key(bench.seed)),
+            bench.samples("train", training.in_memory, self.high),
+            bench.samples("validation", training.in_memory, self.high),
+            training.plan(),
+            task=self.task,
+            low=self.low,
+            folder=bench.place,
+            seed=bench.seed,
+            callbacks=(bench.watch,),
+        ).network
+
+    def stored_closure(self, folder: RunFolder, number: int | None) -> Any:
+        """Return the trained network."""
+        return folder.load_model(self.name, number)
 
 
 class SeparatedConfig(Trained):
@@ -97,8 +127,8 @@ class SeparatedConfig(Trained):
 
     def trained(self, config: Config) -> list[tuple[str, int]]:
         """Return its cases."""
-        labels = dict.fromkeys(case.label for case in self.cases(config))
-        return [(label, self.seeds) for label in labels]
+        names = dict.fromkeys(case.name for case in self.cases(config))
+        return [(name, self.seeds) for name in names]
 
     @check
     def _fits(self, config: Config, key: str) -> Iterator[str]:
@@ -154,37 +184,14 @@ def _check_channels(seen: tuple[int, ...], wanted: tuple[int, ...], found: Any) 
         raise TypeError(f"the network must return real numbers, but returned {found.dtype}")
 
 
-def train_case(context: Context, case: Case) -> dict[str, Any]:
-    """Write models/LABEL/seed_K, weights with the best validation loss, and return its notes."""
-    folder, config = context.folder, context.folder.config
-
-    def fit(target: Path, seed: int, watch: Watch) -> SeparatedNetwork:
-        coarse = _systems(config)[case.high]
-        key = random_key(seed)
-        in_memory = config.training_of(case.entry).in_memory
-        return train_separated(
-            case.entry.build_network(case.task, coarse, key),
-            samples_of(folder, "train", coarse, in_memory),
-            samples_of(folder, "validation", coarse, in_memory),
-            config.training_of(case.entry).plan(),
-            task=case.task,
-            low=case.low,
-            folder=target,
-            seed=seed,
-            callbacks=(watch,),
-        ).network
-
-    return train_once(folder, case.label, case.number, context.progress, fit)
-
-
 def score_case(context: Context, case: Case) -> None:
     """Write evaluation/separated/LABEL-seedK.zarr: the offline scores of a case."""
     folder, progress = context.folder, context.progress
-    systems = _systems(folder.config)
-    path = _scores_path(folder, case)
+    bench = Bench(folder, progress, case.name, case.number)
+    path, systems = _scores_path(folder, case), bench.systems
     coarse = systems[case.high]
-    separated = folder.load_model(case.label, case.number)
-    samples = samples_of(folder, "test", coarse)
+    separated = folder.load_model(case.name, case.number)
+    samples = bench.samples("test", size=case.high)
     chosen = samples.spread(folder.config.evaluation.samples)
     names = [variable.name for variable in coarse.variables]
     task = progress.task(f"offline {path.stem}", len(chosen), "samples", COMPILING)
@@ -207,13 +214,8 @@ def _apply(separated: Any, states: jax.Array, forcings: jax.Array) -> tuple[jax.
     return jax.vmap(separated.predict)(states, forcings), jax.vmap(separated.truth)(forcings)
 
 
-def _systems(config: Config) -> dict[int, Any]:
-    coarse = build_coarse_systems(config, build_system(config))
-    return dict(zip(config.coarse.sizes, coarse, strict=True))
-
-
 def _scores_path(folder: RunFolder, case: Case) -> Path:
-    return folder.evaluation / "separated" / f"{case.label}-seed{case.number}.zarr"
+    return folder.evaluation / "separated" / f"{case.name}-seed{case.number}.zarr"
 
 
 @final
@@ -225,28 +227,18 @@ class SeparatedRecipe(AbstractComparison):
     def more_models(self, tasks: TaskSet) -> Iterator[tuple[str, Task]]:
         """Yield the training of every case."""
         for case in cases(tasks.config):
-            entry = case.entry.model_dump(mode="json", exclude={"seeds", "training"})
-            training_of = tasks.config.training_of(case.entry)
-            settings = {
-                "entry": entry,
-                "training": training_of.model_dump(mode="json", exclude={"in_memory"}),
-                "task": case.task,
-                "sizes": [case.high, case.low],
-            }
-            run = partial(train_case, case=case)
-            task = training_task(
-                tasks, case.label, case.number, settings, run, estimate=partial(_takes, case=case)
-            )
-            yield f"{case.label}/{case.number}", task
+            making = case.making(tasks.config)
+            task = model_task(tasks, case, making, partial(_takes, case=case, making=making))
+            yield f"{case.name}/{case.number}", task
 
     def more_measured(self, tasks: TaskSet) -> Iterator[Task]:
         """Yield the offline scores of every case."""
         for case in cases(tasks.config):
             yield result_task(
-                f"evaluation/separated/{case.label}-seed{case.number}.zarr",
+                f"evaluation/separated/{case.name}-seed{case.number}.zarr",
                 {"samples": tasks.config.evaluation.samples},
                 partial(score_case, case=case),
-                inputs=(tasks.data["test"], tasks.models[f"{case.label}/{case.number}"]),
+                inputs=(tasks.data["test"], tasks.models[f"{case.name}/{case.number}"]),
             )
 
     def record(self, folder: RunFolder, results: Results) -> dict[str, Any]:
@@ -270,20 +262,20 @@ class SeparatedRecipe(AbstractComparison):
     def warnings(self, folder: RunFolder) -> list[str]:
         """Return a sentence per training of which something is to say."""
         return [
-            f"{case.label}, seed {case.number}: {remark}."
+            f"{case.name}, seed {case.number}: {remark}."
             for case in cases(folder.config)
-            for remark in remarks_of_network(folder, case.label, case.number)
+            for remark in remarks_of_network(folder, case.name, case.number)
         ]
 
 
-def _takes(kernels: Kernels, case: Case) -> Estimate:
+def _takes(kernels: Kernels, case: Case, making: Making) -> Estimate:
     """Return what the training of a case takes."""
     entry, coarse = case.entry, kernels.parts.coarse
     system = coarse[kernels.parts.config.coarse.sizes.index(case.high)]
     seen, _ = entry.channels(case.task, system)
     network = entry.build_network(case.task, system, random_key(0))
     make = entry.network, entry.width
-    return of_network(kernels, entry, network, (seen, *system.domain.shape), make)
+    return of_network(kernels, making.stages, network, (seen, *system.domain.shape), make)
 
 
 def cases(config: Config) -> list[Case]:
@@ -302,9 +294,9 @@ def _measured(folder: RunFolder) -> list[SeparatedScores]:
     for case in cases(folder.config):
         entry = case.entry
         data = read_dataset(_scores_path(folder, case))
-        before = found.get(case.label)
+        before = found.get(case.name)
         sets = (data,) if before is None else (*before.sets, data)
-        found[case.label] = SeparatedScores(
+        found[case.name] = SeparatedScores(
             entry.name, entry.network, case.task, case.high, case.low, sets
         )
     return list(found.values())

@@ -20,8 +20,8 @@ from subgrid.data import Samples, Split, describe_left_out, generate_all
 from subgrid.experiment.progress import COMPILING, Progress, Work
 from subgrid.experiment.takeover import read_origin
 from subgrid.experiment.task import Context
+from subgrid.recipes.making import samples_of
 from subgrid.recipes.stability import check_time_step, online_key
-from subgrid.recipes.training_runs import samples_of
 from subgrid.systems import rounded_down
 
 SPLITS = ("train", "validation", "test")
