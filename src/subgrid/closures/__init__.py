@@ -19,7 +19,6 @@ from subgrid.closures.features import channels_to_state as channels_to_state
 from subgrid.closures.features import spatial_dims as spatial_dims
 from subgrid.closures.features import state_to_channels as state_to_channels
 from subgrid.closures.learned import LearnedClosure as LearnedClosure
-from subgrid.closures.learned import with_energy_limit as with_energy_limit
 from subgrid.closures.limits import Bounds as Bounds
 from subgrid.closures.limits import EnergyLimit as EnergyLimit
 from subgrid.closures.limits import energy_limit_of as energy_limit_of

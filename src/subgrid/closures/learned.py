@@ -15,7 +15,6 @@ from subgrid.closures.features import (
     channels_to_state,
     state_to_channels,
 )
-from subgrid.closures.limits import EnergyLimit
 from subgrid.closures.output import Output
 from subgrid.errors import ConfigError, ShapeError
 from subgrid.grids import PeriodicGrid
@@ -187,20 +186,6 @@ class LearnedClosure(AbstractClosure):
                 f"it was given, but returned {said.dtype}"
             )
         return said.astype(fields.dtype)
-
-
-def with_energy_limit(closure: Any, limit: float | None) -> LearnedClosure:
-    """Return the closure with this `EnergyLimit`, or with none; the network is the same.
-
-    Raises TypeError for another closure, ValueError for a limit that is not finite.
-    """
-    if not isinstance(closure, LearnedClosure):
-        raise TypeError(
-            f"only a LearnedClosure takes an energy limit, got a {type(closure).__name__}"
-        )
-    if limit is None:
-        return closure.changed(output=closure.output.without(EnergyLimit))
-    return closure.changed(output=closure.output.with_constraints(EnergyLimit(limit)))
 
 
 def _precision(network: Any, default: Any) -> Any:

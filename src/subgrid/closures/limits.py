@@ -81,8 +81,8 @@ class EnergyLimit(AbstractConstraint):
             shapes = {name: leaf.shape for name, leaf in found.items()}
             raise ShapeError(
                 f"an energy limit bounds u·S of the velocities {list(self.velocities)}, [y, x] "
-                f"each, got a {type(tree).__name__} of {shapes}; take the limit off with "
-                "with_energy_limit(closure, None)"
+                f"each, got a {type(tree).__name__} of {shapes}; take it off with "
+                "closure.changed(output=closure.output.without(EnergyLimit))"
             )
         return jnp.stack([found[name] for name in self.velocities])
 
