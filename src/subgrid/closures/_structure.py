@@ -236,13 +236,13 @@ def _describe(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
             return {_DTYPE: value.name}
         case np.generic():
             return _describe(value.item(), path, arrays)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _describe_module(value, path, arrays)
     if type(value) in (list, tuple):
         items = [_describe(item, f"{path}.{i}", arrays) for i, item in enumerate(value)]
         return items if isinstance(value, tuple) else {_LIST: items}
     if type(value) is dict and all(isinstance(name, str) for name in value):
         return {_DICT: {n: _describe(item, f"{path}.{n}", arrays) for n, item in value.items()}}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _describe_module(value, path, arrays)
     name = getattr(value, "__name__", None)
     if name is not None and getattr(jnp, name, None) is value and hasattr(value, "dtype"):
         return {_SCALAR_TYPE: name}

@@ -56,7 +56,8 @@ class FluxForm(AbstractConstraint):
         _require_grid(self.grid, fields, "flux-form closure takes its divergence")
         ny, nx = values.shape[-2:]  # on the same plane, as coarse as the stage of a cascade
         grid = PeriodicGrid(nx, ny, self.grid.length_x, self.grid.length_y)
-        return -divergence(*jnp.split(values, 2), grid)
+        flux_x, flux_y = jnp.split(values, 2)
+        return -divergence(flux_x, flux_y, grid)
 
 
 class DivergenceFree(AbstractConstraint):

@@ -197,7 +197,8 @@ class Output(eqx.Module):
 
         As the call does, but constraints may ask for the output of other states.
         """
-        made = say if self.scaler is None else lambda x: self.scaler.denormalise(say(x))
+        scaler = self.scaler
+        made = say if scaler is None else lambda x: scaler.denormalise(say(x))
         for one in self.constraints:
             made = partial(one.around, made)
         return made(fields)

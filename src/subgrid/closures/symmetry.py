@@ -128,7 +128,7 @@ def _group(dims: Sequence[str], symmetries: Sequence[Sequence[str]]) -> tuple[tu
     identity = np.eye(len(dims), dtype=int)
     acts = {dim: np.diag([1 - 2 * (dim == other) for other in dims]) for dim in dims}
     acts[DIAGONAL] = identity[::-1]
-    found = {identity.tobytes(): ((), identity)}
+    found: dict[bytes, tuple[tuple[str, ...], np.ndarray]] = {identity.tobytes(): ((), identity)}
     grown = list(found.values())
     while grown:
         mirrors, matrix = grown.pop()

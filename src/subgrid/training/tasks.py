@@ -164,9 +164,7 @@ def make_validation(
     return mean_errors(errors, samples, validation_keys(seed, len(chosen)))
 
 
-def sample_arrays(
-    batch: Mapping[str, np.ndarray], scales: Standardisation
-) -> dict[str, np.ndarray]:
+def sample_arrays(batch: Mapping[str, np.ndarray], scales: Standardisation) -> dict[str, Any]:
     """Return what a `Sample` has of a batch."""
     fields, forcing = scales.fields(batch), scales.forcing(batch)
     return {"fields": fields, "forcing": forcing, "time": times_of(batch)}
