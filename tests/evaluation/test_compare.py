@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import subgrid
-from subgrid.evaluation import METRICS
+from subgrid.evaluation import METRICS, AbstractMetric
 from subgrid.evaluation.metric_distances import SpectralError
 from subgrid.evaluation.metric_ensembles import CRPS, RankHistogram, fair_crps
 from subgrid.evaluation.metric_runs import LeadError
@@ -54,6 +54,24 @@ def test_runs_without_a_counterpart_in_the_truth_are_told():
     table = subgrid.compare({"a": field(4, 1)}, field(3, 0), ["rmse", "mean_error"], domain=("k",))
     assert "give the run a coordinate 'start'" in table.attrs["undefined"]["rmse"]["x"]
     assert np.isfinite(table["mean_error_mean"].sel(end="estimate")).all()
+
+
+class Largest(AbstractMetric):
+    """The largest value of a run: of each run, but against no truth of its own."""
+
+    name, long_name, kinds, best = "largest", "largest value", ("field",), None
+    against_start = False
+
+    def of_runs(self, name, run, truth, domain):
+        """Return it [member, component]."""
+        return run[name].max(["time", "k"]).values[:, None]
+
+
+def test_a_score_of_each_run_needs_a_truth_for_each_to_be_averaged_by_trajectory():
+    table = subgrid.compare({"a": field(4, 1)}, field(3, 0), [Largest()], domain=("k",))
+    assert "give the run a coordinate 'start'" in table.attrs["undefined"]["largest"]["x"]
+    table = subgrid.compare({"a": field(3, 1)}, field(3, 0), [Largest()], domain=("k",))
+    assert np.isfinite(table["largest"]).all()
 
 
 def test_an_ensemble_of_one_has_a_score():

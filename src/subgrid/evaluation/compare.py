@@ -25,7 +25,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from subgrid.evaluation.components import component_words, in_system_order
-from subgrid.evaluation.drawn_scores import DrawnScores
+from subgrid.evaluation.drawn_scores import DrawnScores, is_by_start
 from subgrid.evaluation.intervals import Statistic, bootstrap_interval
 from subgrid.evaluation.metrics import AbstractDistance, AbstractMetric, Names, chosen_metrics
 from subgrid.evaluation.survival import (
@@ -167,11 +167,11 @@ class Sides:
 
         A quantity that one model lacks compares none; an ensemble is one beside single runs too.
         """
-        if metric.against_start and self.apart:
+        if self.apart and is_by_start(metric):
             return dict.fromkeys(self.sets, self.apart)
         found: dict[str, str] = {}
         for name, sets in self.sets.items():
-            truth = self.paired[name] if metric.against_start else self.truth
+            truth = self.paired[name] if is_by_start(metric) else self.truth
             said = (metric.undefined(quantity, data, truth, self.domain) for data in sets)
             if why := next(filter(None, said), ""):
                 found[name] = why

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from subgrid.evaluation.compare import Sides
 
 
+def is_by_start(metric: AbstractMetric) -> bool:
+    """Return whether each run is compared with the truth it starts from, one by one."""
+    return metric.against_start or not isinstance(metric, AbstractMeanMetric)
+
+
 class DrawnScores:
     """A score of some models, of one quantity, by component.
 
@@ -33,7 +38,7 @@ class DrawnScores:
     def __init__(self, metric: AbstractMetric, sides: "Sides", quantity: str, models: list[str]):
         self.metric, self.sides, self.models = metric, sides, models
         self.of_means = isinstance(metric, AbstractMeanMetric)
-        self.by_start = metric.against_start or not self.of_means
+        self.by_start = is_by_start(metric)
         self.values: dict[str, NDArray] = {}
         self.truths: dict[str, NDArray] = {}  # features of the truth, of means
         for name in models:

@@ -25,11 +25,7 @@ class DecorrelationTime(AbstractMetric):
     """Time until the correlation with the truth falls below 0.5, in days or the run's unit."""
 
     name, long_name = "decorrelation_time", "time until the correlation with the truth is below 0.5"
-    kinds, best = ("series", "field"), "high"
-
-    def units(self, units: str, data: xr.Dataset) -> str:
-        """Return what results count time in."""
-        return unit_of(data).name
+    kinds, best, is_time = ("series", "field"), "high", True
 
     def quantities(self, truth: xr.Dataset, domain: Any) -> list[str]:
         """Return the recorded correlation and the fields."""
@@ -66,10 +62,7 @@ class Lasting(DecorrelationTime):
     """Whether a run was still correlated with the truth at its end: 1 or 0."""
 
     name, long_name, best = "lasting", "correlated with the truth to the end", None
-
-    def units(self, units: str, data: xr.Dataset) -> str:
-        """Return that it has none."""
-        return "1"
+    is_time, dimensionless = False, True
 
     def of_runs(self, name: str, run: xr.Dataset, truth: xr.Dataset, domain: Any) -> Scores:
         """Return 1 for runs that lasted [member, component]."""
@@ -131,11 +124,7 @@ class SkilfulLead(AbstractMetric):
     """
 
     name, long_name = "skilful_lead", "time until the error is half a standard deviation"
-    kinds, best = ("field",), "high"
-
-    def units(self, units: str, data: xr.Dataset) -> str:
-        """Return what results count time in."""
-        return unit_of(data).name
+    kinds, best, is_time = ("field",), "high", True
 
     def of_runs(self, name: str, run: xr.Dataset, truth: xr.Dataset, domain: Any) -> Scores:
         """Return the time of each run [member, component]."""

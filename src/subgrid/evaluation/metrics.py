@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from subgrid.evaluation.components import by_component, component_words, kind_of, quantities_of
 from subgrid.evaluation.intervals import Scores
-from subgrid.evaluation.survival import paired_truth
+from subgrid.evaluation.survival import paired_truth, unit_of
 from subgrid.registry import Registry
 
 Names = tuple[str, str]  # a quantity and one of its components
@@ -30,7 +30,9 @@ class AbstractMetric(abc.ABC):
     a gain is the share of the baseline's error that is gone), "high" (a gain is the ratio to the
     baseline) or None (there is no gain). `against_start`: it compares a run with the truth from the
     same state, so a run that blew up counts until then, and members that start in one trajectory
-    of the truth are drawn together. Otherwise only runs that survived are compared.
+    of the truth are drawn together. Otherwise only runs that survived are compared. `is_time`: its
+    scores are times, in what results count time in; `dimensionless`: they have no unit; else they
+    have that of the quantity.
     """
 
     name: ClassVar[str]
@@ -39,10 +41,11 @@ class AbstractMetric(abc.ABC):
     best: ClassVar[str | None] = "low"
     against_start: ClassVar[bool] = True
     dimensionless: ClassVar[bool] = False
+    is_time: ClassVar[bool] = False
 
     def units(self, units: str, data: xr.Dataset) -> str:
         """Return the units of a score of a quantity with CF `units`."""
-        return "1" if self.dimensionless else units
+        return unit_of(data).name if self.is_time else "1" if self.dimensionless else units
 
     def quantities(self, truth: xr.Dataset, domain: Any) -> list[str]:
         """Return the quantities of the truth that the metric is for."""
