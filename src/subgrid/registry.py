@@ -6,7 +6,7 @@ import importlib.metadata
 import inspect
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from subgrid.errors import ConfigError, UnknownNameError
@@ -23,6 +23,21 @@ def known_names(name: str, known: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
     return f"{hint}Known: {', '.join(known)}"
+
+
+def on_first_use(package: str, **names: str) -> Callable[[str], Any]:
+    """Return a `__getattr__` that imports public names of a package when they are asked for.
+
+    `names`: those of each module of the package, with spaces between.
+    """
+    homes = {name: module for module, every in names.items() for name in every.split()}
+
+    def get(name: str) -> Any:
+        if name in homes:
+            return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return get
 
 
 class Registry:

@@ -9,9 +9,8 @@ from experiment_runs import SMALLEST
 from subgrid.config import check_builds, config_from_dict, load_config
 from subgrid.errors import ConfigError
 from subgrid.experiment import run_experiment
-from subgrid.recipes.candidates import candidates
 from subgrid.recipes.held_out import HeldOut, test_members
-from subgrid.recipes.results import load_results
+from subgrid.recipes.results import candidates, load_results
 
 
 def with_grids(*grids, **evaluation):

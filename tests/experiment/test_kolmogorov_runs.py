@@ -21,10 +21,9 @@ from subgrid.evaluation import report
 from subgrid.experiment import RunFolder, run_experiment
 from subgrid.experiment.progress import Progress, Work
 from subgrid.recipes import export_model, kernels, plan, with_chosen_noise
-from subgrid.recipes.candidates import candidates
 from subgrid.recipes.held_out import HeldOut, test_members
 from subgrid.recipes.making import samples_of
-from subgrid.recipes.results import load_results, read_dataset
+from subgrid.recipes.results import candidates, load_results, read_dataset
 from subgrid.training import read_records
 
 NOISE, COMBINED = ("otness2025-kf-noise", "tiny"), ("otness2025-combined-kf", "tiny")

@@ -16,7 +16,7 @@ TINY = ("otness2025-separated", "tiny")
 def test_a_run_trains_scores_and_reports_every_case(tmp_path):
     config = load_config(*TINY)
     folder = run_experiment(config, tmp_path / "run")
-    labels = [case.label for case in cases(config)]
+    labels = [case.name for case in cases(config)]
     assert labels[:4] == [
         "small-direct-16", "small-coarsened-16-12", "small-across-16-12", "small-buildup-16-12",
     ]  # fmt: skip
@@ -43,7 +43,7 @@ def test_a_run_trains_scores_and_reports_every_case(tmp_path):
 
 def test_the_paper_has_every_pair_of_sizes():
     config = load_config("otness2025-separated", "paper")
-    labels = {case.label for case in cases(config)}
+    labels = {case.name for case in cases(config)}
     assert len(labels) == 2 * (3 * 3 + 2)
     assert {"large-direct-96", "small-buildup-128-64", "large-across-96-64"} <= labels
 

@@ -9,7 +9,7 @@ from experiment_runs import SMALLEST, Notes
 
 from subgrid.config import load_config
 from subgrid.errors import ConfigError
-from subgrid.experiment import Progress, RunFolder, Task, workers
+from subgrid.experiment import Progress, RunFolder, Task, remote, workers
 from subgrid.experiment.remote import Stopped
 from subgrid.experiment.task import graph
 from subgrid.experiment.workers import ParallelWorkers, Workers
@@ -175,8 +175,8 @@ def test_compiled_programs_are_let_go_after_a_task_where_they_are_many(
     tmp_path, monkeypatch, many, cleared
 ):
     calls = []
-    monkeypatch.setattr(workers, "_MANY_MAPS", many)
-    monkeypatch.setattr(workers.jax, "clear_caches", lambda: calls.append(1))
+    monkeypatch.setattr(remote, "_MANY_MAPS", many)
+    monkeypatch.setattr(remote.jax, "clear_caches", lambda: calls.append(1))
     Run(tmp_path, 1, [task(name) for name in "abc"])
     assert len(calls) == cleared
 

@@ -1,51 +1,30 @@
 """The engine of experiments: tasks with keys in a run folder, killed and resumed at will."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from subgrid.registry import on_first_use
 
 if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
-    from subgrid.experiment.folder import RunFolder
-    from subgrid.experiment.lock import RunLock
-    from subgrid.experiment.progress import Lines, Progress, Work
-    from subgrid.experiment.recipe import AbstractRecipe
-    from subgrid.experiment.run import run_experiment
-    from subgrid.experiment.task import STAGES, Context, Estimate, Task
-    from subgrid.experiment.workers import open_workers
+    from subgrid.experiment.folder import RunFolder as RunFolder
+    from subgrid.experiment.lock import RunLock as RunLock
+    from subgrid.experiment.progress import Lines as Lines
+    from subgrid.experiment.progress import Progress as Progress
+    from subgrid.experiment.progress import Work as Work
+    from subgrid.experiment.run import run_experiment as run_experiment
+    from subgrid.experiment.task import STAGES as STAGES
+    from subgrid.experiment.task import AbstractRecipe as AbstractRecipe
+    from subgrid.experiment.task import Context as Context
+    from subgrid.experiment.task import Estimate as Estimate
+    from subgrid.experiment.task import Task as Task
+    from subgrid.experiment.workers import open_workers as open_workers
 
-# imported on first use: the command line shows its help and its progress without JAX
-_NAMES = {
-    "AbstractRecipe": "recipe",
-    "Context": "task",
-    "Estimate": "task",
-    "STAGES": "task",
-    "Task": "task",
-    "Lines": "progress",
-    "Progress": "progress",
-    "Work": "progress",
-    "RunFolder": "folder",
-    "RunLock": "lock",
-    "run_experiment": "run",
-    "open_workers": "workers",
-}
-
-__all__ = [
-    "STAGES",
-    "AbstractRecipe",
-    "Context",
-    "Estimate",
-    "Lines",
-    "Progress",
-    "RunFolder",
-    "RunLock",
-    "Task",
-    "Work",
-    "open_workers",
-    "run_experiment",
-]
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name from its module on first use."""
-    if name in _NAMES:
-        return getattr(importlib.import_module(f"subgrid.experiment.{_NAMES[name]}"), name)
-    raise AttributeError(f"module 'subgrid.experiment' has no attribute {name!r}")
+# the command line shows its help and its progress without JAX
+__getattr__ = on_first_use(
+    __name__,
+    folder="RunFolder",
+    lock="RunLock",
+    progress="Lines Progress Work",
+    run="run_experiment",
+    task="STAGES AbstractRecipe Context Estimate Task",
+    workers="open_workers",
+)

@@ -103,12 +103,8 @@ def participants(
                 while "data_from" in record:
                     record = record["data_from"]
                     copied.insert(0, (COPIED, record["environment"]))
-    return _once([*copied, *found])
-
-
-def _once(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Return the pairs without those that came before."""
-    return [pair for place, pair in enumerate(pairs) if pair not in pairs[:place]]
+    every = [*copied, *found]
+    return [pair for place, pair in enumerate(every) if pair not in every[:place]]
 
 
 def code_facts(taking_part: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, str]:
@@ -146,11 +142,9 @@ def _several(values: Sequence[tuple[str, Mapping[str, str]]]) -> str:
 
 
 def _with_stages(values: Sequence[tuple[str, str]]) -> str:
-    stages: dict[str, list[str]] = {}
+    stages: dict[str, dict[str, None]] = {}  # dictionaries as sets that keep their order
     for stage, value in values:
-        behind = stages.setdefault(value, [])
-        if stage not in behind:
-            behind.append(stage)
+        stages.setdefault(value, {})[stage] = None
     if len(stages) == 1:
         return next(iter(stages))
     return ", ".join(f"{value} ({', '.join(behind)})" for value, behind in stages.items())

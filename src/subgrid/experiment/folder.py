@@ -18,9 +18,8 @@ from subgrid.config import (
 )
 from subgrid.errors import CorruptFileError, RunFolderError
 from subgrid.experiment.environments import same_code
-from subgrid.experiment.recipe import may_build, recipe_of
 from subgrid.experiment.refusals import refuse_odd_files, refuse_other_config, refuse_other_files
-from subgrid.experiment.task import STAGES, Graph, Task, downstream, graph
+from subgrid.experiment.task import STAGES, Graph, Task, downstream, graph, may_build, recipe_of
 from subgrid.files import inside, read_json
 from subgrid.provenance import config_hash, environment, file_hash, write_atomic
 from subgrid.trust import Trust
@@ -43,6 +42,10 @@ class RunFolder:
         self.path = path
         self.config = config
         self.trust = trust
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how another process opens it; its tasks are made again there."""
+        return RunFolder, (self.path.absolute(), self.config, self.trust)
 
     @cached_property
     def tasks(self) -> Graph:

@@ -11,8 +11,7 @@ from subgrid.ownership import files_below, is_leftover, remove_ours
 
 def results(folder: RunFolder, task: Task) -> list[Path]:
     """Return the files that a task has written; those of users are none."""
-    wanted = re.compile(task.files)
-    return sorted(file for file in _files(folder, task) if wanted.fullmatch(_name(folder, file)))
+    return sorted(_matching(folder, task, task.files))
 
 
 def removable(folder: RunFolder, names: Iterable[str]) -> set[Path]:
@@ -25,7 +24,7 @@ def removable(folder: RunFolder, names: Iterable[str]) -> set[Path]:
         if (task := folder.tasks.get(name)) is None:
             continue
         found |= set() if listed else set(results(folder, task))
-        found |= {*_passing(folder, task), *leftovers(folder, task)}
+        found |= {*_matching(folder, task, task.passing), *leftovers(folder, task)}
     return found
 
 
@@ -59,7 +58,7 @@ def remove_leftovers(folder: RunFolder) -> None:
     for task in folder.tasks.values():
         useless = leftovers(folder, task)
         if task.name in done:
-            useless += _passing(folder, task)
+            useless += _matching(folder, task, task.passing)
         for file in useless:
             file.unlink(missing_ok=True)
     tops = {
@@ -74,9 +73,10 @@ def remove_leftovers(folder: RunFolder) -> None:
             entry.unlink()
 
 
-def _passing(folder: RunFolder, task: Task) -> list[Path]:
-    wanted = re.compile(task.passing)
-    return [file for file in _files(folder, task) if wanted.fullmatch(_name(folder, file))]
+def _matching(folder: RunFolder, task: Task, pattern: str) -> Iterator[Path]:
+    for file in _files(folder, task):
+        if re.fullmatch(pattern, file.relative_to(folder.path).as_posix()):
+            yield file
 
 
 def _left_over(name: str) -> bool:
@@ -89,7 +89,3 @@ def _files(folder: RunFolder, task: Task) -> Iterator[Path]:
             yield from files_below(place)
         elif place.is_file():
             yield place
-
-
-def _name(folder: RunFolder, file: Path) -> str:
-    return file.relative_to(folder.path).as_posix()

@@ -6,67 +6,80 @@ its tasks, and they end when they next tell something.
 """
 
 import contextlib
+import gc
 import json
 import shutil
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from subgrid import locks
 from subgrid.computing import under
-from subgrid.config import Config
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress, Work
 from subgrid.experiment.task import Context, Task
 from subgrid.provenance import environment
-from subgrid.trust import Trust
 
 PLACE = ".tasks"  # in a run folder
+_MANY_MAPS = 20_000  # leaves room for what two networks compile meanwhile
 _EVERY = 0.3  # seconds from line to line of a task, and from look to look
+
+
+Result = tuple[Mapping[str, Any] | None, Mapping[str, Any]]
 
 
 class Stopped(BaseException):
     """Ends a task whose result is not wanted any more; no `except Exception` keeps it."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """A task as a worker gets it; `call`: where it tells; `settings`: of JAX, as they are here."""
+def run_here(
+    task: Task, folder: RunFolder, progress: Progress, mapped: Any, values: Mapping[str, Any]
+) -> Result:
+    """Do a task in this process; return its notes and the environment in which it was done.
 
-    task: Task
-    path: Path
-    config: Config
-    trust: Trust
-    call: str
-    settings: Mapping[str, Any]
-
-    def __call__(self) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
-        """Do the task and return its notes and the environment in which it was done.
-
-        On a cluster, a worker that nobody can stop may still be at it for an earlier call: this one
-        waits until that has noticed.
-        """
-        name = self.task.name.replace("/", "+")
-        progress = FileProgress(self.path / PLACE / self.call / f"{name}.jsonl")
-        while (lock := locks.take(self.path / PLACE / f"{name}.lock", patience=1.0)) is None:
-            progress.say("waits")
-        with lock, under(self.settings):
-            folder = RunFolder(self.path, self.config, self.trust)
-            return self.task.run(Context(folder, progress)), environment()
+    `values`: the settings of JAX, which a thread or a worker starts without.
+    """
+    with under(values):
+        return task.run(Context(folder, progress, mapped)), environment()
 
 
-def run_job(job: Job) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
-    """Do a job and make room for the next one; what a `map` over workers calls."""
-    from subgrid.experiment.workers import make_room
+def run_there(job: tuple[Task, RunFolder, str, Mapping[str, Any]]) -> Result:
+    """Do a task in a worker: the task, the run, the call for which it tells, the settings of JAX.
 
+    On a cluster, a worker that nobody can stop may still be at it for an earlier call: this one
+    waits until that has noticed.
+    """
+    task, folder, call, values = job
+    place, name = folder.path / PLACE, task.name.replace("/", "+")
+    progress = FileProgress(place / call / f"{name}.jsonl")
+    while (lock := locks.take(place / f"{name}.lock", patience=1.0)) is None:
+        progress.say("waits")
     try:
-        return job()
+        with lock:
+            return run_here(task, folder, progress, map, values)
     finally:
         make_room()
+
+
+def make_room() -> None:
+    """Let go of compiled programs where they take much of the memory maps a process may have.
+
+    Every program that XLA compiles on a CPU maps some; Linux ends a process that asks for more than
+    65530 (vm.max_map_count), which some hundred networks reach.
+    """
+    try:
+        with open("/proc/self/maps", "rb") as stream:
+            count = sum(1 for _ in stream)
+    except OSError:  # no such system
+        return
+    if count > _MANY_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 def call_of(folder: RunFolder) -> str:
@@ -177,11 +190,3 @@ def followed(folder: RunFolder, progress: Progress) -> Iterator[str]:
     finally:
         over.set()
         end_call(folder, call)
-
-
-def run_here(
-    task: Task, folder: RunFolder, progress: Progress, mapped: Any, values: Mapping[str, Any]
-) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
-    """Do a task in this process, perhaps in a thread, which starts without the settings of JAX."""
-    with under(values):
-        return task.run(Context(folder, progress, mapped)), environment()

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,9 @@ from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.lock import RunLock
 from subgrid.experiment.outputs import removable, remove, remove_leftovers, results
 from subgrid.experiment.progress import Progress, duration
-from subgrid.experiment.recipe import recipe_of
 from subgrid.experiment.refusals import differences
-from subgrid.experiment.takeover import list_files, source_of_data, take_over_data
-from subgrid.experiment.task import STAGES, Task
+from subgrid.experiment.takeover import first_five, list_files, source_of_data, take_over_data
+from subgrid.experiment.task import STAGES, Task, recipe_of
 from subgrid.experiment.workers import Workers, open_workers
 from subgrid.provenance import environment
 
@@ -230,7 +229,7 @@ def _clear(folder: RunFolder, names: Collection[str], progress: Progress) -> Non
         return
     records = folder.manifest()["tasks"]
     if lost := [name for name in folder.tasks if name in names and name in records]:
-        progress.note(f"made again, as settings changed: {_some(lost)}")
+        progress.note(f"made again, as settings changed: {first_five(lost)}")
     _remove(folder, names)
 
 
@@ -250,8 +249,3 @@ def _remove(folder: RunFolder, names: Collection[str]) -> list[Path]:
     left = remove(folder, files)
     folder.forget(names)
     return left
-
-
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -15,8 +15,7 @@ from subgrid.errors import ConfigError, RunFolderError
 from subgrid.experiment.environments import COPIED, participants, refuse_other_settings
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress
-from subgrid.experiment.recipe import may_build
-from subgrid.experiment.task import STAGES, Task
+from subgrid.experiment.task import STAGES, Task, may_build
 from subgrid.files import read_json
 from subgrid.ownership import files_below, put_in_place, remove_ours
 from subgrid.provenance import environment, write_atomic
@@ -150,5 +149,10 @@ def copy_data(source: RunFolder, names: Iterable[str], target: Path) -> None:
 
 def list_files(folder: Path, files: Iterable[Path]) -> str:
     """Return the names of files below a folder, of many the first five."""
-    names = [file.relative_to(folder).as_posix() for file in files]
+    return first_five(file.relative_to(folder).as_posix() for file in files)
+
+
+def first_five(names: Iterable[str]) -> str:
+    """Return names in words, of many the first five."""
+    names = list(names)
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

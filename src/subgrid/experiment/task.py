@@ -1,11 +1,13 @@
-"""Tasks: the resumable units of an experiment, and the keys that say which must run again."""
+"""Tasks, the resumable units of an experiment with keys that say which must run again; recipes."""
 
-from collections.abc import Callable, Iterable, Mapping
+import abc
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from subgrid.config import RECIPES, Config
 from subgrid.errors import ConfigError
 from subgrid.experiment.progress import Progress
 from subgrid.provenance import config_hash
@@ -124,3 +126,47 @@ def downstream(tasks: Graph, names: Iterable[str]) -> set[str]:
         if any(each.name in found for each in task.inputs):
             found.add(task.name)
     return found
+
+
+class AbstractRecipe(abc.ABC):
+    """Makes the tasks of an experiment from its config, which names it as `recipe`.
+
+    Your own is registered by the entry point `subgrid.recipes` or given as "module:Class".
+    `sections`: those of the config that it brings, by name, each its type and its default, such as
+    `{"search": (SearchConfig | None, None)}` for a `subgrid.config.Section`; only a config with
+    this recipe has them.
+    """
+
+    sections: ClassVar[Mapping[str, tuple[Any, Any]]] = {}
+
+    @abc.abstractmethod
+    def tasks(self, config: Config) -> Iterable[Task]:
+        """Return the tasks, each after those that it needs; nothing is computed yet."""
+
+    def check(  # noqa: B027 - a recipe need not have checks of its own
+        self,
+        config: Config,
+        stages: Sequence[str],
+        folder: "RunFolder | None" = None,
+        force: bool = False,
+        trust: bool = False,
+    ) -> None:
+        """Raise what would fail later on, before anything is written; nothing by default.
+
+        `stages`: those asked for; `folder`: the run, if it was begun; `force`: whether they are
+        made again; `trust`: see `run_experiment`.
+        """
+
+    def notes(self, folder: "RunFolder") -> list[str]:
+        """Return sentences on a run that is about to go on, for the progress display."""
+        return []
+
+
+def recipe_of(config: Config) -> AbstractRecipe:
+    """Return the recipe that a config names; raises UnknownNameError, listing the known ones."""
+    return RECIPES.get(config.recipe)()
+
+
+def may_build(there: Config, ours: Config) -> bool:
+    """Return whether the tasks of another's config can be looked at without code of theirs."""
+    return ":" not in there.recipe or there.recipe == ours.recipe

@@ -1,27 +1,32 @@
 """Who does the tasks of a run: this process, several of them, or a Dask cluster."""
 
 import contextlib
-import gc
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
-
-import jax
 
 from subgrid.computing import settings, threads
 from subgrid.data import dask_map, process_map
 from subgrid.errors import ConfigError
 from subgrid.experiment.folder import RunFolder
 from subgrid.experiment.progress import Progress, Work
-from subgrid.experiment.remote import Job, Stopped, end_call, followed, run_here, run_job
+from subgrid.experiment.remote import (
+    Result,
+    Stopped,
+    end_call,
+    followed,
+    make_room,
+    run_here,
+    run_there,
+)
 from subgrid.experiment.task import Task
 from subgrid.numbers import whole_number
 
-_MANY_MAPS = 20_000  # leaves room for what two networks compile meanwhile
 _AT_ONCE = 1000  # tasks given to a cluster, whose scheduler knows how many it can do
 
 Map = Callable[..., Any]
+Begin = Callable[[Task], None]
 Done = Callable[[Task, Mapping[str, Any] | None, Mapping[str, Any]], None]
 
 
@@ -29,12 +34,7 @@ class Workers:
     """Does tasks, each when those that it needs are done; this one in this process, in turn."""
 
     def do(
-        self,
-        tasks: Sequence[Task],
-        folder: RunFolder,
-        progress: Progress,
-        begin: Callable[[Task], None],
-        done: Done,
+        self, tasks: Sequence[Task], folder: RunFolder, progress: Progress, begin: Begin, done: Done
     ) -> None:
         """Do the tasks, which are in an order in which they can be done.
 
@@ -63,16 +63,11 @@ class ParallelWorkers(Workers):
         stack: contextlib.ExitStack,
     ):
         self._count, self._stack = count, stack
-        self._tasks = _Lazy(over_tasks, self._stack)
-        self._parts = _Lazy(over_parts, self._stack)
+        self._tasks = _on_first_call(over_tasks, stack)
+        self._parts = _on_first_call(over_parts, stack)
 
     def do(
-        self,
-        tasks: Sequence[Task],
-        folder: RunFolder,
-        progress: Progress,
-        begin: Callable[[Task], None],
-        done: Done,
+        self, tasks: Sequence[Task], folder: RunFolder, progress: Progress, begin: Begin, done: Done
     ) -> None:
         """Do the tasks, those at once that do not wait for each other; see `Workers.do`."""
         if len(tasks) == 1 and tasks[0].where == "here":  # an interrupt ends it at once
@@ -85,15 +80,8 @@ class ParallelWorkers(Workers):
                     for task in self._ready(left, list(running.values())):
                         begin(task)
                         left.remove(task)
-                        job = Job(
-                            task,
-                            folder.path.absolute(),
-                            folder.config,
-                            folder.trust,
-                            call,
-                            settings(),
-                        )
-                        running[pool.submit(self._run, job, folder, shared)] = task
+                        future = pool.submit(self._run, task, folder, shared, call, settings())
+                        running[future] = task
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         done(running.pop(future), *future.result())
             except BaseException as error:
@@ -116,10 +104,12 @@ class ParallelWorkers(Workers):
         workers = [task for task in in_company if task.where == "worker"]
         return [*(task for task in in_company if task.where == "here"), *workers[: max(free, 0)]]
 
-    def _run(self, job: Job, folder: RunFolder, progress: Progress) -> Any:
-        if job.task.where == "here":
-            return run_here(job.task, folder, progress, self._parts, job.settings)
-        (result,) = self._tasks(run_job, [job])
+    def _run(
+        self, task: Task, folder: RunFolder, shared: Progress, call: str, values: Mapping[str, Any]
+    ) -> Result:
+        if task.where == "here":
+            return run_here(task, folder, shared, self._parts, values)
+        (result,) = self._tasks(run_there, [(task, folder, call, values)])
         return result
 
     def close(self, error: BaseException | None = None) -> None:
@@ -130,38 +120,19 @@ class ParallelWorkers(Workers):
             self._stack.__exit__(type(error), error, error.__traceback__)
 
 
-class _Lazy:
-    """A map over processes that are started when it is first called."""
+def _on_first_call(
+    open_map: Callable[[], contextlib.AbstractContextManager[Map]], stack: contextlib.ExitStack
+) -> Map:
+    """Return a map over processes that are started when it is first called."""
+    lock, opened = threading.Lock(), []
 
-    def __init__(
-        self,
-        open_map: Callable[[], contextlib.AbstractContextManager[Map]],
-        stack: contextlib.ExitStack,
-    ):
-        self._open, self._stack, self._lock = open_map, stack, threading.Lock()
-        self._map: Map | None = None
+    def mapped(function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+        with lock:
+            if not opened:
+                opened.append(stack.enter_context(open_map()))
+        return opened[0](function, jobs)
 
-    def __call__(self, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
-        with self._lock:
-            if self._map is None:
-                self._map = self._stack.enter_context(self._open())
-        return self._map(function, jobs)
-
-
-def make_room() -> None:
-    """Let go of compiled programs where they take much of the memory maps a process may have.
-
-    Every program that XLA compiles on a CPU maps some; Linux ends a process that asks for more than
-    65530 (vm.max_map_count), which some hundred networks reach.
-    """
-    try:
-        with open("/proc/self/maps", "rb") as stream:
-            count = sum(1 for _ in stream)
-    except OSError:  # no such system
-        return
-    if count > _MANY_MAPS:
-        jax.clear_caches()
-        gc.collect()
+    return mapped
 
 
 @contextlib.contextmanager

@@ -1,29 +1,22 @@
 """Recipes: kinds of experiments, which say what tasks a config means, and what those do."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from subgrid.registry import on_first_use
 
 if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
-    from subgrid.recipes.citations import citations
-    from subgrid.recipes.export import export_model
-    from subgrid.recipes.markdown import make_markdown
-    from subgrid.recipes.noise import with_chosen_noise
-    from subgrid.recipes.plan import plan_run
+    from subgrid.recipes.citations import citations as citations
+    from subgrid.recipes.export import export_model as export_model
+    from subgrid.recipes.markdown import make_markdown as make_markdown
+    from subgrid.recipes.noise import with_chosen_noise as with_chosen_noise
+    from subgrid.recipes.plan import plan_run as plan_run
 
-# imported on first use: the command line shows its help without JAX
-_NAMES = {
-    "citations": "citations",
-    "export_model": "export",
-    "make_markdown": "markdown",
-    "plan_run": "plan",
-    "with_chosen_noise": "noise",
-}
-
-__all__ = ["citations", "export_model", "make_markdown", "plan_run", "with_chosen_noise"]
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name from its module on first use."""
-    if name in _NAMES:
-        return getattr(importlib.import_module(f"subgrid.recipes.{_NAMES[name]}"), name)
-    raise AttributeError(f"module 'subgrid.recipes' has no attribute {name!r}")
+# the command line shows its help without JAX
+__getattr__ = on_first_use(
+    __name__,
+    citations="citations",
+    export="export_model",
+    markdown="make_markdown",
+    noise="with_chosen_noise",
+    plan="plan_run",
+)

@@ -1,11 +1,12 @@
 """The scores of a run: its table, that of a search and of a calibration, and scores.json."""
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from subgrid.config import BASELINE
+from subgrid.config import BASELINE, Config
 from subgrid.evaluation import (
     StepCost,
     blow_ups,
@@ -19,10 +20,8 @@ from subgrid.evaluation import (
     with_costs,
 )
 from subgrid.experiment.folder import RunFolder
-from subgrid.experiment.recipe import recipe_of
-from subgrid.experiment.task import Context
+from subgrid.experiment.task import Context, recipe_of
 from subgrid.provenance import write_atomic
-from subgrid.recipes.candidates import multiscale_pairs, paired_models
 from subgrid.recipes.curves import remarks
 from subgrid.recipes.results import Results, load_results, read_dataset, write_dataset
 
@@ -114,3 +113,24 @@ def budgets(folder: RunFolder) -> dict[str, tuple[int, ...]]:
     """Return the updates of each network of every learned model."""
     config = folder.config
     return {model.name: config.updates_of(model) for model in config.learned()}
+
+
+def labels(config: Config) -> dict[str, str]:
+    """Return the name to show for each model: the user's own for the one without a closure."""
+    return {model.shown: model.name for model in config.models}
+
+
+def paired_models(config: Config) -> list[tuple[str, str]]:
+    """Return the pairs that runs followed by their truth are compared in.
+
+    Multiscale models with those of a single scale, and adapted ones with what they are made of.
+    """
+    adapted = [(model.name, model.of) for model in config.adapted()]
+    return [*multiscale_pairs(config), *adapted]
+
+
+def multiscale_pairs(config: Config) -> list[tuple[str, str]]:
+    """Return every pair of names of a multiscale model and a learned one of a single scale."""
+    multiscale = [model.name for model in config.learned() if model.multiscale]
+    others = [model.name for model in config.learned() if not model.multiscale]
+    return list(itertools.product(multiscale, others))

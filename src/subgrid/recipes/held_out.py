@@ -101,8 +101,7 @@ class HeldOut:
             settings.snapshots,
         )
 
-    def candidate(self, model: AbstractModelConfig, number: int = 0) -> Candidate:
-        """Return a closure of a model, for the coarse system."""
+    def _candidate(self, model: AbstractModelConfig, number: int = 0) -> Candidate:
         return model.candidate(self.config, self.system, self.folder, number)
 
     def write_reference(self, progress: Progress) -> None:
@@ -126,8 +125,9 @@ class HeldOut:
         }
         write_dataset(self.place / "reference.zarr", found.assign_coords(starts))
 
-    def write_offline(self, candidate: Candidate, progress: Progress) -> None:
+    def write_offline(self, progress: Progress, model: AbstractModelConfig, number: int) -> None:
         """Write the scores of a closure's output against the true forcing."""
+        candidate = self._candidate(model, number)
         forcings = [f"{name}_forcing" for name in self.names]
         samples = Samples(self.store, self.size, (*self.names, *forcings), in_memory=False)
         chosen = samples.spread(self.config.evaluation.samples)
@@ -156,9 +156,14 @@ class HeldOut:
         task.finish()
 
     def write_online(
-        self, candidate: Candidate, progress: Progress, variant: VariantConfig | None = None
+        self,
+        progress: Progress,
+        model: AbstractModelConfig,
+        number: int,
+        variant: VariantConfig | None = None,
     ) -> None:
         """Write the statistics of a closure's free runs from the held-out states."""
+        candidate = self._candidate(model, number)
         place = online_path(candidate.label, variant and variant.name)
         label = candidate.label if variant is None else f"{candidate.label}, {variant.name}"
         setup = self._setup(candidate, variant)
@@ -185,12 +190,12 @@ class HeldOut:
                 f"first {first_date(died)}"
             )
 
-    def write_cost(self, candidate: Candidate, progress: Progress) -> None:
+    def write_cost(self, progress: Progress, model: AbstractModelConfig) -> None:
         """Write the time per step of a model, which is never the same twice.
 
         It takes turns with the coarse model alone, so that both have the same load.
         """
-        alone = self.candidate(self.config.baseline)
+        alone, candidate = self._candidate(self.config.baseline), self._candidate(model)
         both = {one.model: self._setup(one) for one in (alone, candidate)}
         work = progress.task(f"time per step {candidate.model}", 1, "models", COMPILING)
         timed = step_cost(

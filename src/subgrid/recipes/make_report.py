@@ -43,11 +43,18 @@ from subgrid.experiment.progress import duration
 from subgrid.experiment.task import STAGES, Context
 from subgrid.nn import parameter_count
 from subgrid.randomness import random_key
-from subgrid.recipes.candidates import candidates, labels, multiscale_pairs, paired_models
 from subgrid.recipes.curves import learning_curves, remarks, tuning_curves, unchanged, unlearned
-from subgrid.recipes.evaluate import budgets, comparison_of, read_scores, table_of
+from subgrid.recipes.evaluate import (
+    budgets,
+    comparison_of,
+    labels,
+    multiscale_pairs,
+    paired_models,
+    read_scores,
+    table_of,
+)
 from subgrid.recipes.pretrained import bundle_facts, transfer_warnings
-from subgrid.recipes.results import Results, load_results
+from subgrid.recipes.results import Results, candidates, load_results
 from subgrid.systems import AbstractSystem
 from subgrid.training import forward_gflop
 

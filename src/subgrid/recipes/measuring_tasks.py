@@ -1,7 +1,7 @@
 """The tasks that measure closures against held-out trajectories: offline, in free runs, in time."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -44,7 +44,7 @@ def reference(tasks: TaskSet, members: Members) -> Task:
     return result_task(
         f"{members.folder}/reference.zarr",
         _free_runs(tasks, members),
-        partial(_reference, members=members),
+        partial(_measure, write=HeldOut.write_reference, members=members),
         inputs=(tasks.data[members.split],),
     )
 
@@ -57,7 +57,7 @@ def offline(tasks: TaskSet, members: Members, model: AbstractModelConfig, number
     return result_task(
         f"{members.folder}/{offline_path(_label(tasks, model, number))}",
         {"seed": tasks.config.seed, "samples": samples, **settings},
-        partial(_offline, members=members, model=model, number=number),
+        partial(_measure, write=HeldOut.write_offline, members=members, model=model, number=number),
         inputs=tuple(dict.fromkeys((tasks.data[members.split], scale, *inputs))),
     )
 
@@ -76,7 +76,14 @@ def online(
     return result_task(
         f"{members.folder}/{path}",
         {**_stepping(tasks, members, model, variant), **settings},
-        partial(_online, members=members, model=model, number=number, variant=variant),
+        partial(
+            _measure,
+            write=HeldOut.write_online,
+            members=members,
+            model=model,
+            number=number,
+            variant=variant,
+        ),
         inputs=(tasks.data[members.split], *inputs),
         passing=tuple(f"evaluation/{kept}{end}" for end in (".safetensors", ".frames")),
         estimate=partial(plan.of_free_runs, members=members, model=model, variant=variant),
@@ -86,10 +93,11 @@ def online(
 def cost(tasks: TaskSet, model: AbstractModelConfig) -> Task:
     """Return the measurement of the time per step; one network stands for all of a model."""
     settings, inputs = _closure(tasks, model, 0)
+    members = test_members(tasks.config)
     return result_task(
         f"evaluation/{cost_path(model.shown)}",
-        {**_stepping(tasks, test_members(tasks.config), model), **settings},
-        partial(_cost, model=model),
+        {**_stepping(tasks, members, model), **settings},
+        partial(_measure, write=HeldOut.write_cost, members=members, model=model),
         inputs=(tasks.data["test"], *inputs),
         where="alone",
     )
@@ -136,26 +144,6 @@ def _stepping(
     }
 
 
-def _reference(context: Context, members: Members) -> None:
-    HeldOut(context.folder, members).write_reference(context.progress)
-
-
-def _offline(context: Context, members: Members, model: AbstractModelConfig, number: int) -> None:
-    against = HeldOut(context.folder, members)
-    against.write_offline(against.candidate(model, number), context.progress)
-
-
-def _online(
-    context: Context,
-    members: Members,
-    model: AbstractModelConfig,
-    number: int,
-    variant: VariantConfig | None,
-) -> None:
-    against = HeldOut(context.folder, members)
-    against.write_online(against.candidate(model, number), context.progress, variant)
-
-
-def _cost(context: Context, model: AbstractModelConfig) -> None:
-    against = HeldOut(context.folder, test_members(context.folder.config))
-    against.write_cost(against.candidate(model), context.progress)
+def _measure(context: Context, write: Callable[..., None], members: Members, **what: Any) -> None:
+    """Do what a method of `HeldOut` does."""
+    write(HeldOut(context.folder, members), context.progress, **what)

@@ -24,8 +24,8 @@ from subgrid.errors import ConfigError, RunFolderError
 from subgrid.evaluation import Part, compare
 from subgrid.experiment import Task
 from subgrid.experiment.folder import RunFolder
-from subgrid.experiment.recipe import may_build
 from subgrid.experiment.takeover import differing_settings
+from subgrid.experiment.task import may_build
 from subgrid.files import read_json
 from subgrid.provenance import config_hash
 from subgrid.recipes.calibration import Level, calibration_part, calibration_record

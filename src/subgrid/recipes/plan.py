@@ -20,8 +20,7 @@ from subgrid.config import (
 )
 from subgrid.config.training import Optimisation
 from subgrid.data import fits_in_memory
-from subgrid.experiment.recipe import recipe_of
-from subgrid.experiment.task import Estimate, graph
+from subgrid.experiment.task import Estimate, graph, recipe_of
 from subgrid.machine import usable_cpus
 from subgrid.nn import parameter_count
 from subgrid.recipes.held_out import Members

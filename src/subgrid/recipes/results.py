@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from subgrid.config import BASELINE, build_coarse_systems, build_system
+from subgrid.config import BASELINE, Candidate, build_coarse_systems, build_system
 from subgrid.data import check_decoded_size, consolidate, fits_in_memory
 from subgrid.evaluation import StepCost
 from subgrid.experiment.folder import RunFolder
@@ -68,6 +68,23 @@ def load_results(folder: RunFolder) -> Results:
         costs=step_costs(folder, stores),
         cut=config.evaluation.cut * system.domain.nyquist if system.domain.has_spectrum else None,
     )
+
+
+def candidates(
+    folder: RunFolder, coarse_system: Any, models: Iterable[Any] | None = None
+) -> list[Candidate]:
+    """Return every closure of some models, the learned ones once per seed.
+
+    `models`: those of the config, in its order, unless given.
+
+    Raises CorruptFileError for damaged weights and what a user's own closure raises.
+    """
+    config = folder.config
+    return [
+        model.candidate(config, coarse_system, folder, number)
+        for model in (config.models if models is None else models)
+        for number in range(len(model.labels(config)))
+    ]
 
 
 def step_costs(folder: RunFolder, models: Iterable[str]) -> dict[str, StepCost]:
