@@ -99,7 +99,8 @@ class Symmetry(AbstractConstraint):
                 # centres i + ½ go to -(i + ½), faces i + 1 to -(i + 1): one cell further
                 flipped = jnp.flip(fields, axis)
                 on_faces = self._shaped([face == mirror for face in self.faces])
-                fields = jnp.where(on_faces, jnp.roll(flipped, -1, axis), flipped)
+                further = jnp.roll(flipped, -1, axis) if on_faces.any() else flipped
+                fields = jnp.where(on_faces, further, flipped)
             fields = jnp.where(self._shaped([mirror in odd for odd in self.odd]), -fields, fields)
         return fields
 
