@@ -21,11 +21,6 @@ class StepCost(NamedTuple):
     seconds: float
     ratio: float
 
-    @property
-    def words(self) -> str:
-        """The ratio in words, to two digits."""
-        return f"{float(f'{self.ratio:.2g}'):g} times the cost per step"
-
     def per_unit(self, dt: float, unit: TimeUnit) -> float:
         """Return the seconds of one member for a `unit` of simulated time, in steps of `dt`."""
         return self.seconds * unit.length / dt

@@ -2,19 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import xarray as xr
+from numpy.typing import ArrayLike
 
 from subgrid.evaluation import table as scores
 from subgrid.evaluation.cost import Timing
 from subgrid.evaluation.report import Section, Verdict
 from subgrid.evaluation.style import Styles, lost_note
 
-if TYPE_CHECKING:
-    import xarray as xr
-    from numpy.typing import ArrayLike
-
 Records = Sequence[Mapping[str, Any]]  # of metrics.jsonl
-Runs = Mapping[str, Sequence["xr.Dataset"]]
+Runs = Mapping[str, Sequence[xr.Dataset]]
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,9 @@ class Snapshot:
     All as `field` of the system gives them: of two-layer QG q (1/s) and S (1/s²).
     """
 
-    field: "ArrayLike"
-    forcing: "ArrayLike"
-    predictions: Mapping[str, "ArrayLike"]
+    field: ArrayLike
+    forcing: ArrayLike
+    predictions: Mapping[str, ArrayLike]
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,15 @@ class Findings:
     """
 
     system: Any
-    truth: "xr.Dataset"
+    truth: xr.Dataset
     runs: Runs
-    table: "xr.Dataset"
+    table: xr.Dataset
     cut: float | None
     offline: Runs = field(default_factory=dict)
     curves: Mapping[str, Records] = field(default_factory=dict)
     tuning: Mapping[str, Records] = field(default_factory=dict)
     snapshot: Snapshot | None = None
-    variants: Mapping[str, "xr.Dataset"] = field(default_factory=dict)
+    variants: Mapping[str, xr.Dataset] = field(default_factory=dict)
     pairs: Sequence[tuple[str, str]] = ()
     multiscale: Sequence[tuple[str, str]] = ()
     budgets: Mapping[str, tuple[int, ...]] | None = None
@@ -87,7 +86,7 @@ class Part:
     verdicts: tuple[Verdict, ...] = ()
 
 
-def lost_notes(table: "xr.Dataset", styles: Styles) -> list[str]:
+def lost_notes(table: xr.Dataset, styles: Styles) -> list[str]:
     """Return a note for each model with runs that are not compared."""
     found = []
     for name in scores.models(table):

@@ -1,9 +1,9 @@
 """The first table of a report: what every model costs and what it leaves of the error."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import xarray as xr
 
 from subgrid.evaluation import table as scores
 from subgrid.evaluation.components import correlated_field, in_words, of_component, with_article
@@ -20,9 +20,6 @@ from subgrid.evaluation.intervals import percent
 from subgrid.evaluation.offline import channel_names
 from subgrid.evaluation.report import Table
 from subgrid.evaluation.style import Styles
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 _OFFLINE = ("r_squared", "r_squared_below_filter")
 _FOLLOWED = (
@@ -112,20 +109,20 @@ def _note(found: Findings, metric: str, quantity: str, filtered: bool, channels:
     )
 
 
-def _following(table: "xr.Dataset", model: str) -> list[str]:
+def _following(table: xr.Dataset, model: str) -> list[str]:
     """Return decorrelation time and energy error."""
     place = {"model": model, "quantity": scores.followed(table), "component": ""}
     time = scores.interval(table, "decorrelation_time_mean", **place)
     return [interval_text(time), interval_text(scores.kept_error(table, model), "{:.3f}")]
 
 
-def _similarity(table: "xr.Dataset", model: str) -> str:
+def _similarity(table: xr.Dataset, model: str) -> str:
     """Return the median of the similarities that are known; a dash for the baseline."""
     known = [v for v in scores.similarities(table, model).values() if np.isfinite(v)]
     compared = known and model != table.attrs["baseline"]
     return fixed(np.median(known)) if compared else "-"
 
 
-def _mean_pair(sets: Sequence["xr.Dataset"], key: str) -> str:
+def _mean_pair(sets: Sequence[xr.Dataset], key: str) -> str:
     """Return the mean over networks of a score of each component; a dash without networks."""
     return fixed_all(np.mean([data[key].values for data in sets], axis=0)) if sets else "-"

@@ -1,7 +1,7 @@
 """Which members of free runs blew up and when, which runs are scored, and against which truth."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -88,7 +88,8 @@ def blow_up_steps(data: xr.Dataset) -> NDArray[np.int64]:
     for name, values in data.data_vars.items():
         if name in (CORRELATION, RMSE) or not {"time", "wavenumber"} & set(values.dims):
             continue  # that with a truth which is not finite says nothing of the run
-        finite = np.isfinite(values).all([d for d in values.dims if d not in ("member", "time")])
+        finite: Any = np.isfinite(values)
+        finite = finite.all([dim for dim in values.dims if dim not in ("member", "time")])
         if "time" in values.dims:
             bad |= ~finite.transpose("member", "time").values
         else:
