@@ -125,7 +125,7 @@ def test_markdown_has_the_same_tables_and_writes_the_images(data, tmp_path):
 @pytest.mark.slow
 def test_skill_against_cost_comes_first_where_finer_grids_are_rivals(data, runs, truth, coarse):
     titles = [section.title for section in data.sections]
-    assert titles.index("Skill against cost") == titles.index("Similarity to the truth") + 1
+    assert titles.index("Skill against cost") > titles.index("Similarity to the truth")
     cut = two_thirds_cut(coarse.grid)
     costs = {name: StepCost(1e-3, 1.0) for name in runs}
     scores = compare(runs, truth, baseline="none", system=coarse, cut=cut, samples=40)

@@ -153,7 +153,7 @@ def test_every_model_is_followed_and_told(combined):
     said = words(combined)
     for title in (
         "How long free runs follow the truth",
-        "Compensated energy spectra",
+        "Compensated energy spectrum",
         "Learning curves through the solver",
         "Is it worth its cost?",
     ):
@@ -190,7 +190,7 @@ def test_a_finer_grid_starts_from_the_coarse_states_without_divergence(combined)
         assert setup.model.dt == pytest.approx(combined.config.coarse_dt / one.entry.substeps)
         # speeds of order 5 over cells of 0.2 in single precision
         assert float(np.abs(jax.vmap(fine.divergence)(states)).max()) < 1e-3
-        back = jax.vmap(setup.observer.coarse)(states)
+        back = jax.vmap(setup.observer.coarsener)(states)
         for name in ("u", "v"):
             np.testing.assert_allclose(getattr(back, name), getattr(start, name), atol=1e-4)
 

@@ -54,7 +54,7 @@ def test_a_run_trains_tests_and_ranks_every_pair(tmp_path):
     assert costs["none"]["ratio"] == 1.0
     assert all(cost["seconds"] > 0 and cost["ratio"] > 0 for cost in costs.values())
     assert "Search: architectures ranked" in report
-    assert "map of the spectral error of all pairs" in report
+    assert "map of the error of all pairs" in report
     assert set(json.loads(folder.scores.read_text())["online"]) == {"none", "backscatter"}
 
 

@@ -260,9 +260,9 @@ def test_a_closure_that_draws_and_remembers_is_trained(stores, windows, tmp_path
             stores, windows, tmp_path / name, closure=drawing, course=plan(validate_every=1)
         )
     assert results(tmp_path / "a") == results(tmp_path / "b")
-    # a random increment does harm, so the network is trained away, but not its factor
+    # a random increment does harm, so the network is trained away, and so is its factor
     assert result.fits[0].best_update > 0
-    assert float(result.closure.scale) == 1
+    assert float(result.closure.scale) < 1
 
 
 @pytest.mark.slow
