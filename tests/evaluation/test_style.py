@@ -10,6 +10,7 @@ from subgrid.evaluation.style import (
     PANEL_INCHES,
     Panel,
     add_legend,
+    data_uri,
     log_axis,
     new_panel,
     panel_inches,
@@ -68,3 +69,22 @@ def test_a_panel_grows_with_what_stands_in_it_and_is_shown_wide():
         Panel("b", new_panel(inches=panel_inches(20))[0], "b"),
     ]
     assert [image.wide for image in section("t", "c", panels).images] == [False, True]
+
+
+def test_a_label_longer_than_its_axis_is_broken_before_its_units_not_cut():
+    figure, (axes,) = new_panel()
+    axes.plot([0, 1], [0, 1])
+    axes.set_ylabel("error of the spectrum of the total kinetic energy, both layers [m³ s⁻²]")
+    data_uri(figure)
+    assert axes.get_ylabel().endswith("both layers\n[m³ s⁻²]")
+    box = axes.yaxis.label.get_window_extent()
+    assert box.x0 >= 0
+    assert box.y0 >= 0
+    assert box.y1 <= figure.bbox.y1
+
+
+def test_a_label_that_fits_stays_on_one_line():
+    figure, (axes,) = new_panel()
+    axes.set_ylabel("error of the spectrum [m³ s⁻²]")
+    data_uri(figure)
+    assert "\n" not in axes.get_ylabel()

@@ -28,6 +28,7 @@ PANEL_INCHES = (4.8, 3.6)
 PIXELS_PER_INCH = 200
 # measured with the sizes of letters below: per inch of a figure, and of a legend's line
 _NOTE_LETTERS, _LEGEND_LETTERS, _HANDLE_LETTERS, _LINE_INCHES = 14, 14, 8, 0.19
+_LABEL_LETTERS = 36  # of a line of an axis's label, where one line is cut
 
 # Okabe & Ito 2008, without yellow (too pale for lines), then indigo, wine and olive of the "muted"
 # ones of Tol (SRON/EPS/TN/09-002); distinct also by dash and marker
@@ -222,6 +223,24 @@ def scientific(axis: Any) -> None:
     axis.formatter.set_useMathText(True)
 
 
+def _break_labels(figure: "Figure") -> bool:
+    """Break the labels of axes that the edge of the figure cuts; return whether there were any.
+
+    A label is centred on its axis, which slanted names below a panel make shorter than the label;
+    the layout makes room across an axis, not along it.
+    """
+    broken = False
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        box = axis.label.get_window_extent()
+        cut = box.x0 < 0 or box.y0 < 0 or box.x1 > figure.bbox.x1 or box.y1 > figure.bbox.y1
+        if cut and axis.label.get_text():
+            words, bracket, units = axis.label.get_text().partition(" [")
+            lines = textwrap.wrap(words, _LABEL_LETTERS) + ([f"[{units}"] if bracket else [])
+            axis.label.set_text("\n".join(lines))
+            broken = True
+    return broken
+
+
 def data_uri(figure: "Figure", kind: str = "png") -> str:
     """Return a figure as a data URI, PNG or SVG; undated, so the same data give the same bytes.
 
@@ -234,6 +253,8 @@ def data_uri(figure: "Figure", kind: str = "png") -> str:
     figure.set_dpi(PIXELS_PER_INCH)
     if (engine := figure.get_layout_engine()) is not None:
         engine.execute(figure)  # once: saving would do it twice, which takes half of the time
+        if _break_labels(figure):
+            engine.execute(figure)
         figure.set_layout_engine(None)
     with _matplotlib().rc_context({"svg.hashsalt": "subgrid"}):
         figure.savefig(stream, format=kind, dpi=PIXELS_PER_INCH, metadata=notes)

@@ -27,7 +27,7 @@ from subgrid.evaluation.style import Panel
 from subgrid.evaluation.verdicts import REMARKED
 from subgrid.experiment import RunFolder, Task
 from subgrid.recipes.comparison import AbstractComparison
-from subgrid.recipes.evaluate import table_of
+from subgrid.recipes.evaluate import read_scores, table_of
 from subgrid.recipes.measuring_tasks import cost, online, test_members
 from subgrid.recipes.model_tasks import TaskSet
 from subgrid.recipes.results import Results, online_path, read_dataset, step_costs
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _MOST_CHOICES = 10_000
+_SEARCH = "search"  # the group of scores.zarr
 Searched = tuple[str, tuple[str, ...]]  # a model of the table, its networks, coarsest scale first
 
 
@@ -263,28 +264,34 @@ class ArchitecturesRecipe(AbstractComparison):
                 yield online(tasks, members, model, number)
             yield cost(tasks, model)
 
-    def record(self, folder: RunFolder, results: Results) -> dict[str, Any]:
-        """Return the ranking."""
-        if not folder.config.added_models():
+    def tables(self, folder: RunFolder, results: Results) -> dict[str, "xr.Dataset"]:
+        """Return the table of the models of the search."""
+        runs = {
+            model.name: [
+                read_dataset(folder.evaluation / online_path(label))
+                for label in model.trained_names()
+            ]
+            for model in folder.config.added_models()
+        }
+        if not runs:
             return {}
-        table, models = _searched(folder, results)
-        return {"search": [ranked_record(table, one) for one in ranking(table, models)]}
+        costs = step_costs(folder, [BASELINE, *runs])
+        runs = {BASELINE: results.online[BASELINE], **runs}
+        return {_SEARCH: table_of(folder, results, runs, costs)}
 
-    def parts(self, folder: RunFolder, results: Results) -> Iterator[Part]:
+    def record(self, folder: RunFolder, tables: Mapping[str, "xr.Dataset"]) -> dict[str, Any]:
+        """Return the ranking."""
+        if _SEARCH not in tables:
+            return {}
+        table = tables[_SEARCH]
+        ranked = ranking(table, _searched(folder.config))
+        return {"search": [ranked_record(table, one) for one in ranked]}
+
+    def parts(self, folder: RunFolder) -> Iterator[Part]:
         """Yield the map of all pairs and the ranking."""
-        if folder.config.added_models():
-            yield search_part(*_searched(folder, results))
+        if models := _searched(folder.config):
+            yield search_part(read_scores(folder, _SEARCH), models)
 
 
-def _searched(folder: RunFolder, results: Results) -> tuple["xr.Dataset", list[Searched]]:
-    """Return the table of the models of the search, and their names and networks."""
-    models = folder.config.added_models()
-    runs = {
-        model.name: [
-            read_dataset(folder.evaluation / online_path(label)) for label in model.trained_names()
-        ]
-        for model in models
-    }
-    costs = step_costs(folder, [BASELINE, *runs])
-    table = table_of(folder, results, {BASELINE: results.online[BASELINE], **runs}, costs)
-    return table, [(model.name, model.networks) for model in models]
+def _searched(config: Config) -> list[Searched]:
+    return [(model.name, model.networks) for model in config.added_models()]

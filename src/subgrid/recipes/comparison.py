@@ -1,6 +1,6 @@
 """What recipes share that compare closures: data, models, tests, scores and report."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from subgrid.config import Config, check_builds
@@ -15,6 +15,8 @@ from subgrid.recipes.pretrained import copies, kept_copies, refuse_changed_bundl
 from subgrid.recipes.stability import check_time_steps
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from subgrid.recipes.results import Results
 
 _SCORED = ("seed", "models", "evaluation")  # sections that decide the scores, besides its own
@@ -36,11 +38,15 @@ class AbstractComparison(AbstractRecipe):
         """Yield what else is measured."""
         yield from ()
 
-    def record(self, folder: RunFolder, results: "Results") -> dict[str, Any]:
-        """Return what scores.json keeps of it."""
+    def tables(self, folder: RunFolder, results: "Results") -> dict[str, "xr.Dataset"]:
+        """Return its own tables of scores, which scores.zarr keeps in groups of these names."""
         return {}
 
-    def parts(self, folder: RunFolder, results: "Results") -> Iterable[Part]:
+    def record(self, folder: RunFolder, tables: Mapping[str, "xr.Dataset"]) -> dict[str, Any]:
+        """Return what scores.json keeps of it; `tables`: its own by name."""
+        return {}
+
+    def parts(self, folder: RunFolder) -> Iterable[Part]:
         """Return what the report shows of it."""
         return ()
 
@@ -99,7 +105,7 @@ class AbstractComparison(AbstractRecipe):
             run=write_scores,
             inputs=tuple(inputs),
             outputs=("scores.json", "scores.zarr"),
-            files=rf"scores\.(json|zarr/{STORE})",
+            files=rf"scores\.(json|zarr/(\w[\w.-]*/)*{STORE})",  # tables in groups, too
             where="here",
         )
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from subgrid.recipes.comparison import AbstractComparison
 
 Runs = Mapping[str, Sequence["xr.Dataset"]]
+VARIANTS = "variants"  # where the store keeps their tables
 
 
 def write_scores(context: Context) -> None:
@@ -38,16 +39,34 @@ def write_scores(context: Context) -> None:
     folder = context.folder
     results = load_results(folder)
     table = table_of(folder, results, results.online)
+    further = {
+        f"{VARIANTS}/{name}": table_of(folder, results, runs)
+        for name, runs in results.variants.items()
+    }
+    further |= comparison_of(folder).tables(folder, results)
     # a store has an order of its own, and the order of the metrics is that of the report
-    write_dataset(_table_path(folder), table.assign_attrs(variables=list(map(str, table))))
-    record = scores_record(folder, results, table)
+    groups = {
+        name: one.assign_attrs(variables=list(map(str, one)))
+        for name, one in {"": table, **further}.items()
+    }
+    write_dataset(_table_path(folder), groups.pop(""), groups)
+    record = scores_record(folder, results, table, further)
     write_atomic(folder.scores, json.dumps(record, indent=1) + "\n")
 
 
-def read_scores(folder: RunFolder) -> "xr.Dataset":
-    """Return the table of scores that `write_scores` wrote."""
-    table = read_dataset(_table_path(folder))
+def read_scores(folder: RunFolder, group: str = "") -> "xr.Dataset":
+    """Return a table of scores that `write_scores` wrote: of the models of the run.
+
+    Or that of a `group` of the store: "variants/NAME", or what a recipe calls its own.
+    """
+    table = read_dataset(_table_path(folder) / group)
     return table[table.attrs["variables"]]
+
+
+def read_variants(folder: RunFolder) -> dict[str, "xr.Dataset"]:
+    """Return the table of scores under each variant of the coarse model."""
+    names = [variant.name for variant in folder.config.evaluation.variants]
+    return {name: read_scores(folder, f"{VARIANTS}/{name}") for name in names}
 
 
 def _table_path(folder: RunFolder) -> Path:
@@ -76,8 +95,10 @@ def table_of(
     return with_costs(table, results.costs if costs is None else costs).assign_attrs(remarks=said)
 
 
-def scores_record(folder: RunFolder, results: Results, table: "xr.Dataset") -> dict[str, Any]:
-    """Return what scores.json keeps; `table`: of the models of the run."""
+def scores_record(
+    folder: RunFolder, results: Results, table: "xr.Dataset", further: Mapping[str, "xr.Dataset"]
+) -> dict[str, Any]:
+    """Return what scores.json keeps; `table`: of the models of the run, `further` by group."""
     models = list(results.online)
     record: dict[str, Any] = {
         "truth": {
@@ -90,10 +111,9 @@ def scores_record(folder: RunFolder, results: Results, table: "xr.Dataset") -> d
         },
     }
     if results.variants:
-        tables = {name: table_of(folder, results, runs) for name, runs in results.variants.items()}
         record["variants"] = {
-            variant: {name: score_record(one, name) for name in models}
-            for variant, one in tables.items()
+            variant: {name: score_record(further[f"{VARIANTS}/{variant}"], name) for name in models}
+            for variant in results.variants
         }
     if pairs := multiscale_pairs(folder.config):
         updates = budgets(folder)
@@ -101,7 +121,7 @@ def scores_record(folder: RunFolder, results: Results, table: "xr.Dataset") -> d
     if followed(table):
         record["predictability"] = {name: followed_record(table, name) for name in models}
         record["gains"] = [gain_record(table, *pair) for pair in paired_models(folder.config)]
-    return record | comparison_of(folder).record(folder, results)
+    return record | comparison_of(folder).record(folder, further)
 
 
 def comparison_of(folder: RunFolder) -> "AbstractComparison":

@@ -51,7 +51,7 @@ from subgrid.recipes.evaluate import (
     multiscale_pairs,
     paired_models,
     read_scores,
-    table_of,
+    read_variants,
 )
 from subgrid.recipes.pretrained import bundle_facts, transfer_warnings
 from subgrid.recipes.results import Results, candidates, load_results
@@ -84,14 +84,14 @@ def report_data(folder: RunFolder) -> ReportData:
         curves=learning_curves(folder),
         tuning=tuning_curves(folder),
         snapshot=_snapshot(folder, results, found),
-        variants={n: table_of(folder, results, runs) for n, runs in results.variants.items()},
+        variants=read_variants(folder),
         pairs=paired_models(folder.config),
         multiscale=multiscale_pairs(folder.config),
         budgets=budgets(folder),
         timing=_timing(folder, results, found),
         configuration=_published_setting(folder.config),
     )
-    parts = list(comparison_of(folder).parts(folder, results))
+    parts = list(comparison_of(folder).parts(folder))
     return assemble_report(_info(folder), findings, parts)
 
 

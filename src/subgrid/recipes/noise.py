@@ -1,7 +1,7 @@
 """Which noise to train with: every level tried on validation trajectories; and taking it over."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, final
 
@@ -31,6 +31,7 @@ from subgrid.provenance import config_hash
 from subgrid.recipes.calibration import Level, calibration_part, calibration_record
 from subgrid.recipes.comparison import AbstractComparison
 from subgrid.recipes.curves import remarks
+from subgrid.recipes.evaluate import read_scores
 from subgrid.recipes.measuring_tasks import Members, offline, online, reference
 from subgrid.recipes.model_tasks import TaskSet
 from subgrid.recipes.results import Results, offline_path, online_path, read_dataset
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-CALIBRATION = "calibration"  # where, in its folder, the evaluation keeps what chooses
+CALIBRATION = "calibration"  # where the evaluation's folder and scores.zarr keep what chooses
 
 
 class CalibrationConfig(Section):
@@ -180,15 +181,21 @@ class NoiseRecipe(AbstractComparison):
                 yield offline(tasks, tests, model, number)
                 yield online(tasks, tests, model, number)
 
-    def record(self, folder: RunFolder, results: Results) -> dict[str, Any]:
-        """Return what was chosen, and from what."""
-        found = _calibrated(folder, results)
-        return {"calibration": calibration_record(*found)} if found else {}
+    def tables(self, folder: RunFolder, results: Results) -> dict[str, "xr.Dataset"]:
+        """Return the table of all levels."""
+        calibration = _section(folder.config)
+        return {} if calibration is None else {CALIBRATION: _table(folder, calibration, results)}
 
-    def parts(self, folder: RunFolder, results: Results) -> Iterator[Part]:
+    def record(self, folder: RunFolder, tables: Mapping[str, "xr.Dataset"]) -> dict[str, Any]:
+        """Return what was chosen, and from what."""
+        if CALIBRATION not in tables:
+            return {}
+        return {"calibration": calibration_record(_levels(folder), tables[CALIBRATION])}
+
+    def parts(self, folder: RunFolder) -> Iterator[Part]:
         """Yield the choice, with a figure and a table of all levels."""
-        if found := _calibrated(folder, results):
-            yield calibration_part(*found)
+        if levels := _levels(folder):
+            yield calibration_part(levels, read_scores(folder, CALIBRATION))
 
 
 def _section(config: Config) -> CalibrationConfig | None:
@@ -196,18 +203,15 @@ def _section(config: Config) -> CalibrationConfig | None:
     return getattr(config, "calibration", None)
 
 
-def _calibrated(folder: RunFolder, results: Results) -> tuple[list[Level], "xr.Dataset"] | None:
-    """Return the levels that were tried and the table of their scores; None without a section."""
+def _table(folder: RunFolder, calibration: CalibrationConfig, results: Results) -> "xr.Dataset":
+    """Return the table of scores of all levels."""
     config, settings = folder.config, folder.config.evaluation
-    if (calibration := _section(config)) is None:
-        return None
     place = folder.evaluation / CALIBRATION
 
     def runs(labels: Sequence[str]) -> list["xr.Dataset"]:
         return [read_dataset(place / online_path(label)) for label in labels]
 
-    tried = calibration.tried()
-    every = {variant.name: runs(variant.trained_names()) for _, _, variant in tried}
+    every = {variant.name: runs(variant.trained_names()) for _, _, variant in calibration.tried()}
     table = compare(
         {BASELINE: runs([BASELINE]), **every},
         read_dataset(place / "reference.zarr"),
@@ -219,12 +223,19 @@ def _calibrated(folder: RunFolder, results: Results) -> tuple[list[Level], "xr.D
         seed=config.seed,
     )
     said = {name: remark for name, remark in remarks(folder).items() if name in every}
-    levels = []
-    for model, noise, variant in tried:
+    return table.assign_attrs(remarks=said)
+
+
+def _levels(folder: RunFolder) -> list[Level]:
+    """Return the levels that were tried, none without a section."""
+    if (calibration := _section(folder.config)) is None:
+        return []
+    place, levels = folder.evaluation / CALIBRATION, []
+    for model, noise, variant in calibration.tried():
         stores = [place / offline_path(label) for label in variant.trained_names()]
         losses = np.array([float(read_dataset(store)["mse"]) for store in stores])
         levels.append(Level(model.name, variant.name, ", ".join(model.networks), noise, losses))
-    return levels, table.assign_attrs(remarks=said)
+    return levels
 
 
 def with_chosen_noise(config: Config, run: str | Path) -> Config:

@@ -1,6 +1,6 @@
 """What the evaluation stage wrote, read back for the scores and the report."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,13 +121,19 @@ def cost_path(model: str) -> str:
     return f"costs/{model}.json"
 
 
-def write_dataset(path: Path, dataset: "xarray.Dataset") -> None:
-    """Write a dataset as a Zarr store, whole or not at all, in place of what is there."""
+def write_dataset(
+    path: Path, dataset: "xarray.Dataset", groups: Mapping[str, "xarray.Dataset"] | None = None
+) -> None:
+    """Write a dataset as a Zarr store, whole or not at all, in place of what is there.
+
+    `groups`: further datasets, by the names of their groups in the store, each read on its own.
+    """
     aside = _aside(path)
-    # Zarr has no specification of NumPy's strings of fixed length
-    fixed = [name for name, values in dataset.variables.items() if values.dtype.kind == "U"]
-    dataset = dataset.assign({name: dataset[name].astype(object) for name in fixed})
-    dataset.to_zarr(aside, mode="w", consolidated=False, zarr_format=3)
+    for group, one in {"": dataset, **(groups or {})}.items():
+        # Zarr has no specification of NumPy's strings of fixed length
+        fixed = [name for name, values in one.variables.items() if values.dtype.kind == "U"]
+        plain = one.assign({name: one[name].astype(object) for name in fixed})
+        plain.to_zarr(aside, group=group or None, mode="a", consolidated=False, zarr_format=3)
     consolidate(aside)
     put_in_place(aside, path)
 

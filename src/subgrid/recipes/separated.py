@@ -32,7 +32,7 @@ from subgrid.recipes.making import Bench
 from subgrid.recipes.measuring_tasks import result_task
 from subgrid.recipes.model_tasks import TaskSet, model_task
 from subgrid.recipes.plan import of_network
-from subgrid.recipes.results import Results, read_dataset, write_dataset
+from subgrid.recipes.results import read_dataset, write_dataset
 from subgrid.recipes.separated_scores import SeparatedScores, separated_part
 from subgrid.systems import AbstractSystem
 from subgrid.training import channels, train_separated
@@ -241,7 +241,7 @@ class SeparatedRecipe(AbstractComparison):
                 inputs=(tasks.data["test"], tasks.models[f"{case.name}/{case.number}"]),
             )
 
-    def record(self, folder: RunFolder, results: Results) -> dict[str, Any]:
+    def record(self, folder: RunFolder, tables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the scores of every network and task."""
         if not (found := _measured(folder)):
             return {}
@@ -254,7 +254,7 @@ class SeparatedRecipe(AbstractComparison):
             }
         }
 
-    def parts(self, folder: RunFolder, results: Results) -> Iterator[Part]:
+    def parts(self, folder: RunFolder) -> Iterator[Part]:
         """Yield the scores beside the published ones."""
         if found := _measured(folder):
             yield separated_part(found)
