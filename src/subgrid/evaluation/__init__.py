@@ -49,6 +49,7 @@ from subgrid.evaluation.report import plain_markdown as plain_markdown
 from subgrid.evaluation.report import render_html as render_html
 from subgrid.evaluation.report import render_markdown as render_markdown
 from subgrid.evaluation.report import section as section
+from subgrid.evaluation.report import template as template
 from subgrid.evaluation.report import write_markdown as write_markdown
 from subgrid.evaluation.report import write_report as write_report
 from subgrid.evaluation.statistics import RunPlan as RunPlan

@@ -2,9 +2,10 @@
 
 import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from subgrid.evaluation.style import PANEL_INCHES, Panel, data_uri
 from subgrid.provenance import write_atomic
@@ -111,7 +112,7 @@ def section(
 
 def render_html(data: ReportData) -> str:
     """Return the report as one HTML page that needs no network and no other file."""
-    return _environment(autoescape=True).get_template("report.html").render(data=data)
+    return template("subgrid.evaluation", "report.html", autoescape=True).render(data=data)
 
 
 def render_markdown(data: ReportData, images: Mapping[str, str] | None = None) -> str:
@@ -119,10 +120,8 @@ def render_markdown(data: ReportData, images: Mapping[str, str] | None = None) -
 
     Images that are not in `images` are left out.
     """
-    environment = _environment(autoescape=False)
-    environment.filters["text"] = plain_markdown
-    template = environment.get_template("report.md")
-    return template.render(data=data, images=dict(images or {})).strip() + "\n"
+    page = template("subgrid.evaluation", "report.md", {"text": plain_markdown})
+    return page.render(data=data, images=dict(images or {})).strip() + "\n"
 
 
 def plain_markdown(text: str) -> str:
@@ -164,14 +163,22 @@ def write_markdown(data: ReportData, path: str | Path, folder: str = "figures") 
     return [target for target in files if target != Path(path)]
 
 
-def _environment(autoescape: bool):
+def template(
+    package: str,
+    name: str,
+    filters: Mapping[str, Callable[..., str]] | None = None,
+    autoescape: bool = False,
+) -> Any:
+    """Return a Jinja template in `templates` of a package; a name that it lacks is an error."""
     import jinja2
 
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("subgrid.evaluation"),
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(package),
         autoescape=autoescape,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters |= filters or {}
+    return environment.get_template(name)
