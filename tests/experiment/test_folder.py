@@ -1,6 +1,7 @@
 """The run folder: one config, one process, nothing overwritten, damage named."""
 
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -45,6 +46,18 @@ def test_a_changed_config_is_taken_and_what_it_shares_stays_done(tmp_path):
     assert not changed.is_done("models/cascade/seed_0")
     assert "models/cascade/seed_0" in changed.stale()
     assert RunFolder.create(tmp_path, TINY).is_done("models/cascade/seed_0")  # nothing was lost
+
+
+def test_a_folder_goes_to_another_process_without_its_tasks(tmp_path, monkeypatch):
+    RunFolder.create(tmp_path / "run", TINY)
+    monkeypatch.chdir(tmp_path)
+    folder = RunFolder(Path("run"), TINY, trust=True)
+    keys = {name: task.key for name, task in folder.tasks.items()}
+    there = pickle.loads(pickle.dumps(folder))
+    assert there.path == tmp_path / "run"  # from wherever the other process was started
+    assert (there.config, there.trust) == (TINY, True)
+    assert "tasks" not in vars(there)
+    assert {name: task.key for name, task in there.tasks.items()} == keys
 
 
 def test_another_format_is_refused(tmp_path):

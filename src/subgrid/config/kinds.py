@@ -100,8 +100,8 @@ class AbstractModelConfig(Section):
         return None
 
     def labels(self, config: "Config") -> tuple[str, ...]:
-        """Return what its networks are called in files: its name, if it has none."""
-        return (self.name,)
+        """Return what its closures are called in files, as many as it has."""
+        return (self.shown,)
 
     def coupling_in(self, config: "Config") -> str | None:
         """Return how its increment enters the step; None for the system's own way."""
@@ -149,7 +149,7 @@ class AbstractModelConfig(Section):
         if self.name == "truth" or (self.name == BASELINE and self.shown != BASELINE):
             yield f"{key}.name: {self.name!r} has a meaning of its own"
         for other in config.models:
-            if self.name != other.name and self.name in other.labels(config):
+            if self.shown != other.shown and self.name in other.labels(config):
                 yield (
                     f"{key}.name: {self.name!r} is what a trained network of the learned model "
                     f"{other.name!r} is called in files and tables; rename one of the two"

@@ -33,6 +33,10 @@ class TrainedHere(ClosingConfig):
 
     stored: ClassVar[bool] = True
 
+    def base(self, config: "Config") -> "LearnedConfig":
+        """Return the learned model that it is, or is made of."""
+        raise NotImplementedError
+
     def candidate(
         self, config: "Config", coarse: "AbstractSystem", stored: Any, number: int
     ) -> Candidate:

@@ -323,19 +323,17 @@ class RunFolder:
         }
         self.write_manifest(manifest)
 
-    def downstream_of(self, what: str) -> set[str]:
-        """Return the tasks that have output of a stage or later, or that depend on a task."""
+    def downstream_of(self, stage: str) -> set[str]:
+        """Return the tasks of a stage and later ones, those of earlier configs with output too."""
         manifest = self.manifest()
         known = {**manifest["begun"], **manifest["tasks"]}
-        if what not in STAGES:
-            return downstream(self.tasks, [what])
-        later = STAGES[STAGES.index(what) :]
+        later = STAGES[STAGES.index(stage) :]
         return {name for name in known if known[name]["stage"] in later} | {
             task.name for task in self.tasks.values() if task.stage in later
         }
 
     def forget(self, what: str | Iterable[str]) -> None:
-        """Drop the records of these tasks (or see `downstream_of`), so that they run again.
+        """Drop the records of tasks, or of all of a stage and later ones, so that they run again.
 
         They take up the files that are there.
         """

@@ -55,7 +55,7 @@ def offline(tasks: TaskSet, members: Members, model: AbstractModelConfig, number
     scale = tasks.data.get("train", tasks.data["test"])  # whose forcing is the unit of errors
     samples = tasks.config.evaluation.samples
     return result_task(
-        f"{members.folder}/{offline_path(_label(tasks, model, number))}",
+        f"{members.folder}/{offline_path(model.labels(tasks.config)[number])}",
         {"seed": tasks.config.seed, "samples": samples, **settings},
         partial(_measure, write=HeldOut.write_offline, members=members, model=model, number=number),
         inputs=tuple(dict.fromkeys((tasks.data[members.split], scale, *inputs))),
@@ -71,7 +71,7 @@ def online(
 ) -> Task:
     """Return the free runs of a closure from held-out states."""
     settings, inputs = _closure(tasks, model, number)
-    path = online_path(_label(tasks, model, number), variant and variant.name)
+    path = online_path(model.labels(tasks.config)[number], variant and variant.name)
     kept = partial_path(path, members.place)
     return result_task(
         f"{members.folder}/{path}",
@@ -103,19 +103,12 @@ def cost(tasks: TaskSet, model: AbstractModelConfig) -> Task:
     )
 
 
-def _label(tasks: TaskSet, model: AbstractModelConfig, number: int) -> str:
-    """Return what one of the closures of a model is called in files."""
-    base = model.base(tasks.config)
-    return model.shown if base is None else model.labels(tasks.config)[number]
-
-
 def _closure(
     tasks: TaskSet, model: AbstractModelConfig, number: int
 ) -> tuple[dict[str, Any], tuple[Task, ...]]:
     """Return the settings and the inputs that decide what a closure is."""
     if model.stored:
-        key = model.name if model.base(tasks.config) is None else f"{model.name}/{number}"
-        return {}, (tasks.models[key],)
+        return {}, (tasks.models[f"{model.name}/{number}"],)
     return {"closure": model.model_dump(mode="json", exclude={"name", "coupling"})}, ()
 
 

@@ -110,11 +110,11 @@ def _check_step(context: Context) -> None:
 
 
 def model_tasks(tasks: TaskSet, model: AbstractModelConfig) -> Iterator[tuple[str, Task]]:
-    """Yield what makes a model, by "NAME" or "NAME/NUMBER"; nothing for most kinds."""
+    """Yield what makes a model, by "NAME/NUMBER"; nothing for most kinds."""
     for making in model.makings(tasks.config):
-        name = model.name if making.number is None else f"{model.name}/{making.number}"
         estimate = partial(plan.of_training, model=model, stages=making.stages)
-        yield name, model_task(tasks, model, making, estimate if making.stages else None)
+        task = model_task(tasks, model, making, estimate if making.stages else None)
+        yield f"{model.name}/{making.number or 0}", task
 
 
 def model_task(

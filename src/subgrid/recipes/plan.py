@@ -18,6 +18,7 @@ from subgrid.config import (
     build_target,
     value_count,
 )
+from subgrid.config.learned import TrainedHere
 from subgrid.config.training import Optimisation
 from subgrid.data import fits_in_memory
 from subgrid.experiment.task import Estimate, graph, recipe_of
@@ -101,9 +102,7 @@ def of_simulation(kernels: Kernels, split: str) -> Estimate:
     )
 
 
-def of_training(
-    kernels: Kernels, model: AbstractModelConfig, stages: Sequence[Optimisation]
-) -> Estimate:
+def of_training(kernels: Kernels, model: TrainedHere, stages: Sequence[Optimisation]) -> Estimate:
     """Return what the training of an initialisation of a model takes."""
     config, coarse = kernels.parts.config, kernels.parts.coarse[0]
     if stages[0].steps(config):

@@ -42,10 +42,7 @@ def load_results(folder: RunFolder) -> Results:
     """
     config = folder.config
     system = build_coarse_systems(config, build_system(config))[0]
-    stores = {
-        model.shown: model.labels(config) if model.closes else (model.shown,)
-        for model in config.models
-    }
+    stores = {model.shown: model.labels(config) for model in config.models}
     tested = {model.name for model in config.models if model.closes}
 
     def online(variant: str | None = None) -> dict[str, list["xarray.Dataset"]]:
