@@ -8,14 +8,17 @@ import xarray
 
 from subgrid.evaluation import filter_cut, spectral_rmse, two_thirds_cut, wasserstein
 from subgrid.evaluation.compare import _similarity
+from subgrid.evaluation.components import main_spectra
 from subgrid.evaluation.intervals import member_mean
 from subgrid.evaluation.metric_distances import (
     RelativeErrors,
     SpectralDistance,
+    SpectralError,
     Wasserstein,
     pooled,
 )
 from subgrid.grids import PeriodicGrid, isotropic_spectrum
+from subgrid.systems import Quantity
 from subgrid.systems.qg_quantities import POOLED
 
 
@@ -153,3 +156,17 @@ def test_relative_errors_of_values_do_not_see_the_background_flow(runs, truth, c
     assert 0 < found["values"] < 10
     apart, further = (distances(data, truth, system, cut) for system in (coarse, faster))
     assert further["kinetic_energy", "upper"] > 3 * apart["kinetic_energy", "upper"]
+
+
+def test_the_quantities_say_which_spectra_are_terms_of_a_budget():
+    one = Quantity("e", ("wavenumber",), "1", "spectrum")
+    term = Quantity("work", ("wavenumber",), "1", "work", of_budget=True)
+    data = xarray.Dataset(
+        {q.name: (("member", "wavenumber"), np.ones((2, 3)), q.attributes) for q in (term, one)},
+        {"wavenumber": [1.0, 2.0, 3.0]},
+    )
+    # without a level: what has components is no matter
+    assert main_spectra(data) == ["e"]
+    assert SpectralError().quantities(data, None) == ["e"]
+    assert list(SpectralDistance().of_all(data, data, None)) == [("e", ""), ("work", "")]
+    assert main_spectra(data[["work"]]) == ["work"]

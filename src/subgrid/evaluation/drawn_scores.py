@@ -116,7 +116,7 @@ class DrawnScores:
         """
         alone, scored = str(self.sides.baseline), self.scored(model)
         values, known = self.values[alone][0, :, index], self.sides.known[alone]
-        if not self.of_means:
+        if not self.of_means:  # a run that blew up has a score of its own, as it has in the model
             every = np.broadcast_to(values[known], (len(scored), known.sum()))
             return self._by_start(alone, _mean_of_runs(every))
         values = _kept(values, blow_up_steps(self.sides.sets[alone][0]) < 0)
