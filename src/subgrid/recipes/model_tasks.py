@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from subgrid.checksums import read_list
 from subgrid.config import AbstractModelConfig, Config, Making
@@ -18,6 +18,9 @@ from subgrid.files import read_json
 from subgrid.recipes import plan
 from subgrid.recipes.making import HASHES, MODEL_FILES, make_model
 from subgrid.recipes.simulate import SPLITS, check_online_step, simulate
+
+if TYPE_CHECKING:
+    from subgrid.config.learned import TrainedHere
 
 STORE = r"(\w+/)*(zarr\.json|c(/\d+)*)"  # the files of a Zarr store
 
@@ -112,7 +115,8 @@ def _check_step(context: Context) -> None:
 def model_tasks(tasks: TaskSet, model: AbstractModelConfig) -> Iterator[tuple[str, Task]]:
     """Yield what makes a model, by "NAME/NUMBER"; nothing for most kinds."""
     for making in model.makings(tasks.config):
-        estimate = partial(plan.of_training, model=model, stages=making.stages)
+        trained = cast("TrainedHere", model)  # no other kind has stages
+        estimate = partial(plan.of_training, model=trained, stages=making.stages)
         task = model_task(tasks, model, making, estimate if making.stages else None)
         yield f"{model.name}/{making.number or 0}", task
 
