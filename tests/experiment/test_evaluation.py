@@ -15,7 +15,7 @@ from subgrid.config import load_config
 from subgrid.errors import CorruptFileError
 from subgrid.experiment import Progress, RunFolder, run_experiment
 from subgrid.recipes.evaluate import read_scores, table_of
-from subgrid.recipes.results import load_results
+from subgrid.recipes.results import load_results, read_dataset, write_dataset
 
 
 class Stopped(Exception):
@@ -146,3 +146,15 @@ def test_the_written_table_of_scores_is_the_table(finished):
     for name, values in table.variables.items():
         assert read[name].variable.equals(values), name
         assert read[name].attrs == values.attrs
+
+
+def test_tables_in_groups_of_a_store_are_read_alone(finished, tmp_path):
+    """A variant's table stands in the same store as that of the run, with other numbers."""
+    table = read_scores(RunFolder.open(finished))
+    other = table.assign_attrs(variables=["other"]) * 2
+    write_dataset(tmp_path / "scores.zarr", table, {"variants/alpha-1.5": other})
+    assert read_dataset(tmp_path / "scores.zarr").sizes == table.sizes
+    assert "variants" not in read_dataset(tmp_path / "scores.zarr")
+    found = read_dataset(tmp_path / "scores.zarr" / "variants" / "alpha-1.5")
+    for name in table:
+        assert found[name].variable.equals(other[name].variable), name

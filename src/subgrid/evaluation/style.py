@@ -231,8 +231,9 @@ def _break_labels(figure: "Figure") -> bool:
     """
     broken = False
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        box = axis.label.get_window_extent()
-        cut = box.x0 < 0 or box.y0 < 0 or box.x1 > figure.bbox.x1 or box.y1 > figure.bbox.y1
+        along = f"interval{axis.axis_name}"
+        low, high = getattr(axis.label.get_window_extent(), along)
+        cut = low < 0 or high > getattr(figure.bbox, along)[1]
         if cut and axis.label.get_text():
             words, bracket, units = axis.label.get_text().partition(" [")
             lines = textwrap.wrap(words, _LABEL_LETTERS) + ([f"[{units}"] if bracket else [])
