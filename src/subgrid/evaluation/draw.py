@@ -3,6 +3,8 @@
 Each function takes names, numbers and looks, and returns a panel; none knows a quantity.
 """
 
+import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _FAR_APART = 10  # ratio of values from which their axis is logarithmic
 _GROUP = 0.84  # of the distance between groups of boxes, the rest is the gap
+_LABEL_LETTERS = 9  # of a y label that fit into an inch of a panel's height
 _DARK, _RED = "#444444", "#8a1c00"
 
 
@@ -51,6 +54,21 @@ class Point(NamedTuple):
     hollow: bool = False
 
 
+def _finished(
+    name: str, alt: str, axes: "Axes", notes: Sequence[str] = (), ylabel: str = "", **labels: str
+) -> Panel:
+    """Return the panel of `axes` with its labels, its legend below and its notes.
+
+    A y label longer than the panel is high would be clipped: it is wrapped, its units kept whole.
+    """
+    figure: Any = axes.figure
+    whole = re.sub(r"\[.*\]", lambda units: units[0].replace(" ", "\N{NO-BREAK SPACE}"), ylabel)
+    letters = int(_LABEL_LETTERS * figure.get_figheight())
+    axes.set(ylabel=textwrap.fill(whole, letters, break_long_words=False), **labels)
+    add_legend(figure, axes, notes)
+    return Panel(name, figure, alt)
+
+
 @styled
 def lines(
     name: str,
@@ -72,7 +90,7 @@ def lines(
     `log`: the axes that are logarithmic, "x", "y" or "xy"; `limits` of y; `across`: a dotted line
     at this y; `down`: one at this x, with its name. `notes` say what is not drawn.
     """
-    figure, (axes,) = new_panel(inches=inches)
+    _, (axes,) = new_panel(inches=inches)
     for curve in curves:
         if curve.band is not None:
             band = {"color": curve.look.colour, "alpha": 0.12, "lw": 0}
@@ -89,9 +107,7 @@ def lines(
         axes.ticklabel_format(axis="y", scilimits=(-2, 3), useMathText=True)
     if limits is not None:
         axes.set_ylim(*limits)
-    axes.set(xlabel=x_label, ylabel=y_label, title=title)
-    add_legend(figure, axes, notes)
-    return Panel(name, figure, alt)
+    return _finished(name, alt, axes, notes, xlabel=x_label, ylabel=y_label, title=title)
 
 
 @styled
@@ -114,7 +130,7 @@ def boxes(
     models = list(dict.fromkeys(model for values in groups.values() for model in values))
     alone = len(groups) == 1
     each = 0.4 if alone else 0.16 * len(models)
-    figure, (axes,) = new_panel(inches=panel_inches(len(models if alone else groups), each))
+    _, (axes,) = new_panel(inches=panel_inches(len(models if alone else groups), each))
     width = 1.0 if alone else _GROUP / len(models)
     drawn = [np.zeros(0)]
     for group, values in enumerate(groups.values()):
@@ -135,9 +151,7 @@ def boxes(
         for look in (styles[model] for model in models):
             axes.plot([], [], ls="none", marker=look.marker, color=look.colour, label=look.label)
     scale_axis(axes, np.concatenate(drawn))
-    axes.set(ylabel=y_label, title=title)
-    add_legend(figure, axes, notes)
-    return Panel(name, figure, alt)
+    return _finished(name, alt, axes, notes, ylabel=y_label, title=title)
 
 
 def _box(axes: "Axes", place: float, values: NDArray, look: Look, width: float) -> None:
@@ -194,7 +208,7 @@ def bars(
     notes: Sequence[str] = (),
 ) -> Panel:
     """Return horizontal bars from -1 to 1, a group per row; an arrow marks those that go on."""
-    figure, (axes,) = new_panel(inches=(4.8, 6.0 * max(1.0, len(values) / 8)))
+    _, (axes,) = new_panel(inches=(4.8, 6.0 * max(1.0, len(values) / 8)))
     height = 0.8 / max(len(values), 1)
     for row, (model, numbers) in enumerate(values.items()):
         look, known = styles[model], np.nan_to_num(np.asarray(numbers, np.float64))
@@ -206,9 +220,8 @@ def bars(
     axes.axvline(0, color=_DARK, lw=0.9)
     axes.set_yticks(range(len(rows)), rows, fontsize=9)
     axes.invert_yaxis()
-    axes.set(xlim=(-1.0, 1.0), xticks=[-1.0, -0.5, 0.0, 0.5, 1.0], xlabel=x_label, title=title)
-    add_legend(figure, axes, notes)
-    return Panel(name, figure, alt)
+    axes.set(xlim=(-1.0, 1.0), xticks=[-1.0, -0.5, 0.0, 0.5, 1.0])
+    return _finished(name, alt, axes, notes, xlabel=x_label, title=title)
 
 
 @styled
@@ -228,7 +241,7 @@ def points(
 
     Shaded: values below the `floor`, which mean nothing.
     """
-    figure, (axes,) = new_panel()
+    _, (axes,) = new_panel()
     for point in found:
         _bar_of(axes, point, label=point.look.label)
     log_axis(axes.xaxis, [point.x for point in found])
@@ -255,9 +268,7 @@ def points(
             label="Pareto front",
             zorder=2,
         )
-    axes.set(xlabel=x_label, ylabel=y_label, title=title)
-    add_legend(figure, axes, notes)
-    return Panel(name, figure, alt)
+    return _finished(name, alt, axes, notes, xlabel=x_label, ylabel=y_label, title=title)
 
 
 def _bar_of(axes: "Axes", point: Point, **more: Any) -> None:
@@ -389,11 +400,10 @@ def histogram(
     title: str = "",
 ) -> Panel:
     """Return steps of the share of each rank or bin [bin] of every model, the flat one dotted."""
-    figure, (axes,) = new_panel()
+    _, (axes,) = new_panel()
     for model, share in shares.items():
         look, edges = styles[model], np.arange(len(share) + 1) - 0.5
         axes.stairs(share, edges, color=look.colour, ls=look.dash, label=look.label, lw=1.6)
     axes.axhline(1 / len(next(iter(shares.values()))), color=_DARK, ls=":", lw=1.1)
-    axes.set(xlabel=x_label, ylabel=y_label, title=title, ylim=(0, None))
-    add_legend(figure, axes)
-    return Panel(name, figure, alt)
+    axes.set_ylim(0, None)
+    return _finished(name, alt, axes, xlabel=x_label, ylabel=y_label, title=title)

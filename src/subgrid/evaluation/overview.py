@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from subgrid.evaluation import table as scores
+from subgrid.evaluation.captions import caption
 from subgrid.evaluation.components import correlated_field, in_words, of_component, with_article
 from subgrid.evaluation.findings import Findings
 from subgrid.evaluation.formats import (
@@ -22,16 +23,6 @@ from subgrid.evaluation.report import Table
 from subgrid.evaluation.style import Styles
 
 _OFFLINE = ("r_squared", "r_squared_below_filter")
-_FOLLOWED = (
-    "Decorrelation time: until the correlation of the {} with that of the truth is below 0.5. "
-    "Energy error: mean over the run of |E - E_truth| over the mean of E_truth."
-)
-_FILTERED = (
-    " On held-out states: R² of the forcing, {}, of all scales and of those that the filter of the "
-    "model leaves alone (low by construction for models that learn a part of the scales), and the "
-    "relative error of the energy that the forcing adds, at the wavenumbers where the true one "
-    "adds some (0 perfect, 1 as no closure)."
-)
 
 
 def overview_table(found: Findings, styles: Styles) -> Table:
@@ -94,18 +85,19 @@ def overview_table(found: Findings, styles: Styles) -> Table:
 def _note(found: Findings, metric: str, quantity: str, filtered: bool, channels: str) -> str:
     """Return what the columns mean that there are."""
     below = " below the cut" if metric == "spectral_error" else ""
-    skill = f" On held-out states: R² of the forcing, {channels}." if channels else ""
+    skill = "overview_filtered" if filtered else "overview_offline" if channels else ""
     some = next(iter(found.runs.values()))[0]
     followed = scores.followed(found.table)
     field = correlated_field(some) if followed and followed in some else in_words(followed)
-    return (
-        f"Cost: time per step, relative to no closure. Error: of {with_article(quantity)}{below} "
-        "in free runs, relative to no closure, with "
-        f"{percent(found.table.attrs['level'])} intervals; models below the sampling floor, the "
-        "error expected of the truth's own statistics with other weather, cannot be told from each "
-        "other. "
-        + (_FOLLOWED.format(field) if followed else "Similarity: 1 is the truth, 0 no closure.")
-        + (_FILTERED.format(channels) if filtered else skill)
+    return caption(
+        "overview",
+        "overview_followed" if followed else "overview_similarity",
+        skill,
+        quantity=with_article(quantity),
+        below=below,
+        level=percent(found.table.attrs["level"]),
+        field=field,
+        channels=channels,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from subgrid.evaluation import table as scores
+from subgrid.evaluation.captions import caption
 from subgrid.evaluation.components import in_words, score_name
 from subgrid.evaluation.formats import fixed
 from subgrid.evaluation.report import Table
@@ -70,16 +71,15 @@ def scorecard_table(table: xr.Dataset, styles: Styles, configuration: str) -> Ta
         rows.append(("median", *(fixed(np.median(column)) for column in columns)))
     return Table(
         f"Scorecard beside Ross et al. 2023, configuration {configuration}",
-        "Similarity: 1 is the truth, 0 as without a closure, negative worse. Wasserstein distances "
-        "of values, then root-mean-square errors of spectra; means over networks. Published (last "
-        f"{len(theirs)} columns): one run of ten years each, averaged from year five on; their "
-        "FCNN has a network per layer. Here: runs (networks × members), and those scored, of "
-        + ", ".join(
-            f"{styles[name].label} {' × '.join(map(str, scores.ran(table, name).shape))}, "
-            f"{int(scores.scored(table, name).sum())}"
-            for name in closures
-        )
-        + ", as long as the facts above say.",
+        caption(
+            "scorecard_table",
+            published=len(theirs),
+            ours=", ".join(
+                f"{styles[name].label} {' × '.join(map(str, scores.ran(table, name).shape))}, "
+                f"{int(scores.scored(table, name).sum())}"
+                for name in closures
+            ),
+        ),
         ("quantity", *ours, *(f"{closure} (published)" for closure in theirs)),
         tuple(rows),
     )

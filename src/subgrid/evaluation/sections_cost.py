@@ -3,6 +3,7 @@
 import numpy as np
 
 from subgrid.evaluation import table as scores
+from subgrid.evaluation.captions import caption
 from subgrid.evaluation.components import of_component, score_name, with_article, with_units
 from subgrid.evaluation.cost import NetworkSize, StepCost
 from subgrid.evaluation.draw import Point, points
@@ -35,19 +36,21 @@ def cost_section(found: Findings, styles: Styles) -> list[Section]:
     for part, called in words.items():
         names = score_name("skill_cost", part), of_component("error against cost", called)
         panels.append(_panel(found, styles, names, label, (metric, quantity, part), called))
-    level = percent(table.attrs["level"])
     what, whose = (
         ("How long runs follow the truth, and error", "their") if lasting else ("Error", "its")
     )
     return [
         section(
             f"{'Is it worth its cost? ' if timing.finer_grids else ''}Skill against cost",
-            f"{what} of {with_article(quantity)}, with {whose} {level} interval, against the time "
-            f"of one member for a {timing.length}, timed on {timing.device}. Pareto front: through "
-            "the models that no other one beats in both skill and cost. Hollow: models with "
-            "members that blew up, which are not on it. Shaded, of errors: below the sampling "
-            "floor, the error expected of the truth's own statistics with other weather, where "
-            "models cannot be told apart.",
+            caption(
+                "cost",
+                what=what,
+                whose=whose,
+                quantity=with_article(quantity),
+                level=percent(table.attrs["level"]),
+                length=timing.length,
+                device=timing.device,
+            ),
             panels,
             [cost_table(found, styles)],
         )
@@ -108,9 +111,9 @@ def cost_table(found: Findings, styles: Styles) -> Table:
             )
     return Table(
         "Cost",
-        f"One member, time per step of the coarse model ({timing.step}) in a compiled run on "
-        f"{timing.device}; median of interleaved timings."
-        + (" Operations of a network: two per multiply-add, on its own grid." if sizes else ""),
+        caption(
+            "cost_table", "cost_networks" if sizes else "", step=timing.step, device=timing.device
+        ),
         (
             "model",
             "time per step [ms]",

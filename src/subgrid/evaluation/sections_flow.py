@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subgrid.evaluation import table as scores
+from subgrid.evaluation.captions import caption
 from subgrid.evaluation.components import (
     CORRELATION,
     all_components,
@@ -67,10 +68,7 @@ def flow_sections(found: Findings, styles: Styles) -> list[Section]:
     scale = "an axis" if len(system.domain.dims) == 1 else "their colours"
     return [
         section(
-            "A state of the truth",
-            "A held-out state of the truth, coarsened to the grid of the closures: "
-            f"{drawn.long_name}{where}.",
-            states,
+            "A state of the truth", caption("state", field=f"{drawn.long_name}{where}"), states
         ),
         section(
             "Subgrid forcing: truth and closures" if closures else "Subgrid forcing",
@@ -88,17 +86,15 @@ def run_sections(found: Findings, styles: Styles) -> list[Section]:
     last = float(truth["time"].values[-1]) / unit.length
     length = f"{last:.0f} days" if unit.name == "days" else f"{last:.3g} {unit.name}"
     start = truth.attrs.get("average_from", 0) / truth.attrs.get("steps", 1)
-    drawn = (
-        f"Free runs of {length} from {truth.sizes['member']} held-out states. Lines: mean over "
-        "members and networks; bands: their range."
-    )
-    averaged = f"{drawn} Averaged over the last {100 - round(100 * start)} % of the runs."
+    parts = {"length": length, "members": truth.sizes["member"], "share": 100 - round(100 * start)}
     sections = []
     for name in main_spectra(truth):
         headed = name == scores.main_error(found.table)[1]
-        said = " The error is measured left of the dotted line." if headed else ""
+        cut = "spectrum_cut" if headed else ""
         panels = _spectra(name, found, styles)
-        sections.append(section(f"{_capital(name)}, mean", f"{averaged}{said}", panels))
+        sections.append(
+            section(f"{_capital(name)}, mean", caption("runs", "averaged", cut, **parts), panels)
+        )
     series = [
         name
         for name in quantities_of(truth, found.system.domain, ["series"])
@@ -110,8 +106,7 @@ def run_sections(found: Findings, styles: Styles) -> list[Section]:
         if all(name in data for sets in found.runs.values() for data in sets)
     ]
     title = f"{_capital(' and '.join(map(in_words, series[:2])))} over time"
-    caption = f"{drawn} The range of models that blow up may leave the panel."
-    return [*sections, section(title, caption, panels)]
+    return [*sections, section(title, caption("runs", "series", **parts), panels)]
 
 
 def following_section(found: Findings, styles: Styles) -> list[Section]:
@@ -136,10 +131,7 @@ def following_section(found: Findings, styles: Styles) -> list[Section]:
     return [
         section(
             "How long free runs follow the truth",
-            "Left: decorrelation time of every run; boxes: quartiles and median; whiskers: "
-            f"smallest and largest. Right: correlation of the {field} with that of the truth from "
-            "the same state, mean over the runs that are still alive; dotted: where a run counts "
-            "as decorrelated. Drawn like figure 8 (a) of Otness, Zanna & Bruna 2025.",
+            caption("following", field=field),
             panels,
             [_following_table(found, styles, field), _gains_table(found, styles)],
         ),
@@ -151,7 +143,7 @@ def following_section(found: Findings, styles: Styles) -> list[Section]:
 def _following_table(found: Findings, styles: Styles, field: str) -> Table:
     """Return a row per model: decorrelation time, gain, energy error, blow-ups."""
     table, units = found.table, found.table.attrs["time_units"]
-    few = "" if scores.is_sure(table) else " So few cannot exclude chance at that level."
+    few = "" if scores.is_sure(table) else "following_few"
 
     def row(model: str) -> tuple[str, ...]:
         place = {"model": model, "quantity": scores.followed(table), "component": ""}
@@ -170,13 +162,14 @@ def _following_table(found: Findings, styles: Styles, field: str) -> Table:
 
     return Table(
         "Online: how long runs follow the truth",
-        f"Decorrelation time: until the correlation of the {field} with that of the truth from the "
-        f"same state is below {THRESHOLD:g}; a run that blows up before ends with it, one that "
-        "never decorrelates counts with its length. Gain: mean decorrelation time over that "
-        "without a closure, of the same members. Energy error: mean over the run of |E - E_truth|, "
-        "over the mean of E_truth; of a run that blew up, until then. Means over networks and "
-        f"members with {percent(table.attrs['level'])} bootstrap intervals over networks and the "
-        f"{table.attrs['trajectories']} trajectories of the truth that members start in.{few}",
+        caption(
+            "following_table",
+            few,
+            field=field,
+            threshold=THRESHOLD,
+            level=percent(table.attrs["level"]),
+            trajectories=table.attrs["trajectories"],
+        ),
         (
             "model",
             "runs",
@@ -209,8 +202,7 @@ def _gains_table(found: Findings, styles: Styles) -> Table:
 
     return Table(
         "Online: models against each other",
-        "Mean decorrelation time of the first over that of the second, of the same members; "
-        "intervals draw the networks of each on their own, and trajectories.",
+        caption("gains_table"),
         ("model / other", "ratio of decorrelation times", "energy errors", "blown up"),
         tuple(row(one, other) for one, other in found.pairs),
     )
@@ -236,8 +228,7 @@ def _kept_section(found: Findings, styles: Styles, clock: str) -> Section:
     more = {"limits": limits, "notes": _lost(found.runs, styles), "inches": _BROAD}
     return section(
         f"{_capital(name.removeprefix('total_'))} over time",
-        "Mean over members and networks that are still alive; bands: one standard deviation. "
-        "Compare figure 8 (b) of Otness, Zanna & Bruna 2025, which sums over cells.",
+        caption("kept"),
         [lines("energy_deviation", alt, curves, clock, label, **more)],
     )
 
@@ -266,9 +257,7 @@ def _compensated(found: Findings, styles: Styles) -> list[Section]:
     return [
         section(
             f"Compensated {in_words(name)}",
-            f"Isotropic {in_words(name)} times k{power}, mean over the members that survived, from "
-            "the time on that the report's spectra are averaged. The published figure interpolates "
-            "the logarithm along angles; here rings are averaged.",
+            caption("compensated", spectrum=in_words(name), power=power),
             [panel],
         )
     ]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subgrid.evaluation import table as scores
+from subgrid.evaluation.captions import caption
 from subgrid.evaluation.components import (
     components_of_system,
     in_words,
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
 
 _FEWEST = 6  # models; fewer have no ranks to speak of
 _DRAWS = 10000
-_FILTERED = (
-    " Below the filter: of the scales up to {:g} of the Nyquist wavenumber, which it "
-    "leaves alone. Energy added: relative error of the energy that the forcing gives to the flow, "
-    "at the wavenumbers where the true one adds some (0 perfect, 1 as no closure)."
-)
 _POOLED = ("mse", "pooled_relative_l2", "pooled_relative_spectral_l2", "correlation")
 _POOLED += ("r_squared", "r_squared_below_filter")
 _STATISTICS = {"forcing_spectrum": "wavenumber", "work_spectrum": "wavenumber"}
@@ -53,11 +49,7 @@ def offline_sections(found: Findings, styles: Styles) -> list[Section]:
     return [
         section(
             "Predicted and true forcing, offline",
-            "Over the held-out samples of the offline test, first network of each model, forcing "
-            "in standard deviations of the truth. Power spectra and probability densities of each "
-            "component, and the energy that the forcing adds to the flow at each wavenumber. A "
-            "mean prediction has less power and shorter tails than the truth wherever the coarse "
-            "state does not decide the forcing.",
+            caption("offline"),
             _forcing_panels(found, styles),
             [offline_table(found, styles), foresight_table(found.offline, found.table)],
         )
@@ -94,9 +86,11 @@ def offline_table(found: Findings, styles: Styles) -> Table:
         )
     return Table(
         "Offline: predicted against true forcing",
-        "On held-out trajectories, in units of the variance of the true forcing; per sample as "
-        "mean (standard deviation), and pooled over samples. Means over networks."
-        + (_FILTERED.format(found.system.filter_begins) if filtered else ""),
+        caption(
+            "offline_table",
+            "offline_filtered" if filtered else "",
+            begins=found.system.filter_begins if filtered else None,
+        ),
         (
             "closure",
             "MSE",
@@ -138,11 +132,12 @@ def foresight_table(offline: Runs, table: "xr.Dataset") -> Table:
         rows.append((label, *cells))
     return Table(
         title,
-        f"Rank correlation (Spearman) over {len(names)} models between an error on held-out states "
-        f"and the error of {with_article(quantity)} in free runs: 1 ranks them alike, 0 says "
-        f"nothing, below 0 misleads. By chance each number exceeds {chance_level(len(names)):.2f} "
-        "in size once in twenty times. R² is low by construction for models that learn a part of "
-        "the scales; the last three errors are of all components together.",
+        caption(
+            "foresight_table",
+            models=len(names),
+            quantity=with_article(quantity),
+            chance=chance_level(len(names)),
+        ),
         columns,
         tuple(rows),
     )
@@ -233,19 +228,11 @@ def training_sections(found: Findings, styles: Styles) -> list[Section]:
     """Return the learning curves, offline and through the solver."""
     made = []
     if found.curves:
-        caption = (
-            "Loss during training: lines on the validation set, dots on the training batches. A "
-            "model that learns a part of the scales begins with the variance of that part."
-        )
         panel = learning_curves(found.curves, styles, "learning_curves", "forcing")
-        made.append(section("Learning curves", caption, [panel]))
+        made.append(section("Learning curves", caption("learning"), [panel]))
     if found.tuning:
-        caption = (
-            "Mean squared error of the states that follow in the windows, lines on the validation "
-            "set, dots on the training batches. Update 0: the closure as it was trained offline."
-        )
         panel = learning_curves(found.tuning, styles, "tuning_curves", "state")
-        made.append(section("Learning curves through the solver", caption, [panel]))
+        made.append(section("Learning curves through the solver", caption("tuning"), [panel]))
     return made
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from subgrid.evaluation import table as scores
+from subgrid.evaluation.captions import caption
 from subgrid.evaluation.components import (
     in_words,
     of_component,
@@ -52,9 +53,11 @@ def error_sections(found: Findings, styles: Styles) -> list[Section]:
     return [
         section(
             f"{'Spectral error' if spectral else 'Error'} of every member",
-            f"{_capital(table[metric].attrs['long_name'])}, {in_words(quantity)}, against the "
-            "truth from the same state; one point per member and network that survived, also "
-            "without a closure. Boxes: quartiles and median; whiskers: smallest and largest.",
+            caption(
+                "errors",
+                metric=_capital(table[metric].attrs["long_name"]),
+                quantity=in_words(quantity),
+            ),
             panels,
             [score_table(table, metric, quantity, styles, whole=True), *further],
         ),
@@ -109,12 +112,7 @@ def score_table(
         + f"with {level} bootstrap intervals over networks × members (runs)."
     )
     if whole:
-        note += (
-            " Scored are the members that survived with the model and without a closure: a "
-            "reduction compares the same members on both sides. Sampling floor: the error expected "
-            "of the truth's own statistics with other weather, over as many members. Near it "
-            "intervals lie above their estimates: drawing members again adds sampling error."
-        )
+        note += f" {caption('scored')}"
     heading = "Online: free runs from held-out states" if whole else f"Online: {title}"
     return Table(heading, note, tuple(cells[0]), tuple(cells[1:]))
 
@@ -139,10 +137,9 @@ def pair_table(found: Findings, styles: Styles) -> Table:
 
     return Table(
         "Multiscale against single scale",
-        f"Error of {with_article(quantity)} of the multiscale model over that of the other, with "
-        f"its {percent(table.attrs['level'])} bootstrap interval: below 1 the multiscale model is "
-        "nearer to the truth. Over the members that every network of both survived, drawn "
-        "together; the networks of each are drawn on their own. Cost: ratio of the times per step.",
+        caption(
+            "pairs_table", quantity=with_article(quantity), level=percent(table.attrs["level"])
+        ),
         (
             "multiscale / other",
             "members",
@@ -187,9 +184,7 @@ def similarity_sections(found: Findings, styles: Styles) -> list[Section]:
     return [
         section(
             "Similarity to the truth",
-            "1 - distance to the truth / distance without a closure (Ross et al. 2023): of the "
-            "distributions of values, and of spectra. Bars in the order of the legend; an arrow: "
-            "below -1, see the table.",
+            caption("similarity"),
             panels,
             [
                 beside if beside.rows else _similarity_table(table, every, styles),
@@ -205,9 +200,7 @@ def _similarity_table(
     """Return the similarity scores, a row per quantity and a column per closure."""
     return Table(
         "Similarity to the truth",
-        "1 is the truth, 0 as without a closure, negative worse. Wasserstein distances of values, "
-        "then root-mean-square errors of spectra; means over networks. The distances with and "
-        "without the closure are those of the same members.",
+        caption("similarity_table"),
         ("quantity", *(head(table, name, styles[name]) for name in every)),
         tuple(
             (in_words(score_name(*place)), *(fixed(known[place]) for known in every.values()))
@@ -237,11 +230,7 @@ def _relative_table(table: "xr.Dataset", styles: Styles) -> Table:
     ]
     return Table(
         "Online: errors in units of the truth",
-        "0 is the truth. Wasserstein distance of the values over their root-mean-square, mean over "
-        "quantities and components; root-mean-square error of energy spectra and fluxes over that "
-        "of the truth's below the cut, mean over these. Eddy velocities. Means over networks. "
-        "After Perezhogin et al. 2023, whose numbers are over more snapshots, all wavenumbers and "
-        "other rings.",
+        caption("relative_table"),
         ("model", "members scored", "values", "spectra"),
         tuple(rows),
     )
@@ -259,12 +248,8 @@ def blow_up_section(found: Findings, styles: Styles) -> Section:
         for b in found_of
     ]
     when = "days" if table.attrs["time_units"] == "days" else "time"
-    note = (
-        "A member that leaves its bounds or stops being finite is masked from then on. Steps are "
-        "those of the model, of which one on a finer grid may take several for each of the others."
-    )
     columns = ("model", "network", "member", "step", when)
-    return section(title, tables=[Table(title, note, columns, tuple(rows))])
+    return section(title, tables=[Table(title, caption("blow_ups_table"), columns, tuple(rows))])
 
 
 def variant_sections(found: Findings, styles: Styles) -> list[Section]:
@@ -302,9 +287,7 @@ def variant_sections(found: Findings, styles: Styles) -> list[Section]:
     return [
         section(
             "Spectral error under other settings of the coarse model",
-            "As the error of every member, for each setting in turn: one point per member and "
-            "network that survived. Compare figure 7 of Otness, Zanna & Bruna 2025, whose spectra "
-            "are twice as large (κ²|ψ̂|², not half of it) and of other rings.",
+            caption("variants"),
             panels,
             [
                 Table(
