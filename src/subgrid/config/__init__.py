@@ -30,12 +30,12 @@ from subgrid.config.loading import preset_text as preset_text
 from subgrid.config.loading import profile_names as profile_names
 from subgrid.config.loading import read_source as read_source
 from subgrid.config.loading import read_toml as read_toml
+from subgrid.config.names import RECIPES as RECIPES
 from subgrid.config.names import check_names as check_names
 from subgrid.config.names import own_packages as own_packages
 from subgrid.config.names import require_trusted_names as require_trusted_names
 from subgrid.config.output import build_constraints as build_constraints
 from subgrid.config.output import output_in_words as output_in_words
-from subgrid.config.recipes import RECIPES as RECIPES
 from subgrid.config.section import Parts as Parts
 from subgrid.config.section import Section as Section
 from subgrid.config.section import check as check

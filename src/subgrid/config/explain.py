@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from subgrid.config.recipes import RECIPES
+from subgrid.config.names import RECIPES
 from subgrid.numbers import shown
 from subgrid.registry import known_names
 

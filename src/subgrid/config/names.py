@@ -5,14 +5,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from subgrid.errors import ConfigError
-from subgrid.registry import import_named
+from subgrid.registry import Registry, import_named
 from subgrid.trust import Trust, package_of, require_trust
 
 if TYPE_CHECKING:
     from subgrid.config.settings import Config
 
+RECIPES = Registry(
+    "recipe",
+    {
+        "closure": "subgrid.recipes.closure:ClosureRecipe",
+        "separated": "subgrid.recipes.separated:SeparatedRecipe",
+        "architectures": "subgrid.recipes.architectures:ArchitecturesRecipe",
+        "noise": "subgrid.recipes.noise:NoiseRecipe",
+    },
+)
+"""Recipes by name; a class each, see `subgrid.experiment.AbstractRecipe`."""
+
 _REGISTRIES = {  # imported when asked for, as they import JAX
-    "recipe": "subgrid.config.recipes:RECIPES",
+    "recipe": "subgrid.config.names:RECIPES",
     "network": "subgrid.nn:NETWORKS",
     "system": "subgrid.systems:SYSTEMS",
     "coarsener": "subgrid.coarsening:COARSENERS",

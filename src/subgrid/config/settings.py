@@ -20,7 +20,7 @@ from subgrid.config.adapted import AdaptedConfig
 from subgrid.config.fitted import FittedConfig
 from subgrid.config.kinds import ClosureConfig, GridConfig, NoClosureConfig, PretrainedConfig
 from subgrid.config.learned import LearnedConfig
-from subgrid.config.recipes import RECIPES
+from subgrid.config.names import RECIPES
 from subgrid.config.section import Name, Section
 from subgrid.config.sections import CoarseConfig, DataConfig, EvaluationConfig, TruthConfig
 from subgrid.config.training import Trained, TrainingConfig
