@@ -13,6 +13,11 @@ from subgrid.evaluation.offline import work_error
 FLOOR = "sampling floor"
 
 
+def capital(text: str) -> str:
+    """Return a text as a title begins: with a capital."""
+    return text[:1].upper() + text[1:]
+
+
 def number(value: Any) -> str:
     """Return a number with three digits: 0.123, 4.56, 1.23·10⁻⁵."""
     value = float(value)

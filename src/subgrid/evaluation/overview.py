@@ -8,7 +8,7 @@ import xarray as xr
 from subgrid.evaluation import table as scores
 from subgrid.evaluation.captions import caption
 from subgrid.evaluation.components import correlated_field, in_words, of_component, with_article
-from subgrid.evaluation.findings import Findings
+from subgrid.evaluation.findings import Findings, blown_up
 from subgrid.evaluation.formats import (
     FLOOR,
     fixed,
@@ -22,7 +22,7 @@ from subgrid.evaluation.offline import channel_names
 from subgrid.evaluation.report import Table
 from subgrid.evaluation.style import Styles
 
-_OFFLINE = ("r_squared", "r_squared_below_filter")
+_OFFLINE = {"r_squared": "R²", "r_squared_below_filter": "R² below the filter"}
 
 
 def overview_table(found: Findings, styles: Styles) -> Table:
@@ -34,39 +34,24 @@ def overview_table(found: Findings, styles: Styles) -> Table:
     """
     table = found.table
     some = next(iter(found.offline.values()))[0] if found.offline else None
-    known = [] if some is None else [key for key in _OFFLINE if key in some]
+    known = {} if some is None else {key: h for key, h in _OFFLINE.items() if key in some}
     filtered, followed = len(known) == len(_OFFLINE), scores.followed(table)
     metric, quantity = scores.main_error(table)
     words = scores.words(table, quantity)
     what = "the spectrum" if metric == "spectral_error" else with_article(quantity)
     head = f"error of {what}"
     errors = [of_component(head if followed else "error", part) for part in words]
-    columns = (
-        "model",
-        "cost",
-        *(["decorrelation time", "energy error"] if followed else []),
-        *errors,
-        *([] if followed else ["median similarity"]),
-        *(["R²"] if known else []),
-        *(["R² below the filter", "error of energy added"] if filtered else []),
-        "blown up",
-    )
 
-    def row(name: str) -> tuple[str, ...]:
-        sets, left = (
-            found.offline.get(name, ()),
-            [scores.remaining(table, metric, name, quantity, part) for part in words],
-        )
-        return (
-            styles[name].label,
-            number(scores.cost(table, name)),
-            *(_following(table, name) if followed else []),
-            *(interval_text(value) for value in left),
-            *([] if followed else [_similarity(table, name)]),
-            *(_mean_pair(sets, key) for key in known),
-            *([mean_work_error(sets)] if filtered else []),
-            f"{len(scores.blow_ups(table, name))} of {scores.ran(table, name).size}",
-        )
+    def row(name: str) -> dict[str, str]:
+        sets = found.offline.get(name, ())
+        left = [scores.remaining(table, metric, name, quantity, part) for part in words]
+        cells = {"model": styles[name].label, "cost": number(scores.cost(table, name))}
+        cells |= _following(table, name) if followed else {}
+        cells |= dict(zip(errors, map(interval_text, left), strict=True))
+        cells |= {} if followed else {"median similarity": _similarity(table, name)}
+        cells |= {heading: _mean_pair(sets, key) for key, heading in known.items()}
+        cells |= {"error of energy added": mean_work_error(sets)} if filtered else {}
+        return cells | {"blown up": blown_up(table, name)}
 
     floors = [fixed(scores.relative_floor(table, metric, quantity, part)) for part in words]
     floor = {"model": FLOOR, **dict(zip(errors, floors, strict=True))}
@@ -74,11 +59,15 @@ def overview_table(found: Findings, styles: Styles) -> Table:
     names = sorted(
         scores.models(table), key=lambda name: np.nan_to_num(scores.cost(table, name), nan=np.inf)
     )
+    rows = [row(name) for name in names]
     return Table(
         "Overview",
         _note(found, metric, quantity, filtered, channels),
-        columns,
-        (*map(row, names), tuple(floor.get(column, "-") for column in columns)),
+        tuple(rows[0]),
+        (
+            *(tuple(cells.values()) for cells in rows),
+            tuple(floor.get(column, "-") for column in rows[0]),
+        ),
     )
 
 
@@ -101,11 +90,12 @@ def _note(found: Findings, metric: str, quantity: str, filtered: bool, channels:
     )
 
 
-def _following(table: xr.Dataset, model: str) -> list[str]:
+def _following(table: xr.Dataset, model: str) -> dict[str, str]:
     """Return decorrelation time and energy error."""
     place = {"model": model, "quantity": scores.followed(table), "component": ""}
     time = scores.interval(table, "decorrelation_time_mean", **place)
-    return [interval_text(time), interval_text(scores.kept_error(table, model), "{:.3f}")]
+    error = interval_text(scores.kept_error(table, model), "{:.3f}")
+    return {"decorrelation time": interval_text(time), "energy error": error}
 
 
 def _similarity(table: xr.Dataset, model: str) -> str:

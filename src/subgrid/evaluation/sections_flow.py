@@ -24,7 +24,7 @@ from subgrid.evaluation.components import (
 )
 from subgrid.evaluation.draw import Curve, boxes, field_limit, lines, maps
 from subgrid.evaluation.findings import Findings, Runs
-from subgrid.evaluation.formats import interval_text
+from subgrid.evaluation.formats import capital, interval_text
 from subgrid.evaluation.intervals import percent
 from subgrid.evaluation.metric_runs import THRESHOLD
 from subgrid.evaluation.report import Section, Table, section
@@ -93,7 +93,11 @@ def run_sections(found: Findings, styles: Styles) -> list[Section]:
         cut = "spectrum_cut" if headed else ""
         panels = _spectra(name, found, styles)
         sections.append(
-            section(f"{_capital(name)}, mean", caption("runs", "averaged", cut, **parts), panels)
+            section(
+                f"{capital(in_words(name))}, mean",
+                caption("runs", "averaged", cut, **parts),
+                panels,
+            )
         )
     series = [
         name
@@ -105,7 +109,7 @@ def run_sections(found: Findings, styles: Styles) -> list[Section]:
         for name in series
         if all(name in data for sets in found.runs.values() for data in sets)
     ]
-    title = f"{_capital(' and '.join(map(in_words, series[:2])))} over time"
+    title = f"{capital(' and '.join(map(in_words, series[:2])))} over time"
     return [*sections, section(title, caption("runs", "series", **parts), panels)]
 
 
@@ -227,7 +231,7 @@ def _kept_section(found: Findings, styles: Styles, clock: str) -> Section:
     )
     more = {"limits": limits, "notes": _lost(found.runs, styles), "inches": _BROAD}
     return section(
-        f"{_capital(name.removeprefix('total_'))} over time",
+        f"{capital(in_words(name.removeprefix('total_')))} over time",
         caption("kept"),
         [lines("energy_deviation", alt, curves, clock, label, **more)],
     )
@@ -241,10 +245,9 @@ def _compensated(found: Findings, styles: Styles) -> list[Section]:
     name, curves, limits = main_spectra(found.truth)[0], [], None
     wavenumber = found.truth["wavenumber"].values
     for model, sets in {TRUTH: [found.truth], **found.runs}.items():
-        alive = np.concatenate([blow_up_steps(data) < 0 for data in sets])
-        spectra = np.concatenate([by_component(data[name])[:, 0] for data in sets])
-        if alive.any():
-            shown = wavenumber**slope * spectra[alive].mean(axis=0)
+        spectra = _surviving(sets, name)[1][:, 0]
+        if len(spectra):
+            shown = wavenumber**slope * spectra.mean(axis=0)
             curves.append(Curve(styles[model], wavenumber, shown))
             limits = limits or (
                 shown[shown > 0].min() / 3,
@@ -263,6 +266,12 @@ def _compensated(found: Findings, styles: Styles) -> list[Section]:
     ]
 
 
+def _surviving(sets: "Sequence[xr.Dataset]", name: str) -> tuple[int, NDArray]:
+    """Return the number of runs, and a spectrum [run, component, wavenumber] of those alive."""
+    alive = np.concatenate([blow_up_steps(data) < 0 for data in sets])
+    return len(alive), np.concatenate([by_component(data[name]) for data in sets])[alive]
+
+
 def _spectra(name: str, found: Findings, styles: Styles) -> list[Panel]:
     """Return a panel per component of a mean spectrum, the cut of the error marked."""
     truth, panels = found.truth, []
@@ -270,11 +279,10 @@ def _spectra(name: str, found: Findings, styles: Styles) -> list[Panel]:
     for index, (part, called) in enumerate(component_words(truth[name]).items()):
         curves, notes, seen = [], [], []
         for model, sets in {TRUTH: [truth], **found.runs}.items():
-            alive = np.concatenate([blow_up_steps(data) < 0 for data in sets])
-            values = np.concatenate([by_component(data[name])[:, index] for data in sets])[alive]
-            if not alive.all():
-                lost = len(alive) - len(values)
-                notes.append(lost_note(styles[model], lost, len(alive), len(values)))
+            runs, spectra = _surviving(sets, name)
+            values, lost = spectra[:, index], runs - len(spectra)
+            if lost:
+                notes.append(lost_note(styles[model], lost, runs, len(spectra)))
             if len(values):
                 band = (values.min(axis=0), values.max(axis=0))
                 curves.append(Curve(styles[model], wavenumber, values.mean(axis=0), band))
@@ -348,9 +356,3 @@ def _lost(runs: Runs, styles: Styles) -> list[str]:
         for model, (dead, total) in counts.items()
         if dead
     ]
-
-
-def _capital(name: str) -> str:
-    """Return a name in words that begins a title."""
-    words = in_words(name)
-    return words[:1].upper() + words[1:]

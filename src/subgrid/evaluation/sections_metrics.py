@@ -15,7 +15,7 @@ from subgrid.evaluation.components import (
 )
 from subgrid.evaluation.draw import Curve, histogram, lines
 from subgrid.evaluation.findings import Findings
-from subgrid.evaluation.formats import number
+from subgrid.evaluation.formats import capital, number
 from subgrid.evaluation.intervals import percent
 from subgrid.evaluation.metric_ensembles import RankHistogram
 from subgrid.evaluation.metrics import METRICS
@@ -66,9 +66,8 @@ def metric_table(table: "xr.Dataset", metric: str, styles: Styles) -> Table:
         with_units(of_component(in_words(quantity), part), about["units_of"][quantity])
         for quantity, part in places
     )
-    title = in_words(metric)
     return Table(
-        f"{title[:1].upper()}{title[1:]}",
+        capital(in_words(metric)),
         f"{about['long_name']}{better}; with {percent(table.attrs['level'])} intervals.{said}",
         ("model", *heads),
         tuple(rows),

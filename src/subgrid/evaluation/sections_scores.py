@@ -15,8 +15,8 @@ from subgrid.evaluation.components import (
     with_units,
 )
 from subgrid.evaluation.draw import bars, boxes
-from subgrid.evaluation.findings import Findings, lost_notes
-from subgrid.evaluation.formats import FLOOR, fixed, interval_text, number, scaled_column
+from subgrid.evaluation.findings import Findings, blown_up, lost_notes, members_scored
+from subgrid.evaluation.formats import FLOOR, capital, fixed, interval_text, number, scaled_column
 from subgrid.evaluation.intervals import percent
 from subgrid.evaluation.published import scorecard_table
 from subgrid.evaluation.report import Section, Table, section
@@ -55,7 +55,7 @@ def error_sections(found: Findings, styles: Styles) -> list[Section]:
             f"{'Spectral error' if spectral else 'Error'} of every member",
             caption(
                 "errors",
-                metric=_capital(table[metric].attrs["long_name"]),
+                metric=capital(table[metric].attrs["long_name"]),
                 quantity=in_words(quantity),
             ),
             panels,
@@ -84,14 +84,11 @@ def score_table(
     names, level = scores.models(table), percent(table.attrs["level"])
     about = table[metric].attrs
     first = [("model", *(styles[name].label for name in names), FLOOR)]
-    kept = [f"{scores.scored(table, n).sum()} of {scores.ran(table, n).size}" for n in names]
     if whole:
         shapes = [" × ".join(map(str, scores.ran(table, name).shape)) for name in names]
-        lost = (len(scores.blow_ups(table, name)) for name in names)
-        runs = [scores.ran(table, name).size for name in names]
         first.append(("runs", *shapes, "-"))
-        first.append(("blown up", *(f"{n} of {m}" for n, m in zip(lost, runs, strict=True)), "-"))
-    first.append(("members scored", *kept, "-"))
+        first.append(("blown up", *(blown_up(table, name) for name in names), "-"))
+    first.append(("members scored", *(members_scored(table, name) for name in names), "-"))
     gains, columns = [], []
     for part in scores.words(table, quantity):
         place = {"quantity": quantity, "component": part}
@@ -107,7 +104,7 @@ def score_table(
     cells = list(zip(*first, *gains, *columns, strict=True))
     title = in_words(quantity).removesuffix(" spectrum")
     note = (
-        f"{_capital(about['long_name'])}: of {with_article(quantity)}, "
+        f"{capital(about['long_name'])}: of {with_article(quantity)}, "
         + ("and its reduction relative to no closure, " if whole else "")
         + f"with {level} bootstrap intervals over networks × members (runs)."
     )
@@ -211,8 +208,8 @@ def _similarity_table(
 
 def head(table: "xr.Dataset", model: str, look: Look) -> str:
     """Return the head of a model's column, with its members where some are not scored."""
-    kept, runs = int(scores.scored(table, model).sum()), scores.ran(table, model).size
-    return look.label if kept == runs else f"{look.label} ({kept} of {runs} members)"
+    every = scores.scored(table, model).sum() == scores.ran(table, model).size
+    return look.label if every else f"{look.label} ({members_scored(table, model)} members)"
 
 
 def _relative_table(table: "xr.Dataset", styles: Styles) -> Table:
@@ -221,7 +218,7 @@ def _relative_table(table: "xr.Dataset", styles: Styles) -> Table:
     rows = [
         (
             styles[name].label,
-            f"{int(scores.scored(table, name).sum())} of {scores.ran(table, name).size}",
+            members_scored(table, name),
             number(known["values"]),
             number(known["spectra"]),
         )
@@ -274,7 +271,7 @@ def variant_sections(found: Findings, styles: Styles) -> list[Section]:
         )
         for part, called in words.items()
     ]
-    what = f"{_capital(found.table[metric].attrs['long_name'])}, {in_words(quantity)}"
+    what = f"{capital(found.table[metric].attrs['long_name'])}, {in_words(quantity)}"
     if len(words) > 1:
         what += f", {' / '.join(words)}"
     rows = [
@@ -310,12 +307,8 @@ def _errors(table: "xr.Dataset", model: str, metric: str, quantity: str) -> str:
         number(scores.value(table, f"{metric}_mean", component=part, **place))
         for part in scores.words(table, quantity)
     )
-    lost, runs = len(scores.blow_ups(table, model)), scores.ran(table, model).size
-    return f"{errors} ({lost} of {runs} blew up)" if lost else errors
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    lost = scores.blow_ups(table, model)
+    return f"{errors} ({blown_up(table, model)} blew up)" if lost else errors
 
 
 def _readable(key: str) -> str:

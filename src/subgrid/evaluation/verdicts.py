@@ -82,13 +82,11 @@ def summary(table: "xr.Dataset") -> str:
 
 def fewest_scored(table: "xr.Dataset") -> int:
     """Return the members behind the scores of the stable model that has the fewest of them."""
-    counts = {name: int(scores.scored(table, name).any(axis=0).sum()) for name in _names(table)}
+    counts = {
+        name: int(scores.scored(table, name).any(axis=0).sum()) for name in scores.models(table)
+    }
     stable = [count for name, count in counts.items() if not scores.blow_ups(table, name)]
     return min(stable or counts.values())
-
-
-def _names(table: "xr.Dataset") -> list[str]:
-    return scores.models(table)
 
 
 def _error(table: "xr.Dataset") -> tuple[str, str]:
