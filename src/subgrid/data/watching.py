@@ -16,13 +16,16 @@ def watched(
 ) -> Iterator[None]:
     """Call `progress` from a thread with whatever changed, as long as the block runs.
 
-    The trajectories note how far they are in small files: that reaches any process or cluster.
+    The trajectories note how far they are in small files: that reaches any process or cluster. An
+    error of `progress`, by which a run may be stopped, ends the thread and is raised after the
+    block, where the caller sees it.
     """
     if progress is None or not indices:
         yield
         return
     shown: dict[int, Progress] = {}
     stop = threading.Event()
+    failed: list[BaseException] = []
 
     def look() -> None:
         for index in indices:
@@ -34,8 +37,11 @@ def watched(
                 progress(now)
 
     def watch() -> None:
-        while not stop.wait(_POLL):
-            look()
+        try:
+            while not stop.wait(_POLL):
+                look()
+        except BaseException as error:  # what ends a run is no Exception, as Ctrl-C is none
+            failed.append(error)
 
     thread = threading.Thread(target=watch, daemon=True, name="progress")
     thread.start()
@@ -44,7 +50,10 @@ def watched(
     finally:
         stop.set()
         thread.join()
-        look()
+        if not failed:
+            look()
+    if failed:
+        raise failed[0]
 
 
 def _now(records: Records, index: int, steps: int) -> Progress | None:
