@@ -76,7 +76,7 @@ def main():
 
 def arguments():
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Times the report of many models.")
     for name, default in (("models", 20), ("networks", 3), ("members", 8), ("size", 64)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--out", help="where to keep the page")

@@ -101,7 +101,7 @@ class AbstractComparison(AbstractRecipe):
         return Task(
             name="scores.json",
             stage="evaluate",
-            settings={**decide, "metrics": METRICS.names()},
+            settings={**decide, "metrics": METRICS.names(), "tables": "in groups"},
             run=write_scores,
             inputs=tuple(inputs),
             outputs=("scores.json", "scores.zarr"),
