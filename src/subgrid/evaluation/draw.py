@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _FAR_APART = 10  # ratio of values from which their axis is logarithmic
 _GROUP = 0.84  # of the distance between groups of boxes, the rest is the gap
-_LABEL_LETTERS = 9  # of a y label that fit into an inch of a panel's height
+_LABEL_LETTERS = 9.8  # of a y label that fit into an inch of a panel's height
 _DARK, _RED = "#444444", "#8a1c00"
 
 

@@ -86,12 +86,12 @@ class Part:
     verdicts: tuple[Verdict, ...] = ()
 
 
-def blown_up(table: "xr.Dataset", model: str) -> str:
+def blown_up(table: xr.Dataset, model: str) -> str:
     """Return how many of a model's runs blew up: "1 of 6"."""
     return f"{len(scores.blow_ups(table, model))} of {scores.ran(table, model).size}"
 
 
-def members_scored(table: "xr.Dataset", model: str) -> str:
+def members_scored(table: xr.Dataset, model: str) -> str:
     """Return how many of a model's runs are compared: "5 of 6"."""
     return f"{int(scores.scored(table, model).sum())} of {scores.ran(table, model).size}"
 

@@ -198,7 +198,7 @@ def _similarity_table(
     return Table(
         "Similarity to the truth",
         caption("similarity_table"),
-        ("quantity", *(head(table, name, styles[name]) for name in every)),
+        ("quantity", *(_head(table, name, styles[name]) for name in every)),
         tuple(
             (in_words(score_name(*place)), *(fixed(known[place]) for known in every.values()))
             for place in next(iter(every.values()))
@@ -206,7 +206,7 @@ def _similarity_table(
     )
 
 
-def head(table: "xr.Dataset", model: str, look: Look) -> str:
+def _head(table: "xr.Dataset", model: str, look: Look) -> str:
     """Return the head of a model's column, with its members where some are not scored."""
     every = scores.scored(table, model).sum() == scores.ran(table, model).size
     return look.label if every else f"{look.label} ({members_scored(table, model)} members)"
