@@ -3,8 +3,6 @@
 Each function takes names, numbers and looks, and returns a panel; none knows a quantity.
 """
 
-import re
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 
 _FAR_APART = 10  # ratio of values from which their axis is logarithmic
 _GROUP = 0.84  # of the distance between groups of boxes, the rest is the gap
-_LABEL_LETTERS = 9.8  # of a y label that fit into an inch of a panel's height
 _DARK, _RED = "#444444", "#8a1c00"
 
 
@@ -54,17 +51,10 @@ class Point(NamedTuple):
     hollow: bool = False
 
 
-def _finished(
-    name: str, alt: str, axes: "Axes", notes: Sequence[str] = (), ylabel: str = "", **labels: str
-) -> Panel:
-    """Return the panel of `axes` with its labels, its legend below and its notes.
-
-    A y label longer than the panel is high would be clipped: it is wrapped, its units kept whole.
-    """
+def _finished(name: str, alt: str, axes: "Axes", notes: Sequence[str] = (), **labels: str) -> Panel:
+    """Return the panel of `axes` with its labels, its legend below and its notes."""
     figure: Any = axes.figure
-    whole = re.sub(r"\[.*\]", lambda units: units[0].replace(" ", "\N{NO-BREAK SPACE}"), ylabel)
-    letters = int(_LABEL_LETTERS * figure.get_figheight())
-    axes.set(ylabel=textwrap.fill(whole, letters, break_long_words=False), **labels)
+    axes.set(**labels)
     add_legend(figure, axes, notes)
     return Panel(name, figure, alt)
 
