@@ -122,9 +122,9 @@ class DataConfig(Section):
     """How much truth is simulated, and how many frames are computed and written at once.
 
     A test trajectory has `test_frames` frames (as many as the others unless given), since the free
-    runs of the evaluation are compared with it. `store_flux` adds the subgrid forcing as a flux,
-    `q_flux_x` and `q_flux_y`, to the data (systems with `advective_flux` only); no stage of a run
-    needs it.
+    runs of the evaluation are compared with it. `store_flux` adds the subgrid forcing as a flux, of
+    QG `q_flux_x` and `q_flux_y`, to the data (systems with `advective_flux` only); no stage of a
+    run needs it.
     """
 
     trajectories: TrajectoryCounts
@@ -144,10 +144,12 @@ class DataConfig(Section):
 
     def build(self, parts: Parts, key: str) -> None:
         """Raise ConfigError for fluxes that the system has not."""
-        if self.store_flux and not hasattr(parts.system, "advective_flux"):
+        needed = ("advective_flux", "advected")
+        if self.store_flux and not all(hasattr(parts.system, name) for name in needed):
             raise ConfigError(
                 f"{key}.store_flux: got true; the flux form exists for systems that have "
-                f"`advective_flux`, and {parts.config.truth.system!r} does not"
+                f"`advective_flux` and name the variable that is `advected`, and "
+                f"{parts.config.truth.system!r} does not"
             )
 
 

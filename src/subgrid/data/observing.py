@@ -19,8 +19,8 @@ class Observer(eqx.Module):
 
     `system`: the fine one. `coarse_systems`, `coarseners`: per size. For every variable v of a
     coarse system there are `v` = C x and `v_forcing` = S, to be ADDED; `target` says what S is; and
-    for everything that drives it, the array of that name. With `store_flux` (two-layer QG) also
-    `q_flux_x` and `q_flux_y`, whose divergence is -S.
+    for everything that drives it, the array of that name. With `store_flux`, for systems
+    that have `advective_flux`, also `v_flux_x` and `v_flux_y`, whose divergence is -S.
     """
 
     system: AbstractSystem
