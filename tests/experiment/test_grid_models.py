@@ -9,7 +9,7 @@ from experiment_runs import SMALLEST
 from subgrid.config import check_builds, config_from_dict, load_config
 from subgrid.errors import ConfigError
 from subgrid.experiment import run_experiment
-from subgrid.recipes.held_out import HeldOut, test_members
+from subgrid.recipes.held_out import HeldOut, scored_members
 from subgrid.recipes.results import candidates, load_results
 
 
@@ -53,7 +53,7 @@ def test_a_finer_grid_is_run_coarsened_and_scored(tmp_path):
 def test_a_finer_run_starts_from_the_coarse_state(tmp_path):
     tables = with_grids({"name": "fine", "size": 32})
     folder = run_experiment(config_from_dict(tables), tmp_path / "run", stages=("simulate",))
-    test = HeldOut(folder, test_members(folder.config))
+    test = HeldOut(folder, scored_members(folder.config))
     fine = next(c for c in candidates(folder, test.system) if c.entry.kind == "grid")
     setup = test._setup(fine)
     assert setup.states.q.shape[-2:] == (32, 32)

@@ -21,7 +21,7 @@ from subgrid.evaluation import report
 from subgrid.experiment import RunFolder, run_experiment
 from subgrid.experiment.progress import Progress, Work
 from subgrid.recipes import export_model, kernels, plan, with_chosen_noise
-from subgrid.recipes.held_out import HeldOut, test_members
+from subgrid.recipes.held_out import HeldOut, scored_members
 from subgrid.recipes.making import samples_of
 from subgrid.recipes.results import candidates, load_results, read_dataset
 from subgrid.training import read_records
@@ -178,7 +178,7 @@ def test_models_are_compared_with_what_they_stand_beside(combined):
 
 @pytest.mark.slow
 def test_a_finer_grid_starts_from_the_coarse_states_without_divergence(combined):
-    test = HeldOut(combined, test_members(combined.config))
+    test = HeldOut(combined, scored_members(combined.config))
     finer = [one for one in candidates(combined, test.system) if one.entry.kind == "grid"]
     assert [one.entry.size for one in finer] == [32, 64]
     start = test._initial_states
@@ -201,7 +201,7 @@ def test_it_is_kept_where_each_member_starts(combined):
     assert reference["start_trajectory"].values.tolist() == [0, 0]
     frames = reference["start_frame"].values
     assert len(set(frames.tolist())) == 2
-    test = HeldOut(combined, test_members(combined.config))
+    test = HeldOut(combined, scored_members(combined.config))
     truth = open_dataset(test.store, test.size).load()
     after = combined.config.reference_stride
     for member, frame in enumerate(frames):

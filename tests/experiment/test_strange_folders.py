@@ -69,13 +69,17 @@ def run(tmp_path, monkeypatch):
 
 
 @pytest.fixture(params=NAMED)
-def naming(request, run):
+def naming(request, run, tmp_path, monkeypatch):
     """The folder of a run whose config names code, and the key that does."""
     shutil.rmtree(run)
     config = load_config(
         SMALLEST, overrides=[f"{request.param}={json.dumps(NAMED[request.param])}"]
     )
-    return RunFolder.create(run, config).path, request.param
+    made = RunFolder.create(run, config).path, request.param
+    # the maker's own reading of it runs a recipe, for its sections; that of others must not
+    (tmp_path / "ran").unlink(missing_ok=True)
+    monkeypatch.delitem(sys.modules, "stranger", raising=False)
+    return made
 
 
 def test_code_named_by_a_config_is_named_and_not_run(naming, tmp_path, capfd):

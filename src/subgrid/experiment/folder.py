@@ -323,17 +323,22 @@ class RunFolder:
         }
         self.write_manifest(manifest)
 
-    def downstream_of(self, stage: str) -> set[str]:
-        """Return the tasks of a stage and later ones, those of earlier configs with output too."""
+    def downstream_of(self, what: str) -> set[str]:
+        """Return a task and those that depend on it; or all tasks of a stage and later ones.
+
+        Of a stage those of earlier configs that have output, too.
+        """
+        if what not in STAGES:
+            return downstream(self.tasks, [what])
         manifest = self.manifest()
         known = {**manifest["begun"], **manifest["tasks"]}
-        later = STAGES[STAGES.index(stage) :]
+        later = STAGES[STAGES.index(what) :]
         return {name for name in known if known[name]["stage"] in later} | {
             task.name for task in self.tasks.values() if task.stage in later
         }
 
     def forget(self, what: str | Iterable[str]) -> None:
-        """Drop the records of tasks, or of all of a stage and later ones, so that they run again.
+        """Drop the records of these tasks (or see `downstream_of`), so that they run again.
 
         They take up the files that are there.
         """

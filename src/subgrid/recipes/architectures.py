@@ -28,7 +28,7 @@ from subgrid.evaluation.verdicts import REMARKED
 from subgrid.experiment import RunFolder, Task
 from subgrid.recipes.comparison import AbstractComparison
 from subgrid.recipes.evaluate import read_scores, table_of
-from subgrid.recipes.measuring_tasks import cost, online, test_members
+from subgrid.recipes.measuring_tasks import cost, online, scored_members
 from subgrid.recipes.model_tasks import TaskSet
 from subgrid.recipes.results import Results, online_path, read_dataset, step_costs
 
@@ -258,7 +258,7 @@ class ArchitecturesRecipe(AbstractComparison):
 
     def more_measured(self, tasks: TaskSet) -> Iterator[Task]:
         """Yield the free runs and the cost of every choice."""
-        members = test_members(tasks.config)
+        members = scored_members(tasks.config)
         for model in tasks.config.added_models():
             for number in range(model.seeds):
                 yield online(tasks, members, model, number)

@@ -9,7 +9,7 @@ from subgrid.evaluation import METRICS, Part
 from subgrid.experiment import AbstractRecipe, RunFolder, Task
 from subgrid.recipes.evaluate import write_scores
 from subgrid.recipes.make_report import make_report
-from subgrid.recipes.measuring_tasks import reference, test_members, tests_of
+from subgrid.recipes.measuring_tasks import reference, scored_members, tests_of
 from subgrid.recipes.model_tasks import STORE, TaskSet, data_tasks, model_tasks
 from subgrid.recipes.pretrained import copies, kept_copies, refuse_changed_bundles
 from subgrid.recipes.stability import check_time_steps
@@ -61,7 +61,7 @@ class AbstractComparison(AbstractRecipe):
         for model in sorted(config.models, key=lambda one: one.base(config) not in (None, one)):
             tasks.models.update(model_tasks(tasks, model))
         tasks.models.update(self.more_models(tasks))
-        measured = [reference(tasks, test_members(config))]
+        measured = [reference(tasks, scored_members(config))]
         for model in config.models:
             measured += tests_of(tasks, model)
         measured += self.more_measured(tasks)

@@ -76,7 +76,7 @@ class Members:
         return f"evaluation/{self.place}".rstrip("/")
 
 
-def test_members(config: Config) -> Members:
+def scored_members(config: Config) -> Members:
     """Return the members that a run is scored by."""
     return Members("test", config.evaluation.members, config.evaluation.starts)
 

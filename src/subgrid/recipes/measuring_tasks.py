@@ -8,14 +8,14 @@ from typing import Any
 from subgrid.config import AbstractModelConfig, VariantConfig
 from subgrid.experiment import Context, Task
 from subgrid.recipes import plan
-from subgrid.recipes.held_out import HeldOut, Members, test_members
+from subgrid.recipes.held_out import HeldOut, Members, scored_members
 from subgrid.recipes.model_tasks import STORE, TaskSet
 from subgrid.recipes.results import cost_path, offline_path, online_path, partial_path
 
 
 def tests_of(tasks: TaskSet, model: AbstractModelConfig) -> Iterator[Task]:
     """Yield all tests of a model on the test trajectories."""
-    members = test_members(tasks.config)
+    members = scored_members(tasks.config)
     for number in range(len(model.labels(tasks.config))):
         if model.closes:
             yield offline(tasks, members, model, number)
@@ -93,7 +93,7 @@ def online(
 def cost(tasks: TaskSet, model: AbstractModelConfig) -> Task:
     """Return the measurement of the time per step; one network stands for all of a model."""
     settings, inputs = _closure(tasks, model, 0)
-    members = test_members(tasks.config)
+    members = scored_members(tasks.config)
     return result_task(
         f"evaluation/{cost_path(model.shown)}",
         {**_stepping(tasks, members, model), **settings},
